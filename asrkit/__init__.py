@@ -1,0 +1,1 @@
+"""The asrkit toolkit: speech recognisers described in YAML, trained from scratch."""

@@ -1,0 +1,1 @@
+"""From YAML to objects: registries, checked building, loading."""

@@ -1,0 +1,1 @@
+"""From corpus folders to padded minibatches."""

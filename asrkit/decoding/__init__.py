@@ -1,0 +1,1 @@
+"""Searches and the scorers they combine."""

@@ -1,0 +1,80 @@
+"""The seam between models and search: scorers, and what a search returns.
+
+Hypotheses of all utterances are scored together. They are ordered by utterance: with B
+utterances and H hypotheses, row h belongs to utterance h // (H // B). A state is any nest of
+tuples, lists, dicts and tensors, every tensor with leading axis H. The search alone picks
+survivors, by gathering along that axis; scorers never do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from torch import Tensor
+
+State = Any
+
+
+class LabelScorer(Protocol):
+    """log p(next label | labels so far). Columns 0 .. V-1 are labels, column V is eos."""
+
+    partial: bool
+    """Whether scoring few candidates is much cheaper than all, as for CTC prefix scores."""
+
+    def initial_state(self) -> State:
+        """Returns the state of the B empty hypotheses; leading axis B."""
+        ...
+
+    def score(self, state: State, candidates: Tensor | None = None) -> Tensor:
+        """Returns log-probabilities (H, V + 1), or (H, C) for candidate ids (H, C)."""
+        ...
+
+    def advance(self, state: State, labels: Tensor) -> State:
+        """Returns the states after each hypothesis emitted one label (H,); never called with eos."""
+        ...
+
+    def subset(self, utterances: Tensor) -> LabelScorer:
+        """Returns the scorer of some of the utterances (indices), as others have ended."""
+        ...
+
+
+class FrameScorer(Protocol):
+    """Log-probabilities of one frame's symbols: labels 0 .. V-1 and blank, column V."""
+
+    log_probs: Tensor
+    """(B, T, V + 1)."""
+    lengths: Tensor
+    """(B,) valid frames."""
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One entry of an n-best list.
+
+    Args:
+        labels: Label ids without bos, eos and blank.
+        score: What the search ranked by.
+        scores: The unweighted score of each scorer by name.
+    """
+
+    labels: list[int]
+    score: float
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+def map_state(state: State, change: Callable[[Tensor], Tensor]) -> State:
+    """Returns the nest with every tensor changed."""
+    if isinstance(state, tuple):
+        return tuple(map_state(part, change) for part in state)
+    if isinstance(state, list):
+        return [map_state(part, change) for part in state]
+    if isinstance(state, dict):
+        return {key: map_state(part, change) for key, part in state.items()}
+    return state if state is None else change(state)
+
+
+def select(state: State, rows: Tensor) -> State:
+    """Returns the states of the given hypotheses: rows (H',) of the leading axis."""
+    return map_state(state, lambda tensor: tensor.index_select(0, rows))

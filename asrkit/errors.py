@@ -1,0 +1,9 @@
+"""The one exception that reaches users as a plain message.
+
+The command line prints a `UserError` without a traceback and exits with code 2; every other
+exception is a bug in asrkit and keeps its traceback.
+"""
+
+
+class UserError(Exception):
+    """A problem that the user can mend: says what, where, what was expected and what to do."""

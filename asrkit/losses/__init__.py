@@ -1,0 +1,1 @@
+"""Losses as sums over what they count."""

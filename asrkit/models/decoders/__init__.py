@@ -1,0 +1,1 @@
+"""Label decoders with teacher forcing and step-wise scoring."""

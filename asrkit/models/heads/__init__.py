@@ -1,0 +1,1 @@
+"""Training outputs: each head has one loss and its scorers."""

@@ -1,0 +1,1 @@
+"""Word errors, their uncertainty, and result tables."""

@@ -1,0 +1,54 @@
+"""Symbols and their ids; where blank and end-of-sentence live.
+
+The V labels have ids 0 .. V-1. Every output layer has V + 1 entries: the last one, id V, is
+*blank* for frame-wise outputs (CTC, transducer) and *end of sentence* for label-wise outputs
+(attention decoder, language model), where it is also the begin-of-sentence input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class Vocabulary:
+    """The V labels that a model can emit.
+
+    Args:
+        symbols: The V distinct symbols, in order of their ids.
+        unknown: The symbol that stands for everything else, if the tokenizer has one.
+
+    Raises:
+        ValueError: If a symbol occurs twice or `unknown` is not among the symbols.
+    """
+
+    def __init__(self, symbols: Sequence[str], unknown: str | None = None) -> None:
+        self.symbols = list(symbols)
+        self._ids = {symbol: index for index, symbol in enumerate(self.symbols)}
+        if len(self._ids) != len(self.symbols):
+            doubled = sorted({s for s in self.symbols if self.symbols.count(s) > 1})
+            raise ValueError(f"symbols occur twice in the vocabulary: {doubled[:5]}")
+        if unknown is not None and unknown not in self._ids:
+            raise ValueError(f"the unknown symbol {unknown!r} is not in the vocabulary")
+        self.unknown = None if unknown is None else self._ids[unknown]
+
+    def __len__(self) -> int:
+        return len(self.symbols)
+
+    @property
+    def blank(self) -> int:
+        """The id of blank in frame-wise outputs: V."""
+        return len(self.symbols)
+
+    @property
+    def eos(self) -> int:
+        """The id of end of sentence in label-wise outputs: V."""
+        return len(self.symbols)
+
+    @property
+    def bos(self) -> int:
+        """The id of begin of sentence in label-wise inputs: V, the same as eos."""
+        return len(self.symbols)
+
+    def id_of(self, symbol: str) -> int | None:
+        """Returns the id of a symbol, of `unknown` where it is missing, or None."""
+        return self._ids.get(symbol, self.unknown)
