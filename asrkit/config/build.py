@@ -1,0 +1,470 @@
+"""Checks a spec against the annotated signatures of what it names, then builds the objects.
+
+Nothing is built while anything is wrong: the whole tree is walked first and every problem is
+reported at once, with its key path, file and line. The annotation of a constructor's parameter
+decides how its value is read: an interface with a registry is built at once, `Factory[Interface]`
+is checked now and called later by the parent, which supplies the registry's late arguments.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
+
+import torch
+from torch import nn
+
+from asrkit.config.registry import Factory, Registry, registry_of
+from asrkit.config.yaml_loader import Spec, join
+from asrkit.errors import UserError
+
+T = TypeVar("T")
+Make = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with a spec: where, and what."""
+
+    path: str
+    message: str
+    location: str | None = None
+
+    def __str__(self) -> str:
+        place = f"{self.location}: " if self.location else ""
+        return f"{place}{self.path or 'the spec'}: {self.message}"
+
+
+class SpecError(UserError):
+    """All problems of a spec, one per line."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = list(problems)
+
+
+def check(interface: type, spec: object, path: str = "") -> list[Problem]:
+    """Returns everything that is wrong with a spec, without building anything.
+
+    Args:
+        interface: What it describes: an interface with a registry, or a class.
+        spec: A `Spec`, or a bare tree.
+        path: Key path of the node that is meant; the root where empty.
+    """
+    walk, tree = _start(spec, path)
+    walk.plan(interface, tree, path)
+    return walk.problems
+
+
+def build(interface: type[T], spec: object, path: str = "") -> T:
+    """Returns the object that a spec describes.
+
+    Raises:
+        SpecError: With every problem of the tree, or with what a constructor refused.
+    """
+    walk, tree = _start(spec, path)
+    make = walk.plan(interface, tree, path)
+    if walk.problems:
+        raise SpecError(walk.problems)
+    result: T = make()
+    return result
+
+
+def dry_build(
+    interface: type, spec: object, path: str = "", late: Mapping[str, Any] | None = None
+) -> list[Problem]:
+    """Returns what constructors refuse, building on the meta device, where tensors have no data.
+
+    Several problems are found at once: where a part is refused, a placeholder takes its place and
+    its siblings are still built.
+
+    Args:
+        interface: What the node describes.
+        spec: A `Spec`, or a bare tree.
+        path: Key path of the node.
+        late: Arguments that a parent would supply.
+    """
+    walk, tree = _start(spec, path)
+    make = walk.plan_factory(interface, tree, path)
+    if walk.problems:
+        return walk.problems
+    found: list[Problem] = []
+    token = _found.set(found)
+    try:
+        with torch.device("meta"):
+            make()(**(late or {}))
+    finally:
+        _found.reset(token)
+    return found
+
+
+def filled(interface: type, spec: object, path: str = "") -> dict[str, Any]:
+    """Returns the tree with every default written out.
+
+    Raises:
+        SpecError: If the spec has problems.
+    """
+    walk, tree = _start(spec, path)
+    walk.plan(interface, tree, path)
+    if walk.problems:
+        raise SpecError(walk.problems)
+    result: dict[str, Any] = walk.full
+    return result
+
+
+class CheckedFactory:
+    """A checked node that becomes an object once its parent supplies the late arguments."""
+
+    def __init__(
+        self, target: Callable[..., Any], makes: dict[str, Make], path: str, where: str | None
+    ) -> None:
+        self.target = target
+        self._makes = makes
+        self._path = path
+        self._where = where
+
+    def __call__(self, *args: Any, **late: Any) -> Any:
+        """Builds the object; names the key path if a constructor refuses a value."""
+        found = _found.get()
+        try:
+            return self.target(*args, **{name: make() for name, make in self._makes.items()}, **late)
+        except _UnbuiltError:
+            return Unbuilt()
+        except ValueError as error:
+            problem = Problem(self._path, str(error), self._where)
+            if found is None:
+                raise SpecError([problem]) from error
+            found.append(problem)
+            return Unbuilt()
+
+
+class _UnbuiltError(Exception):
+    """A parent needs a part that could not be built; the part's own problem is reported."""
+
+
+class Unbuilt(nn.Module):
+    """Takes the place of a refused part in a dry build."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise _UnbuiltError(name)
+
+
+_found: ContextVar[list[Problem] | None] = ContextVar("found", default=None)
+
+
+def _start(spec: object, path: str) -> tuple[_Walk, Any]:
+    if not isinstance(spec, Spec):
+        return _Walk(lambda _: None), spec
+    tree = spec.tree
+    for key in filter(None, path.split(".")):
+        tree = tree[key]
+    return _Walk(spec.source), tree
+
+
+class _Walk:
+    """One pass over a tree: collects problems and the filled tree, returns what makes each value."""
+
+    def __init__(self, source: Callable[[str], str | None]) -> None:
+        self.problems: list[Problem] = []
+        self.full: Any = None
+        self._source = source
+
+    def problem(self, path: str, message: str) -> Make:
+        where = self._source(path)
+        while where is None and path_parent(path):
+            path_up = path_parent(path)
+            where = self._source(path_up)
+            if where is not None:
+                break
+            path = path_up if path_up != path else ""
+        self.problems.append(Problem(path, message, where))
+        return lambda: None
+
+    def plan(self, annotation: Any, value: Any, path: str) -> Make:
+        """Checks a value against an annotation; leaves the filled value in `full`."""
+        origin = get_origin(annotation)
+        if annotation is Any:
+            self.full = value
+            return lambda: value
+        if origin in (Union, types.UnionType):
+            return self._union(get_args(annotation), value, path)
+        if origin is Factory:
+            return self.plan_factory(get_args(annotation)[0], value, path)
+        if origin is Literal:
+            return self._literal(get_args(annotation), value, path)
+        if origin in (list, tuple) or _is_abstract(origin, Sequence):
+            return self._sequence(origin, get_args(annotation), value, path)
+        if origin is dict or _is_abstract(origin, Mapping):
+            return self._mapping(get_args(annotation)[1], value, path)
+        if annotation in _SCALARS or annotation is type(None):
+            return self._scalar(annotation, value, path)
+        if isinstance(annotation, type):
+            factory = self._object(annotation, value, path)
+            return lambda: factory()
+        raise TypeError(f"{path}: asrkit can't read values of type {annotation} from YAML")
+
+    def plan_factory(self, interface: Any, value: Any, path: str) -> Make:
+        factory = self._object(interface, value, path)
+        return lambda: factory
+
+    def _scalar(self, kind: type, value: Any, path: str) -> Make:
+        if kind is float and type(value) is int:
+            value = float(value)
+        if kind is Path and isinstance(value, str):
+            self.full = value
+            return lambda: Path(value)
+        if type(value) is not kind:
+            return self.problem(path, f"expected {_name(kind)}, got {_show(value)}")
+        self.full = value
+        return lambda: value
+
+    def _literal(self, options: tuple[Any, ...], value: Any, path: str) -> Make:
+        if not any(value == option and type(value) is type(option) for option in options):
+            names = ", ".join(repr(option) for option in options)
+            hint = _did_you_mean(value, [str(option) for option in options])
+            return self.problem(path, f"expected one of {names}, got {_show(value)}{hint}")
+        self.full = value
+        return lambda: value
+
+    def _union(self, options: tuple[Any, ...], value: Any, path: str) -> Make:
+        """Takes the first option that fits; if none does, reports the one that fits best."""
+        best: list[Problem] | None = None
+        for option in options:
+            if (option is type(None)) != (value is None):
+                continue
+            trial = _Walk(self._source)
+            make = trial.plan(option, value, path)
+            if not trial.problems:
+                self.full = trial.full
+                return make
+            if best is None or len(trial.problems[0].path) > len(best[0].path):
+                best = trial.problems
+        if best is not None and (len(options) <= 2 or best[0].path != path):
+            self.problems += best
+            return lambda: None
+        names = " or ".join(_name(option) for option in options)
+        return self.problem(path, f"expected {names}, got {_show(value)}")
+
+    def _sequence(self, origin: Any, items: tuple[Any, ...], value: Any, path: str) -> Make:
+        if not isinstance(value, list):
+            return self.problem(path, f"expected a list, got {_show(value)}")
+        fixed = origin is tuple and items[-1] is not Ellipsis
+        if fixed and len(items) != len(value):
+            return self.problem(path, f"expected {len(items)} entries, got {len(value)}")
+        kinds = items if fixed else (items[0],) * len(value)
+        makes, full = [], []
+        for index, (kind, item) in enumerate(zip(kinds, value, strict=True)):
+            makes.append(self.plan(kind, item, join(path, index)))
+            full.append(self.full)
+        self.full = full
+        as_tuple = origin is tuple
+        return lambda: tuple(m() for m in makes) if as_tuple else [m() for m in makes]
+
+    def _mapping(self, kind: Any, value: Any, path: str) -> Make:
+        if not isinstance(value, dict):
+            return self.problem(path, f"expected a mapping of names, got {_show(value)}")
+        makes, full = {}, {}
+        for key, item in value.items():
+            makes[key] = self.plan(kind, item, join(path, key))
+            full[key] = self.full
+        self.full = full
+        return lambda: {key: make() for key, make in makes.items()}
+
+    def _object(self, interface: Any, value: Any, path: str) -> CheckedFactory:
+        registry = registry_of(interface)
+        target, name, given = self._target(registry, interface, value, path)
+        makes: dict[str, Make] = {}
+        full: dict[str, Any] = {} if name is None else {"type": name}
+        if target is not None:
+            late = registry.late if registry is not None else ()
+            self._parameters(_Target(target, registry, name, late), given, path, makes, full)
+        self.full = full
+        return CheckedFactory(target or Unbuilt, makes, path, self._source(path))
+
+    def _target(
+        self, registry: Registry[Any] | None, interface: Any, value: Any, path: str
+    ) -> tuple[Callable[..., Any] | None, str | None, dict[str, Any]]:
+        """Returns what a node names: a class, its registered name, and the keys given to it."""
+        short = registry is not None and isinstance(value, str)
+        if not short and not isinstance(value, dict):
+            hint = "a name or a mapping with `type`" if registry else "a mapping of keys"
+            self.problem(path, f"expected {hint}, got {_show(value)}")
+            return None, None, {}
+        given = {"type": value} if short else dict(value)
+        if registry is None:
+            return interface, None, given
+        name = given.pop("type", registry.default)
+        if name is None:
+            names = ", ".join(sorted(registry.entries))
+            self.problem(path, f"missing key 'type'; a {registry.kind} is one of {names}")
+        elif name not in registry.entries:
+            hint = _did_you_mean(name, list(registry.entries))
+            names = ", ".join(sorted(registry.entries))
+            message = f"{name!r} is no {registry.kind}{hint}; there are {names}"
+            self.problem(path if short else join(path, "type"), message)
+        else:
+            return registry.entries[name], name, given
+        return None, None, given
+
+    def _parameters(
+        self,
+        target: _Target,
+        given: dict[str, Any],
+        path: str,
+        makes: dict[str, Make],
+        full: dict[str, Any],
+    ) -> None:
+        for key in given:
+            if key in target.late:
+                self.problem(join(path, key), "can't be set here: the part around it supplies it")
+            elif key not in target.parameters:
+                hint = _did_you_mean(key, list(target.parameters))
+                known = ", ".join(target.parameters) or "none"
+                self.problem(join(path, key), f"unknown key of {target.label}{hint}; keys: {known}")
+        for key, parameter in target.parameters.items():
+            if key in given:
+                makes[key] = self.plan(target.hints[key], given[key], join(path, key))
+                full[key] = self.full
+            elif parameter.default is inspect.Parameter.empty:
+                kind = _name(target.hints[key])
+                self.problem(path, f"missing key {key!r} ({kind}) of {target.label}")
+            else:
+                full[key] = describe(target.default(key))
+
+
+class _Target:
+    """A class with its checked constructor parameters; late ones left out."""
+
+    def __init__(
+        self,
+        target: Callable[..., Any],
+        registry: Registry[Any] | None,
+        name: str | None,
+        late: tuple[str, ...],
+    ) -> None:
+        self.target = target
+        self.late = late
+        kind = registry.kind if registry is not None else getattr(target, "__name__", str(target))
+        self.label = f"{kind} '{name}'" if name is not None else kind
+        self.parameters = constructor_parameters(target, late)
+        constructor = target.__init__ if isinstance(target, type) else target
+        self.hints = typing.get_type_hints(constructor)
+
+    def default(self, key: str) -> Any:
+        return default_of(self.target, key)
+
+
+def constructor_parameters(
+    target: Callable[..., Any], late: tuple[str, ...] = ()
+) -> dict[str, inspect.Parameter]:
+    """Returns the parameters of a constructor that YAML may set."""
+    return {
+        name: parameter
+        for name, parameter in inspect.signature(target).parameters.items()
+        if name not in late
+    }
+
+
+def default_of(target: Callable[..., Any], key: str) -> Any:
+    """Returns the default of a parameter, made afresh where a dataclass has a factory for it."""
+    if is_dataclass(target):
+        for entry in fields(target):
+            if entry.name == key and entry.default_factory is not MISSING:
+                return entry.default_factory()
+    return inspect.signature(target).parameters[key].default
+
+
+def describe(value: Any) -> Any:
+    """Returns the YAML tree of a default: a plain value, a class, or an object made of defaults."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, (list, tuple)):
+        return [describe(item) for item in value]
+    if isinstance(value, dict):
+        return {key: describe(item) for key, item in value.items()}
+    kind = value if isinstance(value, type) else type(value)
+    registry, name = _registered(kind)
+    tree: dict[str, Any] = {} if name is None else {"type": name}
+    for key in constructor_parameters(kind, registry.late if registry else ()):
+        default = default_of(kind, key)
+        tree[key] = describe(default if isinstance(value, type) else getattr(value, key, default))
+    return tree
+
+
+def _registered(kind: type) -> tuple[Registry[Any] | None, str | None]:
+    for base in kind.__mro__:
+        registry = registry_of(base)
+        if registry is not None:
+            for name, entry in registry.entries.items():
+                if entry is kind:
+                    return registry, name
+            return registry, None
+    return None, None
+
+
+_SCALARS: tuple[type, ...] = (bool, int, float, str, Path)
+_NAMES: dict[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    Path: "a path",
+    type(None): "null",
+}
+
+
+class _Names:
+    cache: ClassVar[dict[Any, str]] = _NAMES
+
+
+def _name(annotation: Any) -> str:
+    if annotation in _Names.cache:
+        return _Names.cache[annotation]
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return "one of " + ", ".join(repr(a) for a in arguments)
+    if origin is Factory:
+        return _name(arguments[0])
+    if origin in (Union, types.UnionType):
+        return " or ".join(_name(a) for a in arguments)
+    if origin in (list, tuple):
+        return f"a list of {_name(arguments[0])}"
+    if origin is dict:
+        return "a mapping of names"
+    registry = registry_of(annotation) if isinstance(annotation, type) else None
+    return f"a {registry.kind}" if registry else f"a {getattr(annotation, '__name__', annotation)}"
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"a mapping with keys {', '.join(map(str, value)) or 'none'}"
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    return f"the text {value!r}" if isinstance(value, str) else repr(value)
+
+
+def _did_you_mean(name: Any, known: list[str]) -> str:
+    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def _is_abstract(origin: Any, abstract: type) -> bool:
+    return isinstance(origin, type) and origin.__module__ == "collections.abc" and (
+        issubclass(origin, abstract)
+    )
+
+
+def path_parent(path: str) -> str:
+    """Returns the key path of the parent of a node, "" for the root."""
+    if path.endswith("]"):
+        return path[: path.rindex("[")]
+    return path.rpartition(".")[0]

@@ -1,0 +1,22 @@
+"""Where config, data, models and training meet: what each verb of the command line does."""
+
+from asrkit.experiment.align import align
+from asrkit.experiment.check import CheckReport, check, show
+from asrkit.experiment.decode import average, decode, score
+from asrkit.experiment.spec import Experiment, load_spec
+from asrkit.experiment.tokenizer import tokenizer
+from asrkit.experiment.train import train
+
+__all__ = [
+    "CheckReport",
+    "Experiment",
+    "align",
+    "average",
+    "check",
+    "decode",
+    "load_spec",
+    "score",
+    "show",
+    "tokenizer",
+    "train",
+]

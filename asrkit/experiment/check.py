@@ -1,0 +1,147 @@
+"""`asrkit check` and `asrkit show`: what can be known of an experiment before it is trained."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from asrkit.config.build import SpecError, dry_build
+from asrkit.config.build import check as check_tree
+from asrkit.data.feasibility import Unusable, check_set, write_unusable
+from asrkit.data.manifests import open_set
+from asrkit.experiment.spec import Experiment, load_spec, make_tokenizer, resolve_spec
+from asrkit.experiment.train import count_parameters
+from asrkit.models.asr_model import AsrModel
+from asrkit.models.interfaces import TrainableModel
+from asrkit.text.vocabulary import Vocabulary
+
+STAND_IN_LABELS = 100
+"""Vocabulary size of a dry build where no data folder says the real one."""
+
+
+@dataclass
+class CheckReport:
+    """What `asrkit check` found.
+
+    Args:
+        problems: Why the spec can't be built; empty where it can.
+        unusable: Utterances that can't be used, by set.
+        checked: Number of utterances looked at, by set.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    unusable: dict[str, list[Unusable]] = field(default_factory=dict)
+    checked: dict[str, int] = field(default_factory=dict)
+
+    def lines(self) -> list[str]:
+        """Returns the report for the console."""
+        lines = [*self.problems]
+        for name, total in self.checked.items():
+            found = self.unusable[name]
+            lines.append(f"{name}: {total - len(found)} of {total} utterances can be used")
+            for reason, count in Counter(u.reason for u in found).most_common():
+                example = next(u for u in found if u.reason == reason)
+                lines.append(f"  {count} x {reason}, such as {example.id}: {example.detail}")
+        return lines
+
+
+def check(spec_path: Path, overrides: Sequence[str] = (), data: Path | None = None) -> CheckReport:
+    """Checks a spec, and every utterance of its sets if a data folder is given.
+
+    Args:
+        spec_path: The experiment's YAML file.
+        overrides: `key=value` changes to it.
+        data: Data folder; the unusable utterances are listed in its unusable/ folder.
+    """
+    spec = load_spec(spec_path, overrides)
+    problems = check_tree(Experiment, spec)
+    if problems:
+        return CheckReport(problems=[str(problem) for problem in problems])
+    experiment, _ = resolve_spec(spec)
+    vocabulary = Vocabulary([f"label{index}" for index in range(STAND_IN_LABELS)])
+    if data is not None:
+        vocabulary = make_tokenizer(experiment, data).vocabulary
+    problems = dry_build(TrainableModel, spec, "model", {"vocabulary": vocabulary})
+    if problems:
+        return CheckReport(problems=[str(problem) for problem in problems])
+    report = CheckReport(problems=_unknown_heads(experiment, vocabulary))
+    if data is not None and not report.problems:
+        _check_data(experiment, data, report)
+    return report
+
+
+def _meta_model(experiment: Experiment, vocabulary: Vocabulary) -> TrainableModel:
+    with torch.device("meta"):
+        return experiment.model(vocabulary=vocabulary)
+
+
+def _unknown_heads(experiment: Experiment, vocabulary: Vocabulary) -> list[str]:
+    model = _meta_model(experiment, vocabulary)
+    if not isinstance(model, AsrModel):
+        return []
+    return [
+        f"decoding.{name}: the model has no head {head!r}; it has {', '.join(model.heads)}"
+        for name, search in experiment.decoding.items()
+        for head in search.head_names
+        if head not in model.heads
+    ]
+
+
+def _check_data(experiment: Experiment, data: Path, report: CheckReport) -> None:
+    tokenizer = make_tokenizer(experiment, data)
+    model = _meta_model(experiment, tokenizer.vocabulary)
+    if not isinstance(model, AsrModel):
+        return
+    heads = list(model.heads.values())
+    for name in [*experiment.data.train, *experiment.data.dev]:
+        cuts = open_set(data, [name])
+        unusable = check_set(
+            cuts,
+            tokenizer,
+            output_frames=lambda samples: int(model.output_frames(torch.tensor([samples]))[0]),
+            min_frames=lambda labels: max(head.min_frames(labels) for head in heads),
+            max_seconds=experiment.data.max_seconds,
+        )
+        write_unusable(data, name, unusable)
+        report.unusable[name] = unusable
+        report.checked[name] = len(cuts)
+
+
+def show(spec_path: Path, overrides: Sequence[str] = (), data: Path | None = None) -> str:
+    """Returns the tree of the model's modules with their parameter counts.
+
+    Raises:
+        SpecError: If the spec has problems.
+    """
+    spec = load_spec(spec_path, overrides)
+    experiment, _ = resolve_spec(spec)
+    vocabulary = Vocabulary([f"label{index}" for index in range(STAND_IN_LABELS)])
+    note = f"# {STAND_IN_LABELS} labels stand in for the vocabulary; --data DIR gives the real one"
+    if data is not None:
+        vocabulary = make_tokenizer(experiment, data).vocabulary
+        note = f"# {len(vocabulary)} labels"
+    problems = dry_build(TrainableModel, spec, "model", {"vocabulary": vocabulary})
+    if problems:
+        raise SpecError(problems)
+    model = _meta_model(experiment, vocabulary)
+    return "\n".join([note, *_tree("model", model, 0)])
+
+
+def _tree(name: str, module: nn.Module, depth: int) -> list[str]:
+    """Returns a line per module that has parameters; equal neighbours in a list appear once."""
+    total = count_parameters(module)
+    line = f"{'  ' * depth}{name}: {type(module).__name__}"
+    lines = [f"{line:<60} {total:>12,}"]
+    children = [(n, child) for n, child in module.named_children() if count_parameters(child)]
+    if isinstance(module, nn.ModuleList) and len(children) > 1:
+        first = children[0][1]
+        if all(repr(child) == repr(first) for _, child in children):
+            return lines + _tree(f"0..{len(children) - 1} each", first, depth + 1)
+    for child_name, child in children:
+        lines += _tree(child_name, child, depth + 1)
+    return lines

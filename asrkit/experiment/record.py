@@ -1,0 +1,66 @@
+"""What a run folder remembers of how it was made: commands, code revision, machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+import asrkit
+
+
+def this_command() -> str:
+    """Returns the command line of this process, ready to paste into a shell."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def record_command(run: Path) -> None:
+    """Appends this process's command line to RUN/commands.txt, unless it is there already."""
+    path = run / "commands.txt"
+    known = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    if this_command() not in known:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(this_command() + "\n")
+
+
+def record_environment(run: Path, parameters: int) -> None:
+    """Writes RUN/environment.json: code revision, versions, machine, model size."""
+    facts = {
+        "git_revision": git_revision(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+        "world_size": int(os.environ.get("WORLD_SIZE", "1")),
+        "parameters": parameters,
+        "started": time.strftime("%Y-%m-%d %H:%M:%S"),
+    }
+    path = run / "environment.json"
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def git_revision() -> str:
+    """Returns the revision of the code, with "+changes" where the tree is edited, or "unknown"."""
+    folder = Path(asrkit.__file__).parent
+    try:
+        revision = _git(folder, "rev-parse", "--short=12", "HEAD")
+        return revision + ("+changes" if _git(folder, "status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"  # installed from an archive, or git itself is missing
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return done.stdout.strip()

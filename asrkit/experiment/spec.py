@@ -1,0 +1,152 @@
+"""The schema of an experiment's YAML file, and the folders of its data and its run.
+
+Everything a run depends on is one tree: the parts of `Experiment` and what they are built from.
+A run folder keeps that tree with every default written out, and is decoded and scored from it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from asrkit.config.build import build, filled
+from asrkit.config.registry import Factory, import_all
+from asrkit.config.yaml_loader import Spec, dump, load
+from asrkit.data.settings import DataSettings
+from asrkit.decoding.search import Search
+from asrkit.errors import UserError
+from asrkit.models.asr_model import AsrModel
+from asrkit.models.interfaces import TrainableModel
+from asrkit.text.tokenizers import Tokenizer
+from asrkit.training.checkpoints import load_weights, resolve
+from asrkit.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment: what is trained on what, how, and how it is decoded.
+
+    Args:
+        text: How transcripts become labels.
+        data: Which sets are used, and how utterances become minibatches.
+        model: The model that is trained.
+        training: Optimiser, schedule, stopping, checkpoints.
+        decoding: Searches by name; `asrkit decode --search NAME` picks one.
+        seed: Decides initial weights, data order, dropout and augmentation.
+        plugins: Python modules to import first, since they register more names.
+        parent: Run folder that RESULTS.md compares this one with.
+    """
+
+    text: Factory[Tokenizer]
+    data: DataSettings
+    model: Factory[TrainableModel]
+    training: Factory[Trainer]
+    decoding: dict[str, Search] = field(default_factory=dict)
+    seed: int = 1
+    plugins: list[str] = field(default_factory=list)
+    parent: str | None = None
+
+
+def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
+    """Loads a spec file with overrides, and imports asrkit's names and the spec's plugins.
+
+    Raises:
+        UserError: If a plugin can't be imported.
+    """
+    spec = load(path, overrides)
+    import_all()
+    plugins = spec.tree.get("plugins") or [] if isinstance(spec.tree, dict) else []
+    for plugin in plugins if isinstance(plugins, list) else []:
+        try:
+            importlib.import_module(str(plugin))
+        except ImportError as error:
+            raise UserError(
+                f"{path}: plugins: can't import {plugin!r}: {error}; "
+                "is its folder on PYTHONPATH?"
+            ) from error
+    return spec
+
+
+def resolve_spec(spec: Spec) -> tuple[Experiment, dict[str, Any]]:
+    """Returns the checked experiment and its tree with every default written out."""
+    experiment = build(Experiment, spec)
+    return experiment, filled(Experiment, spec.tree)
+
+
+def open_run(run: Path) -> tuple[Experiment, dict[str, Any]]:
+    """Returns the experiment of a run folder, exactly as it was trained.
+
+    Raises:
+        UserError: If the folder holds no run.
+    """
+    path = run / "resolved.yaml"
+    if not path.is_file():
+        raise UserError(f"{run} is no run folder: it has no resolved.yaml; train there first")
+    return resolve_spec(load_spec(path))
+
+
+def claim_run(run: Path, resolved: dict[str, Any]) -> None:
+    """Writes the resolved spec into the run folder, or compares it with the one that is there.
+
+    Raises:
+        UserError: If the folder holds a run of another model, text or seed, which can't go on.
+    """
+    path = run / "resolved.yaml"
+    if path.is_file():
+        before = yaml.safe_load(path.read_text(encoding="utf-8"))
+        changed = [key for key in ("model", "text", "seed") if before.get(key) != resolved.get(key)]
+        if changed:
+            raise UserError(
+                f"{run} holds a run whose {', '.join(changed)} differ from this spec; compare with "
+                f"`asrkit diff {path} SPEC`, then choose another --run folder"
+            )
+    run.mkdir(parents=True, exist_ok=True)
+    dump(resolved, path)
+
+
+def make_tokenizer(experiment: Experiment, data: Path) -> Tokenizer:
+    """Returns the tokenizer whose files lie in the data folder."""
+    return experiment.text(directory=data / "text")
+
+
+def trained_model(
+    experiment: Experiment, tokenizer: Tokenizer, run: Path, checkpoint: str
+) -> tuple[AsrModel, Path]:
+    """Returns the model with the weights of a checkpoint, and the checkpoint's path.
+
+    Raises:
+        UserError: If the checkpoint is missing, or its shapes do not match the model.
+    """
+    path = resolve(run, checkpoint)
+    model = experiment.model(vocabulary=tokenizer.vocabulary)
+    if not isinstance(model, AsrModel):
+        raise UserError(f"{run}: decoding needs a model of type 'asr', got {type(model).__name__}")
+    load_into(model, load_weights(path), path)
+    return model.eval(), path
+
+
+def load_into(model: torch.nn.Module, weights: dict[str, torch.Tensor], path: Path) -> None:
+    """Copies weights into a model.
+
+    Raises:
+        UserError: If names or shapes differ; names the first tensor and both shapes.
+    """
+    own = model.state_dict()
+    for name, tensor in own.items():
+        if name not in weights:
+            raise UserError(f"{path} has no tensor {name!r}, which the model of this spec needs")
+        if weights[name].shape != tensor.shape:
+            raise UserError(
+                f"{path}: tensor {name!r} has shape {tuple(weights[name].shape)}, the model of this "
+                f"spec needs {tuple(tensor.shape)}; was the vocabulary or a size changed since?"
+            )
+    left_over = sorted(weights.keys() - own.keys())
+    if left_over:
+        raise UserError(f"{path} has tensors that the model lacks: {', '.join(left_over[:5])}")
+    model.load_state_dict(weights)

@@ -1,0 +1,45 @@
+"""Global feature statistics, estimated on a sample of the training set before the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from asrkit.data.batch import Batch
+from asrkit.models.asr_model import AsrModel
+from asrkit.nn.masking import length_mask
+
+SAMPLE_SECONDS = 3600.0
+"""An hour of speech fixes mean and variance of log-mel features to far below 1 %."""
+
+
+def estimate_statistics(model: AsrModel, batches: Iterator[Batch], run: Path) -> None:
+    """Gives the model its feature statistics, from the run folder or from about an hour of speech.
+
+    Args:
+        model: Its features may need statistics; nothing happens if they do not.
+        batches: Training batches to take the sample from.
+        run: Run folder; keeps the statistics, so that a restarted run has the same ones.
+    """
+    normalization = model.features.normalization
+    if not normalization.needs_statistics:
+        return
+    path = run / "statistics.safetensors"
+    if path.is_file():
+        normalization.load_state_dict(load_file(path))
+        return
+    seconds = 0.0
+    with torch.no_grad():
+        for batch in batches:
+            features, lengths = model.features.unnormalized(batch.signal, batch.signal_lengths)
+            normalization.accumulate(features, length_mask(lengths, features.shape[1]))
+            seconds += float(batch.signal_lengths.sum()) / model.features.sample_rate
+            if seconds >= SAMPLE_SECONDS:
+                break
+    normalization.finish()
+    partial = path.with_suffix(".partial")
+    save_file(dict(normalization.state_dict()), partial)
+    partial.replace(path)

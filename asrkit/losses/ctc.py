@@ -1,0 +1,49 @@
+"""The CTC loss as sums, with the utterances named for which no alignment exists."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from asrkit.nn.masking import length_mask
+
+
+def ctc_loss(
+    log_probs: Tensor, lengths: Tensor, labels: Tensor, label_lengths: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Returns -log p(labels | frames), summed over all alignments, of each utterance.
+
+    Args:
+        log_probs: (B, T, V + 1), blank last.
+        lengths: (B,) valid frames.
+        labels: (B, U).
+        label_lengths: (B,).
+
+    Returns:
+        (B,) losses, 0 with a zero gradient where the labels do not fit into the frames, and
+        (B,) bool, True where they fit.
+
+    Source: Graves et al. 2006, section 4.1.
+    """
+    losses = F.ctc_loss(
+        log_probs.float().transpose(0, 1),  # (T, B, V + 1)
+        labels,
+        lengths,
+        label_lengths,
+        blank=log_probs.shape[2] - 1,
+        reduction="none",
+        zero_infinity=True,
+    )
+    return losses, min_frames(labels, label_lengths) <= lengths
+
+
+def min_frames(labels: Tensor, label_lengths: Tensor) -> Tensor:
+    """Returns (B,) how many frames the labels need: one each, and a blank between equal ones."""
+    if labels.shape[1] < 2:
+        return label_lengths
+    equal = (labels[:, 1:] == labels[:, :-1]) & length_mask(
+        (label_lengths - 1).clamp(min=0), labels.shape[1] - 1
+    )
+    return label_lengths + equal.sum(1)
+
+

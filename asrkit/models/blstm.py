@@ -1,0 +1,92 @@
+"""The BLSTM encoder: bidirectional LSTM layers with max-pooling over time between them."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from asrkit.config.registry import Factory
+from asrkit.models.interfaces import Encoded, Encoder, encoders
+from asrkit.nn.masking import length_mask
+from asrkit.nn.recurrent import BidirectionalLstm
+from asrkit.nn.resampling import Frontend
+
+
+@encoders.register("blstm")
+class BlstmEncoder(Encoder):
+    """Frontend, then bidirectional LSTM layers.
+
+    Args:
+        input_dim: F of the features.
+        hidden_dim: Size per direction; D is twice that.
+        num_layers: Number of layers.
+        pools: Max-pooling over time after the first layers, such as [3, 2].
+        frontend: What shortens the features first, in order.
+        taps: Layers, counted from 1, whose outputs heads may read; only unpooled ones.
+        dropout: Between layers.
+
+    Raises:
+        ValueError: If there are more pools than layers, or a tap is no layer or is pooled after.
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        hidden_dim: int,
+        num_layers: int,
+        pools: list[int] = [],  # noqa: B006 - never changed
+        frontend: list[Factory[Frontend]] = [],  # noqa: B006 - never changed
+        taps: list[int] = [],  # noqa: B006 - never changed
+        dropout: float = 0.3,
+    ) -> None:
+        super().__init__()
+        if len(pools) > num_layers:
+            raise ValueError(f"pools {pools} are more than the layers ({num_layers})")
+        wrong = [tap for tap in taps if not max(len(pools), 1) <= tap <= num_layers]
+        if wrong:
+            raise ValueError(
+                f"taps {wrong} must be layers from {max(len(pools), 1)} (the last pooled one) "
+                f"to {num_layers}"
+            )
+        self.dim, self.num_layers, self.taps = 2 * hidden_dim, num_layers, list(taps)
+        self.pools = [*pools, *([1] * (num_layers - len(pools)))]
+        self.frontends = nn.ModuleList()
+        for make in frontend:
+            self.frontends.append(make(input_dim=input_dim))
+            input_dim = self.frontends[-1].dim
+        sizes = [input_dim, *([self.dim] * (num_layers - 1))]
+        self.layers = nn.ModuleList(BidirectionalLstm(size, hidden_dim) for size in sizes)
+        self.dropout = nn.Dropout(dropout)
+
+    def output_lengths(self, lengths: Tensor) -> Tensor:
+        """Returns (B,) frames that come out for (B,) feature frames."""
+        for frontend in self.frontends:
+            assert isinstance(frontend, Frontend)
+            lengths = frontend.output_lengths(lengths)
+        for pool in self.pools:
+            lengths = torch.div(lengths + pool - 1, pool, rounding_mode="floor")
+        return lengths
+
+    def forward(self, features: Tensor, lengths: Tensor) -> Encoded:
+        """Encodes features (B, T, F) with lengths (B,)."""
+        frames = features
+        for frontend in self.frontends:
+            frames, lengths = frontend(frames, lengths)
+        taps: dict[int, Tensor] = {}
+        for number, (layer, pool) in enumerate(zip(self.layers, self.pools, strict=True), start=1):
+            frames = layer(frames, lengths)
+            if pool > 1:
+                frames, lengths = _pool(frames, lengths, pool)
+            if number in self.taps:
+                taps[number] = frames
+            frames = self.dropout(frames) if number < self.num_layers else frames
+        return Encoded(frames=frames, lengths=lengths, taps=taps)
+
+
+def _pool(frames: Tensor, lengths: Tensor, pool: int) -> tuple[Tensor, Tensor]:
+    mask = length_mask(lengths, frames.shape[1]).unsqueeze(2)
+    hidden = frames.masked_fill(~mask, torch.finfo(frames.dtype).min).transpose(1, 2)
+    pooled = F.max_pool1d(hidden, pool, ceil_mode=True).transpose(1, 2)
+    shorter = torch.div(lengths + pool - 1, pool, rounding_mode="floor")
+    return pooled.masked_fill(~length_mask(shorter, pooled.shape[1]).unsqueeze(2), 0.0), shorter

@@ -1,0 +1,110 @@
+"""The Conformer encoder: a list of residual sublayers, repeated.
+
+What varies between published Conformers is which sublayers a block has, in which order, and with
+which parts: all of that is the list `blocks` in YAML, not a flag here.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from asrkit.config.registry import Factory
+from asrkit.models.interfaces import Encoded, Encoder, encoders
+from asrkit.nn.norms import LayerNorm, Norm
+from asrkit.nn.resampling import Frontend
+from asrkit.nn.residual import Place, Residual
+from asrkit.nn.spans import FullSpan, Span
+
+
+@encoders.register("conformer")
+class Conformer(Encoder):
+    """Frontend, linear layer to D, then blocks of residual sublayers.
+
+    Args:
+        input_dim: F of the features.
+        dim: D.
+        num_layers: Number of blocks.
+        blocks: The sublayers of each block, in order.
+        frontend: What shortens the features first, in order.
+        span: How far frames may look.
+        taps: Blocks, counted from 1, whose outputs heads may read.
+        final_norm: After each block.
+        dropout: Before the first block.
+
+    Raises:
+        ValueError: If a tap is no block, or two sublayers have the same name.
+
+    Source: Gulati et al. 2020, section 2.
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        dim: int,
+        num_layers: int,
+        blocks: list[Factory[Residual]],
+        frontend: list[Factory[Frontend]],
+        span: Span = FullSpan(),  # noqa: B008 - has no state
+        taps: list[int] = [],  # noqa: B006 - never changed
+        final_norm: Factory[Norm] = LayerNorm,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        beyond = [tap for tap in taps if not 1 <= tap <= num_layers]
+        if beyond:
+            raise ValueError(f"taps {beyond} are no blocks: there are blocks 1 to {num_layers}")
+        self.dim, self.num_layers, self.taps, self.span = dim, num_layers, list(taps), span
+        self.frontends = nn.ModuleList()
+        for make in frontend:
+            self.frontends.append(make(input_dim=input_dim))
+            input_dim = self.frontends[-1].dim
+        self.input = nn.Linear(input_dim, dim) if input_dim != dim else nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(
+            make_block(blocks, dim, block, num_layers) for block in range(1, num_layers + 1)
+        )
+        self.norms = nn.ModuleList(final_norm(dim=dim) for _ in range(num_layers))
+
+    def output_lengths(self, lengths: Tensor) -> Tensor:
+        """Returns (B,) frames that come out for (B,) feature frames."""
+        for frontend in self.frontends:
+            assert isinstance(frontend, Frontend)
+            lengths = frontend.output_lengths(lengths)
+        return lengths
+
+    def forward(self, features: Tensor, lengths: Tensor) -> Encoded:
+        """Encodes features (B, T, F) with lengths (B,)."""
+        frames = features
+        for frontend in self.frontends:
+            frames, lengths = frontend(frames, lengths)
+        frames = self.dropout(self.input(frames))
+        context = self.span.context(lengths, frames.shape[1])
+        taps: dict[int, Tensor] = {}
+        for number, (block, norm) in enumerate(zip(self.blocks, self.norms, strict=True), start=1):
+            assert isinstance(block, nn.ModuleDict)
+            for residual in block.values():
+                frames = residual(frames, context)
+            frames = norm(frames, context.mask)
+            if number in self.taps:
+                taps[number] = frames
+        return Encoded(frames=frames, lengths=lengths, taps=taps)
+
+
+def make_block(
+    blocks: list[Factory[Residual]], dim: int, block: int, num_layers: int
+) -> nn.ModuleDict:
+    """Returns the sublayers of one block by name.
+
+    Raises:
+        ValueError: If two sublayers have the same name.
+    """
+    result = nn.ModuleDict()
+    for index, make in enumerate(blocks):
+        place = Place(block, num_layers, (block - 1) * len(blocks) + index + 1, num_layers * len(blocks))
+        residual = make(dim=dim, place=place)
+        if residual.name in result:
+            raise ValueError(f"two sublayers of a block are named {residual.name!r}")
+        result[residual.name] = residual
+    return result
+
+

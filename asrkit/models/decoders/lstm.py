@@ -1,0 +1,130 @@
+"""The LSTM decoder with location-aware attention over the frames."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from asrkit.decoding.interfaces import State
+from asrkit.models.decoders.interfaces import LabelDecoder, decoders
+from asrkit.text.vocabulary import Vocabulary
+
+Memory = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Frames (B, T, D), their attention keys (B, T, A), inverse fertility (B, T), mask (B, T)."""
+
+
+@decoders.register("lstm")
+class LstmDecoder(LabelDecoder):
+    """One LSTM over labels and attention, an MLP attention that knows what was attended, a readout.
+
+    Args:
+        vocabulary: The V labels.
+        encoder_dim: D of the frames.
+        embedding_dim: Size of label embeddings.
+        hidden_dim: Size of the LSTM.
+        attention_dim: A, size inside the attention.
+        readout_dim: Size of the readout before maxout halves it.
+        dropout: Before the output layer.
+        zoneout_cell: Share of cell values that keep their old value in training.
+        zoneout_output: Share of output values that keep their old value in training.
+
+    Source: Zeyer et al. 2018, section 2; Krueger et al. 2017 (zoneout).
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        encoder_dim: int,
+        embedding_dim: int,
+        hidden_dim: int,
+        attention_dim: int,
+        readout_dim: int,
+        dropout: float = 0.3,
+        zoneout_cell: float = 0.0,
+        zoneout_output: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if readout_dim % 2:
+            raise ValueError(f"readout_dim ({readout_dim}) must be even: maxout halves it")
+        self.embedding = nn.Embedding(len(vocabulary) + 1, embedding_dim)
+        self.cell = nn.LSTMCell(embedding_dim + encoder_dim, hidden_dim)
+        self.key = nn.Linear(encoder_dim, attention_dim, bias=False)
+        self.query = nn.Linear(hidden_dim, attention_dim)
+        self.feedback = nn.Linear(1, attention_dim, bias=False)
+        self.energy = nn.Linear(attention_dim, 1, bias=False)
+        self.inverse_fertility = nn.Linear(encoder_dim, 1, bias=False)
+        self.readout = nn.Linear(hidden_dim + embedding_dim + encoder_dim, readout_dim)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(readout_dim // 2, len(vocabulary) + 1)
+        self.zoneout_cell, self.zoneout_output = zoneout_cell, zoneout_output
+
+    def forward(self, labels: Tensor, frames: Tensor, mask: Tensor) -> Tensor:
+        """Returns unnormalised scores (B, L, V + 1) of the label after each position."""
+        hidden, attended, _ = self._unroll(labels, frames, mask)
+        return self._scores(hidden, self.embedding(labels), attended)
+
+    def attention_weights(self, labels: Tensor, frames: Tensor, mask: Tensor) -> Tensor:
+        """Returns the attention (B, L, T) of each position."""
+        return self._unroll(labels, frames, mask)[2]
+
+    def begin(self, frames: Tensor, mask: Tensor) -> Memory:
+        """Returns frames, keys, inverse fertility and mask."""
+        fertility = torch.sigmoid(self.inverse_fertility(frames)).squeeze(2)
+        return frames, self.key(frames), fertility, mask
+
+    def initial_state(self, memory: Memory) -> State:
+        """Returns zeros: LSTM output and cell, attended frame, accumulated attention."""
+        frames, _, _, mask = memory
+        zeros = frames.new_zeros(len(mask), self.cell.hidden_size)
+        return zeros, zeros, frames.new_zeros(len(mask), frames.shape[2]), mask.to(frames.dtype) * 0
+
+    def step(self, state: State, labels: Tensor, memory: Memory) -> tuple[Tensor, State]:
+        """Returns log-probabilities (H, V + 1) after one more label (H,), and new states."""
+        embedded = self.embedding(labels)
+        state, _ = self._advance(state, embedded, memory)
+        scores = self._scores(state[0], embedded, state[2])
+        return torch.log_softmax(scores.float(), dim=1), state
+
+    def _unroll(
+        self, labels: Tensor, frames: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        memory = self.begin(frames, mask)
+        state = self.initial_state(memory)
+        hidden, attended, weights = [], [], []
+        for embedded in self.embedding(labels).unbind(1):
+            state, weight = self._advance(state, embedded, memory)
+            hidden.append(state[0])
+            attended.append(state[2])
+            weights.append(weight)
+        return torch.stack(hidden, 1), torch.stack(attended, 1), torch.stack(weights, 1)
+
+    def _advance(self, state: State, embedded: Tensor, memory: Memory) -> tuple[State, Tensor]:
+        """Moves (H, ...) states by one label; returns them and the attention (H, T)."""
+        hidden, cell, attended, accumulated = state
+        frames, keys, fertility, mask = memory
+        new_hidden, new_cell = self.cell(torch.cat([embedded, attended], dim=1), (hidden, cell))
+        hidden = self._zoneout(hidden, new_hidden, self.zoneout_output)
+        cell = self._zoneout(cell, new_cell, self.zoneout_cell)
+        utterances = len(mask)
+        query = self.query(hidden).view(utterances, -1, 1, keys.shape[2])
+        past = self.feedback(accumulated.view(utterances, -1, mask.shape[1], 1))
+        energy = self.energy(torch.tanh(keys[:, None] + query + past)).squeeze(3)
+        weights = energy.masked_fill(~mask[:, None], float("-inf")).softmax(2)  # (B, H / B, T)
+        attended = (weights @ frames).flatten(0, 1)
+        grown = accumulated + 0.5 * (weights * fertility[:, None]).flatten(0, 1)
+        return (hidden, cell, attended, grown), weights.flatten(0, 1)
+
+    def _zoneout(self, old: Tensor, new: Tensor, share: float) -> Tensor:
+        if not share:
+            return new
+        if not self.training:
+            return share * old + (1 - share) * new
+        return torch.where(torch.rand_like(new) < share, old, new)
+
+    def _scores(self, hidden: Tensor, embedded: Tensor, attended: Tensor) -> Tensor:
+        joined = self.readout(torch.cat([hidden, embedded, attended], dim=-1))
+        strongest = joined.unflatten(-1, (-1, 2)).amax(-1)  # maxout of pairs
+        scores: Tensor = self.output(self.dropout(strongest))
+        return scores
+
+

@@ -1,0 +1,236 @@
+"""The Transformer decoder, with teacher forcing in training and cached keys in search."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from asrkit.config.registry import Factory
+from asrkit.decoding.interfaces import State
+from asrkit.models.decoders.interfaces import LabelDecoder, decoders
+from asrkit.nn.activations import Activation, ReLU
+from asrkit.nn.positions import sinusoids
+from asrkit.text.vocabulary import Vocabulary
+
+Memory = tuple[list[tuple[Tensor, Tensor]], Tensor]
+"""Keys and values (B, K, T, C) of each layer, and the mask (B, T)."""
+
+
+@decoders.register("transformer")
+class TransformerDecoder(LabelDecoder):
+    """Causal self-attention, attention over the frames, feed-forward; norms before each.
+
+    Args:
+        vocabulary: The V labels.
+        encoder_dim: D of the frames.
+        dim: D of the decoder.
+        num_layers: Number of blocks.
+        num_heads: K.
+        hidden_dim: Of the feed-forward sublayers.
+        dropout: Everywhere.
+        activation: Of the feed-forward sublayers.
+
+    Raises:
+        ValueError: If the heads do not divide D.
+
+    Source: Vaswani et al. 2017, with norms before the sublayers (Wang et al. 2019).
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        encoder_dim: int,
+        dim: int,
+        num_layers: int,
+        num_heads: int,
+        hidden_dim: int,
+        dropout: float = 0.1,
+        activation: Factory[Activation] = ReLU,
+    ) -> None:
+        super().__init__()
+        if dim % num_heads:
+            raise ValueError(f"num_heads ({num_heads}) must divide dim ({dim})")
+        self.dim = dim
+        self.embedding = nn.Embedding(len(vocabulary) + 1, dim)
+        nn.init.normal_(self.embedding.weight, std=dim**-0.5)
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(
+            DecoderBlock(dim, encoder_dim, num_heads, hidden_dim, dropout, activation)
+            for _ in range(num_layers)
+        )
+        self.norm = nn.LayerNorm(dim)
+        self.output = nn.Linear(dim, len(vocabulary) + 1)
+
+    def forward(self, labels: Tensor, frames: Tensor, mask: Tensor) -> Tensor:
+        """Returns unnormalised scores (B, L, V + 1) of the label after each position."""
+        x = self._embed(labels, torch.arange(labels.shape[1], device=labels.device))
+        for block in self.blocks:
+            x = block(x, frames, mask)
+        scores: Tensor = self.output(self.norm(x))
+        return scores
+
+    def begin(self, frames: Tensor, mask: Tensor) -> Memory:
+        """Returns keys and values of the frames for each layer, and the mask."""
+        return [block.cross.memory(frames) for block in self._blocks()], mask
+
+    def initial_state(self, memory: Memory) -> State:
+        """Returns empty caches and position 0."""
+        _, mask = memory
+        size = (len(mask), self._blocks()[0].attention.num_heads, 0, self._blocks()[0].head_dim)
+        empty = self.embedding.weight.new_zeros(size)
+        position = torch.zeros(len(mask), dtype=torch.int64, device=mask.device)
+        return [(empty, empty) for _ in self.blocks], position
+
+    def step(self, state: State, labels: Tensor, memory: Memory) -> tuple[Tensor, State]:
+        """Returns log-probabilities (H, V + 1) after one more label (H,), and new states."""
+        (caches, position), (keys_values, mask) = state, memory
+        x = self._embed(labels[:, None], position[:1])  # (H, 1, D): all have the same length
+        grown = []
+        for block, cache, key_value in zip(self._blocks(), caches, keys_values, strict=True):
+            x, cache = block.step(x, cache, key_value, mask)
+            grown.append(cache)
+        log_probs = torch.log_softmax(self.output(self.norm(x[:, 0])).float(), dim=1)
+        return log_probs, (grown, position + 1)
+
+    def attention_weights(self, labels: Tensor, frames: Tensor, mask: Tensor) -> Tensor:
+        """Returns the last layer's attention (B, L, T) over the frames, averaged over heads."""
+        x = self._embed(labels, torch.arange(labels.shape[1], device=labels.device))
+        *first, last = self._blocks()
+        for block in first:
+            x = block(x, frames, mask)
+        return last.weights(x, frames, mask)
+
+    def _embed(self, labels: Tensor, places: Tensor) -> Tensor:
+        embedded = self.embedding(labels) * self.dim**0.5
+        return self.dropout(embedded + sinusoids(places, self.dim).to(embedded.dtype))  # type: ignore[no-any-return]
+
+    def _blocks(self) -> list[DecoderBlock]:
+        return [block for block in self.blocks if isinstance(block, DecoderBlock)]
+
+
+class DecoderBlock(nn.Module):
+    """One decoder layer.
+
+    Args:
+        dim: D of the decoder.
+        encoder_dim: D of the frames.
+        num_heads: K.
+        hidden_dim: Of the feed-forward sublayer.
+        dropout: Everywhere.
+        activation: Of the feed-forward sublayer.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        encoder_dim: int,
+        num_heads: int,
+        hidden_dim: int,
+        dropout: float,
+        activation: Factory[Activation],
+    ) -> None:
+        super().__init__()
+        self.head_dim = dim // num_heads
+        self.attention_norm = nn.LayerNorm(dim)
+        self.attention = CausalAttention(dim, num_heads, dropout)
+        self.cross_norm = nn.LayerNorm(dim)
+        self.cross = CrossAttention(dim, encoder_dim, num_heads, dropout)
+        self.feed_forward = nn.Sequential(
+            nn.LayerNorm(dim),
+            nn.Linear(dim, hidden_dim),
+            activation(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden_dim, dim),
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, frames: Tensor, mask: Tensor) -> Tensor:
+        """Returns (B, L, D) for (B, L, D)."""
+        x = x + self.dropout(self.attention(self.attention_norm(x)))
+        attended = self.cross(self.cross_norm(x), self.cross.memory(frames), mask)
+        x = x + self.dropout(attended)
+        return x + self.dropout(self.feed_forward(x))  # type: ignore[no-any-return]
+
+    def step(
+        self, x: Tensor, cache: tuple[Tensor, Tensor], memory: tuple[Tensor, Tensor], mask: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Returns (H, 1, D) for the newest position, and the grown cache."""
+        attended, cache = self.attention.step(self.attention_norm(x), cache)
+        x = x + attended
+        # (H, 1, D) -> (B, H / B, D): the hypotheses of an utterance share its keys
+        grouped = self.cross_norm(x).view(len(mask), -1, x.shape[2])
+        x = x + self.cross(grouped, memory, mask).view(x.shape)
+        return x + self.feed_forward(x), cache
+
+    def weights(self, x: Tensor, frames: Tensor, mask: Tensor) -> Tensor:
+        """Returns the attention (B, L, T) over the frames, averaged over heads."""
+        x = x + self.attention(self.attention_norm(x))
+        return self.cross.weights(self.cross_norm(x), self.cross.memory(frames), mask)
+
+
+class CausalAttention(nn.Module):
+    """Self-attention of each position to itself and those before it."""
+
+    def __init__(self, dim: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.dropout = dropout
+        self.query_key_value = nn.Linear(dim, 3 * dim)
+        self.output = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Returns (B, L, D) for (B, L, D)."""
+        query, key, value = self._project(x)
+        dropout = self.dropout if self.training else 0.0
+        attended = F.scaled_dot_product_attention(
+            query, key, value, dropout_p=dropout, is_causal=True
+        )
+        return self.output(attended.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+    def step(
+        self, x: Tensor, cache: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Returns (H, 1, D) for the newest position, and the grown cache (H, K, L, C)."""
+        query, key, value = self._project(x)
+        keys, values = torch.cat([cache[0], key], dim=2), torch.cat([cache[1], value], dim=2)
+        attended = F.scaled_dot_product_attention(query, keys, values)
+        return self.output(attended.transpose(1, 2).flatten(2)), (keys, values)
+
+    def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        projected = self.query_key_value(x).unflatten(2, (3, self.num_heads, -1))
+        query, key, value = projected.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, K, L, C)
+        return query, key, value
+
+
+class CrossAttention(nn.Module):
+    """Attention of label positions to the encoder's frames."""
+
+    def __init__(self, dim: int, encoder_dim: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.dropout = dropout
+        self.query = nn.Linear(dim, dim)
+        self.key_value = nn.Linear(encoder_dim, 2 * dim)
+        self.output = nn.Linear(dim, dim)
+
+    def memory(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns keys and values (B, K, T, C) of frames (B, T, D)."""
+        projected = self.key_value(frames).unflatten(2, (2, self.num_heads, -1))
+        key, value = projected.permute(2, 0, 3, 1, 4).unbind(0)
+        return key, value
+
+    def forward(self, x: Tensor, memory: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
+        """Returns (B, L, D) for queries (B, L, D) and the mask (B, T) of the frames."""
+        query = self.query(x).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+        dropout = self.dropout if self.training else 0.0
+        attended = F.scaled_dot_product_attention(
+            query, *memory, attn_mask=mask[:, None, None], dropout_p=dropout
+        )
+        return self.output(attended.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+    def weights(self, x: Tensor, memory: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
+        """Returns the attention (B, L, T), averaged over heads."""
+        query = self.query(x).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+        scores = query @ memory[0].transpose(2, 3) * query.shape[3] ** -0.5
+        return scores.masked_fill(~mask[:, None, None], float("-inf")).softmax(3).mean(1)

@@ -1,0 +1,127 @@
+"""The attention head: a label decoder over the encoder's frames, trained with cross-entropy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from asrkit.config.registry import Factory
+from asrkit.data.batch import Batch
+from asrkit.decoding.interfaces import State, map_state
+from asrkit.losses.cross_entropy import cross_entropy, label_errors
+from asrkit.models.decoders.interfaces import LabelDecoder
+from asrkit.models.heads.ctc import require_tap
+from asrkit.models.interfaces import Encoded, Encoder, Head, LossPart, LossReport, heads
+from asrkit.nn.masking import length_mask
+from asrkit.text.vocabulary import Vocabulary
+
+
+@heads.register("attention")
+class AttentionHead(Head):
+    """Predicts the next label from the labels before it and the frames.
+
+    Args:
+        encoder: Whose frames are read.
+        vocabulary: The V labels.
+        weight: Of the loss in the training objective.
+        decoder: Scores next labels.
+        label_smoothing: Probability taken from the target and shared by the other labels.
+        tap: Block, counted from 1, whose output is read; the last where null.
+
+    Raises:
+        ValueError: If the encoder has no such tap.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        vocabulary: Vocabulary,
+        weight: float,
+        decoder: Factory[LabelDecoder],
+        label_smoothing: float = 0.1,
+        tap: int | None = None,
+    ) -> None:
+        super().__init__()
+        require_tap(encoder, tap)
+        self.weight, self.tap, self.label_smoothing = weight, tap, label_smoothing
+        self.eos = vocabulary.eos
+        self.decoder = decoder(vocabulary=vocabulary, encoder_dim=encoder.dim)
+
+    def loss(self, encoded: Encoded, batch: Batch) -> LossReport:
+        """Returns the loss per label (eos included), and the share of wrong labels."""
+        inputs, targets, mask = with_eos(batch, self.eos)
+        frames = encoded.at(self.tap)
+        logits = self.decoder(inputs, frames, length_mask(encoded.lengths, frames.shape[1]))
+        losses = cross_entropy(logits, targets, mask, self.label_smoothing)
+        count = int(batch.label_lengths.sum()) + len(batch)
+        return {
+            "loss": LossPart(losses.sum(), count, self.weight, losses.detach()),
+            "errors": LossPart(label_errors(logits, targets, mask).float(), count, weight=0.0),
+        }
+
+    def label_scorer(self, encoded: Encoded) -> AttentionScorer:
+        """Returns the decoder's log-probabilities, step by step."""
+        frames = encoded.at(self.tap)
+        mask = length_mask(encoded.lengths, frames.shape[1])
+        return AttentionScorer(self.decoder, self.decoder.begin(frames, mask), self.eos)
+
+    def attention_weights(self, encoded: Encoded, batch: Batch) -> Tensor:
+        """Returns the attention (B, U, T) of each label to the frames, for pictures."""
+        inputs, _, _ = with_eos(batch, self.eos)
+        frames = encoded.at(self.tap)
+        mask = length_mask(encoded.lengths, frames.shape[1])
+        return self.decoder.attention_weights(inputs, frames, mask)
+
+
+class AttentionScorer:
+    """Scores next labels with a label decoder; keeps each hypothesis' scores in its state.
+
+    Args:
+        decoder: The decoder.
+        memory: What it computed from the frames, leading axis B.
+        eos: The id of end of sentence, and of the first input.
+    """
+
+    partial = False
+
+    def __init__(self, decoder: LabelDecoder, memory: Any, eos: int) -> None:
+        self.decoder, self.memory, self.eos = decoder, memory, eos
+
+    def initial_state(self) -> State:
+        """Returns the states of the B empty hypotheses."""
+        state = self.decoder.initial_state(self.memory)
+        first = next(_tensors(state))
+        bos = torch.full((first.shape[0],), self.eos, dtype=torch.int64, device=first.device)
+        return self.decoder.step(state, bos, self.memory)
+
+    def score(self, state: State, candidates: Tensor | None = None) -> Tensor:
+        """Returns log-probabilities (H, V + 1), or (H, C) of candidates."""
+        log_probs: Tensor = state[0]
+        return log_probs if candidates is None else log_probs.gather(1, candidates)
+
+    def advance(self, state: State, labels: Tensor) -> State:
+        """Returns the states after one more label (H,)."""
+        return self.decoder.step(state[1], labels, self.memory)
+
+    def subset(self, utterances: Tensor) -> AttentionScorer:
+        """Returns the scorer of some of the utterances."""
+        memory = map_state(self.memory, lambda tensor: tensor.index_select(0, utterances))
+        return AttentionScorer(self.decoder, memory, self.eos)
+
+
+def with_eos(batch: Batch, eos: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns decoder inputs (bos first), targets (eos last) and their mask, each (B, U + 1)."""
+    labels, lengths = batch.labels, batch.label_lengths
+    edge = labels.new_full((len(labels), 1), eos)
+    inside = length_mask(lengths, labels.shape[1])
+    inputs = torch.cat([edge, labels.masked_fill(~inside, eos)], dim=1)
+    targets = torch.cat([labels.masked_fill(~inside, eos), edge], dim=1)
+    return inputs, targets, length_mask(lengths + 1, labels.shape[1] + 1)
+
+
+def _tensors(state: State) -> Any:
+    found: list[Tensor] = []
+    map_state(state, lambda tensor: found.append(tensor) or tensor)  # type: ignore[func-returns-value]
+    return iter(found)

@@ -1,0 +1,64 @@
+"""Multi-head self-attention over frames."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from asrkit.config.registry import Factory
+from asrkit.nn.gates import Gate, IdentityGate
+from asrkit.nn.masking import SequenceContext
+from asrkit.nn.positions import NoPosition, Position
+from asrkit.nn.sublayers import Sublayer, sublayers
+
+
+@sublayers.register("self_attention")
+class SelfAttention(Sublayer):
+    """Every frame gathers from the frames that the span lets it see.
+
+    Args:
+        dim: D.
+        num_heads: K.
+        position: How the layer knows distances.
+        dropout: Of the attention weights.
+        bias: Whether the linear layers have biases.
+        gate: Applied to the output.
+
+    Raises:
+        ValueError: If the heads do not divide D.
+
+    Source: Vaswani et al. 2017, section 3.2.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int,
+        position: Factory[Position] = NoPosition,
+        dropout: float = 0.1,
+        bias: bool = True,
+        gate: Factory[Gate] = IdentityGate,
+    ) -> None:
+        super().__init__()
+        if dim % num_heads:
+            raise ValueError(f"num_heads ({num_heads}) must divide dim ({dim})")
+        self.num_heads = num_heads
+        self.dropout = dropout
+        self.query_key_value = nn.Linear(dim, 3 * dim, bias=bias)
+        self.position = position(num_heads=num_heads, head_dim=dim // num_heads)
+        self.output = nn.Linear(dim, dim, bias=bias)
+        self.gate = gate(dim=dim)
+
+    def forward(self, x: Tensor, context: SequenceContext) -> Tensor:
+        """Returns attended frames (B, T, D)."""
+        projected = self.query_key_value(x).unflatten(2, (3, self.num_heads, -1))
+        # (B, T, 3, K, C) -> three of (B, K, T, C)
+        query, key, value = projected.permute(2, 0, 3, 1, 4).unbind(0)
+        query, key, bias = self.position(query, key)
+        allowed = context.attention[:, None]  # (B, 1, T or 1, T)
+        if bias is not None:
+            scale = query.shape[3] ** -0.5
+            allowed = (bias * scale).masked_fill(~allowed, float("-inf"))
+        dropout = self.dropout if self.training else 0.0
+        attended = F.scaled_dot_product_attention(query, key, value, allowed, dropout_p=dropout)
+        return self.gate(self.output(attended.transpose(1, 2).flatten(2)), context.mask)

@@ -1,0 +1,171 @@
+"""Changes to features that make training harder: SpecAugment and frame dropping."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from asrkit.config.registry import Registry
+from asrkit.nn.masking import length_mask
+
+
+class Augment(nn.Module):
+    """Changes features (B, T, F) in training."""
+
+    def forward(self, features: Tensor, lengths: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """Returns changed features and their lengths; `step` counts optimiser updates."""
+        raise NotImplementedError
+
+
+augments: Registry[Augment] = Registry("augment", Augment)
+
+
+@dataclass(frozen=True)
+class Masks:
+    """How many masks are drawn along one axis, and how wide they are.
+
+    Args:
+        min_count: Fewest masks of an utterance.
+        max_count: Most masks of an utterance.
+        max_width: Widest mask; widths are uniform from 1.
+        per_size: If set, the most masks are `size // per_size` where that is more; size is the
+            number of frames of the utterance, or of features.
+        max_share: If set, no mask is wider than this share of the size.
+    """
+
+    min_count: int
+    max_count: int
+    max_width: int
+    per_size: int | None = None
+    max_share: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_count <= self.max_count or self.max_width < 1:
+            raise ValueError(
+                f"masks need 0 <= min_count ({self.min_count}) <= max_count ({self.max_count}) "
+                f"and max_width ({self.max_width}) of at least 1"
+            )
+
+
+@dataclass(frozen=True)
+class Strength:
+    """From a step on, how strong SpecAugment is.
+
+    Args:
+        from_step: First optimiser update that this holds for.
+        add_min: Added to the fewest masks.
+        scale_max: Factor of the most masks.
+    """
+
+    from_step: int
+    add_min: int = 0
+    scale_max: float = 1.0
+
+
+@augments.register("spec_augment")
+class SpecAugment(Augment):
+    """Sets random stretches of time and bands of frequency to zero, for each utterance on its own.
+
+    Masks start at different places, may overlap, and are cut at the end. Before the first entry
+    of `strengths` nothing is masked; without entries full strength holds from the first step.
+
+    Args:
+        time: Masks along time.
+        frequency: Masks along frequency.
+        strengths: How the strength grows with the steps.
+
+    Source: Park et al. 2019, section 2, without time warping; counts as in the reference systems.
+    """
+
+    def __init__(self, time: Masks, frequency: Masks, strengths: list[Strength] = []) -> None:  # noqa: B006
+        super().__init__()
+        self.time, self.frequency = time, frequency
+        self.strengths = sorted(strengths, key=lambda strength: strength.from_step)
+
+    def forward(self, features: Tensor, lengths: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """Returns masked features (B, T, F) and the same lengths."""
+        strength = self._strength(step)
+        if strength is None:
+            return features, lengths
+        batch, num_frames, num_features = features.shape
+        sizes = torch.full_like(lengths, num_features)
+        hidden = draw_masks(self.time, strength, lengths, num_frames).unsqueeze(2)
+        hidden = hidden | draw_masks(self.frequency, strength, sizes, num_features).unsqueeze(1)
+        return features.masked_fill(hidden, 0.0), lengths
+
+    def _strength(self, step: int) -> Strength | None:
+        if not self.strengths:
+            return Strength(0)
+        reached = [strength for strength in self.strengths if strength.from_step <= step]
+        return reached[-1] if reached else None
+
+
+def draw_masks(masks: Masks, strength: Strength, sizes: Tensor, width: int) -> Tensor:
+    """Draws the masked positions of each utterance.
+
+    Args:
+        masks: How many and how wide.
+        strength: Changes the counts.
+        sizes: (B,) valid size of each utterance along this axis.
+        width: Padded size along this axis.
+
+    Returns:
+        (B, width) bool, True where masked.
+    """
+    most = torch.full_like(sizes, masks.max_count)
+    if masks.per_size is not None:
+        most = torch.maximum(most, sizes // masks.per_size)
+    most = torch.minimum((most * strength.scale_max).long(), sizes)
+    fewest = torch.full_like(sizes, masks.min_count + strength.add_min).minimum(most)
+    number = uniform(fewest, most)  # (B,)
+    slots = int(number.max()) if number.numel() else 0
+    positions = torch.arange(width, device=sizes.device)
+    # The largest of uniform draws over valid positions are distinct places, equally likely.
+    places = torch.rand(len(sizes), width, device=sizes.device)
+    places = places.masked_fill(positions >= sizes[:, None], -1.0)
+    starts = places.topk(min(slots, width), dim=1).indices  # (B, M)
+    longest = torch.full_like(sizes, masks.max_width)
+    if masks.max_share is not None:
+        longest = torch.minimum(longest, (sizes * masks.max_share).long().clamp(min=1))
+    lengths = uniform(torch.ones_like(starts), longest[:, None].expand_as(starts))
+    used = length_mask(number, starts.shape[1])
+    inside = (positions >= starts[..., None]) & (positions < (starts + lengths)[..., None])
+    return (inside & used[..., None]).any(1)
+
+
+def uniform(low: Tensor, high: Tensor) -> Tensor:
+    """Returns whole numbers drawn uniformly from low to high, both included, elementwise."""
+    draws = torch.rand(low.shape, device=low.device)
+    return (low + (draws * (high - low + 1)).long()).clamp(max=high)
+
+
+@augments.register("frame_drop")
+class FrameDrop(Augment):
+    """Removes random frames from each utterance.
+
+    Args:
+        probability: Of each frame to be removed.
+        min_frames: An utterance keeps at least this many.
+    """
+
+    def __init__(self, probability: float, min_frames: int = 10) -> None:
+        super().__init__()
+        self.probability = probability
+        self.min_frames = min_frames
+
+    def forward(self, features: Tensor, lengths: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """Returns the kept features, moved together, and how many there are."""
+        draws = torch.rand(features.shape[:2], device=features.device)
+        valid = length_mask(lengths, features.shape[1])
+        least = torch.minimum(lengths, torch.full_like(lengths, self.min_frames))
+        order = draws.masked_fill(~valid, -1.0).argsort(1, descending=True).argsort(1)
+        kept = valid & ((draws >= self.probability) | (order < least[:, None]))
+        # A stable sort moves the kept frames to the front in their order.
+        moved = (~kept).to(torch.uint8).argsort(1, stable=True)
+        shorter = kept.sum(1)
+        gathered = features.gather(1, moved[..., None].expand_as(features))
+        return gathered[:, : int(shorter.max())], shorter
+
+

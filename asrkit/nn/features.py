@@ -1,0 +1,202 @@
+"""Log-mel features, computed on the training device inside the step, and their normalisation."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+import torchaudio.functional as audio
+from torch import Tensor, nn
+
+from asrkit.config.registry import Factory, Registry
+from asrkit.nn.masking import length_mask, zero_padding
+
+
+class Normalization(nn.Module):
+    """Brings features (B, T, F) to a common mean and variance."""
+
+    needs_statistics = False
+
+    def forward(self, features: Tensor, mask: Tensor) -> Tensor:
+        """Returns normalised features (B, T, F)."""
+        return features
+
+    def accumulate(self, features: Tensor, mask: Tensor) -> None:
+        """Counts the valid frames of a batch in, where statistics are needed."""
+
+    def finish(self) -> None:
+        """Turns what was accumulated into mean and standard deviation."""
+
+
+normalizations: Registry[Normalization] = Registry(
+    "normalization", Normalization, late=("dim",), default="none"
+)
+
+
+@normalizations.register("none")
+class NoNormalization(Normalization):
+    """Leaves features as they are.
+
+    Args:
+        dim: F, not needed here.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+
+
+@normalizations.register("utterance")
+class UtteranceNormalization(Normalization):
+    """Each utterance gets mean 0 and, per feature, variance 1.
+
+    Args:
+        dim: F, not needed here.
+        eps: Added to the standard deviation.
+    """
+
+    def __init__(self, dim: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def forward(self, features: Tensor, mask: Tensor) -> Tensor:
+        """Returns normalised features (B, T, F)."""
+        valid = mask.unsqueeze(2)
+        count = valid.sum(1, keepdim=True).clamp(min=1)
+        mean = features.masked_fill(~valid, 0.0).sum(1, keepdim=True) / count
+        centered = (features - mean).masked_fill(~valid, 0.0)
+        deviation = (centered.square().sum(1, keepdim=True) / count).sqrt()
+        return centered / (deviation + self.eps)
+
+
+@normalizations.register("global")
+class GlobalNormalization(Normalization):
+    """Mean and variance of the training set, per feature.
+
+    Args:
+        dim: F.
+    """
+
+    needs_statistics = True
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("deviation", torch.ones(dim))
+        self._sums = torch.zeros(2, dim, dtype=torch.float64, device="cpu")
+        self._count = 0
+
+    def forward(self, features: Tensor, mask: Tensor) -> Tensor:
+        """Returns normalised features (B, T, F)."""
+        return (features - self.mean) / self.deviation
+
+    def accumulate(self, features: Tensor, mask: Tensor) -> None:
+        """Counts the valid frames of a batch in."""
+        frames = features[mask].double().cpu()
+        self._sums += torch.stack([frames.sum(0), frames.square().sum(0)])
+        self._count += frames.shape[0]
+
+    def finish(self) -> None:
+        """Turns what was accumulated into mean and standard deviation.
+
+        Raises:
+            ValueError: If no frame was accumulated.
+        """
+        if not self._count:
+            raise ValueError("no frames were seen: feature statistics need some training speech")
+        mean = self._sums[0] / self._count
+        variance = (self._sums[1] / self._count - mean.square()).clamp(min=1e-10)
+        self.mean.copy_(mean)
+        self.deviation.copy_(variance.sqrt())
+
+
+class Features(nn.Module, ABC):
+    """Samples (B, N) to features (B, T, F); implementations set the attributes."""
+
+    dim: int
+    frame_shift: float
+    """Seconds between frames."""
+    sample_rate: int
+    normalization: Normalization
+
+    @abstractmethod
+    def num_frames(self, num_samples: Tensor) -> Tensor:
+        """Returns the frames (B,) of so many samples (B,)."""
+
+    @abstractmethod
+    def unnormalized(self, signal: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns features (B, T, F) before normalisation, and their lengths (B,)."""
+
+    def forward(self, signal: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns normalised features (B, T, F), zero in the padding, and their lengths (B,)."""
+        features, lengths = self.unnormalized(signal, lengths)
+        mask = length_mask(lengths, features.shape[1])
+        return zero_padding(self.normalization(features, mask), mask), lengths
+
+
+feature_types: Registry[Features] = Registry("features", Features)
+
+
+@feature_types.register("log_mel")
+class LogMel(Features):
+    """Logarithms of mel filter-bank energies.
+
+    Frame t covers the samples from t · shift on; there are N // shift frames, the last of them
+    filled up with zeros.
+
+    Args:
+        num_mels: F.
+        sample_rate: Samples per second.
+        window: Seconds that a frame covers.
+        shift: Seconds between frames.
+        low_frequency: Lower edge of the first filter in Hz.
+        high_frequency: Upper edge of the last filter in Hz; half the sample rate where null.
+        normalization: Applied to the logarithms.
+    """
+
+    def __init__(
+        self,
+        num_mels: int = 80,
+        sample_rate: int = 16000,
+        window: float = 0.025,
+        shift: float = 0.010,
+        low_frequency: float = 20.0,
+        high_frequency: float | None = None,
+        normalization: Factory[Normalization] = NoNormalization,
+    ) -> None:
+        super().__init__()
+        self.dim = num_mels
+        self.sample_rate = sample_rate
+        self.frame_shift = shift
+        self.window_samples = round(window * sample_rate)
+        self.shift_samples = round(shift * sample_rate)
+        self.fft_size = 1 << (self.window_samples - 1).bit_length()
+        highest = sample_rate / 2 if high_frequency is None else high_frequency
+        filters = audio.melscale_fbanks(
+            self.fft_size // 2 + 1, low_frequency, highest, num_mels, sample_rate
+        )
+        self.register_buffer("filters", filters, persistent=False)
+        self.register_buffer("taper", torch.hann_window(self.window_samples), persistent=False)
+        self.normalization = normalization(dim=num_mels)
+
+    filters: Tensor
+    taper: Tensor
+
+    def num_frames(self, num_samples: Tensor) -> Tensor:
+        """Returns N // shift, at least one frame."""
+        return torch.div(num_samples, self.shift_samples, rounding_mode="floor").clamp(min=1)
+
+    def unnormalized(self, signal: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns log-mel features (B, T, F) and their lengths (B,)."""
+        with torch.autocast(signal.device.type, enabled=False):
+            samples = signal.float()
+            if signal.dtype == torch.int16:
+                samples = samples / 32768.0
+            samples = zero_padding(samples, length_mask(lengths, samples.shape[1]))
+            padded = nn.functional.pad(samples, (0, self.window_samples))
+            frames = padded.unfold(1, self.window_samples, self.shift_samples) * self.taper
+            num_frames = self.num_frames(lengths)
+            frames = frames[:, : int(num_frames.max())]
+            power = torch.fft.rfft(frames, n=self.fft_size).abs().square()  # (B, T, fft/2+1)
+            return (power @ self.filters).clamp(min=1e-10).log(), num_frames

@@ -1,0 +1,73 @@
+"""The position-wise feed-forward sublayer, plain and gated."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from asrkit.config.registry import Factory
+from asrkit.nn.activations import Activation, Swish
+from asrkit.nn.masking import SequenceContext
+from asrkit.nn.sublayers import Sublayer, sublayers
+
+
+@sublayers.register("feed_forward")
+class FeedForward(Sublayer):
+    """Two linear layers with an activation between.
+
+    Args:
+        dim: D.
+        hidden_dim: Size between the layers.
+        activation: Between the layers.
+        dropout: After the activation.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        hidden_dim: int,
+        activation: Factory[Activation] = Swish,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.expand = nn.Linear(dim, hidden_dim)
+        self.activation = activation()
+        self.dropout = nn.Dropout(dropout)
+        self.contract = nn.Linear(hidden_dim, dim)
+
+    def forward(self, x: Tensor, context: SequenceContext) -> Tensor:
+        """Returns new frames (B, T, D)."""
+        result: Tensor = self.contract(self.dropout(self.activation(self.expand(x))))
+        return result
+
+
+@sublayers.register("gated_feed_forward")
+class GatedFeedForward(Sublayer):
+    """A feed-forward sublayer whose hidden values are scaled by a second, activated projection.
+
+    Args:
+        dim: D.
+        hidden_dim: Size between the layers.
+        activation: Of the scaling half.
+        dropout: After the product.
+
+    Source: Shazeer 2020, equation 6.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        hidden_dim: int,
+        activation: Factory[Activation] = Swish,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.expand = nn.Linear(dim, 2 * hidden_dim)
+        self.activation = activation()
+        self.dropout = nn.Dropout(dropout)
+        self.contract = nn.Linear(hidden_dim, dim)
+
+    def forward(self, x: Tensor, context: SequenceContext) -> Tensor:
+        """Returns new frames (B, T, D)."""
+        scale, value = self.expand(x).chunk(2, dim=2)
+        result: Tensor = self.contract(self.dropout(self.activation(scale) * value))
+        return result

@@ -1,0 +1,71 @@
+"""Gates scale what a sublayer computes, by what the whole utterance looks like."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from asrkit.config.registry import Factory, Registry
+from asrkit.nn.activations import Activation, Swish
+from asrkit.nn.norms import masked_mean
+
+
+class Gate(nn.Module):
+    """Scales (B, T, D) with a mask (B, T)."""
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Returns gated frames (B, T, D)."""
+        raise NotImplementedError
+
+
+gates: Registry[Gate] = Registry("gate", Gate, late=("dim",))
+
+
+@gates.register("identity")
+class IdentityGate(Gate):
+    """Changes nothing.
+
+    Args:
+        dim: D, not needed here.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Returns the frames (B, T, D) as they are."""
+        return x
+
+
+@gates.register("squeeze_excitation")
+class SqueezeExcitation(Gate):
+    """Scales each of the D values by a function of the utterance's mean frame.
+
+    Args:
+        dim: D.
+        bottleneck_dim: Size between the two linear layers.
+        activation: Between the linear layers.
+        output: The scaling itself: `sigmoid`, or `swish` as in the hybrid reference system.
+
+    Source: Hu et al. 2018, section 3; the mean leaves out padding.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        bottleneck_dim: int,
+        activation: Factory[Activation] = Swish,
+        output: Factory[Activation] | None = None,
+    ) -> None:
+        super().__init__()
+        self.squeeze = nn.Linear(dim, bottleneck_dim)
+        self.activation = activation()
+        self.excite = nn.Linear(bottleneck_dim, dim)
+        self.output = nn.Sigmoid() if output is None else output()
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Returns gated frames (B, T, D)."""
+        hidden = self.activation(self.squeeze(masked_mean(x, mask)))
+        scale: Tensor = self.output(self.excite(hidden))
+        return x * scale.unsqueeze(1)
+
+

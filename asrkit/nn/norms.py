@@ -1,0 +1,146 @@
+"""Normalisation layers on padded frames (B, T, D). Padding never influences a valid frame."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from asrkit.config.registry import Registry
+
+
+class Norm(nn.Module):
+    """Normalises (B, T, D) with a mask (B, T), True = valid."""
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Returns normalised frames (B, T, D)."""
+        raise NotImplementedError
+
+
+norms: Registry[Norm] = Registry("norm", Norm, late=("dim",))
+
+
+@norms.register("layer_norm")
+class LayerNorm(Norm):
+    """Normalises each frame over its D values.
+
+    Args:
+        dim: D.
+        eps: Added to the variance.
+    """
+
+    def __init__(self, dim: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim, eps=eps)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Returns normalised frames (B, T, D)."""
+        normalized: Tensor = self.norm(x)
+        return normalized
+
+
+@norms.register("rms_norm")
+class RMSNorm(Norm):
+    """Divides each frame by the root mean square of its D values.
+
+    Args:
+        dim: D.
+        eps: Added to the mean square.
+    """
+
+    def __init__(self, dim: int, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.norm = nn.RMSNorm(dim, eps=eps)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Returns normalised frames (B, T, D)."""
+        normalized: Tensor = self.norm(x)
+        return normalized
+
+
+@norms.register("batch_norm")
+class BatchNorm(Norm):
+    """Normalises each of the D values over all valid frames of the batch.
+
+    Args:
+        dim: D.
+        momentum: Share of the newest batch in the running statistics.
+        eps: Added to the variance.
+    """
+
+    def __init__(self, dim: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(dim, eps=eps, momentum=momentum)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Returns normalised frames (B, T, D); running statistics outside of training."""
+        norm = self.norm
+        if not self.training:
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
+            scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+            return x * scale + (norm.bias - norm.running_mean * scale)
+        normalized = norm(x[mask])
+        return torch.zeros_like(x, dtype=normalized.dtype).masked_scatter(
+            mask.unsqueeze(-1), normalized
+        )
+
+
+@norms.register("group_norm")
+class GroupNorm(Norm):
+    """Normalises each utterance over its valid frames and the values of a group.
+
+    Args:
+        dim: D.
+        num_groups: Number of groups that the D values are split into.
+        eps: Added to the variance.
+
+    Raises:
+        ValueError: If the groups do not divide D.
+
+    Source: Wu and He 2018, section 3; padding is left out of the moments.
+    """
+
+    def __init__(self, dim: int, num_groups: int = 1, eps: float = 1e-6) -> None:
+        super().__init__()
+        if dim % num_groups:
+            raise ValueError(f"num_groups ({num_groups}) must divide dim ({dim})")
+        self.num_groups = num_groups
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(dim))
+        self.bias = nn.Parameter(torch.zeros(dim))
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Returns normalised frames (B, T, D)."""
+        grouped = x.unflatten(2, (self.num_groups, -1))  # (B, T, D) -> (B, T, G, D/G)
+        valid = mask[:, :, None, None]
+        count = valid.sum(1, keepdim=True) * grouped.shape[3]
+        kept = grouped.masked_fill(~valid, 0.0)
+        mean = kept.sum((1, 3), keepdim=True) / count
+        centered = (grouped - mean).masked_fill(~valid, 0.0)
+        variance = centered.square().sum((1, 3), keepdim=True) / count
+        normalized = (centered * torch.rsqrt(variance + self.eps)).flatten(2)
+        return normalized * self.weight + self.bias
+
+
+@norms.register("identity")
+class IdentityNorm(Norm):
+    """Changes nothing.
+
+    Args:
+        dim: D, not needed here.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Returns the frames (B, T, D) as they are."""
+        return x
+
+
+def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
+    """Returns the mean (B, D) over the valid frames of (B, T, D)."""
+    total = x.masked_fill(~mask.unsqueeze(-1), 0.0).sum(1)
+    return total / mask.sum(1, keepdim=True).clamp(min=1)
+
+

@@ -1,0 +1,173 @@
+"""How self-attention knows where frames are.
+
+A position changes queries and keys, or adds a bias to the attention scores, or both.
+K attention heads, C values per head.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from asrkit.config.registry import Registry
+
+
+class Position(nn.Module):
+    """Brings positions into one self-attention layer."""
+
+    def forward(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Changes (B, K, T, C) queries and keys.
+
+        Returns:
+            Queries, keys, and a bias (B, K, T, T) of the unscaled scores, or None.
+        """
+        raise NotImplementedError
+
+
+positions: Registry[Position] = Registry("position", Position, late=("num_heads", "head_dim"))
+
+
+@positions.register("none")
+class NoPosition(Position):
+    """Attention that does not know where frames are.
+
+    Args:
+        num_heads: K, not needed here.
+        head_dim: C, not needed here.
+    """
+
+    def __init__(self, num_heads: int, head_dim: int) -> None:
+        super().__init__()
+
+    def forward(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Returns queries and keys as they are, and no bias."""
+        return query, key, None
+
+
+@positions.register("transformer_xl")
+class TransformerXLPosition(Position):
+    """Sinusoids of the distance, projected, against the query; with two learned query biases.
+
+    Args:
+        num_heads: K.
+        head_dim: C.
+        dropout: Of the sinusoids.
+
+    Source: Dai et al. 2019, section 3.3, extended to both directions as in Conformers.
+    """
+
+    def __init__(self, num_heads: int, head_dim: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.num_heads, self.head_dim = num_heads, head_dim
+        dim = num_heads * head_dim
+        self.projection = nn.Linear(dim, dim, bias=False)
+        self.content_bias = nn.Parameter(torch.zeros(num_heads, 1, head_dim))
+        self.distance_bias = nn.Parameter(torch.zeros(num_heads, 1, head_dim))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Returns queries with the content bias, keys, and the distance scores."""
+        num_frames = query.shape[2]
+        distances = torch.arange(1 - num_frames, num_frames, device=query.device)
+        table = self.dropout(sinusoids(distances, self.num_heads * self.head_dim))
+        # (2T-1, D) -> (K, C, 2T-1)
+        projected = self.projection(table.to(query.dtype)).unflatten(1, (self.num_heads, -1))
+        scores = (query + self.distance_bias) @ projected.permute(1, 2, 0)
+        return query + self.content_bias, key, shift_distances(scores)
+
+
+@positions.register("clipped_relative")
+class ClippedRelativePosition(Position):
+    """Learned vectors for the distance between frames, clipped, shared by all heads.
+
+    Args:
+        num_heads: K.
+        head_dim: C.
+        clip: Longest distance that has a vector of its own.
+        dropout: Of the vectors.
+
+    Source: Shaw et al. 2018, equation 4 (keys only).
+    """
+
+    def __init__(self, num_heads: int, head_dim: int, clip: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.clip = clip
+        self.table = nn.Parameter(torch.empty(2 * clip + 1, head_dim))
+        nn.init.xavier_uniform_(self.table)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Returns queries and keys as they are, and the distance scores."""
+        num_frames = query.shape[2]
+        distances = torch.arange(1 - num_frames, num_frames, device=query.device)
+        rows = distances.clamp(-self.clip, self.clip) + self.clip
+        table = self.dropout(self.table)[rows].to(query.dtype)  # (2T-1, C)
+        return query, key, shift_distances(query @ table.T)
+
+
+@positions.register("rotary")
+class RotaryPosition(Position):
+    """Turns queries and keys by angles proportional to their positions.
+
+    Args:
+        num_heads: K, not needed here.
+        head_dim: C.
+        base: Longest wavelength, in units of 2π frames.
+
+    Raises:
+        ValueError: If C is odd.
+
+    Source: Su et al. 2021, section 3.4.2.
+    """
+
+    def __init__(self, num_heads: int, head_dim: int, base: float = 10000.0) -> None:
+        super().__init__()
+        if head_dim % 2:
+            raise ValueError(f"rotary positions need an even size per head, got {head_dim}")
+        self.base = base
+
+    def forward(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Returns turned queries and keys, and no bias."""
+        return self._turn(query), self._turn(key), None
+
+    def _turn(self, x: Tensor) -> Tensor:
+        half = x.shape[3] // 2
+        steps = torch.arange(half, device=x.device, dtype=torch.float32) / half
+        frames = torch.arange(x.shape[2], device=x.device, dtype=torch.float32)
+        angle = frames[:, None] * self.base**-steps  # (T, C/2)
+        cosine, sine = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+        first, second = x[..., :half], x[..., half:]
+        return torch.cat([first * cosine - second * sine, second * cosine + first * sine], dim=3)
+
+
+def sinusoids(positions: Tensor, dim: int) -> Tensor:
+    """Returns (N, D) sines and cosines of positions (N,).
+
+    Source: Vaswani et al. 2017, section 3.5; sines first, then cosines.
+    """
+    half = (dim + 1) // 2
+    rates = torch.exp(
+        torch.arange(half, device=positions.device, dtype=torch.float32)
+        * (-math.log(10000.0) / max(half - 1, 1))
+    )
+    angles = positions.to(torch.float32)[:, None] * rates
+    return torch.cat([angles.sin(), angles.cos()], dim=1)[:, :dim]
+
+
+def shift_distances(scores: Tensor) -> Tensor:
+    """Turns scores by distance into scores by position, without a copy of the whole.
+
+    Args:
+        scores: (B, K, T, 2T-1), column T-1+d for the distance d = column - row.
+
+    Returns:
+        (B, K, T, T) for row and column.
+    """
+    num_frames = scores.shape[2]
+    if num_frames == 1:
+        return scores
+    # Row i wants columns T-1-i .. 2T-2-i: rows that are one value shorter line these up.
+    flat = scores.flatten(2)[..., num_frames - 1 : num_frames - 1 + num_frames * (2 * num_frames - 2)]
+    return flat.unflatten(2, (num_frames, 2 * num_frames - 2))[..., :num_frames]

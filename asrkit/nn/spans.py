@@ -1,0 +1,77 @@
+"""How far self-attention may look; decided once per forward pass for the whole encoder."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from asrkit.config.registry import Registry
+from asrkit.nn.masking import SequenceContext, length_mask
+
+
+class Span:
+    """Says which frames may attend to which."""
+
+    causal = False
+
+    def allowed(self, num_frames: int, device: torch.device) -> Tensor | None:
+        """Returns (T, T) True where row may attend to column, or None for everywhere."""
+        return None
+
+    def context(self, lengths: Tensor, num_frames: int) -> SequenceContext:
+        """Returns masks for a batch with the given valid lengths (B,) and T frames."""
+        mask = length_mask(lengths, num_frames)
+        attention = mask[:, None, :]  # (B, 1, T): every frame may attend to all valid frames
+        allowed = self.allowed(num_frames, lengths.device)
+        if allowed is not None:
+            # A padding row still attends to itself: a row with nothing to attend to would be NaN.
+            own = torch.eye(num_frames, dtype=torch.bool, device=lengths.device)
+            attention = (attention & allowed) | own
+        return SequenceContext(mask=mask, attention=attention, causal=self.causal)
+
+
+spans: Registry[Span] = Registry("span", Span)
+
+
+@spans.register("full")
+class FullSpan(Span):
+    """Every frame sees the whole utterance."""
+
+
+@spans.register("causal")
+class CausalSpan(Span):
+    """Every frame sees itself and the frames before it; convolutions see no future either."""
+
+    causal = True
+
+    def allowed(self, num_frames: int, device: torch.device) -> Tensor:
+        """Returns the lower triangle (T, T)."""
+        return torch.ones(num_frames, num_frames, dtype=torch.bool, device=device).tril()
+
+
+@spans.register("chunked")
+class ChunkedSpan(Span):
+    """Frames see their own chunk and some chunks to the left; convolutions see no future.
+
+    Args:
+        chunk_size: Frames of a chunk.
+        left_chunks: How many chunks before its own a frame sees; -1 for all.
+
+    Raises:
+        ValueError: If the chunk size is not positive.
+    """
+
+    causal = True
+
+    def __init__(self, chunk_size: int, left_chunks: int = -1) -> None:
+        if chunk_size < 1:
+            raise ValueError(f"chunk_size ({chunk_size}) must be at least 1")
+        self.chunk_size = chunk_size
+        self.left_chunks = left_chunks
+
+    def allowed(self, num_frames: int, device: torch.device) -> Tensor:
+        """Returns (T, T) True from each frame to its own and the left chunks."""
+        chunk = torch.arange(num_frames, device=device) // self.chunk_size
+        distance = chunk[:, None] - chunk[None, :]
+        seen = distance >= 0
+        return seen if self.left_chunks < 0 else seen & (distance <= self.left_chunks)
