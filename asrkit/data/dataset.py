@@ -1,0 +1,273 @@
+"""Batches of real speech: for training by plan, for decoding sorted by length."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torchaudio.functional as audio
+from lhotse import CutSet
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from asrkit.data.audio import AudioError, read_samples
+from asrkit.data.batch import Batch
+from asrkit.data.batch_info import UtteranceInfo
+from asrkit.data.orders import LengthOrder
+from asrkit.data.sampling import Planned, Sampler
+from asrkit.data.settings import DataSettings
+from asrkit.errors import UserError
+from asrkit.text.tokenizers import Tokenizer
+
+MAX_UNREADABLE = 100
+"""So many unreadable files are no accident any more."""
+
+log = logging.getLogger(__name__)
+
+
+class CutData:
+    """The batches of each epoch; a source for the trainer.
+
+    Args:
+        cuts: Utterances.
+        tokenizer: Turns transcripts into labels.
+        settings: How utterances become batches.
+        seed: Decides order and speeds.
+        training: Whether utterances are shuffled, perturbed and filtered by length.
+        rank: This process among `world_size`; takes every world_size-th batch.
+        world_size: Number of processes.
+
+    Raises:
+        UserError: If no utterance is left.
+    """
+
+    def __init__(
+        self,
+        cuts: CutSet,
+        tokenizer: Tokenizer,
+        settings: DataSettings,
+        seed: int,
+        training: bool,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        kept = list(cuts)
+        if training:
+            low, high = settings.min_seconds, settings.max_seconds
+            kept = [cut for cut in kept if low <= cut.duration <= high]
+            if len(kept) < len(list(cuts)):
+                log.warning(
+                    "%d of %d utterances are left out: shorter than %g s or longer than %g s",
+                    len(list(cuts)) - len(kept), len(list(cuts)), low, high,
+                )
+        if not kept:
+            raise UserError("no utterance is left to train or evaluate on; see data.max_seconds")
+        self.utterances = Utterances(kept, tokenizer, settings.sample_rate)
+        self.training, self.rank, self.world_size = training, rank, world_size
+        self.num_workers = settings.num_workers
+        if not training:
+            settings = _unshuffled(settings)
+        seconds = np.array([cut.duration for cut in kept])
+        self.sampler = Sampler([cut.id for cut in kept], seconds, settings, seed)
+        self._unreadable = 0
+        self._planned: tuple[int, list[Planned]] = (0, [])
+
+    def num_batches(self, epoch: int) -> int:
+        """Returns how many batches this process takes in an epoch."""
+        return len(self._plan(epoch))
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Yields this process's batches of an epoch, from number `start` on."""
+        planned = PlannedBatches(self.utterances, self._plan(epoch)[start:])
+        loader: DataLoader[Any] = DataLoader(
+            planned,
+            batch_size=None,
+            num_workers=self.num_workers,
+            prefetch_factor=4 if self.num_workers else None,
+            pin_memory=torch.cuda.is_available(),
+        )
+        for batch, problems in loader:
+            self._report(problems)
+            if batch is not None:
+                yield batch
+
+    def _plan(self, epoch: int) -> list[Planned]:
+        if self._planned[0] != epoch:
+            self._planned = (epoch, self.sampler.plan(epoch))
+        plan = self._planned[1]
+        if self.training:  # all processes make the same number of steps
+            plan = plan[: len(plan) - len(plan) % self.world_size]
+            if not plan:
+                raise UserError(
+                    f"an epoch has fewer batches than processes ({self.world_size}); lower "
+                    "data.batch_seconds or data.sub_epochs"
+                )
+        return plan[self.rank :: self.world_size]
+
+    def _report(self, problems: list[str]) -> None:
+        for problem in problems:
+            self._unreadable += 1
+            log.warning("left out: %s", problem)
+        if self._unreadable > MAX_UNREADABLE:
+            raise UserError(
+                f"more than {MAX_UNREADABLE} utterances can't be read; the last: {problems[-1]}; "
+                "run `asrkit check SPEC --data DIR` to list them all"
+            )
+
+
+def _unshuffled(settings: DataSettings) -> DataSettings:
+    return DataSettings(
+        train=settings.train,
+        dev=settings.dev,
+        batch_seconds=settings.batch_seconds,
+        max_utterances=settings.max_utterances,
+        order=LengthOrder(),
+        num_buckets=1,
+    )
+
+
+class Utterances:
+    """Reads utterances by index.
+
+    Args:
+        cuts: Utterances.
+        tokenizer: Turns transcripts into labels.
+        sample_rate: Expected of every file.
+    """
+
+    def __init__(self, cuts: list[Any], tokenizer: Tokenizer, sample_rate: int) -> None:
+        self.cuts, self.tokenizer, self.sample_rate = cuts, tokenizer, sample_rate
+
+    def labels(self, index: int) -> list[int]:
+        """Returns the labels of an utterance.
+
+        Raises:
+            UserError: If the text has unknown symbols; names the utterance.
+        """
+        cut = self.cuts[index]
+        try:
+            return self.tokenizer.encode(text_of(cut))
+        except UserError as error:
+            raise UserError(f"utterance {cut.id}: {error}") from error
+
+    def signal(self, index: int, speed: float = 1.0) -> Tensor:
+        """Returns the int16 samples (N,) of an utterance, played at a speed.
+
+        Raises:
+            AudioError: If they can't be read.
+        """
+        samples = torch.from_numpy(read_cut(self.cuts[index], self.sample_rate))
+        return samples if speed == 1.0 else at_speed(samples, speed)
+
+
+class PlannedBatches(Dataset[tuple[Batch | None, list[str]]]):
+    """Reads planned batches; what can't be read is left out and reported."""
+
+    def __init__(self, utterances: Utterances, plan: list[Planned]) -> None:
+        self.utterances, self.plan = utterances, plan
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __getitem__(self, index: int) -> tuple[Batch | None, list[str]]:
+        torch.set_num_threads(1)
+        return read_batch(self.utterances, self.plan[index])
+
+
+def read_batch(utterances: Utterances, planned: Planned) -> tuple[Batch | None, list[str]]:
+    """Returns a batch, None where nothing could be read, and a message per unreadable utterance."""
+    ids, signals, labels, problems = [], [], [], []
+    for index, speed in planned:
+        try:
+            signals.append(utterances.signal(index, speed))
+        except AudioError as error:
+            problems.append(f"utterance {utterances.cuts[index].id}: {error}")
+            continue
+        ids.append(utterances.cuts[index].id)
+        labels.append(torch.tensor(utterances.labels(index), dtype=torch.int64))
+    if not ids:
+        return None, problems
+    pad = torch.nn.utils.rnn.pad_sequence
+    batch = Batch(
+        ids=ids,
+        signal=pad(signals, batch_first=True),
+        signal_lengths=torch.tensor([len(signal) for signal in signals]),
+        labels=pad(labels, batch_first=True),
+        label_lengths=torch.tensor([len(label) for label in labels]),
+    )
+    return batch, problems
+
+
+def decode_batches(
+    cuts: CutSet, tokenizer: Tokenizer, batch_seconds: float, sample_rate: int = 16000
+) -> Iterator[tuple[Batch, list[UtteranceInfo]]]:
+    """Yields all utterances in batches of similar length, longest first, with what is known of them.
+
+    Labels are empty: references may have symbols that the vocabulary lacks.
+
+    Raises:
+        UserError: If audio can't be read: a score without it would be of another set.
+    """
+    ordered = sorted(cuts, key=lambda cut: (-cut.duration, cut.id))
+    batch: list[Any] = []
+    for cut in ordered:
+        if batch and (len(batch) + 1) * batch[0].duration > batch_seconds:
+            yield _decode_batch(batch, sample_rate)
+            batch = []
+        batch.append(cut)
+    if batch:
+        yield _decode_batch(batch, sample_rate)
+
+
+def _decode_batch(cuts: list[Any], sample_rate: int) -> tuple[Batch, list[UtteranceInfo]]:
+    try:
+        signals = [torch.from_numpy(read_cut(cut, sample_rate)) for cut in cuts]
+    except AudioError as error:
+        raise UserError(f"a set can't be decoded without its audio: {error}") from error
+    count = len(cuts)
+    batch = Batch(
+        ids=[cut.id for cut in cuts],
+        signal=torch.nn.utils.rnn.pad_sequence(signals, batch_first=True),
+        signal_lengths=torch.tensor([len(signal) for signal in signals]),
+        labels=torch.zeros(count, 0, dtype=torch.int64),
+        label_lengths=torch.zeros(count, dtype=torch.int64),
+    )
+    infos = [UtteranceInfo(c.id, speaker_of(c), text_of(c), float(c.duration)) for c in cuts]
+    return batch, infos
+
+
+def read_cut(cut: Any, sample_rate: int) -> NDArray[np.int16]:
+    """Returns the samples of a lhotse cut, which may be a part of its recording.
+
+    Raises:
+        AudioError: If they can't be read.
+    """
+    samples = read_samples(Path(cut.recording.sources[0].source), sample_rate)
+    begin = round(cut.start * sample_rate)
+    return samples[begin : begin + round(cut.duration * sample_rate)]
+
+
+def text_of(cut: Any) -> str:
+    """Returns the transcript of a lhotse cut."""
+    return " ".join(s.text for s in cut.supervisions if s.text)
+
+
+def speaker_of(cut: Any) -> str:
+    """Returns the speaker of a lhotse cut."""
+    return next((str(s.speaker) for s in cut.supervisions if s.speaker), "unknown")
+
+
+def at_speed(samples: Tensor, speed: float, resolution: int = 100) -> Tensor:
+    """Returns int16 samples played faster (above 1) or slower, pitch included.
+
+    Source: Ko et al. 2015; speeds are rounded to hundredths.
+    """
+    resampled = audio.resample(
+        samples.float(), round(speed * resolution), resolution, lowpass_filter_width=6
+    )
+    return resampled.round().clamp(-32768, 32767).to(torch.int16)

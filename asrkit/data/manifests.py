@@ -1,0 +1,188 @@
+"""Manifests: one lhotse cut per utterance, in uncompressed JSON lines, validated as they are made."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import soundfile
+from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
+from lhotse.audio import AudioSource
+from lhotse.serialization import SequentialJsonlWriter
+
+from asrkit.errors import UserError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One utterance of a corpus folder."""
+
+    id: str
+    path: Path
+    text: str
+    speaker: str
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """An utterance that can't be used: which, why, and the details."""
+
+    id: str
+    reason: str
+    detail: str
+
+
+def write_manifest(data: Path, name: str, sources: Iterable[Source], jobs: int = 1) -> int:
+    """Writes DATA/manifests/NAME.jsonl; what is wrong goes to DATA/unusable/NAME.tsv.
+
+    Args:
+        data: Data folder.
+        name: Name of the set.
+        sources: Utterances; taken one by one, so a corpus never is in memory as a whole.
+        jobs: Processes that look at the audio files.
+
+    Returns:
+        The number of usable utterances.
+
+    Raises:
+        UserError: If no utterance can be used.
+    """
+    path = manifest_path(data, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{name}.partial.jsonl")
+    seen: set[str] = set()
+    unusable: list[Unusable] = []
+    count = 0
+    with SequentialJsonlWriter(partial, overwrite=True) as writer:
+        for result in _inspect_all(sources, jobs):
+            if isinstance(result, MonoCut) and result.id in seen:
+                result = Unusable(result.id, "duplicate", "this name occurs more than once")
+            if isinstance(result, Unusable):
+                unusable.append(result)
+                continue
+            seen.add(result.id)
+            writer.write(result)
+            count += 1
+    if not count:
+        first = f"; the first: {unusable[0].id}: {unusable[0].detail}" if unusable else ""
+        raise UserError(f"set {name}: no utterance can be used{first}")
+    partial.replace(path)
+    write_unusable(data, name, unusable)
+    if unusable:
+        log.warning(
+            "%s: %d utterances can't be used, such as %s: %s; all of them: %s",
+            name, len(unusable), unusable[0].id, unusable[0].detail, unusable_path(data, name),
+        )
+    return count
+
+
+def _inspect_all(sources: Iterable[Source], jobs: int) -> Iterator[MonoCut | Unusable]:
+    if jobs <= 1:
+        yield from map(inspect, sources)
+        return
+    stream = iter(sources)
+    with ProcessPoolExecutor(jobs) as pool:
+        while part := list(islice(stream, 4096)):
+            yield from pool.map(inspect, part, chunksize=128)
+
+
+def inspect(source: Source) -> MonoCut | Unusable:
+    """Returns the cut of an utterance, or what is wrong with it; reads the audio's header only."""
+    if not source.path.is_file():
+        return Unusable(source.id, "missing audio", f"{source.path} is missing")
+    try:
+        info = soundfile.info(source.path)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        detail = "is empty" if not source.path.stat().st_size else f"can't be read: {error}"
+        return Unusable(source.id, "unreadable audio", f"{source.path} {detail}")
+    if not info.frames:
+        return Unusable(source.id, "no samples", f"{source.path} has no samples")
+    if not source.text.strip():
+        return Unusable(source.id, "empty text", "the transcript is empty or missing")
+    seconds = info.frames / info.samplerate
+    recording = Recording(
+        id=source.id,
+        sources=[AudioSource(type="file", channels=[0], source=str(source.path))],
+        sampling_rate=info.samplerate,
+        num_samples=info.frames,
+        duration=seconds,
+    )
+    segment = SupervisionSegment(
+        id=source.id,
+        recording_id=source.id,
+        start=0.0,
+        duration=seconds,
+        text=source.text,
+        speaker=source.speaker,
+    )
+    return MonoCut(
+        id=source.id,
+        start=0.0,
+        duration=seconds,
+        channel=0,
+        recording=recording,
+        supervisions=[segment],
+    )
+
+
+def open_set(data: Path, names: list[str]) -> CutSet:
+    """Returns the utterances of some sets of a data folder.
+
+    Raises:
+        UserError: If the folder or a set is missing; names the sets that are there.
+    """
+    cuts = []
+    for name in names:
+        path = manifest_path(data, name)
+        if not path.is_file():
+            present = sorted(p.stem for p in path.parent.glob("*.jsonl"))
+            raise UserError(
+                f"there is no set {name!r} in {data}: {path} is missing; "
+                f"sets there: {', '.join(present) or 'none'}; run the recipe's stage 1 first"
+            )
+        try:
+            cuts += list(CutSet.from_jsonl_lazy(path))
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path} is no manifest of cuts: {error}") from error
+    return CutSet.from_cuts(cuts)
+
+
+def without_unusable(cuts: CutSet, data: Path, names: list[str]) -> CutSet:
+    """Returns the utterances that are not listed as unusable in the data folder."""
+    skipped = {u.id for name in names for u in read_unusable(data, name)}
+    return CutSet.from_cuts(cut for cut in cuts if cut.id not in skipped)
+
+
+def manifest_path(data: Path, name: str) -> Path:
+    """Returns where the manifest of a set is."""
+    return data / "manifests" / f"{name}.jsonl"
+
+
+def unusable_path(data: Path, name: str) -> Path:
+    """Returns where the unusable utterances of a set are listed."""
+    return data / "unusable" / f"{name}.tsv"
+
+
+def read_unusable(data: Path, name: str) -> list[Unusable]:
+    """Returns the unusable utterances of a set; none where there is no list."""
+    path = unusable_path(data, name)
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [Unusable(*(line.split("\t") + ["", ""])[:3]) for line in lines if line]
+
+
+def write_unusable(data: Path, name: str, unusable: list[Unusable]) -> None:
+    """Writes the list of unusable utterances of a set."""
+    path = unusable_path(data, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = ("\t".join(t.replace("\t", " ").replace("\n", " ") for t in (u.id, u.reason, u.detail)) for u in unusable)
+    partial = path.with_suffix(".partial")
+    partial.write_text("".join(row + "\n" for row in rows), encoding="utf-8")
+    partial.replace(path)

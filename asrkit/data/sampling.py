@@ -1,0 +1,87 @@
+"""Which utterances form which batch: a pure function of seed and epoch, so resuming costs nothing."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asrkit.data.settings import DataSettings
+
+Planned = list[tuple[int, float]]
+"""The utterances of one batch: index and speed."""
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Plans the batches of every epoch.
+
+    Args:
+        ids: Names of all utterances.
+        seconds: (N,) their durations.
+        settings: How utterances are ordered and grouped.
+        seed: Decides order and speeds.
+    """
+
+    ids: list[str]
+    seconds: NDArray[np.float64]
+    settings: DataSettings
+    seed: int
+
+    def plan(self, epoch: int) -> list[Planned]:
+        """Returns the batches of a (sub-)epoch, counted from 1."""
+        settings = self.settings
+        full, part = divmod(epoch - 1, settings.sub_epochs)
+        random = np.random.default_rng([self.seed, full])
+        order = settings.order.arrange(self.seconds, random)
+        size = len(order)
+        begin, end = (size * p // settings.sub_epochs for p in (part, part + 1))
+        speeds = {i: self.speed(self.ids[i], full) for i in order[begin:end]}
+        batches = self.group(order[begin:end], speeds)
+        if settings.order.shuffles_batches:
+            shuffler = np.random.default_rng([self.seed, full, part])
+            batches = [batches[i] for i in shuffler.permutation(len(batches))]
+        return batches
+
+    def speed(self, utterance: str, full_epoch: int) -> float:
+        """Returns the speed of an utterance, by name, in a pass over the data."""
+        speeds = self.settings.speeds
+        if len(speeds) == 1:
+            return speeds[0]
+        draw = zlib.crc32(f"{self.seed} {full_epoch} {utterance}".encode())
+        return speeds[draw % len(speeds)]
+
+    def group(self, order: list[int], speeds: dict[int, float]) -> list[Planned]:
+        """Fills one open batch per bucket of similar durations; a full one is closed."""
+        seconds = {i: self.seconds[i] / speeds[i] for i in order}
+        if not seconds:
+            return []
+        quantiles = np.linspace(0, 1, self.settings.num_buckets + 1)[1:-1]
+        edges = np.quantile(np.fromiter(seconds.values(), float), quantiles)
+        open_batches: dict[int, list[int]] = {}
+        closed: list[list[int]] = []
+        for index in order:
+            bucket = int(np.searchsorted(edges, seconds[index]))
+            batch = open_batches.setdefault(bucket, [])
+            if batch and self._full([*batch, index], seconds):
+                closed.append(batch)
+                batch = open_batches[bucket] = []
+            batch.append(index)
+        closed += self._join([b for _, b in sorted(open_batches.items())], seconds)
+        return [[(i, speeds[i]) for i in batch] for batch in closed]
+
+    def _full(self, batch: list[int], seconds: dict[int, float]) -> bool:
+        padded = max(seconds[i] for i in batch) * len(batch)
+        return padded > self.settings.batch_seconds or len(batch) > self.settings.max_utterances
+
+    def _join(self, rest: list[list[int]], seconds: dict[int, float]) -> list[list[int]]:
+        """Joins neighbouring leftovers where they fit into one batch."""
+        joined: list[list[int]] = []
+        for batch in rest:
+            if joined and not self._full(joined[-1] + batch, seconds):
+                joined[-1] = joined[-1] + batch
+            else:
+                joined.append(batch)
+        return joined

@@ -1,0 +1,53 @@
+"""The `data:` part of a spec."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from asrkit.data.orders import Order, RandomOrder
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Which sets are used, and how utterances become minibatches.
+
+    Args:
+        train: Names of the training sets (manifests of the data folder).
+        dev: Names of the sets that choose checkpoints and learning rates.
+        batch_seconds: Most audio of a batch, padding counted in.
+        max_utterances: Most utterances of a batch.
+        order: In which order utterances are visited.
+        num_buckets: Utterances of similar length are batched together in so many groups.
+        sub_epochs: An epoch of the trainer is this part of the training data.
+        speeds: Each utterance is played at one of these speeds, chosen at random each epoch.
+        min_seconds: Shorter training utterances are left out.
+        max_seconds: Longer training utterances are left out.
+        num_workers: Processes that read audio.
+        decode_batch_seconds: Most audio of a batch in decoding.
+        sample_rate: Samples per second of all audio.
+    """
+
+    train: list[str]
+    dev: list[str]
+    batch_seconds: float
+    max_utterances: int = 200
+    order: Order = field(default_factory=RandomOrder)
+    num_buckets: int = 10
+    sub_epochs: int = 1
+    speeds: list[float] = field(default_factory=lambda: [1.0])
+    min_seconds: float = 0.1
+    max_seconds: float = 30.0
+    num_workers: int = 2
+    decode_batch_seconds: float = 240.0
+    sample_rate: int = 16000
+
+    def __post_init__(self) -> None:
+        if self.batch_seconds <= 0 or self.max_utterances < 1 or self.sub_epochs < 1:
+            raise ValueError("batch_seconds, max_utterances and sub_epochs must be positive")
+        if not self.speeds or min(self.speeds) <= 0:
+            raise ValueError(f"speeds {self.speeds} must be positive factors, such as 0.9")
+        if self.min_seconds > self.max_seconds:
+            raise ValueError(
+                f"min_seconds ({self.min_seconds}) must not exceed max_seconds "
+                f"({self.max_seconds})"
+            )

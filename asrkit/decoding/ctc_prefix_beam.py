@@ -1,0 +1,161 @@
+"""Time-synchronous CTC prefix beam search, summing alignments, over many utterances at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from asrkit.decoding.interfaces import Hypothesis
+from asrkit.decoding.search import EncodedFrames, ScoringHead, Search, searches
+
+IMPOSSIBLE = -1e30
+MULTIPLIER = 6364136223846793005
+"""Of the polynomial hash (modulo 2^64) that tells label strings apart."""
+
+
+@searches.register("ctc_prefix_beam")
+class CtcPrefixBeamSearch(Search):
+    """Follows the most probable label strings frame by frame.
+
+    Args:
+        beam_size: Strings kept per utterance.
+        head: Name of the CTC head.
+        symbols: Labels per frame that may extend a string; all where null.
+
+    Raises:
+        ValueError: If the beam is empty.
+
+    Source: Hannun et al. 2014, algorithm 1, without a language model.
+    """
+
+    def __init__(self, beam_size: int, head: str = "ctc", symbols: int | None = None) -> None:
+        super().__init__()
+        if beam_size < 1:
+            raise ValueError(f"beam_size ({beam_size}) must be at least 1")
+        self.beam_size = beam_size
+        self.head_name = head
+        self.symbols = symbols
+
+    @property
+    def head_names(self) -> list[str]:
+        """The one head."""
+        return [self.head_name]
+
+    def run(
+        self, heads: Mapping[str, ScoringHead], encoded: EncodedFrames
+    ) -> list[list[Hypothesis]]:
+        """Returns an n-best list per utterance, best first."""
+        with self.timed(self.head_name):
+            scorer = self.head(heads, self.head_name).frame_scorer(encoded)
+            beam = self._start(scorer.log_probs)
+            for frame in range(scorer.log_probs.shape[1]):
+                moved = self._step(beam, scorer.log_probs[:, frame])
+                beam = moved.where(frame < scorer.lengths, beam)
+            return self._n_best(beam)
+
+    def _start(self, log_probs: Tensor) -> _Prefixes:
+        size = (log_probs.shape[0], self.beam_size)
+        ends = log_probs.new_full(size, IMPOSSIBLE)
+        ends[:, 0] = 0.0
+        zeros = torch.zeros(size, dtype=torch.int64, device=log_probs.device)
+        # Rows that hold no string have hashes of their own, so that they never merge.
+        unused = torch.arange(self.beam_size, device=log_probs.device).expand(size) * -7919
+        none = torch.full_like(ends, IMPOSSIBLE)
+        empty = torch.zeros(*size, 0, dtype=torch.int64, device=log_probs.device)
+        return _Prefixes(ends, none, zeros - 1, unused.clone(), empty, zeros)
+
+    def _step(self, beam: _Prefixes, log_probs: Tensor) -> _Prefixes:
+        """Moves all strings over one frame: log_probs (B, V + 1)."""
+        blank, labels = log_probs[:, -1:], log_probs[:, :-1]
+        count = min(self.symbols or labels.shape[1], labels.shape[1])
+        scores, ids = labels.topk(count, dim=1)  # (B, S)
+        total = torch.logaddexp(beam.blank, beam.label)  # (B, K)
+        own = labels.gather(1, beam.last.clamp(min=0))
+        stay_blank = total + blank
+        stay_label = (beam.label + own).masked_fill(beam.last < 0, IMPOSSIBLE)
+        # A repeated label needs a blank between: only alignments that end in blank extend.
+        repeats = ids[:, None] == beam.last[..., None]  # (B, K, S)
+        source = torch.where(repeats, beam.blank[..., None], total[..., None])
+        extended = source + scores[:, None]
+        hashes = beam.hashes[..., None] * MULTIPLIER + ids[:, None] + 1
+        # An extension may be a string that the beam holds already: add it there.
+        same = hashes.flatten(1)[:, :, None] == beam.hashes[:, None]  # (B, K·S, K)
+        flat = extended.flatten(1)
+        joined = flat[:, :, None].masked_fill(~same, IMPOSSIBLE).logsumexp(1)
+        stay_label = torch.logaddexp(stay_label, joined)
+        flat = flat.masked_fill(same.any(2), IMPOSSIBLE)
+        every = torch.cat([torch.logaddexp(stay_blank, stay_label), flat], dim=1)
+        index = every.topk(self.beam_size, dim=1).indices
+        return self._gather(beam, index, (stay_blank, stay_label), flat, (hashes, ids))
+
+    def _gather(
+        self,
+        beam: _Prefixes,
+        index: Tensor,
+        stay: tuple[Tensor, Tensor],
+        flat: Tensor,
+        new: tuple[Tensor, Tensor],
+    ) -> _Prefixes:
+        width, symbols = self.beam_size, new[1].shape[1]
+        grown = index >= width
+        place = (index - width).clamp(min=0)
+        parent = torch.where(grown, torch.div(place, symbols, rounding_mode="floor"), index)
+        label = new[1].gather(1, place % symbols)
+        blank = torch.cat([stay[0], torch.full_like(flat, IMPOSSIBLE)], dim=1).gather(1, index)
+        ends = torch.cat([stay[1], flat], dim=1).gather(1, index)
+        last = torch.where(grown, label, beam.last.gather(1, parent))
+        hashes = torch.where(
+            grown, new[0].flatten(1).gather(1, place), beam.hashes.gather(1, parent)
+        )
+        sizes = beam.sizes.gather(1, parent)
+        history = beam.labels.gather(1, parent[..., None].expand(-1, -1, beam.labels.shape[2]))
+        if bool((sizes[grown] >= history.shape[2]).any()):
+            history = torch.nn.functional.pad(history, (0, 16))
+        if history.shape[2]:
+            slot = sizes.clamp(max=history.shape[2] - 1)[..., None]
+            written = torch.where(grown[..., None], label[..., None], history.gather(2, slot))
+            history = history.scatter(2, slot, written)
+        return _Prefixes(blank, ends, last, hashes, history, sizes + grown.long())
+
+    def _n_best(self, beam: _Prefixes) -> list[list[Hypothesis]]:
+        totals = torch.logaddexp(beam.blank, beam.label)
+        order = totals.argsort(1, descending=True)
+        result = []
+        for row in range(len(totals)):
+            found = []
+            for place in order[row].tolist():
+                total = float(totals[row, place])
+                if total > IMPOSSIBLE / 2:
+                    labels = beam.labels[row, place, : int(beam.sizes[row, place])].tolist()
+                    found.append(Hypothesis(labels, total, {self.head_name: total}))
+            result.append(found)
+        return result
+
+
+@dataclass
+class _Prefixes:
+    """Strings of the beam, (B, K): log-probabilities of alignments that end in blank or label."""
+
+    blank: Tensor
+    label: Tensor
+    last: Tensor
+    hashes: Tensor
+    labels: Tensor
+    sizes: Tensor
+
+    def where(self, going: Tensor, other: _Prefixes) -> _Prefixes:
+        """Takes these rows where an utterance goes on (B,), the other's where it has ended."""
+        grown = self.labels.shape[2] - other.labels.shape[2]
+        padded = torch.nn.functional.pad(other.labels, (0, grown))
+        mine, row = going[:, None], going[:, None, None]
+        return _Prefixes(
+            torch.where(mine, self.blank, other.blank),
+            torch.where(mine, self.label, other.label),
+            torch.where(mine, self.last, other.last),
+            torch.where(mine, self.hashes, other.hashes),
+            torch.where(row, self.labels, padded),
+            torch.where(mine, self.sizes, other.sizes),
+        )

@@ -1,0 +1,237 @@
+"""From text to labels and back: SentencePiece units, characters, words."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+import sentencepiece
+
+from asrkit.config.registry import Registry
+from asrkit.errors import UserError
+from asrkit.text.vocabulary import Vocabulary
+
+SPACE = "▁"
+"""What stands for a space between words where units are smaller than words."""
+
+
+class Tokenizer(ABC):
+    """Turns text into label ids of its vocabulary, and back."""
+
+    vocabulary: Vocabulary
+
+    @abstractmethod
+    def encode(self, text: str) -> list[int]:
+        """Returns the label ids of a text.
+
+        Raises:
+            UserError: If the text has symbols that the vocabulary lacks.
+        """
+
+    @abstractmethod
+    def decode(self, ids: list[int]) -> str:
+        """Returns the text of label ids."""
+
+    @abstractmethod
+    def unknown_in(self, text: str) -> list[str]:
+        """Returns the symbols of a text that the vocabulary lacks."""
+
+    def _require_known(self, text: str) -> None:
+        unknown = self.unknown_in(text)
+        if unknown:
+            raise UserError(
+                f"{text!r} has {', '.join(map(repr, unknown[:5]))}, which the tokenizer does not "
+                "know; normalise the text or train the tokenizer on text that has it"
+            )
+
+
+tokenizers: Registry[Tokenizer] = Registry("tokenizer", Tokenizer, late=("directory",))
+
+
+@tokenizers.register("sentencepiece")
+class SentencePieceTokenizer(Tokenizer):
+    """Units of a SentencePiece model (BPE or unigram).
+
+    Args:
+        directory: Folder of tokenizer files.
+        name: The file is NAME.model.
+
+    Raises:
+        UserError: If there is no such file.
+    """
+
+    def __init__(self, directory: Path, name: str = "bpe") -> None:
+        path = _existing(directory / f"{name}.model")
+        self._model = sentencepiece.SentencePieceProcessor()
+        try:
+            self._model.Load(str(path))
+        except (OSError, RuntimeError) as error:
+            raise UserError(f"{path} is no SentencePiece model: {error}") from error
+        self._unknown = int(self._model.unk_id())
+        # The unknown unit is never a target: its id is moved out of the labels.
+        self._pieces = [i for i in range(self._model.GetPieceSize()) if i != self._unknown]
+        self._labels = {piece: label for label, piece in enumerate(self._pieces)}
+        self.vocabulary = Vocabulary([self._model.IdToPiece(i) for i in self._pieces])
+
+    def encode(self, text: str) -> list[int]:
+        """Returns the label ids of a text."""
+        pieces = self._model.EncodeAsIds(text)
+        if self._unknown in pieces:
+            self._require_known(text)
+        return [self._labels[piece] for piece in pieces]
+
+    def decode(self, ids: list[int]) -> str:
+        """Returns the text of label ids."""
+        return str(self._model.DecodeIds([self._pieces[label] for label in ids]))
+
+    def unknown_in(self, text: str) -> list[str]:
+        """Returns the characters of a text that no unit covers."""
+        if self._unknown not in self._model.EncodeAsIds(text):
+            return []
+        known = set("".join(self.vocabulary.symbols)) | {" "}
+        return sorted(set(text) - known) or [text]
+
+
+@tokenizers.register("characters")
+class CharacterTokenizer(Tokenizer):
+    """One label per character, and one for the space between words.
+
+    Args:
+        directory: Folder of tokenizer files.
+        name: The file is NAME.txt, a character per line.
+
+    Raises:
+        UserError: If there is no such file.
+    """
+
+    def __init__(self, directory: Path, name: str = "characters") -> None:
+        self.vocabulary = _read_symbols(directory / f"{name}.txt")
+
+    def encode(self, text: str) -> list[int]:
+        """Returns the label ids of a text."""
+        self._require_known(text)
+        found = [self.vocabulary.id_of(c) for c in " ".join(text.split()).replace(" ", SPACE)]
+        return [label for label in found if label is not None]
+
+    def decode(self, ids: list[int]) -> str:
+        """Returns the text of label ids."""
+        text = "".join(self.vocabulary.symbols[label] for label in ids)
+        return " ".join(text.replace(SPACE, " ").split())
+
+    def unknown_in(self, text: str) -> list[str]:
+        """Returns the characters of a text that the vocabulary lacks."""
+        return sorted({c for c in text.replace(" ", SPACE) if self.vocabulary.id_of(c) is None})
+
+
+@tokenizers.register("words")
+class WordTokenizer(Tokenizer):
+    """One label per word.
+
+    Args:
+        directory: Folder of tokenizer files.
+        name: The file is NAME.txt, a word per line.
+
+    Raises:
+        UserError: If there is no such file.
+    """
+
+    def __init__(self, directory: Path, name: str = "words") -> None:
+        self.vocabulary = _read_symbols(directory / f"{name}.txt")
+
+    def encode(self, text: str) -> list[int]:
+        """Returns the label ids of a text."""
+        self._require_known(text)
+        found = [self.vocabulary.id_of(word) for word in text.split()]
+        return [label for label in found if label is not None]
+
+    def decode(self, ids: list[int]) -> str:
+        """Returns the text of label ids."""
+        return " ".join(self.vocabulary.symbols[label] for label in ids)
+
+    def unknown_in(self, text: str) -> list[str]:
+        """Returns the words of a text that the vocabulary lacks."""
+        return sorted({word for word in text.split() if self.vocabulary.id_of(word) is None})
+
+
+def train_tokenizer(
+    kind: Literal["bpe", "unigram", "characters", "words"],
+    texts: Iterable[str],
+    size: int | None,
+    directory: Path,
+    name: str,
+) -> Path:
+    """Makes the file of a tokenizer from training transcripts.
+
+    Args:
+        kind: SentencePiece BPE or unigram units, characters, or words.
+        texts: Normalised transcripts.
+        size: Number of units; needed for BPE and unigram, most frequent ones for the others.
+        directory: Folder of tokenizer files.
+        name: NAME.model or NAME.txt is written.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        UserError: If there is no text, or the size does not fit it.
+    """
+    lines = [" ".join(text.split()) for text in texts]
+    lines = [line for line in lines if line]
+    if not lines:
+        raise UserError("there is no text to train a tokenizer on: all transcripts are empty")
+    directory.mkdir(parents=True, exist_ok=True)
+    if kind in ("bpe", "unigram"):
+        return _train_sentencepiece(kind, lines, size, directory / f"{name}.model")
+    symbols: Counter[str] = Counter()
+    for line in lines:
+        symbols.update(line.replace(" ", SPACE) if kind == "characters" else line.split())
+    kept = sorted(symbol for symbol, _ in symbols.most_common(size))
+    path = directory / f"{name}.txt"
+    partial = path.with_suffix(".partial")
+    partial.write_text("".join(symbol + "\n" for symbol in kept), encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+def _train_sentencepiece(kind: str, lines: list[str], size: int | None, path: Path) -> Path:
+    if size is None:
+        raise UserError(f"a {kind} tokenizer needs a size: --size N")
+    prefix = path.with_suffix(".partial")
+    try:
+        sentencepiece.SentencePieceTrainer.Train(
+            sentence_iterator=iter(lines),
+            model_prefix=str(prefix),
+            vocab_size=size + 1,  # the unknown unit is no label
+            model_type=kind,
+            character_coverage=1.0,
+            bos_id=-1,
+            eos_id=-1,
+            pad_id=-1,
+            unk_id=0,
+            normalization_rule_name="identity",
+            num_threads=1,  # the same units on every machine
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        raise UserError(f"no {kind} tokenizer of {size} units fits this text: {error}") from error
+    os.replace(f"{prefix}.model", path)
+    os.replace(f"{prefix}.vocab", path.with_suffix(".vocab"))
+    return path
+
+
+def _read_symbols(path: Path) -> Vocabulary:
+    lines = _existing(path).read_text(encoding="utf-8").splitlines()
+    try:
+        return Vocabulary([line for line in lines if line])
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise UserError(f"there is no tokenizer file {path}; make it with `asrkit tokenizer`")
+    return path
