@@ -1,0 +1,237 @@
+"""Checkpoints: written to a temporary name, synced, renamed; the best and the last ones are kept."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from asrkit.errors import UserError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A checkpoint in the index: the dev objective is None where the epoch had not ended."""
+
+    step: int
+    epoch: int
+    dev: float | None
+
+    @property
+    def name(self) -> str:
+        """The file name."""
+        return f"step-{self.step:08d}.pt"
+
+
+class CheckpointStore:
+    """The checkpoints of one run.
+
+    Args:
+        folder: Where they are.
+        keep_best: How many of the lowest dev objectives are kept.
+        keep_last: How many of the newest are kept.
+    """
+
+    def __init__(self, folder: Path, keep_best: int = 5, keep_last: int = 2) -> None:
+        self.folder = folder
+        self.keep_best, self.keep_last = keep_best, keep_last
+        folder.mkdir(parents=True, exist_ok=True)
+        for partial in folder.glob("*.partial"):
+            partial.unlink()
+        self.entries = read_index(folder)
+
+    def save(self, state: dict[str, Any], step: int, epoch: int, dev: float | None) -> None:
+        """Writes a checkpoint, then removes those that need not be kept.
+
+        Raises:
+            UserError: If it can't be written, as on a full disk.
+        """
+        entry = Entry(step, epoch, dev)
+        write_atomic(state, self.folder / entry.name)
+        self.entries = [e for e in self.entries if e.step != step] + [entry]
+        kept = self._kept()
+        removed = [e for e in self.entries if e not in kept]
+        self.entries = [e for e in self.entries if e in kept]
+        write_index(self.folder, self.entries)
+        for old in removed:
+            (self.folder / old.name).unlink(missing_ok=True)
+
+    def load_newest(self) -> dict[str, Any] | None:
+        """Returns the newest checkpoint that can be read, or None where there is none.
+
+        A damaged one is reported and set aside, and the one before it is used.
+        """
+        for entry in sorted(self.entries, key=lambda e: -e.step):
+            path = self.folder / entry.name
+            try:
+                state = load(path)
+            except UserError as error:
+                log.warning("%s; the checkpoint before it is used", error)
+                self.entries = [e for e in self.entries if e is not entry]
+                continue
+            return state
+        return None
+
+    def _kept(self) -> list[Entry]:
+        finished = [e for e in self.entries if e.dev is not None]
+        best = sorted(finished, key=lambda e: (e.dev, -e.step))[: self.keep_best]
+        last = sorted(self.entries, key=lambda e: -e.step)[: max(self.keep_last, 1)]
+        return [e for e in self.entries if e in best or e in last]
+
+
+def write_atomic(state: dict[str, Any], path: Path) -> None:
+    """Writes tensors and plain containers so that the path never holds half a file.
+
+    Raises:
+        UserError: If it can't be written; nothing older is touched.
+    """
+    partial = path.with_suffix(".partial")
+    try:
+        with partial.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+        _sync_folder(path.parent)
+    except (OSError, RuntimeError) as error:
+        partial.unlink(missing_ok=True)
+        full = getattr(error, "errno", None) == errno.ENOSPC or "No space" in str(error)
+        why = "the disk is full" if full else str(error)
+        raise UserError(
+            f"can't write {path}: {why}; the checkpoints before it are intact: make room, then "
+            "start the same command again"
+        ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_index(folder: Path) -> list[Entry]:
+    """Returns the checkpoints of a folder whose files are there."""
+    path = folder / "index.json"
+    if not path.is_file():
+        return []
+    entries = [Entry(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+    return [entry for entry in entries if (folder / entry.name).is_file()]
+
+
+def write_index(folder: Path, entries: Sequence[Entry]) -> None:
+    """Writes which checkpoints a folder has."""
+    rows = [{"step": e.step, "epoch": e.epoch, "dev": e.dev} for e in entries]
+    partial = folder / "index.partial"
+    partial.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    partial.replace(folder / "index.json")
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Returns what a checkpoint file holds; never runs code from it.
+
+    Raises:
+        UserError: If the file is missing or damaged.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"there is no checkpoint {path}") from None
+    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path} is damaged or no checkpoint: {reason}") from error
+    return state
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """Returns the weights of a checkpoint file.
+
+    Raises:
+        UserError: If the file is missing, damaged, or has no weights.
+    """
+    state = load(path)
+    if "model" not in state:
+        raise UserError(f"{path} has no weights")
+    weights: dict[str, Tensor] = state["model"]
+    return weights
+
+
+def resolve(run: Path, which: str) -> Path:
+    """Returns the path of "average", "best", "last", or of a checkpoint given by its path.
+
+    Raises:
+        UserError: If there is no such checkpoint.
+    """
+    folder = run / "checkpoints"
+    if which == "average":
+        path = folder / "average.pt"
+        if not path.is_file():
+            raise UserError(f"{path} is missing; first `asrkit average --run {run} --best 5`")
+        return path
+    entries = read_index(folder)
+    if which in ("best", "last"):
+        pool = [e for e in entries if e.dev is not None] if which == "best" else entries
+        if not pool:
+            raise UserError(f"{folder} has no checkpoint yet; train first")
+        key = (lambda e: e.dev) if which == "best" else (lambda e: -e.step)
+        return folder / min(pool, key=key).name
+    if not Path(which).is_file():
+        raise UserError(f"there is no checkpoint {which!r}: expected average, best, last or a path")
+    return Path(which)
+
+
+def average_run(run: Path, best: int | None = None, last: int | None = None) -> Path:
+    """Averages the weights of a run's best or last checkpoints of finished epochs.
+
+    Args:
+        run: Run folder.
+        best: How many of the lowest dev objectives.
+        last: How many of the newest, instead.
+
+    Returns:
+        RUN/checkpoints/average.pt.
+
+    Raises:
+        UserError: If the run has no finished epoch.
+    """
+    folder = run / "checkpoints"
+    finished = [e for e in read_index(folder) if e.dev is not None]
+    if not finished:
+        raise UserError(f"{folder} has no checkpoint of a finished epoch; train first")
+    by_dev = sorted(finished, key=lambda e: (e.dev, -e.step))
+    by_step = sorted(finished, key=lambda e: -e.step)
+    chosen = by_step[:last] if last is not None else by_dev[: best or 5]
+    out = folder / "average.pt"
+    average([folder / e.name for e in chosen], out)
+    log.info("averaged epochs %s", ", ".join(str(e.epoch) for e in sorted(chosen, key=lambda e: e.epoch)))
+    return out
+
+
+def average(paths: Sequence[Path], out: Path) -> None:
+    """Writes the mean of the weights of some checkpoints; counters are taken from the first."""
+    total: dict[str, Tensor] = {}
+    for path in paths:
+        for name, tensor in load_weights(path).items():
+            wide = tensor.double() if tensor.is_floating_point() else tensor
+            if name not in total:
+                total[name] = wide
+            elif tensor.is_floating_point():
+                total[name] = total[name] + wide
+    kinds = load_weights(paths[0])
+    mean = {
+        name: (tensor / len(paths)).to(kinds[name].dtype) if tensor.is_floating_point() else tensor
+        for name, tensor in total.items()
+    }
+    write_atomic({"model": mean, "averaged": [path.name for path in paths]}, out)

@@ -1,0 +1,69 @@
+"""Progress with the time left: a bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+LINE_SECONDS = 30.0
+"""How often a line is printed where there is no terminal."""
+
+
+class EpochProgress:
+    """Shows how far a run of steps has come.
+
+    Args:
+        title: What is going on, such as "epoch 3/50".
+        total: Number of steps.
+        start: Steps that are done already.
+        shown: Whether this process shows anything.
+    """
+
+    def __init__(self, title: str, total: int, start: int = 0, shown: bool = True) -> None:
+        self.title, self.total, self.done, self._first = title, total, start, start
+        self._shown, self._begin = shown, time.monotonic()
+        self._last = self._begin
+        self._bar: Progress | None = None
+        if shown and sys.stderr.isatty():
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+            )
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._task = self._bar.add_task(title, total=total, completed=start, note="")
+            self._bar.start()
+
+    def advance(self, note: str) -> None:
+        """Counts one more step; the note says how it went."""
+        self.done += 1
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self.done, note=note)
+            return
+        now = time.monotonic()
+        if self._shown and now - self._last >= LINE_SECONDS:
+            self._last = now
+            left = (now - self._begin) / (self.done - self._first) * (self.total - self.done)
+            print(
+                f"{self.title}: {self.done}/{self.total}, {duration(left)} left, {note}",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def close(self) -> None:
+        """Removes the bar."""
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def duration(seconds: float) -> str:
+    """Returns a duration as people say it: 45 s, 12 min, 3 h 20 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,251 @@
+"""Learning rates as functions of the step or the epoch.
+
+Steps and epochs count from 1: step 1 is the first update. All schedules but Newbob are pure.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any
+
+from asrkit.config.registry import Registry
+
+
+class Schedule(ABC):
+    """The learning rate of every update."""
+
+    @abstractmethod
+    def lr(self, step: int, epoch: int) -> float:
+        """Returns the learning rate of an update in an epoch."""
+
+    def observe(self, epoch: int, dev: float) -> None:
+        """Sees the dev objective after an epoch; only Newbob cares."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns what an observing schedule has to remember."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what `state_dict` gave."""
+
+
+schedules: Registry[Schedule] = Registry("schedule", Schedule)
+
+
+@schedules.register("constant")
+@dataclass(frozen=True)
+class Constant(Schedule):
+    """Always the same.
+
+    Args:
+        value: The learning rate.
+    """
+
+    value: float
+
+    def lr(self, step: int, epoch: int) -> float:
+        """Returns the value."""
+        return self.value
+
+
+@schedules.register("noam")
+@dataclass(frozen=True)
+class Noam(Schedule):
+    """Rises linearly to a peak, then falls with the inverse square root of the step.
+
+    Args:
+        peak: Highest learning rate, reached at `warmup_steps`.
+        warmup_steps: Updates until the peak.
+
+    Source: Vaswani et al. 2017, equation 3, scaled to the peak.
+    """
+
+    peak: float
+    warmup_steps: int
+
+    def lr(self, step: int, epoch: int) -> float:
+        """Returns peak · min(step / warm-up, sqrt(warm-up / step))."""
+        return self.peak * min(step / self.warmup_steps, math.sqrt(self.warmup_steps / step))
+
+
+@schedules.register("warmup_inverse_sqrt")
+@dataclass(frozen=True)
+class WarmupInverseSqrt(Schedule):
+    """Rises linearly, then falls as (1 + steps since / norm)^-0.5.
+
+    Args:
+        peak: Highest learning rate.
+        warmup_steps: Updates until the peak.
+        norm: How slowly it falls; with norm = warm-up it is like Noam.
+    """
+
+    peak: float
+    warmup_steps: int
+    norm: int
+
+    def lr(self, step: int, epoch: int) -> float:
+        """Returns the learning rate of an update."""
+        if step <= self.warmup_steps:
+            return self.peak * step / self.warmup_steps
+        return self.peak * (1 + (step - self.warmup_steps) / self.norm) ** -0.5
+
+
+@schedules.register("piecewise_linear")
+@dataclass(frozen=True)
+class PiecewiseLinear(Schedule):
+    """Straight lines between points; constant outside.
+
+    Args:
+        points: Pairs of step (or epoch) and learning rate, ascending.
+        by: Whether the points count steps or epochs.
+    """
+
+    points: list[tuple[float, float]]
+    by: str = "step"
+
+    def __post_init__(self) -> None:
+        places = [place for place, _ in self.points]
+        if len(places) < 1 or places != sorted(places):
+            raise ValueError(f"points {self.points} must be at least one, with ascending steps")
+        if self.by not in ("step", "epoch"):
+            raise ValueError(f"by ({self.by!r}) must be 'step' or 'epoch'")
+
+    def lr(self, step: int, epoch: int) -> float:
+        """Returns the value on the line between the neighbouring points."""
+        place = step if self.by == "step" else epoch
+        before = [p for p in self.points if p[0] <= place]
+        after = [p for p in self.points if p[0] > place]
+        if not before or not after:
+            return (before or after)[-1 if before else 0][1]
+        (x0, y0), (x1, y1) = before[-1], after[0]
+        return y0 + (y1 - y0) * (place - x0) / (x1 - x0)
+
+
+@schedules.register("one_cycle")
+@dataclass(frozen=True)
+class OneCycle(Schedule):
+    """Rises linearly, falls linearly, then falls to almost nothing.
+
+    Args:
+        peak: Highest learning rate.
+        total_steps: Updates of the whole training.
+        rise: Share of the updates until the peak.
+        fall: Share of the updates back to the start value.
+        start_factor: Start value over the peak.
+        end_factor: Last value over the peak.
+    """
+
+    peak: float
+    total_steps: int
+    rise: float = 0.45
+    fall: float = 0.45
+    start_factor: float = 0.1
+    end_factor: float = 0.001
+
+    def lr(self, step: int, epoch: int) -> float:
+        """Returns the learning rate of an update."""
+        total, low = self.total_steps, self.peak * self.start_factor
+        top, bottom = self.rise * total, (self.rise + self.fall) * total
+        points = [(0, low), (top, self.peak), (bottom, low), (total, self.peak * self.end_factor)]
+        return PiecewiseLinear(points).lr(step, epoch)
+
+
+@schedules.register("cosine")
+@dataclass(frozen=True)
+class Cosine(Schedule):
+    """Rises linearly to a peak, then falls as half a cosine.
+
+    Args:
+        peak: Highest learning rate.
+        warmup_steps: Updates until the peak.
+        total_steps: Updates until the floor.
+        floor: Last learning rate.
+    """
+
+    peak: float
+    warmup_steps: int
+    total_steps: int
+    floor: float = 0.0
+
+    def lr(self, step: int, epoch: int) -> float:
+        """Returns the learning rate of an update."""
+        if step <= self.warmup_steps:
+            return self.peak * step / self.warmup_steps
+        share = (step - self.warmup_steps) / max(self.total_steps - self.warmup_steps, 1)
+        return self.floor + (self.peak - self.floor) * (1 + math.cos(math.pi * min(share, 1))) / 2
+
+
+@schedules.register("epoch_list")
+@dataclass(frozen=True)
+class EpochList(Schedule):
+    """One value per epoch; the last one holds for all later epochs.
+
+    Args:
+        values: Learning rates of epoch 1, 2, and so on.
+    """
+
+    values: list[float]
+
+    def lr(self, step: int, epoch: int) -> float:
+        """Returns the value of the epoch."""
+        return self.values[min(epoch, len(self.values)) - 1]
+
+
+@schedules.register("newbob")
+@dataclass
+class Newbob(Schedule):
+    """Lowers the learning rate when the dev objective does not fall enough any more.
+
+    Args:
+        start: First learning rate.
+        decay: Factor of a lowering.
+        threshold: Lowered if the mean relative change is above this (negative is better).
+        window: Changes between so many neighbouring epochs are averaged.
+        min_epochs: Epochs that a learning rate holds at least.
+        floor: Lowest learning rate.
+        relative_lr: Whether changes are divided by lr / start, so that small rates may do less.
+
+    Source: multi-epoch Newbob of the reference system for transducers.
+    """
+
+    start: float
+    decay: float = 0.7
+    threshold: float = -0.01
+    window: int = 6
+    min_epochs: int = 3
+    floor: float = 0.0
+    relative_lr: bool = True
+    _values: list[float] = field(default_factory=list, init=False, repr=False)
+    _rates: list[float] = field(default_factory=list, init=False, repr=False)
+
+    def lr(self, step: int, epoch: int) -> float:
+        """Returns the learning rate of an epoch."""
+        return self._rates[-1] if self._rates else self.start
+
+    def observe(self, epoch: int, dev: float) -> None:
+        """Decides the learning rate of the next epoch."""
+        current = self.lr(0, epoch)
+        self._values.append(dev)
+        changes = []
+        for before, after in zip(self._values, self._values[1:], strict=False):
+            change = (after - before) / abs(after)
+            changes.append(change / (current / self.start) if self.relative_lr else change)
+        recent = changes[-self.window :]
+        held = next(
+            (i for i, rate in enumerate(reversed(self._rates)) if rate != current),
+            len(self._rates),
+        )
+        rate = current
+        if held + 1 >= self.min_epochs and recent and sum(recent) / len(recent) > self.threshold:
+            rate = max(current * self.decay, self.floor)
+        self._rates.append(rate)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the history."""
+        return {"values": list(self._values), "rates": list(self._rates)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores the history."""
+        self._values, self._rates = list(state["values"]), list(state["rates"])

@@ -1,0 +1,20 @@
+"""Where the trainer's batches come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from asrkit.data.batch import Batch
+
+
+class EpochSource(Protocol):
+    """The batches of every (sub-)epoch, counted from 1; the same ones whenever asked."""
+
+    def num_batches(self, epoch: int) -> int:
+        """Returns how many batches this process takes in an epoch."""
+        ...
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Yields this process's batches of an epoch, from number `start` on."""
+        ...

@@ -1,0 +1,400 @@
+"""The training loop: restore, then for each epoch train, evaluate, adapt the rate, save.
+
+All randomness of a step comes from (seed, step, micro-batch), so a run that was killed and started
+again computes what it would have computed anyway.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from asrkit.config.registry import Registry
+from asrkit.data.batch import Batch
+from asrkit.errors import UserError
+from asrkit.models.interfaces import LossReport, TrainableModel
+from asrkit.training.checkpoints import CheckpointStore
+from asrkit.training.distributed import init_distributed
+from asrkit.training.metrics import MetricLog, Totals
+from asrkit.training.optimizers import OptimizerFactory
+from asrkit.training.progress import EpochProgress, duration
+from asrkit.training.schedules import Schedule
+from asrkit.training.sources import EpochSource
+
+log = logging.getLogger(__name__)
+Describe = Callable[[TrainableModel, Any, int], None]
+
+
+class Interrupted(UserError):
+    """Training was asked to stop; everything up to here is saved."""
+
+
+class Trainer:
+    """Trains a model.
+
+    Args:
+        model: What is trained.
+        train: Training batches.
+        dev: Batches that choose checkpoints.
+        run: Run folder.
+        seed: Of all randomness.
+        describe: Called with model, TensorBoard writer and epoch after each evaluation.
+        epochs: (Sub-)epochs to train.
+        optimizer: Makes the optimiser.
+        schedule: Learning rates.
+        accumulate: Batches per update and process.
+        max_grad_norm: Longer gradients are shortened to this global norm.
+        precision: Of the forward pass; weights are always fp32.
+        normalize: What the summed loss of an update is divided by.
+        keep_best: How many checkpoints with the lowest dev objective are kept.
+        keep_last: How many of the newest checkpoints are kept.
+        save_minutes: A checkpoint is written at least so often.
+        save_steps: A checkpoint is written every so many updates, if set.
+        early_stopping: Stop after so many epochs without a better dev objective, if set.
+        max_nonfinite: Stop after so many updates in a row that gave no finite number.
+        log_steps: TensorBoard gets the numbers of every so many updates.
+    """
+
+    def __init__(
+        self,
+        model: TrainableModel,
+        train: EpochSource,
+        dev: EpochSource,
+        run: Path,
+        seed: int,
+        describe: Describe | None,
+        epochs: int,
+        optimizer: OptimizerFactory,
+        schedule: Schedule,
+        accumulate: int = 1,
+        max_grad_norm: float = 5.0,
+        precision: Literal["fp32", "bf16"] = "fp32",
+        normalize: Literal["labels", "utterances", "sum"] = "labels",
+        keep_best: int = 5,
+        keep_last: int = 2,
+        save_minutes: float = 10.0,
+        save_steps: int | None = None,
+        early_stopping: int | None = None,
+        max_nonfinite: int = 10,
+        log_steps: int = 20,
+    ) -> None:
+        self.world = init_distributed()
+        self.model = model.to(self.world.device)
+        self.train, self.dev, self.run_folder, self.seed = train, dev, run, seed
+        self.describe = describe
+        self.epochs, self.accumulate = epochs, accumulate
+        self.optimizer, self.schedule = optimizer(self.model), schedule
+        self.max_grad_norm, self.precision, self.normalize = max_grad_norm, precision, normalize
+        self.store = CheckpointStore(run / "checkpoints", keep_best, keep_last)
+        self.save_seconds, self.save_steps = 60 * save_minutes, save_steps
+        self.early_stopping, self.max_nonfinite = early_stopping, max_nonfinite
+        self.log_steps = log_steps
+        self.parallel: torch.nn.Module = self.model
+        if self.world.size > 1:
+            self.parallel = DistributedDataParallel(self.model)
+        self.epoch, self.batch, self.step, self.nonfinite = 1, 0, 0, 0
+        self.best, self.best_epoch, self.seconds = math.inf, 0, 0.0
+        self.totals = Totals()
+        self._stop = False
+
+    def run(self) -> None:
+        """Trains to the last epoch, from the newest checkpoint on.
+
+        Raises:
+            UserError: If the run was interrupted, diverged, or can't be saved.
+        """
+        self.restore()
+        self.log = MetricLog(self.run_folder, self.epoch - 1, self.step) if self._leads else None
+        previous = {s: signal.signal(s, self._ask_to_stop) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            while self.epoch <= self.epochs and not self._stopped_early():
+                self.train_epoch()
+                self.finish_epoch()
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def train_epoch(self) -> None:
+        """Makes the updates of one epoch, from batch `self.batch` on."""
+        self.parallel.train()
+        per_step = self.accumulate
+        total = self.train.num_batches(self.epoch) // per_step
+        title = f"epoch {self.epoch}/{self.epochs}"
+        progress = EpochProgress(title, total, self.batch // per_step, shown=self._leads)
+        self._saved_at = started = time.monotonic()
+        loading = 0.0
+        batches = self.train.batches(self.epoch, start=self.batch)
+        try:
+            for _ in range(self.batch // per_step, total):
+                begin = time.monotonic()
+                micro_batches = list(islice(batches, per_step))
+                loaded = time.monotonic()
+                if not micro_batches:
+                    break
+                report, norm = self.train_step(micro_batches)
+                now = time.monotonic()
+                loading += loaded - begin
+                self.seconds += now - begin
+                self._log_step(micro_batches, norm, loaded - begin, now - begin)
+                progress.advance(self._note())
+                self._save_if_due()
+        finally:
+            progress.close()
+        self.load_share = loading / max(time.monotonic() - started, 1e-9)
+
+    def train_step(self, batches: Sequence[Batch]) -> tuple[Totals, float]:
+        """Makes one update from micro-batches; returns their sums and the gradient's norm."""
+        rate = self.schedule.lr(self.step + 1, self.epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["lr_scale"]
+        divisor = self._divisor(batches)
+        reports: list[LossReport] = []
+        for number, batch in enumerate(batches):
+            torch.manual_seed(self._mixed_seed(number))
+            last = number == len(batches) - 1
+            with nullcontext() if last or self.world.size == 1 else self.parallel.no_sync():  # type: ignore[operator]
+                reports += self._backward(batch.to(self.world.device), divisor)
+        norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.max_grad_norm))
+        sums = Totals()
+        for report in reports:
+            sums.add(report)
+        if math.isfinite(norm) and self._finite(sums):
+            self.optimizer.step()
+            self.nonfinite = 0
+            for report in reports:
+                self.totals.add(report)
+        else:
+            self._skip(batches, reports, norm)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        self.batch += len(batches)
+        return sums, norm
+
+    def evaluate(self) -> Totals:
+        """Returns the sums over the dev set."""
+        self.model.eval()
+        totals = Totals()
+        with torch.inference_mode():
+            for batch in self.dev.batches(epoch=1):
+                with self._autocast():
+                    totals.add(self.model(batch.to(self.world.device), self.step))
+        return totals.reduced(self.world)
+
+    def finish_epoch(self) -> None:
+        """Evaluates, logs, adapts the learning rate and saves."""
+        dev, train = self.evaluate(), self.totals.reduced(self.world)
+        objective = dev.objective()
+        self.schedule.observe(self.epoch, objective)
+        if objective < self.best:
+            self.best, self.best_epoch = objective, self.epoch
+        if self.log is not None:
+            entry = {
+                "epoch": self.epoch,
+                "step": self.step,
+                "seconds": round(self.seconds, 3),
+                "lr": self.schedule.lr(self.step, self.epoch),
+                "objective": objective,
+                "train": train.values(),
+                "dev": dev.values(),
+                "load_share": round(self.load_share, 4),
+            }
+            self.log.epoch(entry)
+            self._print_epoch(entry)
+            if self.describe is not None:
+                self.describe(self.model, self.log.writer, self.epoch)
+        self.epoch, self.batch, self.totals = self.epoch + 1, 0, Totals()
+        self.save(objective)
+
+    def save(self, dev: float | None) -> None:
+        """Writes a checkpoint of everything that goes on from here."""
+        if self._leads:
+            state = {
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "schedule": self.schedule.state_dict(),
+                "totals": self.totals.state_dict(),
+                "progress": {name: getattr(self, name) for name in _PROGRESS},
+            }
+            epoch = self.epoch - (self.batch == 0)
+            self.store.save(state, self.step, epoch, dev)
+        self._saved_at = time.monotonic()
+        self.world.barrier()
+
+    def restore(self) -> None:
+        """Goes back to the newest checkpoint, if there is one.
+
+        Raises:
+            UserError: If it does not fit the model.
+        """
+        state = self.store.load_newest()
+        if state is None:
+            return
+        own = self.model.state_dict()
+        for name, tensor in state["model"].items():
+            if name not in own or own[name].shape != tensor.shape:
+                shape = tuple(own[name].shape) if name in own else "no such tensor"
+                raise UserError(
+                    f"{self.store.folder}: tensor {name!r} has shape {tuple(tensor.shape)}, the "
+                    f"model has {shape}; was the vocabulary or a size changed? Choose a new --run"
+                )
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.totals.load_state_dict(state["totals"])
+        for name in _PROGRESS:
+            setattr(self, name, state["progress"][name])
+        if self._leads:
+            log.info("going on from epoch %d, step %d", self.epoch, self.step)
+
+    @property
+    def _leads(self) -> bool:
+        return self.world.rank == 0
+
+    def _backward(self, batch: Batch, divisor: float) -> list[LossReport]:
+        """Adds the gradient of a batch; halves the batch where memory runs out."""
+        try:
+            with self._autocast():
+                report: LossReport = self.parallel(batch, self.step)
+            parts = [part.weight * part.total for part in report.values() if part.weight]
+            # DistributedDataParallel averages over processes; the objective is a sum over them.
+            objective = torch.stack(parts).sum() * (self.world.size / divisor)
+            if torch.isfinite(objective):
+                objective.backward()  # type: ignore[no-untyped-call]
+            return [{name: _detached(part) for name, part in report.items()}]
+        except torch.cuda.OutOfMemoryError:
+            if len(batch) == 1 or self.world.size > 1:
+                raise
+        log.warning("out of memory: going on in halves with utterances %s", ", ".join(batch.ids))
+        torch.cuda.empty_cache()
+        return [r for half in batch.halves() for r in self._backward(half, divisor)]
+
+    def _autocast(self) -> Any:
+        enabled = self.precision == "bf16"
+        return torch.autocast(self.world.device.type, torch.bfloat16, enabled=enabled)
+
+    def _divisor(self, batches: Sequence[Batch]) -> float:
+        """Returns what the loss of the update is divided by, over all processes."""
+        if self.normalize == "sum":
+            return 1.0
+        labels = sum(int(batch.label_lengths.sum()) for batch in batches)
+        count = labels if self.normalize == "labels" else sum(len(batch) for batch in batches)
+        return max(float(self.world.sum(torch.tensor(float(count)))), 1.0)
+
+    def _mixed_seed(self, number: int) -> int:
+        """Returns the seed of a micro-batch, numbered over all processes as one process would."""
+        overall = number * self.world.size + self.world.rank
+        mixed = (self.seed * 1_000_003 + self.step) * 65_537 + overall
+        return mixed % (2**63)
+
+    def _finite(self, sums: Totals) -> bool:
+        finite = torch.tensor(float(math.isfinite(sums.objective())))
+        return float(self.world.sum(finite)) == self.world.size
+
+    def _skip(self, batches: Sequence[Batch], reports: Sequence[LossReport], norm: float) -> None:
+        """Names the utterances of an update that gave no finite number.
+
+        Raises:
+            UserError: If too many updates in a row did.
+        """
+        culprits = sorted({i for b, r in zip(batches, reports, strict=False) for i in _culprits(b, r)})
+        shown = culprits or [i for batch in batches for i in batch.ids]
+        log.warning(
+            "step %d: the loss or its gradient is not finite (norm %g); skipped; utterances: %s",
+            self.step + 1, norm, ", ".join(shown),
+        )
+        self.nonfinite += 1
+        if self.nonfinite >= self.max_nonfinite:
+            raise UserError(
+                f"{self.nonfinite} updates in a row gave no finite loss; lower the learning rate "
+                "or max_grad_norm, or look at the utterances named above; the last checkpoint "
+                f"is in {self.store.folder}"
+            )
+
+    def _save_if_due(self) -> None:
+        by_steps = self.save_steps is not None and self.step % self.save_steps == 0
+        by_time = time.monotonic() - self._saved_at >= self.save_seconds
+        due = torch.tensor([float(by_steps or by_time), float(self._stop)])
+        due = self.world.sum(due)  # all processes save, or none
+        if due[0] > 0 or due[1] > 0:
+            self.save(dev=None)
+        if due[1] > 0:
+            raise Interrupted(
+                f"stopped at step {self.step}; everything is saved in {self.store.folder}: the "
+                "same command goes on from here"
+            )
+
+    def _ask_to_stop(self, number: int, frame: Any) -> None:
+        if self._stop:
+            raise KeyboardInterrupt
+        self._stop = True
+        log.warning("stopping after this step (once more to stop at once)")
+
+    def _stopped_early(self) -> bool:
+        if self.early_stopping is None or self.epoch - 1 - self.best_epoch < self.early_stopping:
+            return False
+        log.info("no better dev objective for %d epochs: stopped", self.early_stopping)
+        return True
+
+    def _note(self) -> str:
+        values = self.totals.values()
+        return ", ".join(f"{name} {value:.3f}" for name, value in values.items())
+
+    def _log_step(
+        self, batches: Sequence[Batch], norm: float, loading: float, seconds: float
+    ) -> None:
+        if self.log is None or self.step % self.log_steps:
+            return
+        samples = sum(int(batch.signal_lengths.sum()) for batch in batches) * self.world.size
+        values = {
+            "step/lr": self.optimizer.param_groups[0]["lr"],
+            "step/gradient_norm": norm,
+            "step/samples_per_second": samples / max(seconds, 1e-9),
+            "step/load_share": loading / max(seconds, 1e-9),
+        }
+        self.log.scalars(values, self.step)
+
+    def _print_epoch(self, entry: dict[str, Any]) -> None:
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in entry["dev"].items())
+        best = " *" if self.best_epoch == self.epoch else ""
+        left = (self.epochs - self.epoch) * self.seconds / max(self.epoch, 1)
+        print(
+            f"epoch {self.epoch:>3}  step {self.step:>6}  lr {entry['lr']:.2e}  dev {shown}"
+            f"  {duration(self.seconds)}, {duration(left)} left{best}",
+            flush=True,
+        )
+
+
+_PROGRESS = ("epoch", "batch", "step", "nonfinite", "best", "best_epoch", "seconds")
+
+
+def _detached(part: Any) -> Any:
+    return type(part)(part.total.detach(), part.count, part.weight, part.per_utterance)
+
+
+def _culprits(batch: Batch, report: LossReport) -> Iterator[str]:
+    """Yields the utterances whose own loss is not finite."""
+    for part in report.values():
+        losses: Tensor | None = part.per_utterance
+        if losses is not None and len(losses) == len(batch):
+            bad = (~torch.isfinite(losses)).tolist()
+            yield from (name for name, wrong in zip(batch.ids, bad, strict=True) if wrong)
+
+
+trainers: Registry[Trainer] = Registry(
+    "training",
+    Trainer,
+    late=("model", "train", "dev", "run", "seed", "describe"),
+    default="standard",
+)
+trainers.register("standard")(Trainer)
