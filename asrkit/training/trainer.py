@@ -269,7 +269,7 @@ class Trainer:
             parts = [part.weight * part.total for part in report.values() if part.weight]
             # DistributedDataParallel averages over processes; the objective is a sum over them.
             objective = torch.stack(parts).sum() * (self.world.size / divisor)
-            if torch.isfinite(objective):
+            if self.world.size > 1 or torch.isfinite(objective):
                 objective.backward()  # type: ignore[no-untyped-call]
             return [{name: _detached(part) for name, part in report.items()}]
         except torch.cuda.OutOfMemoryError:

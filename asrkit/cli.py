@@ -1,0 +1,267 @@
+"""The command line: verbs parse their arguments and call one library function each."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.table import Table
+
+from asrkit.errors import UserError
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(path_type=Path)
+data_option = click.option(
+    "--data", type=FOLDER, required=True, help="Data folder, with manifests/ and text/."
+)
+run_option = click.option("--run", type=FOLDER, required=True, help="Folder of the run.")
+set_option = click.option("--set", "set_name", required=True, help="Name of the set.")
+checkpoint_option = click.option(
+    "--checkpoint",
+    default="average",
+    show_default=True,
+    help="average, best, last, or the path of a checkpoint.",
+)
+overrides_argument = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+
+
+class Verbs(click.Group):
+    """Turns problems that users can mend into one message and exit code 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the verb."""
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            if ctx.params.get("debug"):
+                raise
+            Console(stderr=True, soft_wrap=True, highlight=False).print(
+                f"asrkit: {error}", markup=False, style="red"
+            )
+            ctx.exit(2)
+        except KeyboardInterrupt:
+            Console(stderr=True).print(
+                "asrkit: interrupted; what was saved is intact, the same command goes on from there"
+            )
+            ctx.exit(130)
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show the traceback of errors.")
+@click.option("--plugin", multiple=True, metavar="MODULE", help="Import a module with more names.")
+@click.version_option(package_name="asrkit")
+def main(debug: bool, plugin: tuple[str, ...]) -> None:
+    """Trains speech recognisers from scratch, described in YAML.
+
+    A recipe's run.sh calls these verbs in order: tokenizer, check, train, average, decode, score.
+    Any value of a spec can be changed on the command line: training.epochs=20.
+    """
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(message)s",
+        handlers=[RichHandler(console=Console(stderr=True), show_path=False, show_level=True)],
+    )
+    for name in plugin:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise UserError(f"--plugin {name}: can't be imported: {error}") from error
+
+
+@main.command()
+@click.argument("spec", type=FILE)
+@data_option
+@run_option
+@overrides_argument
+def train(spec: Path, data: Path, run: Path, overrides: tuple[str, ...]) -> None:
+    """Train the model of a SPEC file; the same command goes on after an interruption.
+
+    Example: asrkit train conf/conformer.yaml --data data --run run/first training.epochs=20
+
+    On several GPUs: torchrun --nproc-per-node 4 -m asrkit train ...
+    """
+    from asrkit import experiment
+
+    experiment.train(spec, overrides, data, run)
+
+
+@main.command()
+@run_option
+@click.option("--best", type=int, help="Average the checkpoints with the N lowest dev objectives.")
+@click.option("--last", type=int, help="Average the newest N checkpoints instead.")
+def average(run: Path, best: int | None, last: int | None) -> None:
+    """Average the weights of a run's checkpoints.
+
+    Example: asrkit average --run run/first --best 5
+    """
+    from asrkit import experiment
+
+    click.echo(experiment.average(run, best, last))
+
+
+@main.command()
+@run_option
+@data_option
+@set_option
+@click.option("--search", required=True, help="Name of a search below decoding: in the spec.")
+@checkpoint_option
+@click.option("--spec", type=FILE, help="File whose decoding: replaces that of the run.")
+@overrides_argument
+def decode(
+    run: Path,
+    data: Path,
+    set_name: str,
+    search: str,
+    checkpoint: str,
+    spec: Path | None,
+    overrides: tuple[str, ...],
+) -> None:
+    """Decode a set with a trained run; KEY=VALUE changes the search.
+
+    Example: asrkit decode --run run/first --data data --set dev --search joint beam_size=20
+    """
+    from asrkit import experiment
+
+    summary = experiment.decode(run, data, set_name, search, checkpoint, spec, overrides)
+    table = Table("what", "value", title=f"{search} on {set_name}")
+    for name, value in summary.items():
+        table.add_row(name, str(value))
+    Console(stderr=True).print(table)
+
+
+@main.command()
+@run_option
+@set_option
+@click.option("--search", required=True, help="Name of the search that decoded the set.")
+@click.option("--against", type=FOLDER, help="Another run to compare with on the same set.")
+def score(run: Path, set_name: str, search: str, against: Path | None) -> None:
+    """Score a decoded set: WER with its 95 % interval, errors by utterance and speaker.
+
+    Example: asrkit score --run run/first --set dev --search joint
+    """
+    from asrkit import experiment
+
+    result = experiment.score(run, set_name, search, against)
+    e = result.errors
+    click.echo(
+        f"{set_name} {search}: WER {result.wer:.2f} % [{result.low:.2f}, {result.high:.2f}], "
+        f"{e.total} errors in {e.words} words ({e.substitutions} sub, {e.deletions} del, "
+        f"{e.insertions} ins), CER {result.cer:.2f} %"
+    )
+    if result.against is not None:
+        click.echo(
+            f"against {against}: {result.against.difference:+.2f} absolute, "
+            f"better with probability {result.against.probability_better:.3f}"
+        )
+
+
+@main.command()
+@run_option
+@data_option
+@set_option
+@click.option("--head", default="ctc", show_default=True, help="Name of a CTC head.")
+@checkpoint_option
+def align(run: Path, data: Path, set_name: str, head: str, checkpoint: str) -> None:
+    """Align transcripts with audio: a CTM file with the time of every label.
+
+    Example: asrkit align --run run/first --data data --set dev
+    """
+    from asrkit import experiment
+
+    click.echo(experiment.align(run, data, set_name, head, checkpoint))
+
+
+@main.command()
+@click.argument("spec", type=FILE)
+@click.option("--data", type=FOLDER, help="Data folder: check every utterance, too.")
+@overrides_argument
+def check(spec: Path, data: Path | None, overrides: tuple[str, ...]) -> None:
+    """Check a SPEC file, and with --data every utterance, before training.
+
+    All problems are listed at once. Utterances that can't be used are listed in the data folder's
+    unusable/, and training leaves them out.
+
+    Example: asrkit check conf/conformer.yaml --data data
+    """
+    from asrkit import experiment
+
+    report = experiment.check(spec, overrides, data)
+    if report.problems:
+        raise UserError("\n".join([f"{len(report.problems)} problem(s) in {spec}", *report.lines()]))
+    click.echo("\n".join([f"{spec}: no problems", *report.lines()]))
+
+
+@main.command()
+@click.argument("spec", type=FILE)
+@click.option("--data", type=FOLDER, help="Data folder, for the size of the vocabulary.")
+@overrides_argument
+def show(spec: Path, data: Path | None, overrides: tuple[str, ...]) -> None:
+    """Show the modules of a SPEC file's model with their parameter counts.
+
+    Example: asrkit show conf/conformer.yaml
+    """
+    from asrkit import experiment
+
+    click.echo(experiment.show(spec, overrides, data))
+
+
+@main.command(name="list")
+@click.argument("kind", required=False)
+def list_names(kind: str | None) -> None:
+    """List the kinds of parts, or all parts of one KIND with their keys.
+
+    Example: asrkit list encoder
+    """
+    from asrkit.config.explain import list_registry
+    from asrkit.config.registry import import_all
+
+    import_all()
+    click.echo(list_registry(kind))
+
+
+@main.command()
+@click.argument("first", type=FILE)
+@click.argument("second", type=FILE)
+def diff(first: Path, second: Path) -> None:
+    """Show in which keys two specs or run folders differ, defaults included.
+
+    Example: asrkit diff run/first run/second
+    """
+    from asrkit import experiment
+
+    click.echo(experiment.diff(first, second))
+
+
+@main.command()
+@click.argument("spec", type=FILE)
+@click.argument("key")
+@overrides_argument
+def explain(spec: Path, key: str, overrides: tuple[str, ...]) -> None:
+    """Explain one KEY of a SPEC file: its value, where that came from, what it does.
+
+    Example: asrkit explain conf/conformer.yaml training.schedule.peak
+    """
+    from asrkit import experiment
+
+    click.echo(experiment.explain(spec, overrides, key))
+
+
+@main.command()
+@click.argument("kind", type=click.Choice(["bpe", "unigram", "characters", "words"]))
+@data_option
+@click.option("--set", "set_name", default="train", show_default=True, help="Set of transcripts.")
+@click.option("--size", type=int, help="Number of units.")
+@click.option("--name", help="Name of the tokenizer file; the kind if not given.")
+def tokenizer(kind: Any, data: Path, set_name: str, size: int | None, name: str | None) -> None:
+    """Train a tokenizer of some KIND on the transcripts of a set.
+
+    Example: asrkit tokenizer bpe --data data --size 500
+    """
+    from asrkit import experiment
+
+    click.echo(experiment.tokenizer(kind, data, set_name, size, name or kind))

@@ -1,0 +1,260 @@
+"""Word and character error rates, with their uncertainty."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import kaldialign
+import numpy as np
+from numpy.typing import NDArray
+
+from asrkit.errors import UserError
+
+EMPTY = "*"
+"""Stands where one of two aligned texts has no word."""
+RESAMPLINGS = 10_000
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Edit operations of some texts, and the number of reference words."""
+
+    substitutions: int = 0
+    deletions: int = 0
+    insertions: int = 0
+    words: int = 0
+
+    @property
+    def total(self) -> int:
+        """All edit operations."""
+        return self.substitutions + self.deletions + self.insertions
+
+    @property
+    def rate(self) -> float:
+        """Errors per reference word in percent; 0 for two empty texts."""
+        if not self.words:
+            return 100.0 if self.total else 0.0
+        return 100.0 * self.total / self.words
+
+    def __add__(self, other: Errors) -> Errors:
+        return Errors(
+            self.substitutions + other.substitutions,
+            self.deletions + other.deletions,
+            self.insertions + other.insertions,
+            self.words + other.words,
+        )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How likely a difference to another system is real.
+
+    Args:
+        other: The other system's rate in percent.
+        difference: Ours minus theirs.
+        probability_better: Share of the resampled sets on which ours is lower.
+    """
+
+    other: float
+    difference: float
+    probability_better: float
+
+
+@dataclass(frozen=True)
+class Score:
+    """The errors of a set.
+
+    Args:
+        wer: Word error rate in percent.
+        low: Lower end of its 95 % interval.
+        high: Upper end of its 95 % interval.
+        cer: Character error rate in percent.
+        errors: Word errors.
+        utterances: Number of utterances.
+        wrong_utterances: How many of them have an error.
+        against: Comparison with another run on the same set.
+    """
+
+    wer: float
+    low: float
+    high: float
+    cer: float
+    errors: Errors
+    utterances: int
+    wrong_utterances: int
+    against: Comparison | None = None
+
+
+def align(reference: Sequence[str], found: Sequence[str]) -> list[tuple[str, str]]:
+    """Returns a cheapest alignment of two token sequences, with EMPTY in the gaps."""
+    # Tokens are numbered, so that no token can be mistaken for the gap.
+    ids: dict[str, int] = {}
+    numbered = [[ids.setdefault(token, len(ids) + 1) for token in text] for text in (reference, found)]
+    tokens = {number: token for token, number in ids.items()} | {0: EMPTY}
+    pairs = kaldialign.align(numbered[0], numbered[1], 0)
+    return [(tokens[a], tokens[b]) for a, b in pairs]
+
+
+def count_errors(reference: Sequence[str], found: Sequence[str]) -> Errors:
+    """Returns the fewest edit operations between two token sequences."""
+    ids: dict[str, int] = {}
+    numbered = [[ids.setdefault(token, len(ids)) for token in text] for text in (reference, found)]
+    counts = kaldialign.edit_distance(numbered[0], numbered[1])
+    return Errors(counts["sub"], counts["del"], counts["ins"], len(reference))
+
+
+def bootstrap_interval(errors: Sequence[Errors]) -> tuple[float, float]:
+    """Returns the 95 % interval of the rate, resampling utterances.
+
+    Source: Bisani and Ney 2004, section 3.
+    """
+    rates = _resampled(errors, _draws(len(errors)))
+    low, high = np.percentile(rates, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def paired_test(ours: Sequence[Errors], theirs: Sequence[Errors]) -> Comparison:
+    """Compares two systems on the same utterances, in the same order.
+
+    Source: Bisani and Ney 2004, section 4.
+
+    Raises:
+        ValueError: If the numbers of utterances differ.
+    """
+    if len(ours) != len(theirs):
+        raise ValueError(f"{len(ours)} utterances can't be compared with {len(theirs)}")
+    draws = _draws(len(ours))
+    differences = _resampled(ours, draws) - _resampled(theirs, draws)
+    better = (differences < 0).mean() + 0.5 * (differences == 0).mean()
+    mine, other = sum(ours, Errors()).rate, sum(theirs, Errors()).rate
+    return Comparison(other, mine - other, float(better))
+
+
+def _draws(count: int) -> NDArray[np.int64]:
+    """Returns how often each utterance occurs in each resampled set, (R, N)."""
+    random = np.random.default_rng(20)
+    return random.multinomial(count, np.full(count, 1 / count), size=RESAMPLINGS)
+
+
+def _resampled(errors: Sequence[Errors], draws: NDArray[np.int64]) -> NDArray[np.float64]:
+    totals = np.array([e.total for e in errors], dtype=np.float64)
+    words = np.array([e.words for e in errors], dtype=np.float64)
+    rates: NDArray[np.float64] = 100.0 * (draws @ totals) / np.maximum(draws @ words, 1)
+    return rates
+
+
+def read_nbest(path: Path) -> list[dict[str, Any]]:
+    """Returns the lines of an n-best file.
+
+    Raises:
+        UserError: If it is missing or damaged.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} is missing; decode the set first")
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path} is no n-best file: {error}") from error
+
+
+def score_run(nbest: Path, out: Path, against: Path | None = None) -> Score:
+    """Scores the best hypotheses of a set.
+
+    Writes score.json, utterances.tsv, speakers.tsv and aligned.txt.
+
+    Args:
+        nbest: The n-best file.
+        out: Folder to write to.
+        against: N-best file of another system for the same set.
+
+    Raises:
+        UserError: If a file is missing, empty, or the sets differ.
+    """
+    lines = read_nbest(nbest)
+    if not lines:
+        raise UserError(f"{nbest} has no utterances")
+    words = [count_errors(line["reference"].split(), line["text"].split()) for line in lines]
+    characters = [count_errors(_joined(line["reference"]), _joined(line["text"])) for line in lines]
+    low, high = bootstrap_interval(words)
+    total = sum(words, Errors())
+    score = Score(
+        wer=total.rate,
+        low=low,
+        high=high,
+        cer=sum(characters, Errors()).rate,
+        errors=total,
+        utterances=len(lines),
+        wrong_utterances=sum(1 for e in words if e.total),
+        against=None if against is None else _compare(lines, words, against),
+    )
+    _write(out / "score.json", [json.dumps(asdict(score), indent=2)])
+    _write(out / "utterances.tsv", _utterance_rows(lines, words))
+    _write(out / "speakers.tsv", _speaker_rows(lines, words))
+    _write(out / "aligned.txt", _aligned(lines, words))
+    return score
+
+
+def _compare(lines: list[dict[str, Any]], ours: list[Errors], against: Path) -> Comparison:
+    theirs = {line["id"]: line for line in read_nbest(against)}
+    missing = [line["id"] for line in lines if line["id"] not in theirs]
+    if missing or len(theirs) != len(lines):
+        raise UserError(f"{against} has other utterances than this set, such as {missing[:3]}")
+    other = [theirs[line["id"]] for line in lines]
+    return paired_test(
+        ours, [count_errors(o["reference"].split(), o["text"].split()) for o in other]
+    )
+
+
+def _joined(text: str) -> list[str]:
+    return list(" ".join(text.split()))
+
+
+def _row(name: str, errors: Errors) -> str:
+    parts = (errors.words, errors.substitutions, errors.deletions, errors.insertions)
+    return "\t".join([name, f"{errors.rate:.2f}", *map(str, parts)])
+
+
+_HEADER = "\twer\twords\tsubstitutions\tdeletions\tinsertions"
+
+
+def _utterance_rows(lines: list[dict[str, Any]], errors: list[Errors]) -> list[str]:
+    rows = [_row(line["id"], e) for line, e in zip(lines, errors, strict=True)]
+    return ["utterance" + _HEADER, *rows]
+
+
+def _speaker_rows(lines: list[dict[str, Any]], errors: list[Errors]) -> list[str]:
+    speakers: dict[str, Errors] = defaultdict(Errors)
+    for line, e in zip(lines, errors, strict=True):
+        speakers[line["speaker"]] = speakers[line["speaker"]] + e
+    ranked = sorted(speakers.items(), key=lambda item: (-item[1].rate, item[0]))
+    return ["speaker" + _HEADER, *(_row(name, e) for name, e in ranked)]
+
+
+def _aligned(lines: list[dict[str, Any]], errors: list[Errors]) -> list[str]:
+    """Returns reference over hypothesis, word under word, and a mark under errors, for every utterance."""
+    rows = []
+    for line, e in zip(lines, errors, strict=True):
+        pairs = align(line["reference"].split(), line["text"].split())
+        widths = [max(len(a), len(b)) for a, b in pairs]
+        marks = ["" if a == b else "^" for a, b in pairs]
+        rows.append(f"{line['id']}  ({e.total} errors in {e.words} words)")
+        for title, row in (
+            ("REF", [a for a, _ in pairs]),
+            ("HYP", [b for _, b in pairs]),
+            ("   ", marks),
+        ):
+            cells = [word.ljust(width) for word, width in zip(row, widths, strict=True)]
+            rows.append(f"{title} {' '.join(cells)}".rstrip())
+        rows.append("")
+    return rows
+
+
+def _write(path: Path, rows: Iterable[str]) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text("".join(row + "\n" for row in rows), encoding="utf-8")
+    partial.replace(path)

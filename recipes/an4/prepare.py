@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+"""AN4 (Carnegie Mellon, 1991): 948 training and 130 test utterances of 16 kHz speech.
+
+The corpus folder has etc/an4_{train,test}.{fileids,transcription} and wav/.../*.sph. A tenth of
+the training speakers' utterances becomes the dev set; the test set is the official one.
+"""
+
+from __future__ import annotations
+
+import re
+import tarfile
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from asrkit.data.manifests import Source, write_manifest
+from asrkit.errors import UserError
+
+URL = "http://www.speech.cs.cmu.edu/databases/an4/an4_sphere.tar.gz"
+DEV_SPEAKERS = 8
+"""Held-out speakers: the dev set has no voice of the training set, like the test set."""
+
+
+def read_part(corpus: Path, part: str) -> Iterator[Source]:
+    """Yields the utterances of the official train or test part.
+
+    Raises:
+        UserError: If a list is missing, or a transcript.
+    """
+    fileids, texts = (corpus / "etc" / f"an4_{part}.{kind}" for kind in ("fileids", "transcription"))
+    for path in (fileids, texts):
+        if not path.is_file():
+            raise UserError(f"{path} is missing: is {corpus} the folder `an4` of the corpus?")
+    transcripts = dict(parse(line, texts) for line in texts.read_text().splitlines() if line)
+    for name in fileids.read_text().split():
+        utterance, speaker = Path(name).name, Path(name).parent.name
+        if utterance not in transcripts:
+            raise UserError(f"{texts} has no transcript of utterance {utterance}")
+        path = corpus / "wav" / f"{name}.sph"
+        yield Source(f"{speaker}-{utterance}", path, transcripts[utterance], speaker)
+
+
+def parse(line: str, path: Path) -> tuple[str, str]:
+    """Returns utterance and text of a line such as `<s> YES </s> (an251-fash-b)`."""
+    match = re.fullmatch(r"(.*)\((\S+)\)\s*", line)
+    if match is None:
+        raise UserError(f"{path}: expected `words (utterance)`, got {line!r}")
+    return match[2], " ".join(re.sub(r"</?s>", " ", match[1]).split())
+
+
+@click.group()
+def main() -> None:
+    """Prepares AN4."""
+
+
+@main.command()
+@click.option("--corpus", type=click.Path(path_type=Path), required=True)
+def download(corpus: Path) -> None:
+    """Finds the corpus folder, or downloads and unpacks it there."""
+    if (corpus / "etc" / "an4_train.fileids").is_file():
+        click.echo(f"found AN4 in {corpus}")
+        return
+    archive = corpus.parent / "an4_sphere.tar.gz"
+    corpus.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        partial = archive.with_suffix(".partial")
+        urllib.request.urlretrieve(URL, partial)
+        partial.replace(archive)
+        with tarfile.open(archive) as file:
+            file.extractall(corpus.parent, filter="data")
+    except (OSError, tarfile.TarError) as error:
+        raise click.ClickException(
+            f"AN4 is not in {corpus} and can't be downloaded ({error}); unpack an4_sphere.tar.gz "
+            "by hand and give its folder `an4` as --corpus"
+        ) from error
+
+
+@main.command()
+@click.option("--corpus", type=click.Path(path_type=Path), required=True)
+@click.option("--data", type=click.Path(path_type=Path), required=True)
+@click.option("--jobs", default=2, show_default=True)
+def manifests(corpus: Path, data: Path, jobs: int) -> None:
+    """Writes the manifests train, dev and test."""
+    try:
+        train = list(read_part(corpus, "train"))
+        speakers = sorted({source.speaker for source in train})
+        step = max(len(speakers) // DEV_SPEAKERS, 1)
+        held_out = set(speakers[::step][:DEV_SPEAKERS]) if len(speakers) > DEV_SPEAKERS else set(speakers[:1])
+        parts = {
+            "train": [s for s in train if s.speaker not in held_out],
+            "dev": [s for s in train if s.speaker in held_out],
+            "train_dev": train,
+            "test": list(read_part(corpus, "test")),
+        }
+        for name, sources in parts.items():
+            click.echo(f"{name}: {write_manifest(data, name, sources, jobs)} utterances")
+    except UserError as error:
+        raise click.ClickException(str(error)) from error
+
+
+if __name__ == "__main__":
+    main()
