@@ -2,4 +2,5 @@
 
 from asrkit.cli import main
 
-main(prog_name="asrkit")
+if __name__ == "__main__":
+    main(prog_name="asrkit")

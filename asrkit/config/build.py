@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import torch
 from torch import nn
@@ -119,6 +119,18 @@ def filled(interface: type, spec: object, path: str = "") -> dict[str, Any]:
     return result
 
 
+def node_target(
+    interface: type, spec: object, key: str
+) -> tuple[Callable[..., Any], str] | None:
+    """Returns the class whose parameter a key path sets, and the parameter's name."""
+    walk, tree = _start(spec, "")
+    walk.plan(interface, tree, "")
+    parent, _, name = key.rpartition(".")
+    name = name.partition("[")[0]
+    target = walk.targets.get(parent)
+    return None if target is None else (target, name)
+
+
 class CheckedFactory:
     """A checked node that becomes an object once its parent supplies the late arguments."""
 
@@ -141,7 +153,8 @@ class CheckedFactory:
             problem = Problem(self._path, str(error), self._where)
             if found is None:
                 raise SpecError([problem]) from error
-            found.append(problem)
+            if problem not in found:  # a block's part is built once per layer
+                found.append(problem)
             return Unbuilt()
 
 
@@ -174,17 +187,15 @@ class _Walk:
     def __init__(self, source: Callable[[str], str | None]) -> None:
         self.problems: list[Problem] = []
         self.full: Any = None
+        self.targets: dict[str, Callable[..., Any]] = {}
         self._source = source
 
     def problem(self, path: str, message: str) -> Make:
-        where = self._source(path)
-        while where is None and path_parent(path):
-            path_up = path_parent(path)
-            where = self._source(path_up)
-            if where is not None:
-                break
-            path = path_up if path_up != path else ""
-        self.problems.append(Problem(path, message, where))
+        """Notes a problem, with the place of the node or of the nearest one around it."""
+        around = path
+        while self._source(around) is None and around:
+            around = path_parent(around)
+        self.problems.append(Problem(path, message, self._source(around)))
         return lambda: None
 
     def plan(self, annotation: Any, value: Any, path: str) -> Make:
@@ -221,7 +232,7 @@ class _Walk:
             self.full = value
             return lambda: Path(value)
         if type(value) is not kind:
-            return self.problem(path, f"expected {_name(kind)}, got {_show(value)}")
+            return self.problem(path, f"expected {annotation_name(kind)}, got {_show(value)}")
         self.full = value
         return lambda: value
 
@@ -243,13 +254,14 @@ class _Walk:
             make = trial.plan(option, value, path)
             if not trial.problems:
                 self.full = trial.full
+                self.targets.update(trial.targets)
                 return make
             if best is None or len(trial.problems[0].path) > len(best[0].path):
                 best = trial.problems
         if best is not None and (len(options) <= 2 or best[0].path != path):
             self.problems += best
             return lambda: None
-        names = " or ".join(_name(option) for option in options)
+        names = " or ".join(annotation_name(option) for option in options)
         return self.problem(path, f"expected {names}, got {_show(value)}")
 
     def _sequence(self, origin: Any, items: tuple[Any, ...], value: Any, path: str) -> Make:
@@ -283,6 +295,7 @@ class _Walk:
         makes: dict[str, Make] = {}
         full: dict[str, Any] = {} if name is None else {"type": name}
         if target is not None:
+            self.targets[path] = target
             late = registry.late if registry is not None else ()
             self._parameters(_Target(target, registry, name, late), given, path, makes, full)
         self.full = full
@@ -333,7 +346,7 @@ class _Walk:
                 makes[key] = self.plan(target.hints[key], given[key], join(path, key))
                 full[key] = self.full
             elif parameter.default is inspect.Parameter.empty:
-                kind = _name(target.hints[key])
+                kind = annotation_name(target.hints[key])
                 self.problem(path, f"missing key {key!r} ({kind}) of {target.label}")
             else:
                 full[key] = describe(target.default(key))
@@ -368,7 +381,7 @@ def constructor_parameters(
     return {
         name: parameter
         for name, parameter in inspect.signature(target).parameters.items()
-        if name not in late
+        if name not in late and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     }
 
 
@@ -422,22 +435,19 @@ _NAMES: dict[Any, str] = {
 }
 
 
-class _Names:
-    cache: ClassVar[dict[Any, str]] = _NAMES
-
-
-def _name(annotation: Any) -> str:
-    if annotation in _Names.cache:
-        return _Names.cache[annotation]
+def annotation_name(annotation: Any) -> str:
+    """Returns how messages call the values of an annotation, such as "a whole number"."""
+    if annotation in _NAMES:
+        return _NAMES[annotation]
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return "one of " + ", ".join(repr(a) for a in arguments)
     if origin is Factory:
-        return _name(arguments[0])
+        return annotation_name(arguments[0])
     if origin in (Union, types.UnionType):
-        return " or ".join(_name(a) for a in arguments)
+        return " or ".join(annotation_name(a) for a in arguments)
     if origin in (list, tuple):
-        return f"a list of {_name(arguments[0])}"
+        return f"a list of {annotation_name(arguments[0])}"
     if origin is dict:
         return "a mapping of names"
     registry = registry_of(annotation) if isinstance(annotation, type) else None

@@ -204,7 +204,7 @@ def read_batch(utterances: Utterances, planned: Planned) -> tuple[Batch | None, 
 
 
 def decode_batches(
-    cuts: CutSet, tokenizer: Tokenizer, batch_seconds: float, sample_rate: int = 16000
+    cuts: CutSet, batch_seconds: float, sample_rate: int
 ) -> Iterator[tuple[Batch, list[UtteranceInfo]]]:
     """Yields all utterances in batches of similar length, longest first, with what is known of them.
 

@@ -1,7 +1,7 @@
 """Where config, data, models and training meet: what each verb of the command line does."""
 
 from asrkit.experiment.align import align
-from asrkit.experiment.check import CheckReport, check, show
+from asrkit.experiment.check import CheckReport, check, diff, explain, show
 from asrkit.experiment.decode import average, decode, score
 from asrkit.experiment.spec import Experiment, load_spec
 from asrkit.experiment.tokenizer import tokenizer
@@ -14,6 +14,8 @@ __all__ = [
     "average",
     "check",
     "decode",
+    "diff",
+    "explain",
     "load_spec",
     "score",
     "show",

@@ -12,6 +12,7 @@ from torch import nn
 
 from asrkit.config.build import SpecError, dry_build
 from asrkit.config.build import check as check_tree
+from asrkit.config.explain import difference, explain_key
 from asrkit.data.feasibility import Unusable, check_set, write_unusable
 from asrkit.data.manifests import open_set
 from asrkit.experiment.spec import Experiment, load_spec, make_tokenizer, resolve_spec
@@ -106,6 +107,8 @@ def _check_data(experiment: Experiment, data: Path, report: CheckReport) -> None
             output_frames=lambda samples: int(model.output_frames(torch.tensor([samples]))[0]),
             min_frames=lambda labels: max(head.min_frames(labels) for head in heads),
             max_seconds=experiment.data.max_seconds,
+            fastest=max(experiment.data.speeds),
+            sample_rate=experiment.data.sample_rate,
         )
         write_unusable(data, name, unusable)
         report.unusable[name] = unusable
@@ -145,3 +148,17 @@ def _tree(name: str, module: nn.Module, depth: int) -> list[str]:
     for child_name, child in children:
         lines += _tree(child_name, child, depth + 1)
     return lines
+
+
+def explain(spec_path: Path, overrides: Sequence[str], key: str) -> str:
+    """Returns the value of a key, where it came from, and what it does."""
+    return explain_key(Experiment, load_spec(spec_path, overrides), key)
+
+
+def diff(first: Path, second: Path) -> str:
+    """Returns the keys in which two spec files or run folders differ, defaults included."""
+    trees = []
+    for path in (first, second):
+        file = path / "resolved.yaml" if path.is_dir() else path
+        trees.append(resolve_spec(load_spec(file))[1])
+    return "\n".join(difference(*trees)) or "no difference"

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from asrkit.config.build import build
-from asrkit.config.yaml_loader import load
-from asrkit.data.batch import Batch
-from asrkit.data.batch_info import UtteranceInfo
+from asrkit.config.yaml_loader import load, override
 from asrkit.data.dataset import decode_batches
 from asrkit.data.manifests import open_set
 from asrkit.decoding.decode import decode as decode_set
 from asrkit.decoding.search import Search
 from asrkit.errors import UserError
 from asrkit.experiment.record import record_command
-from asrkit.experiment.spec import Experiment, make_tokenizer, open_run, trained_model
+from asrkit.experiment.spec import make_tokenizer, open_run, trained_model
 from asrkit.scoring.wer import Score, score_run
 from asrkit.training import checkpoints
 
@@ -56,26 +54,21 @@ def decode(
     tokenizer = make_tokenizer(experiment, data)
     model, path = trained_model(experiment, tokenizer, run, checkpoint)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    cuts = open_set(data, [set_name])
     fingerprint = json.dumps([node, str(path), hash_of(path), set_name], sort_keys=True)
     record_command(run)
     return decode_set(
         model=model.to(device),
-        batches=batches_of(experiment, data, set_name, run),
+        batches=decode_batches(
+            cuts, experiment.data.decode_batch_seconds, experiment.data.sample_rate
+        ),
         tokenizer=tokenizer,
         search=build(Search, node, f"decoding.{search}"),
         out=run / "decode" / search / set_name,
         device=device,
+        total=len(cuts),
         fingerprint=hashlib.sha256(fingerprint.encode()).hexdigest(),
     )
-
-
-def batches_of(
-    experiment: Experiment, data: Path, set_name: str, run: Path
-) -> Iterator[tuple[Batch, list[UtteranceInfo]]]:
-    """Returns the batches of a set, sorted by length, for decoding."""
-    tokenizer = make_tokenizer(experiment, data)
-    cuts = open_set(data, [set_name])
-    return decode_batches(cuts, tokenizer, experiment.data.decode_batch_seconds)
 
 
 def search_node(
@@ -94,8 +87,6 @@ def search_node(
         raise UserError(f"there is no search {search!r} below decoding:; there are: {names}")
     if not prefixed:
         return searches[search]
-    from asrkit.config.yaml_loader import override
-
     changed: dict[str, Any] = override({"decoding": searches}, prefixed)
     return changed["decoding"][search]
 

@@ -11,35 +11,44 @@ from safetensors.torch import load_file, save_file
 from asrkit.data.batch import Batch
 from asrkit.models.asr_model import AsrModel
 from asrkit.nn.masking import length_mask
+from asrkit.training.distributed import World
 
 SAMPLE_SECONDS = 3600.0
 """An hour of speech fixes mean and variance of log-mel features to far below 1 %."""
 
 
-def estimate_statistics(model: AsrModel, batches: Iterator[Batch], run: Path) -> None:
+def estimate_statistics(
+    model: AsrModel, batches: Iterator[Batch], run: Path, world: World
+) -> None:
     """Gives the model its feature statistics, from the run folder or from about an hour of speech.
 
     Args:
         model: Its features may need statistics; nothing happens if they do not.
         batches: Training batches to take the sample from.
         run: Run folder; keeps the statistics, so that a restarted run has the same ones.
+        world: The first process estimates, the others read what it wrote.
     """
     normalization = model.features.normalization
     if not normalization.needs_statistics:
         return
     path = run / "statistics.safetensors"
-    if path.is_file():
-        normalization.load_state_dict(load_file(path))
-        return
+    if world.rank == 0 and not path.is_file():
+        _estimate(model, batches)
+        partial = path.with_suffix(".partial")
+        save_file(dict(normalization.state_dict()), partial)
+        partial.replace(path)
+    world.barrier()
+    normalization.load_state_dict(load_file(path))
+
+
+def _estimate(model: AsrModel, batches: Iterator[Batch]) -> None:
     seconds = 0.0
     with torch.no_grad():
         for batch in batches:
             features, lengths = model.features.unnormalized(batch.signal, batch.signal_lengths)
-            normalization.accumulate(features, length_mask(lengths, features.shape[1]))
+            mask = length_mask(lengths, features.shape[1])
+            model.features.normalization.accumulate(features, mask)
             seconds += float(batch.signal_lengths.sum()) / model.features.sample_rate
             if seconds >= SAMPLE_SECONDS:
                 break
-    normalization.finish()
-    partial = path.with_suffix(".partial")
-    save_file(dict(normalization.state_dict()), partial)
-    partial.replace(path)
+    model.features.normalization.finish()

@@ -15,9 +15,9 @@ def tokenizer(
     set_name: str,
     size: int | None,
     name: str,
-) -> None:
+) -> Path:
     """Writes DIR/text/NAME.model or NAME.txt from the transcripts of a set of DIR."""
     texts = (
         supervision.text or "" for cut in open_set(data, [set_name]) for supervision in cut.supervisions
     )
-    train_tokenizer(kind, texts, size, data / "text", name)
+    return train_tokenizer(kind, texts, size, data / "text", name)

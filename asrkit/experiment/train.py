@@ -23,7 +23,7 @@ from asrkit.experiment.statistics import estimate_statistics
 from asrkit.models.asr_model import AsrModel
 from asrkit.text.tokenizers import Tokenizer
 from asrkit.training.curves import plot_curves
-from asrkit.training.distributed import init_distributed
+from asrkit.training.distributed import World, init_distributed
 
 
 def train(spec_path: Path, overrides: Sequence[str], data: Path, run: Path) -> None:
@@ -41,8 +41,8 @@ def train(spec_path: Path, overrides: Sequence[str], data: Path, run: Path) -> N
     experiment, resolved = resolve_spec(load_spec(spec_path, overrides))
     tokenizer = make_tokenizer(experiment, data)
     world = init_distributed()
-    train_data = open_data(experiment, experiment.data.train, data, tokenizer, training=True)
-    dev_data = open_data(experiment, experiment.data.dev, data, tokenizer, training=False)
+    train_data = open_data(experiment, data, tokenizer, training=True, world=world)
+    dev_data = open_data(experiment, data, tokenizer, training=False, world=world)
     torch.manual_seed(experiment.seed)
     model = experiment.model(vocabulary=tokenizer.vocabulary)
     if world.rank == 0:
@@ -52,7 +52,9 @@ def train(spec_path: Path, overrides: Sequence[str], data: Path, run: Path) -> N
     world.barrier()
     pictures = None
     if isinstance(model, AsrModel):
-        estimate_statistics(model, train_data.batches(epoch=1), run)
+        alone = World(rank=0, size=1, device=world.device)  # the same sample, however many we are
+        sample = open_data(experiment, data, tokenizer, training=True, world=alone)
+        estimate_statistics(model, sample.batches(epoch=1), run, world)
         pictures = DevPictures(tokenizer, dev_data)
     trainer = experiment.training(
         model=model,
@@ -68,11 +70,14 @@ def train(spec_path: Path, overrides: Sequence[str], data: Path, run: Path) -> N
 
 
 def open_data(
-    experiment: Experiment, names: list[str], data: Path, tokenizer: Tokenizer, training: bool
+    experiment: Experiment, data: Path, tokenizer: Tokenizer, training: bool, world: World
 ) -> CutData:
-    """Returns the batches of some sets, without the utterances listed as unusable."""
+    """Returns the training or dev batches, without the utterances listed as unusable."""
+    names = experiment.data.train if training else experiment.data.dev
     cuts = without_unusable(open_set(data, names), data, names)
-    return CutData(cuts, tokenizer, experiment.data, seed=experiment.seed, training=training)
+    return CutData(
+        cuts, tokenizer, experiment.data, experiment.seed, training, world.rank, world.size
+    )
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -173,9 +173,10 @@ class LogMel(Features):
         self.shift_samples = round(shift * sample_rate)
         self.fft_size = 1 << (self.window_samples - 1).bit_length()
         highest = sample_rate / 2 if high_frequency is None else high_frequency
-        filters = audio.melscale_fbanks(
-            self.fft_size // 2 + 1, low_frequency, highest, num_mels, sample_rate
-        )
+        with torch.device("cpu"):  # real numbers also in a dry build on the meta device
+            filters = audio.melscale_fbanks(
+                self.fft_size // 2 + 1, low_frequency, highest, num_mels, sample_rate
+            )
         self.register_buffer("filters", filters, persistent=False)
         self.register_buffer("taper", torch.hann_window(self.window_samples), persistent=False)
         self.normalization = normalization(dim=num_mels)
