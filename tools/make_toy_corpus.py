@@ -1,0 +1,187 @@
+#!/usr/bin/env python3
+"""Makes a small corpus of synthesised speech in the exact layout of a real one.
+
+    python tools/make_toy_corpus.py --layout librispeech --out toy/corpus
+    python tools/make_toy_corpus.py --layout an4 --out toy/corpus
+
+Ten voices of eSpeak NG (the PyPI package espeakng-loader) speak short commands of a small
+vocabulary at their own pitch and speed. The same options give the same corpus, sample by sample.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import soundfile
+import torch
+import torchaudio
+from numpy.typing import NDArray
+
+SAMPLE_RATE = 16000
+VERBS = "START STOP OPEN CLOSE REPEAT DELETE ENTER".split()
+OBJECTS = "WINDOW DOOR FILE LETTER MUSIC ALARM".split()
+NUMBERS = "ZERO ONE TWO THREE FOUR FIVE SIX SEVEN EIGHT NINE".split()
+VARIANTS = ("m1", "f1", "m2", "f2", "m3", "f3", "m4", "f4", "m5", "f5")
+SYNCHRONOUS, RATE, PITCH = 2, 1, 3  # constants of espeak-ng/speak_lib.h
+
+
+@dataclass(frozen=True)
+class Voice:
+    """One synthetic speaker."""
+
+    number: int
+    variant: str
+    rate: int
+    pitch: int
+
+    @property
+    def sex(self) -> str:
+        """F or M, as corpora list it."""
+        return self.variant[0].upper()
+
+
+class Synthesizer:
+    """Speaks text with eSpeak NG.
+
+    Raises:
+        click.ClickException: If espeakng-loader is not installed.
+    """
+
+    def __init__(self) -> None:
+        try:
+            import espeakng_loader
+        except ImportError as error:
+            raise click.ClickException(
+                "toy corpora are spoken by espeakng-loader: pip install espeakng-loader"
+            ) from error
+        self._library = ctypes.CDLL(espeakng_loader.get_library_path())
+        data = str(Path(espeakng_loader.get_data_path()).parent).encode()
+        self._rate = self._library.espeak_Initialize(SYNCHRONOUS, 0, data, 0)
+        self._resample = torchaudio.transforms.Resample(self._rate, SAMPLE_RATE)
+        self._chunks: list[NDArray[np.int16]] = []
+        signature = ctypes.CFUNCTYPE(
+            ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
+        )
+        self._callback = signature(self._collect)  # kept: C holds no reference
+        self._library.espeak_SetSynthCallback(self._callback)
+
+    def speak(self, text: str, voice: Voice) -> NDArray[np.int16]:
+        """Returns 16 kHz samples (N,) of a text in a voice."""
+        if self._library.espeak_SetVoiceByName(f"en-us+{voice.variant}".encode()):
+            raise click.ClickException(f"eSpeak NG has no voice en-us+{voice.variant}")
+        self._library.espeak_SetParameter(RATE, voice.rate, 0)
+        self._library.espeak_SetParameter(PITCH, voice.pitch, 0)
+        self._chunks.clear()
+        words = text.lower().encode()
+        self._library.espeak_Synth(words, len(words) + 1, 0, 1, 0, 1, None, None)
+        samples = torch.from_numpy(np.concatenate(self._chunks)).float()
+        result: NDArray[np.int16] = self._resample(samples).clamp(-32768, 32767).to(torch.int16).numpy()
+        return result
+
+    def _collect(self, samples: Any, count: int, events: Any) -> int:
+        if samples and count:
+            self._chunks.append(np.ctypeslib.as_array(samples, shape=(count,)).copy())
+        return 0
+
+
+def voices(seed: int) -> list[Voice]:
+    """Returns the speakers, each with a pitch and a speed of its own."""
+    draw = random.Random(seed)
+    return [
+        Voice(101 + index, variant, draw.randrange(140, 190), draw.randrange(30, 70))
+        for index, variant in enumerate(VARIANTS)
+    ]
+
+
+def sentence(draw: random.Random) -> str:
+    """Returns a short command, such as OPEN WINDOW SEVEN."""
+    numbers = " ".join(draw.choice(NUMBERS) for _ in range(draw.randrange(1, 4)))
+    if draw.random() < 0.3:
+        return numbers
+    return f"{draw.choice(VERBS)} {draw.choice(OBJECTS)} {numbers}"
+
+
+def write_librispeech(out: Path, parts: dict[str, int], seed: int) -> None:
+    """Writes OUT/LibriSpeech/PART/SPEAKER/CHAPTER/*.flac with *.trans.txt, and SPEAKERS.TXT."""
+    synthesizer, root = Synthesizer(), out / "LibriSpeech"
+    rows = [";ID  |SEX| SUBSET           |MINUTES| NAME"]
+    for number, (part, count) in enumerate(parts.items()):
+        draw = random.Random(f"{seed} {part}")
+        speakers = part_voices(number, seed)
+        for index, voice in enumerate(speakers):
+            chapter = root / part / str(voice.number) / str(1000 + voice.number)
+            chapter.mkdir(parents=True, exist_ok=True)
+            lines = []
+            for utterance in range(count * index // len(speakers), count * (index + 1) // len(speakers)):
+                name = f"{voice.number}-{1000 + voice.number}-{utterance:04d}"
+                text = sentence(draw)
+                samples = synthesizer.speak(text, voice)
+                soundfile.write(chapter / f"{name}.flac", samples, SAMPLE_RATE, subtype="PCM_16")
+                lines.append(f"{name} {text}\n")
+            (chapter / f"{chapter.parent.name}-{chapter.name}.trans.txt").write_text("".join(lines))
+            rows.append(f"{voice.number:<5}| {voice.sex} | {part:<17}| 1.00  | Voice {voice.variant}")
+    (root / "SPEAKERS.TXT").write_text("\n".join(rows) + "\n")
+
+
+def write_an4(out: Path, parts: dict[str, int], seed: int) -> None:
+    """Writes OUT/an4/etc/*.{fileids,transcription} and OUT/an4/wav/*/SPEAKER/*.sph."""
+    synthesizer, root = Synthesizer(), out / "an4"
+    (root / "etc").mkdir(parents=True, exist_ok=True)
+    folders = {"train": "an4_clstk", "test": "an4test_clstk"}
+    for number, (part, count) in enumerate(parts.items()):
+        draw = random.Random(f"{seed} {part}")
+        speakers = part_voices(number, seed)
+        names, texts = [], []
+        for utterance in range(count):
+            voice = speakers[utterance % len(speakers)]
+            speaker, text = f"v{voice.variant}{voice.number}", sentence(draw)
+            name = f"an{utterance}-{speaker}-b"
+            path = root / "wav" / folders[part] / speaker / f"{name}.sph"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            samples = synthesizer.speak(text, voice)
+            soundfile.write(path, samples, SAMPLE_RATE, subtype="PCM_16", format="NIST")
+            names.append(f"{folders[part]}/{speaker}/{name}\n")
+            texts.append(f"<s> {text} </s> ({name})\n")
+        (root / "etc" / f"an4_{part}.fileids").write_text("".join(names))
+        (root / "etc" / f"an4_{part}.transcription").write_text("".join(texts))
+
+
+def part_voices(number: int, seed: int) -> list[Voice]:
+    """Returns the speakers of a part: numbers differ between parts, pitch and speed as well."""
+    return [
+        Voice(voice.number + 100 * number, voice.variant, voice.rate, voice.pitch)
+        for voice in voices(seed + number)
+    ]
+
+
+LAYOUTS = {"librispeech": write_librispeech, "an4": write_an4}
+PARTS = {
+    "librispeech": {"train-clean-5": 300, "dev-clean-mini": 30, "test-clean-mini": 40},
+    "an4": {"train": 330, "test": 40},
+}
+
+
+@click.command()
+@click.option("--layout", type=click.Choice(list(LAYOUTS)), required=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+@click.option("--utterances", type=int, help="Of the first part; the others shrink with it.")
+@click.option("--seed", default=1, show_default=True)
+def main(layout: str, out: Path, utterances: int | None, seed: int) -> None:
+    """Makes a toy corpus."""
+    torch.set_num_threads(1)
+    parts = PARTS[layout]
+    if utterances is not None:
+        first = next(iter(parts.values()))
+        parts = {name: max(count * utterances // first, 1) for name, count in parts.items()}
+    LAYOUTS[layout](out, parts, seed)
+    click.echo(f"{out}: {', '.join(f'{name} {count}' for name, count in parts.items())}")
+
+
+if __name__ == "__main__":
+    main()
