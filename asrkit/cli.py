@@ -192,7 +192,9 @@ def check(spec: Path, data: Path | None, overrides: tuple[str, ...]) -> None:
 
     report = experiment.check(spec, overrides, data)
     if report.problems:
-        raise UserError("\n".join([f"{len(report.problems)} problem(s) in {spec}", *report.lines()]))
+        raise UserError(
+            "\n".join([f"{len(report.problems)} problem(s) in {spec}", *report.lines()])
+        )
     click.echo("\n".join([f"{spec}: no problems", *report.lines()]))
 
 

@@ -24,9 +24,9 @@ import torchaudio
 from numpy.typing import NDArray
 
 SAMPLE_RATE = 16000
-VERBS = "START STOP OPEN CLOSE REPEAT DELETE ENTER".split()
-OBJECTS = "WINDOW DOOR FILE LETTER MUSIC ALARM".split()
-NUMBERS = "ZERO ONE TWO THREE FOUR FIVE SIX SEVEN EIGHT NINE".split()
+VERBS = ["START", "STOP", "OPEN", "CLOSE", "REPEAT", "DELETE", "ENTER"]
+OBJECTS = ["WINDOW", "DOOR", "FILE", "LETTER", "MUSIC", "ALARM"]
+NUMBERS = ["ZERO", "ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE"]
 VARIANTS = ("m1", "f1", "m2", "f2", "m3", "f3", "m4", "f4", "m5", "f5")
 SYNCHRONOUS, RATE, PITCH = 2, 1, 3  # constants of espeak-ng/speak_lib.h
 
@@ -81,7 +81,9 @@ class Synthesizer:
         words = text.lower().encode()
         self._library.espeak_Synth(words, len(words) + 1, 0, 1, 0, 1, None, None)
         samples = torch.from_numpy(np.concatenate(self._chunks)).float()
-        result: NDArray[np.int16] = self._resample(samples).clamp(-32768, 32767).to(torch.int16).numpy()
+        result: NDArray[np.int16] = (
+            self._resample(samples).clamp(-32768, 32767).to(torch.int16).numpy()
+        )
         return result
 
     def _collect(self, samples: Any, count: int, events: Any) -> int:
@@ -118,14 +120,18 @@ def write_librispeech(out: Path, parts: dict[str, int], seed: int) -> None:
             chapter = root / part / str(voice.number) / str(1000 + voice.number)
             chapter.mkdir(parents=True, exist_ok=True)
             lines = []
-            for utterance in range(count * index // len(speakers), count * (index + 1) // len(speakers)):
+            for utterance in range(
+                count * index // len(speakers), count * (index + 1) // len(speakers)
+            ):
                 name = f"{voice.number}-{1000 + voice.number}-{utterance:04d}"
                 text = sentence(draw)
                 samples = synthesizer.speak(text, voice)
                 soundfile.write(chapter / f"{name}.flac", samples, SAMPLE_RATE, subtype="PCM_16")
                 lines.append(f"{name} {text}\n")
             (chapter / f"{chapter.parent.name}-{chapter.name}.trans.txt").write_text("".join(lines))
-            rows.append(f"{voice.number:<5}| {voice.sex} | {part:<17}| 1.00  | Voice {voice.variant}")
+            rows.append(
+                f"{voice.number:<5}| {voice.sex} | {part:<17}| 1.00  | Voice {voice.variant}"
+            )
     (root / "SPEAKERS.TXT").write_text("\n".join(rows) + "\n")
 
 

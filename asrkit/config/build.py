@@ -119,9 +119,7 @@ def filled(interface: type, spec: object, path: str = "") -> dict[str, Any]:
     return result
 
 
-def node_target(
-    interface: type, spec: object, key: str
-) -> tuple[Callable[..., Any], str] | None:
+def node_target(interface: type, spec: object, key: str) -> tuple[Callable[..., Any], str] | None:
     """Returns the class whose parameter a key path sets, and the parameter's name."""
     walk, tree = _start(spec, "")
     walk.plan(interface, tree, "")
@@ -146,7 +144,9 @@ class CheckedFactory:
         """Builds the object; names the key path if a constructor refuses a value."""
         found = _found.get()
         try:
-            return self.target(*args, **{name: make() for name, make in self._makes.items()}, **late)
+            return self.target(
+                *args, **{name: make() for name, make in self._makes.items()}, **late
+            )
         except _UnbuiltError:
             return Unbuilt()
         except ValueError as error:
@@ -182,7 +182,7 @@ def _start(spec: object, path: str) -> tuple[_Walk, Any]:
 
 
 class _Walk:
-    """One pass over a tree: collects problems and the filled tree, returns what makes each value."""
+    """One pass over a tree: collects problems and the filled tree; returns what makes values."""
 
     def __init__(self, source: Callable[[str], str | None]) -> None:
         self.problems: list[Problem] = []
@@ -198,7 +198,7 @@ class _Walk:
         self.problems.append(Problem(path, message, self._source(around)))
         return lambda: None
 
-    def plan(self, annotation: Any, value: Any, path: str) -> Make:
+    def plan(self, annotation: Any, value: Any, path: str) -> Make:  # noqa: C901 - a table of kinds
         """Checks a value against an annotation; leaves the filled value in `full`."""
         origin = get_origin(annotation)
         if annotation is Any:
@@ -367,8 +367,7 @@ class _Target:
         kind = registry.kind if registry is not None else getattr(target, "__name__", str(target))
         self.label = f"{kind} '{name}'" if name is not None else kind
         self.parameters = constructor_parameters(target, late)
-        constructor = target.__init__ if isinstance(target, type) else target
-        self.hints = typing.get_type_hints(constructor)
+        self.hints = type_hints(target)
 
     def default(self, key: str) -> Any:
         return default_of(self.target, key)
@@ -381,8 +380,17 @@ def constructor_parameters(
     return {
         name: parameter
         for name, parameter in inspect.signature(target).parameters.items()
-        if name not in late and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        if name not in late
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     }
+
+
+def type_hints(target: Callable[..., Any]) -> dict[str, Any]:
+    """Returns the annotations of a constructor."""
+    constructor: Any = target
+    if isinstance(target, type):
+        constructor = getattr(target, "__init__")  # noqa: B009 - mypy refuses the plain access
+    return typing.get_type_hints(constructor)
 
 
 def default_of(target: Callable[..., Any], key: str) -> Any:
@@ -468,8 +476,10 @@ def _did_you_mean(name: Any, known: list[str]) -> str:
 
 
 def _is_abstract(origin: Any, abstract: type) -> bool:
-    return isinstance(origin, type) and origin.__module__ == "collections.abc" and (
-        issubclass(origin, abstract)
+    return (
+        isinstance(origin, type)
+        and origin.__module__ == "collections.abc"
+        and (issubclass(origin, abstract))
     )
 
 

@@ -1,10 +1,9 @@
-"""Reading aids: what can be written in a spec, where a value came from, what two specs differ in."""
+"""Reading aids: what a spec may say, where a value came from, what two specs differ in."""
 
 from __future__ import annotations
 
 import inspect
 import re
-import typing
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,7 @@ from asrkit.config.build import (
     describe,
     filled,
     node_target,
+    type_hints,
 )
 from asrkit.config.registry import Registry, all_registries
 from asrkit.config.yaml_loader import Spec, join
@@ -44,10 +44,14 @@ def _entry(registry: Registry[Any], name: str) -> str:
     hints = type_hints(target)
     documented = argument_docs(target)
     for key, parameter in constructor_parameters(target, registry.late).items():
-        default = "" if parameter.default is inspect.Parameter.empty else " = " + short(
-            describe(default_of(target, key))
+        default = (
+            ""
+            if parameter.default is inspect.Parameter.empty
+            else " = " + short(describe(default_of(target, key)))
         )
-        lines.append(f"    {key} ({annotation_name(hints[key])}{default}): {documented.get(key, '')}")
+        lines.append(
+            f"    {key} ({annotation_name(hints[key])}{default}): {documented.get(key, '')}"
+        )
     return "\n".join(lines)
 
 
@@ -116,11 +120,6 @@ def short(value: Any) -> str:
 def first_line(target: Callable[..., Any]) -> str:
     """Returns the first line of a class's docstring."""
     return (inspect.getdoc(target) or "").splitlines()[0] if inspect.getdoc(target) else ""
-
-
-def type_hints(target: Callable[..., Any]) -> dict[str, Any]:
-    """Returns the annotations of a constructor."""
-    return typing.get_type_hints(target.__init__ if isinstance(target, type) else target)
 
 
 def argument_docs(target: Callable[..., Any]) -> dict[str, str]:

@@ -16,7 +16,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Factory(Protocol[T_co]):
-    """Something that makes a T once its parent supplies the late arguments: a class or a checked spec."""
+    """Makes a T once its parent supplies the late arguments: a class or a checked spec."""
 
     def __call__(self, *args: Any, **late: Any) -> T_co:
         """Makes the object."""

@@ -22,6 +22,8 @@ _INT = re.compile(r"[-+]?[0-9]+$")
 _OCTAL = re.compile(r"0o[0-7]+$")
 _HEX = re.compile(r"0x[0-9a-fA-F]+$")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
+_TAGS = {"map", "seq", "str", "int", "float", "bool", "null", "timestamp", "merge", "value"}
+"""What PyYAML calls plain values before it is told their YAML 1.2 meaning."""
 _SPECIAL = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -135,7 +137,7 @@ def _construct(node: yaml.Node, path: str, file: str, sources: dict[str, str]) -
     where = f"{file}:{node.start_mark.line + 1}"
     if path:
         sources[path] = where
-    if not node.tag.startswith("tag:yaml.org,2002:"):
+    if node.tag.removeprefix("tag:yaml.org,2002:") not in _TAGS:
         raise UserError(f"{where}: the tag {node.tag!r} is not allowed; specs hold plain values")
     if isinstance(node, yaml.MappingNode):
         return _mapping(node, path, file, sources)
@@ -158,7 +160,9 @@ def _mapping(
         if key == "<<":
             raise UserError(f"{file}:{line}: merge keys (<<) are not supported; use extends:")
         if key in lines:
-            raise UserError(f"{file}:{line}: key {key!r} is given twice, first in line {lines[key]}")
+            raise UserError(
+                f"{file}:{line}: key {key!r} is given twice, first in line {lines[key]}"
+            )
         lines[key] = line
         result[key] = _construct(value_node, join(path, key), file, sources)
         sources[join(path, key)] = f"{file}:{line}"
@@ -214,9 +218,9 @@ def _apply(spec: Spec, text: str) -> None:
     parent: Any = spec.tree
     for depth, step in enumerate(steps[:-1]):
         parent = _descend(parent, step, steps[depth + 1], text)
-    last = steps[-1]
+    last: Any = steps[-1]
     if isinstance(parent, list):
-        _list_index(parent, last, text)
+        last = _list_index(parent, last, text)
     elif not isinstance(parent, dict) or isinstance(last, int):
         raise UserError(f"override {text!r}: {key!r} has no place in the spec")
     old = parent[last] if isinstance(parent, list) or last in parent else None

@@ -63,7 +63,10 @@ class CutData:
             if len(kept) < len(list(cuts)):
                 log.warning(
                     "%d of %d utterances are left out: shorter than %g s or longer than %g s",
-                    len(list(cuts)) - len(kept), len(list(cuts)), low, high,
+                    len(list(cuts)) - len(kept),
+                    len(list(cuts)),
+                    low,
+                    high,
                 )
         if not kept:
             raise UserError("no utterance is left to train or evaluate on; see data.max_seconds")
@@ -206,7 +209,7 @@ def read_batch(utterances: Utterances, planned: Planned) -> tuple[Batch | None, 
 def decode_batches(
     cuts: CutSet, batch_seconds: float, sample_rate: int
 ) -> Iterator[tuple[Batch, list[UtteranceInfo]]]:
-    """Yields all utterances in batches of similar length, longest first, with what is known of them.
+    """Yields all utterances in batches of similar length, longest first, with their facts.
 
     Labels are empty: references may have symbols that the vocabulary lacks.
 
@@ -270,4 +273,5 @@ def at_speed(samples: Tensor, speed: float, resolution: int = 100) -> Tensor:
     resampled = audio.resample(
         samples.float(), round(speed * resolution), resolution, lowpass_filter_width=6
     )
-    return resampled.round().clamp(-32768, 32767).to(torch.int16)
+    played: Tensor = resampled.round().clamp(-32768, 32767).to(torch.int16)
+    return played

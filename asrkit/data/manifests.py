@@ -1,4 +1,4 @@
-"""Manifests: one lhotse cut per utterance, in uncompressed JSON lines, validated as they are made."""
+"""Manifests: one lhotse cut per utterance, as uncompressed JSON lines, validated on the way."""
 
 from __future__ import annotations
 
@@ -77,7 +77,11 @@ def write_manifest(data: Path, name: str, sources: Iterable[Source], jobs: int =
     if unusable:
         log.warning(
             "%s: %d utterances can't be used, such as %s: %s; all of them: %s",
-            name, len(unusable), unusable[0].id, unusable[0].detail, unusable_path(data, name),
+            name,
+            len(unusable),
+            unusable[0].id,
+            unusable[0].detail,
+            unusable_path(data, name),
         )
     return count
 
@@ -182,7 +186,10 @@ def write_unusable(data: Path, name: str, unusable: list[Unusable]) -> None:
     """Writes the list of unusable utterances of a set."""
     path = unusable_path(data, name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows = ("\t".join(t.replace("\t", " ").replace("\n", " ") for t in (u.id, u.reason, u.detail)) for u in unusable)
+    rows = (
+        "\t".join(t.replace("\t", " ").replace("\n", " ") for t in (u.id, u.reason, u.detail))
+        for u in unusable
+    )
     partial = path.with_suffix(".partial")
     partial.write_text("".join(row + "\n" for row in rows), encoding="utf-8")
     partial.replace(path)

@@ -33,7 +33,7 @@ class RandomOrder(Order):
 
     def arrange(self, seconds: NDArray[np.float64], random: np.random.Generator) -> list[int]:
         """Returns a random permutation."""
-        return random.permutation(len(seconds)).tolist()
+        return [int(index) for index in random.permutation(len(seconds))]
 
 
 @orders.register("by_length")
@@ -49,7 +49,8 @@ class LengthOrder(Order):
 
     def arrange(self, seconds: NDArray[np.float64], random: np.random.Generator) -> list[int]:
         """Returns the indices sorted by duration."""
-        return np.argsort(-seconds if self.descending else seconds, kind="stable").tolist()
+        ranked = np.argsort(-seconds if self.descending else seconds, kind="stable")
+        return [int(index) for index in ranked]
 
 
 @orders.register("chunk_sorted")

@@ -1,4 +1,4 @@
-"""Which utterances form which batch: a pure function of seed and epoch, so resuming costs nothing."""
+"""Which utterances form which batch: a pure function of seed and epoch; resuming is free."""
 
 from __future__ import annotations
 

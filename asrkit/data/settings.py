@@ -48,6 +48,5 @@ class DataSettings:
             raise ValueError(f"speeds {self.speeds} must be positive factors, such as 0.9")
         if self.min_seconds > self.max_seconds:
             raise ValueError(
-                f"min_seconds ({self.min_seconds}) must not exceed max_seconds "
-                f"({self.max_seconds})"
+                f"min_seconds ({self.min_seconds}) must not exceed max_seconds ({self.max_seconds})"
             )

@@ -17,7 +17,7 @@ IMPOSSIBLE = -1e30
 
 
 class CtcPrefixScorer:
-    """Scores next labels by CTC; the sum over a whole hypothesis with eos is its CTC log-probability.
+    """Scores next labels by CTC; the sum over a hypothesis with eos is its log-probability.
 
     A state is (r_n, r_b, psi, last): the log-probabilities (H, T + 1) of all alignments of the
     prefix with the first t frames that end in its last label, or in blank; psi (H,); and the last
@@ -63,7 +63,8 @@ class CtcPrefixScorer:
         scores = torch.where(ids == last[:, None], repeated, scores)
         ended = before.gather(1, self._rows(self.lengths, len(psi))[:, None])
         scores = torch.where(ids == self.log_probs.shape[2] - 1, ended, scores)
-        return (scores - psi[:, None]).float()
+        gain: Tensor = (scores - psi[:, None]).float()
+        return gain
 
     def advance(self, state: State, labels: Tensor) -> State:
         """Returns the states after each prefix took one label (H,)."""
@@ -99,7 +100,8 @@ class CtcPrefixScorer:
         past = before[:, :-1].view(utterances, hypotheses // utterances, -1).transpose(1, 2)
         terms = symbols + past.unsqueeze(3)
         hidden = self._padding[:, :, None, None]
-        return terms.masked_fill(hidden, IMPOSSIBLE).logsumexp(1).flatten(0, 1)
+        total: Tensor = terms.masked_fill(hidden, IMPOSSIBLE).logsumexp(1).flatten(0, 1)
+        return total
 
     def _all(self, before: Tensor) -> Tensor:
         """Sums likewise for every label, as a matrix product of probabilities."""

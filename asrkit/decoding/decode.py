@@ -1,11 +1,11 @@
-"""Decodes a set: one line of n-best hypotheses per utterance, and a summary with the real-time factor."""
+"""Decodes a set: a line of n-best hypotheses per utterance, and a summary with speeds."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
@@ -29,7 +29,7 @@ class DecodableModel(Protocol):
         """Returns the frames of samples."""
         ...
 
-    def named_heads(self) -> dict[str, ScoringHead]:
+    def named_heads(self) -> Mapping[str, ScoringHead]:
         """Returns the heads by name."""
         ...
 
@@ -66,9 +66,10 @@ def decode(
     done = _done(partial, fingerprint)
     clock = {"encoder": 0.0, "search": 0.0, "audio": 0.0}
     console = Console(stderr=True)
-    with partial.open("a" if done else "w", encoding="utf-8") as file, Progress(
-        console=console, disable=not sys.stderr.isatty()
-    ) as progress:
+    with (
+        partial.open("a" if done else "w", encoding="utf-8") as file,
+        Progress(console=console, disable=not sys.stderr.isatty()) as progress,
+    ):
         task = progress.add_task("decoding", total=total, completed=len(done))
         if not done:
             file.write(json.dumps({"fingerprint": fingerprint}) + "\n")

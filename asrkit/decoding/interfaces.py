@@ -32,7 +32,7 @@ class LabelScorer(Protocol):
         ...
 
     def advance(self, state: State, labels: Tensor) -> State:
-        """Returns the states after each hypothesis emitted one label (H,); never called with eos."""
+        """Returns the states after each hypothesis took one label (H,), never eos."""
         ...
 
     def subset(self, utterances: Tensor) -> LabelScorer:
@@ -43,10 +43,15 @@ class LabelScorer(Protocol):
 class FrameScorer(Protocol):
     """Log-probabilities of one frame's symbols: labels 0 .. V-1 and blank, column V."""
 
-    log_probs: Tensor
-    """(B, T, V + 1)."""
-    lengths: Tensor
-    """(B,) valid frames."""
+    @property
+    def log_probs(self) -> Tensor:
+        """(B, T, V + 1)."""
+        ...
+
+    @property
+    def lengths(self) -> Tensor:
+        """(B,) valid frames."""
+        ...
 
 
 @dataclass(frozen=True)

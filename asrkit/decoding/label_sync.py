@@ -111,15 +111,15 @@ class LabelSyncSearch(Search):
         width = candidates.shape[1]
         flat = scores.view(utterances, live * width)
         top, index = flat.topk(min(2 * self.beam_size, flat.shape[1]), dim=1)
-        is_eos = eos.view(utterances, -1).gather(1, index)
-        picked = parts.view(utterances, -1, parts.shape[2])
+        is_eos = eos.reshape(utterances, -1).gather(1, index)
+        picked = parts.reshape(utterances, -1, parts.shape[2])
         parents = torch.div(index, width, rounding_mode="floor")
         self._collect(beam, ended, at_limit, _Ends(flat, eos, picked, top, is_eos, parents, index))
         # The best live extensions, in order; fewer than the beam leave dead rows.
-        order = top.masked_fill(is_eos, DEAD).argsort(1, descending=True, stable=True)
+        order = top.masked_fill(is_eos, DEAD).argsort(dim=1, descending=True, stable=True)
         order = order[:, : self.beam_size]
         chosen, origin = index.gather(1, order), parents.gather(1, order)
-        labels = candidates.view(utterances, -1).gather(1, chosen)
+        labels = candidates.reshape(utterances, -1).gather(1, chosen)
         labels = labels.masked_fill(labels == beam.eos, 0)  # dead rows take any label
         totals = top.masked_fill(is_eos, DEAD).gather(1, order).clamp(min=DEAD)
         new_parts = picked.gather(1, chosen[..., None].expand(-1, -1, picked.shape[2]))
@@ -246,9 +246,8 @@ class _Ends:
     def of(self, row: int, beam_size: int, everything: bool) -> list[tuple[int, int]]:
         """Returns (place among all extensions, parent) of ends of one utterance."""
         if everything:
-            width = self.flat.shape[1] // self.eos.view(self.flat.shape[0], -1, self.eos.shape[1]).shape[1]
-            places = self.eos.view(self.flat.shape)[row].nonzero().flatten().tolist()
-            return [(place, place // width) for place in places]
+            places = self.eos.reshape(self.flat.shape)[row].nonzero().flatten().tolist()
+            return [(place, place // self.eos.shape[1]) for place in places]
         if not self._lists:
             for name in ("index", "parents", "is_eos"):
                 self._lists[name] = getattr(self, name)[:, :beam_size].tolist()

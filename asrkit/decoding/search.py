@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -28,11 +28,11 @@ class EncodedFrames(Protocol):
 class ScoringHead(Protocol):
     """A head, as far as a search needs to know it."""
 
-    def label_scorer(self, encoded: EncodedFrames) -> LabelScorer:
+    def label_scorer(self, encoded: Any) -> LabelScorer:
         """Returns the scorer of next labels."""
         ...
 
-    def frame_scorer(self, encoded: EncodedFrames) -> FrameScorer:
+    def frame_scorer(self, encoded: Any) -> FrameScorer:
         """Returns the scorer of frame symbols."""
         ...
 

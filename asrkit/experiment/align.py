@@ -51,7 +51,7 @@ def align(
             )
         seconds = frame_seconds(model, batch.signal.shape[1])
         for info, path, label, score in zip(infos, paths, labels, scores.tolist(), strict=True):
-            if score <= IMPOSSIBLE:
+            if score < IMPOSSIBLE / 2:
                 raise UserError(f"utterance {info.id}: its labels do not fit into its frames")
             for unit, (begin, end) in zip(label.tolist(), label_spans(path), strict=True):
                 symbol = tokenizer.vocabulary.symbols[unit]

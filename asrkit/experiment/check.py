@@ -98,7 +98,7 @@ def _check_data(experiment: Experiment, data: Path, report: CheckReport) -> None
     model = _meta_model(experiment, tokenizer.vocabulary)
     if not isinstance(model, AsrModel):
         return
-    heads = list(model.heads.values())
+    heads = list(model.named_heads().values())
     for name in [*experiment.data.train, *experiment.data.dev]:
         cuts = open_set(data, [name])
         unusable = check_set(
@@ -157,8 +157,6 @@ def explain(spec_path: Path, overrides: Sequence[str], key: str) -> str:
 
 def diff(first: Path, second: Path) -> str:
     """Returns the keys in which two spec files or run folders differ, defaults included."""
-    trees = []
-    for path in (first, second):
-        file = path / "resolved.yaml" if path.is_dir() else path
-        trees.append(resolve_spec(load_spec(file))[1])
-    return "\n".join(difference(*trees)) or "no difference"
+    files = [path / "resolved.yaml" if path.is_dir() else path for path in (first, second)]
+    trees = [resolve_spec(load_spec(file))[1] for file in files]
+    return "\n".join(difference(trees[0], trees[1])) or "no difference"

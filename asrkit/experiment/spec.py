@@ -67,8 +67,7 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
             importlib.import_module(str(plugin))
         except ImportError as error:
             raise UserError(
-                f"{path}: plugins: can't import {plugin!r}: {error}; "
-                "is its folder on PYTHONPATH?"
+                f"{path}: plugins: can't import {plugin!r}: {error}; is its folder on PYTHONPATH?"
             ) from error
     return spec
 
@@ -140,11 +139,11 @@ def load_into(model: torch.nn.Module, weights: dict[str, torch.Tensor], path: Pa
     own = model.state_dict()
     for name, tensor in own.items():
         if name not in weights:
-            raise UserError(f"{path} has no tensor {name!r}, which the model of this spec needs")
+            raise UserError(f"{path} has no tensor {name!r}, which this model needs")
         if weights[name].shape != tensor.shape:
             raise UserError(
-                f"{path}: tensor {name!r} has shape {tuple(weights[name].shape)}, the model of this "
-                f"spec needs {tuple(tensor.shape)}; was the vocabulary or a size changed since?"
+                f"{path}: tensor {name!r} has shape {tuple(weights[name].shape)}, this model "
+                f"needs {tuple(tensor.shape)}; was the vocabulary or a size changed?"
             )
     left_over = sorted(weights.keys() - own.keys())
     if left_over:

@@ -17,9 +17,7 @@ SAMPLE_SECONDS = 3600.0
 """An hour of speech fixes mean and variance of log-mel features to far below 1 %."""
 
 
-def estimate_statistics(
-    model: AsrModel, batches: Iterator[Batch], run: Path, world: World
-) -> None:
+def estimate_statistics(model: AsrModel, batches: Iterator[Batch], run: Path, world: World) -> None:
     """Gives the model its feature statistics, from the run folder or from about an hour of speech.
 
     Args:

@@ -18,6 +18,8 @@ def tokenizer(
 ) -> Path:
     """Writes DIR/text/NAME.model or NAME.txt from the transcripts of a set of DIR."""
     texts = (
-        supervision.text or "" for cut in open_set(data, [set_name]) for supervision in cut.supervisions
+        supervision.text or ""
+        for cut in open_set(data, [set_name])
+        for supervision in cut.supervisions
     )
     return train_tokenizer(kind, texts, size, data / "text", name)

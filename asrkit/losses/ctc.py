@@ -45,5 +45,3 @@ def min_frames(labels: Tensor, label_lengths: Tensor) -> Tensor:
         (label_lengths - 1).clamp(min=0), labels.shape[1] - 1
     )
     return label_lengths + equal.sum(1)
-
-

@@ -51,7 +51,10 @@ class AsrModel(TrainableModel):
         self.augment = nn.ModuleList(augment)
         self.encoder = encoder(input_dim=features.dim)
         self.heads = nn.ModuleDict(
-            {name: make(encoder=self.encoder, vocabulary=vocabulary) for name, make in heads.items()}
+            {
+                name: make(encoder=self.encoder, vocabulary=vocabulary)
+                for name, make in heads.items()
+            }
         )
 
     def forward(self, batch: Batch, step: int = 0) -> LossReport:

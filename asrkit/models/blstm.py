@@ -10,7 +10,7 @@ from asrkit.config.registry import Factory
 from asrkit.models.interfaces import Encoded, Encoder, encoders
 from asrkit.nn.masking import length_mask
 from asrkit.nn.recurrent import BidirectionalLstm
-from asrkit.nn.resampling import Frontend
+from asrkit.nn.resampling import Frontend, FrontendStack
 
 
 @encoders.register("blstm")
@@ -51,28 +51,21 @@ class BlstmEncoder(Encoder):
             )
         self.dim, self.num_layers, self.taps = 2 * hidden_dim, num_layers, list(taps)
         self.pools = [*pools, *([1] * (num_layers - len(pools)))]
-        self.frontends = nn.ModuleList()
-        for make in frontend:
-            self.frontends.append(make(input_dim=input_dim))
-            input_dim = self.frontends[-1].dim
-        sizes = [input_dim, *([self.dim] * (num_layers - 1))]
+        self.frontends = FrontendStack(frontend, input_dim)
+        sizes = [self.frontends.dim, *([self.dim] * (num_layers - 1))]
         self.layers = nn.ModuleList(BidirectionalLstm(size, hidden_dim) for size in sizes)
         self.dropout = nn.Dropout(dropout)
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Returns (B,) frames that come out for (B,) feature frames."""
-        for frontend in self.frontends:
-            assert isinstance(frontend, Frontend)
-            lengths = frontend.output_lengths(lengths)
+        lengths = self.frontends.output_lengths(lengths)
         for pool in self.pools:
             lengths = torch.div(lengths + pool - 1, pool, rounding_mode="floor")
         return lengths
 
     def forward(self, features: Tensor, lengths: Tensor) -> Encoded:
         """Encodes features (B, T, F) with lengths (B,)."""
-        frames = features
-        for frontend in self.frontends:
-            frames, lengths = frontend(frames, lengths)
+        frames, lengths = self.frontends(features, lengths)
         taps: dict[int, Tensor] = {}
         for number, (layer, pool) in enumerate(zip(self.layers, self.pools, strict=True), start=1):
             frames = layer(frames, lengths)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from asrkit.config.registry import Factory
 from asrkit.models.interfaces import Encoded, Encoder, encoders
 from asrkit.nn.norms import LayerNorm, Norm
-from asrkit.nn.resampling import Frontend
+from asrkit.nn.resampling import Frontend, FrontendStack
 from asrkit.nn.residual import Place, Residual
 from asrkit.nn.spans import FullSpan, Span
 
@@ -54,11 +54,9 @@ class Conformer(Encoder):
         if beyond:
             raise ValueError(f"taps {beyond} are no blocks: there are blocks 1 to {num_layers}")
         self.dim, self.num_layers, self.taps, self.span = dim, num_layers, list(taps), span
-        self.frontends = nn.ModuleList()
-        for make in frontend:
-            self.frontends.append(make(input_dim=input_dim))
-            input_dim = self.frontends[-1].dim
-        self.input = nn.Linear(input_dim, dim) if input_dim != dim else nn.Identity()
+        self.frontends = FrontendStack(frontend, input_dim)
+        same = self.frontends.dim == dim
+        self.input = nn.Identity() if same else nn.Linear(self.frontends.dim, dim)
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(
             make_block(blocks, dim, block, num_layers) for block in range(1, num_layers + 1)
@@ -67,16 +65,11 @@ class Conformer(Encoder):
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Returns (B,) frames that come out for (B,) feature frames."""
-        for frontend in self.frontends:
-            assert isinstance(frontend, Frontend)
-            lengths = frontend.output_lengths(lengths)
-        return lengths
+        return self.frontends.output_lengths(lengths)
 
     def forward(self, features: Tensor, lengths: Tensor) -> Encoded:
         """Encodes features (B, T, F) with lengths (B,)."""
-        frames = features
-        for frontend in self.frontends:
-            frames, lengths = frontend(frames, lengths)
+        frames, lengths = self.frontends(features, lengths)
         frames = self.dropout(self.input(frames))
         context = self.span.context(lengths, frames.shape[1])
         taps: dict[int, Tensor] = {}
@@ -100,11 +93,11 @@ def make_block(
     """
     result = nn.ModuleDict()
     for index, make in enumerate(blocks):
-        place = Place(block, num_layers, (block - 1) * len(blocks) + index + 1, num_layers * len(blocks))
+        place = Place(
+            block, num_layers, (block - 1) * len(blocks) + index + 1, num_layers * len(blocks)
+        )
         residual = make(dim=dim, place=place)
         if residual.name in result:
             raise ValueError(f"two sublayers of a block are named {residual.name!r}")
         result[residual.name] = residual
     return result
-
-

@@ -57,7 +57,7 @@ class Encoded:
 
 
 class Encoder(nn.Module, ABC):
-    """Features to frames. Implementations set `dim` (D), `num_layers` and `taps` (block numbers)."""
+    """Features to frames; implementations set `dim` (D), `num_layers` and `taps`."""
 
     dim: int
     num_layers: int

@@ -12,7 +12,7 @@ from asrkit.nn.attention import SelfAttention
 from asrkit.nn.feed_forward import FeedForward
 from asrkit.nn.norms import LayerNorm
 from asrkit.nn.positions import sinusoids
-from asrkit.nn.resampling import Frontend
+from asrkit.nn.resampling import Frontend, FrontendStack
 from asrkit.nn.residual import Place, Residual
 from asrkit.nn.spans import FullSpan, Span
 
@@ -57,11 +57,8 @@ class TransformerEncoder(Encoder):
         if beyond:
             raise ValueError(f"taps {beyond} are no blocks: there are blocks 1 to {num_layers}")
         self.dim, self.num_layers, self.taps, self.span = dim, num_layers, list(taps), span
-        self.frontends = nn.ModuleList()
-        for make in frontend:
-            self.frontends.append(make(input_dim=input_dim))
-            input_dim = self.frontends[-1].dim
-        self.input = nn.Linear(input_dim, dim)
+        self.frontends = FrontendStack(frontend, input_dim)
+        self.input = nn.Linear(self.frontends.dim, dim)
         self.dropout = nn.Dropout(dropout)
 
         def attention(dim: int) -> SelfAttention:
@@ -83,16 +80,11 @@ class TransformerEncoder(Encoder):
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Returns (B,) frames that come out for (B,) feature frames."""
-        for frontend in self.frontends:
-            assert isinstance(frontend, Frontend)
-            lengths = frontend.output_lengths(lengths)
-        return lengths
+        return self.frontends.output_lengths(lengths)
 
     def forward(self, features: Tensor, lengths: Tensor) -> Encoded:
         """Encodes features (B, T, F) with lengths (B,)."""
-        frames = features
-        for frontend in self.frontends:
-            frames, lengths = frontend(frames, lengths)
+        frames, lengths = self.frontends(features, lengths)
         places = torch.arange(frames.shape[1], device=frames.device)
         frames = self.input(frames) * self.dim**0.5
         frames = self.dropout(frames + sinusoids(places, self.dim).to(frames.dtype))

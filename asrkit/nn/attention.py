@@ -61,4 +61,6 @@ class SelfAttention(Sublayer):
             allowed = (bias * scale).masked_fill(~allowed, float("-inf"))
         dropout = self.dropout if self.training else 0.0
         attended = F.scaled_dot_product_attention(query, key, value, allowed, dropout_p=dropout)
-        return self.gate(self.output(attended.transpose(1, 2).flatten(2)), context.mask)
+        gathered = self.output(attended.transpose(1, 2).flatten(2))
+        gated: Tensor = self.gate(gathered, context.mask)
+        return gated

@@ -163,9 +163,7 @@ class FrameDrop(Augment):
         order = draws.masked_fill(~valid, -1.0).argsort(1, descending=True).argsort(1)
         kept = valid & ((draws >= self.probability) | (order < least[:, None]))
         # A stable sort moves the kept frames to the front in their order.
-        moved = (~kept).to(torch.uint8).argsort(1, stable=True)
+        moved = (~kept).to(torch.uint8).argsort(dim=1, stable=True)
         shorter = kept.sum(1)
         gathered = features.gather(1, moved[..., None].expand_as(features))
         return gathered[:, : int(shorter.max())], shorter
-
-

@@ -67,5 +67,3 @@ class SqueezeExcitation(Gate):
         hidden = self.activation(self.squeeze(masked_mean(x, mask)))
         scale: Tensor = self.output(self.excite(hidden))
         return x * scale.unsqueeze(1)
-
-

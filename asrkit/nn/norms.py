@@ -119,7 +119,8 @@ class GroupNorm(Norm):
         centered = (grouped - mean).masked_fill(~valid, 0.0)
         variance = centered.square().sum((1, 3), keepdim=True) / count
         normalized = (centered * torch.rsqrt(variance + self.eps)).flatten(2)
-        return normalized * self.weight + self.bias
+        result: Tensor = normalized * self.weight + self.bias
+        return result
 
 
 @norms.register("identity")
@@ -142,5 +143,3 @@ def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
     """Returns the mean (B, D) over the valid frames of (B, T, D)."""
     total = x.masked_fill(~mask.unsqueeze(-1), 0.0).sum(1)
     return total / mask.sum(1, keepdim=True).clamp(min=1)
-
-

@@ -169,5 +169,8 @@ def shift_distances(scores: Tensor) -> Tensor:
     if num_frames == 1:
         return scores
     # Row i wants columns T-1-i .. 2T-2-i: rows that are one value shorter line these up.
-    flat = scores.flatten(2)[..., num_frames - 1 : num_frames - 1 + num_frames * (2 * num_frames - 2)]
-    return flat.unflatten(2, (num_frames, 2 * num_frames - 2))[..., :num_frames]
+    flat = scores.flatten(2)[
+        ..., num_frames - 1 : num_frames - 1 + num_frames * (2 * num_frames - 2)
+    ]
+    shifted: Tensor = flat.unflatten(2, (num_frames, 2 * num_frames - 2))[..., :num_frames]
+    return shifted

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from asrkit.config.registry import Registry
+from asrkit.config.registry import Factory, Registry
 from asrkit.nn.masking import length_mask, zero_padding
 
 
@@ -33,6 +33,36 @@ class Frontend(nn.Module, ABC):
 frontends: Registry[Frontend] = Registry("frontend", Frontend, late=("input_dim",))
 
 
+class FrontendStack(nn.ModuleList):
+    """Frontends one after the other.
+
+    Args:
+        makes: The frontends, in order.
+        input_dim: F of the features; `dim` is what the last frontend gives.
+    """
+
+    def __init__(self, makes: Sequence[Factory[Frontend]], input_dim: int) -> None:
+        super().__init__()
+        self.dim = input_dim
+        for make in makes:
+            frontend = make(input_dim=self.dim)
+            self.append(frontend)
+            self.dim = frontend.dim
+
+    def output_lengths(self, lengths: Tensor) -> Tensor:
+        """Returns the valid frames (B,) that come out for valid frames (B,)."""
+        for frontend in self:
+            assert isinstance(frontend, Frontend)
+            lengths = frontend.output_lengths(lengths)
+        return lengths
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns frames (B, T', D) and their lengths (B,)."""
+        for frontend in self:
+            x, lengths = frontend(x, lengths)
+        return x, lengths
+
+
 def _shortened(lengths: Tensor, strides: Sequence[int]) -> Tensor:
     """Returns ceil(length / stride), stride by stride."""
     for stride in strides:
@@ -42,7 +72,7 @@ def _shortened(lengths: Tensor, strides: Sequence[int]) -> Tensor:
 
 @frontends.register("conv2d")
 class Conv2dFrontend(Frontend):
-    """3 × 3 convolutions over time and frequency with ReLU, each with a stride, then a linear layer.
+    """3 × 3 convolutions over time and frequency with ReLU and stride, then a linear layer.
 
     Args:
         input_dim: F.

@@ -94,7 +94,9 @@ def align(reference: Sequence[str], found: Sequence[str]) -> list[tuple[str, str
     """Returns a cheapest alignment of two token sequences, with EMPTY in the gaps."""
     # Tokens are numbered, so that no token can be mistaken for the gap.
     ids: dict[str, int] = {}
-    numbered = [[ids.setdefault(token, len(ids) + 1) for token in text] for text in (reference, found)]
+    numbered = [
+        [ids.setdefault(token, len(ids) + 1) for token in text] for text in (reference, found)
+    ]
     tokens = {number: token for token, number in ids.items()} | {0: EMPTY}
     pairs = kaldialign.align(numbered[0], numbered[1], 0)
     return [(tokens[a], tokens[b]) for a, b in pairs]
@@ -236,7 +238,7 @@ def _speaker_rows(lines: list[dict[str, Any]], errors: list[Errors]) -> list[str
 
 
 def _aligned(lines: list[dict[str, Any]], errors: list[Errors]) -> list[str]:
-    """Returns reference over hypothesis, word under word, and a mark under errors, for every utterance."""
+    """Returns reference over hypothesis for every utterance, with a mark under errors."""
     rows = []
     for line, e in zip(lines, errors, strict=True):
         pairs = align(line["reference"].split(), line["text"].split())

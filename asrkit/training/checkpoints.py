@@ -1,4 +1,4 @@
-"""Checkpoints: written to a temporary name, synced, renamed; the best and the last ones are kept."""
+"""Checkpoints: written to a temporary name, synced, renamed; best and last ones are kept."""
 
 from __future__ import annotations
 
@@ -215,7 +215,9 @@ def average_run(run: Path, best: int | None = None, last: int | None = None) -> 
     chosen = by_step[:last] if last is not None else by_dev[: best or 5]
     out = folder / "average.pt"
     average([folder / e.name for e in chosen], out)
-    log.info("averaged epochs %s", ", ".join(str(e.epoch) for e in sorted(chosen, key=lambda e: e.epoch)))
+    log.info(
+        "averaged epochs %s", ", ".join(str(e.epoch) for e in sorted(chosen, key=lambda e: e.epoch))
+    )
     return out
 
 

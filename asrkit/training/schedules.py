@@ -20,14 +20,14 @@ class Schedule(ABC):
     def lr(self, step: int, epoch: int) -> float:
         """Returns the learning rate of an update in an epoch."""
 
-    def observe(self, epoch: int, dev: float) -> None:
+    def observe(self, epoch: int, dev: float) -> None:  # noqa: B027 - most need not
         """Sees the dev objective after an epoch; only Newbob cares."""
 
     def state_dict(self) -> dict[str, Any]:
         """Returns what an observing schedule has to remember."""
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027 - most need not
         """Restores what `state_dict` gave."""
 
 
@@ -89,7 +89,7 @@ class WarmupInverseSqrt(Schedule):
         """Returns the learning rate of an update."""
         if step <= self.warmup_steps:
             return self.peak * step / self.warmup_steps
-        return self.peak * (1 + (step - self.warmup_steps) / self.norm) ** -0.5
+        return self.peak / math.sqrt(1 + (step - self.warmup_steps) / self.norm)
 
 
 @schedules.register("piecewise_linear")
@@ -233,12 +233,10 @@ class Newbob(Schedule):
             change = (after - before) / abs(after)
             changes.append(change / (current / self.start) if self.relative_lr else change)
         recent = changes[-self.window :]
-        held = next(
-            (i for i, rate in enumerate(reversed(self._rates)) if rate != current),
-            len(self._rates),
-        )
+        history = [self.start, *self._rates]  # of all epochs so far, this one included
+        held = next((i for i, rate in enumerate(reversed(history)) if rate != current), epoch)
         rate = current
-        if held + 1 >= self.min_epochs and recent and sum(recent) / len(recent) > self.threshold:
+        if held >= self.min_epochs and recent and sum(recent) / len(recent) > self.threshold:
             rate = max(current * self.decay, self.floor)
         self._rates.append(rate)
 

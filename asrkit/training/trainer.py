@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 Describe = Callable[[TrainableModel, Any, int], None]
 
 
-class Interrupted(UserError):
+class InterruptedTrainingError(UserError):
     """Training was asked to stop; everything up to here is saved."""
 
 
@@ -270,7 +270,7 @@ class Trainer:
             # DistributedDataParallel averages over processes; the objective is a sum over them.
             objective = torch.stack(parts).sum() * (self.world.size / divisor)
             if self.world.size > 1 or torch.isfinite(objective):
-                objective.backward()  # type: ignore[no-untyped-call]
+                objective.backward()
             return [{name: _detached(part) for name, part in report.items()}]
         except torch.cuda.OutOfMemoryError:
             if len(batch) == 1 or self.world.size > 1:
@@ -307,11 +307,15 @@ class Trainer:
         Raises:
             UserError: If too many updates in a row did.
         """
-        culprits = sorted({i for b, r in zip(batches, reports, strict=False) for i in _culprits(b, r)})
+        culprits = sorted(
+            {i for b, r in zip(batches, reports, strict=False) for i in _culprits(b, r)}
+        )
         shown = culprits or [i for batch in batches for i in batch.ids]
         log.warning(
             "step %d: the loss or its gradient is not finite (norm %g); skipped; utterances: %s",
-            self.step + 1, norm, ", ".join(shown),
+            self.step + 1,
+            norm,
+            ", ".join(shown),
         )
         self.nonfinite += 1
         if self.nonfinite >= self.max_nonfinite:
@@ -329,7 +333,7 @@ class Trainer:
         if due[0] > 0 or due[1] > 0:
             self.save(dev=None)
         if due[1] > 0:
-            raise Interrupted(
+            raise InterruptedTrainingError(
                 f"stopped at step {self.step}; everything is saved in {self.store.folder}: the "
                 "same command goes on from here"
             )

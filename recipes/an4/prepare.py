@@ -29,7 +29,9 @@ def read_part(corpus: Path, part: str) -> Iterator[Source]:
     Raises:
         UserError: If a list is missing, or a transcript.
     """
-    fileids, texts = (corpus / "etc" / f"an4_{part}.{kind}" for kind in ("fileids", "transcription"))
+    fileids, texts = (
+        corpus / "etc" / f"an4_{part}.{kind}" for kind in ("fileids", "transcription")
+    )
     for path in (fileids, texts):
         if not path.is_file():
             raise UserError(f"{path} is missing: is {corpus} the folder `an4` of the corpus?")
@@ -87,7 +89,11 @@ def manifests(corpus: Path, data: Path, jobs: int) -> None:
         train = list(read_part(corpus, "train"))
         speakers = sorted({source.speaker for source in train})
         step = max(len(speakers) // DEV_SPEAKERS, 1)
-        held_out = set(speakers[::step][:DEV_SPEAKERS]) if len(speakers) > DEV_SPEAKERS else set(speakers[:1])
+        held_out = (
+            set(speakers[::step][:DEV_SPEAKERS])
+            if len(speakers) > DEV_SPEAKERS
+            else set(speakers[:1])
+        )
         parts = {
             "train": [s for s in train if s.speaker not in held_out],
             "dev": [s for s in train if s.speaker in held_out],

@@ -126,5 +126,3 @@ class LstmDecoder(LabelDecoder):
         strongest = joined.unflatten(-1, (-1, 2)).amax(-1)  # maxout of pairs
         scores: Tensor = self.output(self.dropout(strongest))
         return scores
-
-

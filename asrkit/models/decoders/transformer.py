@@ -188,9 +188,7 @@ class CausalAttention(nn.Module):
         )
         return self.output(attended.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
-    def step(
-        self, x: Tensor, cache: tuple[Tensor, Tensor]
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def step(self, x: Tensor, cache: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Returns (H, 1, D) for the newest position, and the grown cache (H, K, L, C)."""
         query, key, value = self._project(x)
         keys, values = torch.cat([cache[0], key], dim=2), torch.cat([cache[1], value], dim=2)
@@ -233,4 +231,5 @@ class CrossAttention(nn.Module):
         """Returns the attention (B, L, T), averaged over heads."""
         query = self.query(x).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
         scores = query @ memory[0].transpose(2, 3) * query.shape[3] ** -0.5
-        return scores.masked_fill(~mask[:, None, None], float("-inf")).softmax(3).mean(1)
+        weights: Tensor = scores.masked_fill(~mask[:, None, None], float("-inf")).softmax(3)
+        return weights.mean(1)

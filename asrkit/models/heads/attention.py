@@ -65,7 +65,8 @@ class AttentionHead(Head):
         """Returns the decoder's log-probabilities, step by step."""
         frames = encoded.at(self.tap)
         mask = length_mask(encoded.lengths, frames.shape[1])
-        return AttentionScorer(self.decoder, self.decoder.begin(frames, mask), self.eos)
+        memory = self.decoder.begin(frames, mask)
+        return AttentionScorer(self.decoder, memory, encoded.lengths, self.eos)
 
     def attention_weights(self, encoded: Encoded, batch: Batch) -> Tensor:
         """Returns the attention (B, U, T) of each label to the frames, for pictures."""
@@ -81,20 +82,19 @@ class AttentionScorer:
     Args:
         decoder: The decoder.
         memory: What it computed from the frames, leading axis B.
+        lengths: (B,) valid frames.
         eos: The id of end of sentence, and of the first input.
     """
 
     partial = False
 
-    def __init__(self, decoder: LabelDecoder, memory: Any, eos: int) -> None:
-        self.decoder, self.memory, self.eos = decoder, memory, eos
+    def __init__(self, decoder: LabelDecoder, memory: Any, lengths: Tensor, eos: int) -> None:
+        self.decoder, self.memory, self.lengths, self.eos = decoder, memory, lengths, eos
 
     def initial_state(self) -> State:
         """Returns the states of the B empty hypotheses."""
-        state = self.decoder.initial_state(self.memory)
-        first = next(_tensors(state))
-        bos = torch.full((first.shape[0],), self.eos, dtype=torch.int64, device=first.device)
-        return self.decoder.step(state, bos, self.memory)
+        bos = torch.full_like(self.lengths, self.eos)
+        return self.decoder.step(self.decoder.initial_state(self.memory), bos, self.memory)
 
     def score(self, state: State, candidates: Tensor | None = None) -> Tensor:
         """Returns log-probabilities (H, V + 1), or (H, C) of candidates."""
@@ -108,7 +108,7 @@ class AttentionScorer:
     def subset(self, utterances: Tensor) -> AttentionScorer:
         """Returns the scorer of some of the utterances."""
         memory = map_state(self.memory, lambda tensor: tensor.index_select(0, utterances))
-        return AttentionScorer(self.decoder, memory, self.eos)
+        return AttentionScorer(self.decoder, memory, self.lengths[utterances], self.eos)
 
 
 def with_eos(batch: Batch, eos: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -119,9 +119,3 @@ def with_eos(batch: Batch, eos: int) -> tuple[Tensor, Tensor, Tensor]:
     inputs = torch.cat([edge, labels.masked_fill(~inside, eos)], dim=1)
     targets = torch.cat([labels.masked_fill(~inside, eos), edge], dim=1)
     return inputs, targets, length_mask(lengths + 1, labels.shape[1] + 1)
-
-
-def _tensors(state: State) -> Any:
-    found: list[Tensor] = []
-    map_state(state, lambda tensor: found.append(tensor) or tensor)  # type: ignore[func-returns-value]
-    return iter(found)

@@ -1,0 +1,89 @@
+"""What the code promises of itself: layers, sizes, documentation."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from asrkit.config.build import constructor_parameters
+from asrkit.config.explain import argument_docs, first_line
+from asrkit.config.registry import all_registries, import_all
+
+ROOT = Path(__file__).parents[1]
+FILES = sorted((ROOT / "asrkit").rglob("*.py"))
+# A module imports only from its own layer and those before it; the longest prefix counts.
+LAYERS = [
+    ("asrkit", "asrkit.errors", "asrkit.config", "asrkit.data.batch", "asrkit.data.batch_info"),
+    ("asrkit.text", "asrkit.nn", "asrkit.losses"),
+    ("asrkit.decoding.interfaces", "asrkit.data"),
+    ("asrkit.decoding",),
+    ("asrkit.models.interfaces",),
+    ("asrkit.models",),
+    ("asrkit.training", "asrkit.scoring"),
+    ("asrkit.experiment",),
+    ("asrkit.cli", "asrkit.__main__"),
+]
+# Heads give prefix scorers; searches know heads only by protocol.
+MODELS_MAY_IMPORT = {"asrkit.decoding.ctc_prefix", "asrkit.decoding.interfaces"}
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def layer_of(module: str) -> int:
+    matches = [
+        (len(prefix), number)
+        for number, layer in enumerate(LAYERS)
+        for prefix in layer
+        if module == prefix or module.startswith(prefix + ".")
+    ]
+    return max(matches)[1]
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("asrkit"):
+            yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.startswith("asrkit"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_modules_import_only_from_layers_below(path: Path) -> None:
+    module = module_of(path)
+    above = [name for name in imports(path) if layer_of(name) > layer_of(module)]
+    assert not above, f"{module} imports {above} from a layer above its own"
+    if module.startswith("asrkit.models"):
+        searches = {n for n in imports(path) if n.startswith("asrkit.decoding")}
+        assert searches <= MODELS_MAY_IMPORT
+    if module.startswith("asrkit.decoding"):
+        assert not any(name.startswith("asrkit.models") for name in imports(path))
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_files_and_functions_are_short_and_explained(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree)
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 500
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            lines = (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+            assert lines <= 60, f"{path}: {node.name} has {lines} lines"
+
+
+def test_every_name_is_documented_with_all_its_keys() -> None:
+    import_all()
+    for registry in all_registries():
+        if not registry.interface.__module__.startswith("asrkit"):
+            continue  # registered by other tests
+        assert registry.entries, registry.kind
+        for name, target in registry.entries.items():
+            assert first_line(target).endswith("."), f"{registry.kind} {name} has no summary line"
+            keys = set(constructor_parameters(target, registry.late))
+            missing = keys - set(argument_docs(target))
+            assert not missing, f"{registry.kind} {name} does not document {missing}"

@@ -1,0 +1,265 @@
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asrkit.data.audio import AudioError, read_samples
+from asrkit.data.dataset import CutData, at_speed, decode_batches
+from asrkit.data.feasibility import check_set
+from asrkit.data.manifests import (
+    Source,
+    open_set,
+    read_unusable,
+    without_unusable,
+    write_manifest,
+    write_unusable,
+)
+from asrkit.data.orders import ChunkSortedOrder, LengthOrder, Order, RandomOrder
+from asrkit.data.sampling import Sampler
+from asrkit.data.settings import DataSettings
+from asrkit.errors import UserError
+from asrkit.text.tokenizers import CharacterTokenizer, train_tokenizer
+
+
+def write_audio(path: Path, seconds: float, seed: int = 0) -> Path:
+    random = np.random.default_rng(seed)
+    samples = random.integers(-3000, 3000, int(seconds * 16000)).astype(np.int16)
+    soundfile.write(path, samples, 16000, subtype="PCM_16")
+    return path
+
+
+def corpus(folder: Path, count: int = 6) -> list[Source]:
+    return [
+        Source(f"u{i}", write_audio(folder / f"u{i}.flac", 0.3 + 0.2 * i, i), "ab ba", f"s{i % 2}")
+        for i in range(count)
+    ]
+
+
+def tokenizer(data: Path) -> CharacterTokenizer:
+    train_tokenizer("characters", ["ab ba"], None, data / "text", "characters")
+    return CharacterTokenizer(data / "text")
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [("flac", "FLAC"), ("wav", "WAV"), ("sph", "NIST")])
+def test_samples_are_read_as_written(tmp_path: Path, suffix: str, kind: str) -> None:
+    samples = np.arange(-500, 500, dtype=np.int16)
+    path = tmp_path / f"a.{suffix}"
+    soundfile.write(path, samples, 16000, subtype="PCM_16", format=kind)
+    assert np.array_equal(read_samples(path, 16000), samples)
+    with pytest.raises(AudioError, match="has 16000 samples per second, expected 8000"):
+        read_samples(path, 8000)
+
+
+def test_bad_audio_says_what_is_wrong(tmp_path: Path) -> None:
+    cases = {
+        "missing.flac": (None, "is missing"),
+        "empty.flac": (b"", "the file is empty"),
+        "text.flac": (b"this is no audio", "can't be read as audio"),
+        "short.sph": (
+            b"NIST_1A\n   1024\nsample_coding -s26 pcm,embedded-shorten-v2.00\n",
+            "sph2pipe",
+        ),
+    }
+    for name, (content, message) in cases.items():
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        with pytest.raises(AudioError, match=message):
+            read_samples(tmp_path / name)
+    soundfile.write(tmp_path / "none.wav", np.zeros(0, np.int16), 16000)
+    with pytest.raises(AudioError, match="has no samples"):
+        read_samples(tmp_path / "none.wav")
+
+
+def test_manifests_leave_out_what_is_wrong_and_say_why(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = corpus(tmp_path, 2)
+    (tmp_path / "broken.flac").write_bytes(b"fLaC")
+    (tmp_path / "empty.flac").touch()
+    bad = [
+        Source("broken", tmp_path / "broken.flac", "ab", "s"),
+        Source("empty", tmp_path / "empty.flac", "ab", "s"),
+        Source("gone", tmp_path / "gone.flac", "ab", "s"),
+        Source("silent", good[0].path, " ", "s"),
+        good[1],
+    ]
+    data = tmp_path / "data"
+    with caplog.at_level(logging.WARNING):
+        assert write_manifest(data, "train", [*good, *bad]) == 2
+    assert [cut.id for cut in open_set(data, ["train"])] == ["u0", "u1"]
+    reasons = {u.id: u.reason for u in read_unusable(data, "train")}
+    assert reasons == {
+        "broken": "unreadable audio",
+        "empty": "unreadable audio",
+        "gone": "missing audio",
+        "silent": "empty text",
+        "u1": "duplicate",
+    }
+    assert "5 utterances can't be used" in caplog.text
+    with pytest.raises(UserError, match="no utterance can be used; the first: gone"):
+        write_manifest(data, "none", [bad[2]])
+
+
+def test_missing_sets_are_named_with_those_that_are_there(tmp_path: Path) -> None:
+    write_manifest(tmp_path / "data", "train", corpus(tmp_path, 1))
+    with pytest.raises(UserError, match="no set 'dev'.*sets there: train"):
+        open_set(tmp_path / "data", ["dev"])
+
+
+def test_manifests_made_by_several_processes_are_the_same(tmp_path: Path) -> None:
+    sources = corpus(tmp_path, 5)
+    for name, jobs in (("one", 1), ("two", 2)):
+        write_manifest(tmp_path, name, sources, jobs)
+    one, two = ((tmp_path / "manifests" / f"{n}.jsonl").read_text() for n in ("one", "two"))
+    assert one == two
+
+
+orders: list[Order] = [
+    RandomOrder(),
+    LengthOrder(),
+    LengthOrder(descending=True),
+    ChunkSortedOrder(3),
+]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seconds=st.lists(st.floats(0.2, 30.0), min_size=1, max_size=60),
+    order=st.sampled_from(orders),
+    sub_epochs=st.integers(1, 4),
+    seed=st.integers(0, 99),
+)
+def test_every_utterance_comes_once_per_pass(
+    seconds: list[float], order: Order, sub_epochs: int, seed: int
+) -> None:
+    options = DataSettings(
+        ["train"], ["dev"], 60.0, 8, order, sub_epochs=sub_epochs, speeds=[0.9, 1.1], num_buckets=3
+    )
+    ids = [f"u{i}" for i in range(len(seconds))]
+    sampler = Sampler(ids, np.array(seconds), options, seed)
+    first = [sampler.plan(epoch) for epoch in range(1, sub_epochs + 1)]
+    visited = [index for plan in first for batch in plan for index, _ in batch]
+    assert sorted(visited) == list(range(len(seconds)))
+    assert first == [sampler.plan(epoch) for epoch in range(1, sub_epochs + 1)]
+    for plan in first:
+        for batch in plan:
+            padded = max(seconds[i] / speed for i, speed in batch) * len(batch)
+            assert len(batch) == 1 or (padded <= 60.0 and len(batch) <= 8)
+
+
+def make_data(tmp_path: Path, **changes: Any) -> CutData:
+    write_manifest(tmp_path, "train", corpus(tmp_path))
+    options: dict[str, Any] = {"num_workers": 0, "max_utterances": 2, "speeds": [0.9, 1.0, 1.1]}
+    extra = {k: changes.pop(k) for k in ("rank", "world_size", "training") if k in changes}
+    chosen = DataSettings(["train"], ["dev"], 10.0, **{**options, **changes})
+    return CutData(
+        open_set(tmp_path, ["train"]), tokenizer(tmp_path), chosen, 3, **{"training": True, **extra}
+    )
+
+
+def test_starting_in_the_middle_gives_the_rest(tmp_path: Path) -> None:
+    data = make_data(tmp_path)
+    whole = list(data.batches(2))
+    for start in (1, 2, len(whole)):
+        rest = list(data.batches(2, start))
+        assert [b.ids for b in rest] == [b.ids for b in whole[start:]]
+        for one, other in zip(rest, whole[start:], strict=True):
+            assert torch.equal(one.signal, other.signal)
+
+
+def test_worker_processes_change_nothing(tmp_path: Path) -> None:
+    alone = list(make_data(tmp_path).batches(1))
+    with_workers = list(make_data(tmp_path, num_workers=2).batches(1))
+    for one, other in zip(alone, with_workers, strict=True):
+        assert one.ids == other.ids
+        assert torch.equal(one.signal, other.signal)
+        assert torch.equal(one.labels, other.labels)
+
+
+def test_processes_share_an_epoch(tmp_path: Path) -> None:
+    alone = [b.ids for b in make_data(tmp_path, max_utterances=1).batches(1)]
+    halves = [
+        [b.ids for b in make_data(tmp_path, max_utterances=1, rank=r, world_size=2).batches(1)]
+        for r in range(2)
+    ]
+    assert halves[0] == alone[0::2]
+    assert halves[1] == alone[1::2]
+    with pytest.raises(UserError, match="fewer batches than processes"):
+        make_data(tmp_path, rank=0, world_size=99).num_batches(1)
+
+
+def test_unreadable_audio_in_training_is_left_out_and_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = make_data(tmp_path)
+    (tmp_path / "u3.flac").write_bytes(b"fLaC broken")
+    with caplog.at_level(logging.WARNING):
+        ids = sorted(i for batch in data.batches(1) for i in batch.ids)
+    assert ids == ["u0", "u1", "u2", "u4", "u5"]
+    assert "left out: utterance u3:" in caplog.text
+    with pytest.raises(UserError, match=r"u3.flac can't be read"):
+        list(decode_batches(open_set(tmp_path, ["train"]), 10.0, 16000))
+
+
+def test_speed_changes_duration_and_pitch() -> None:
+    time = torch.arange(16000) / 16000
+    tone = (8000 * torch.sin(2 * torch.pi * 1000 * time)).to(torch.int16)
+    for speed in (0.9, 1.1):
+        played = at_speed(tone, speed)
+        assert len(played) == pytest.approx(16000 / speed, abs=2)
+        spectrum = torch.fft.rfft(played.float()).abs()
+        peak = float(spectrum.argmax()) * 16000 / len(played)
+        assert peak == pytest.approx(1000 * speed, abs=2)
+
+
+def test_feasibility_names_every_reason(tmp_path: Path) -> None:
+    sources = corpus(tmp_path, 3)
+    copy = tmp_path / "copy.flac"
+    copy.write_bytes(sources[0].path.read_bytes())
+    cut_off = tmp_path / "cut.flac"
+    cut_off.write_bytes(write_audio(tmp_path / "x.flac", 2.0, 9).read_bytes()[:9000])
+    sources += [
+        Source("copy", copy, "ab", "s"),
+        Source("long", write_audio(tmp_path / "long.flac", 3.0, 7), "ab", "s"),
+        Source("odd", write_audio(tmp_path / "odd.flac", 1.0, 8), "abc", "s"),
+        Source("crowded", write_audio(tmp_path / "c.flac", 0.1, 5), "ababababab", "s"),
+        Source("cut", cut_off, "ab", "s"),
+    ]
+    write_manifest(tmp_path, "train", sources)
+    found = check_set(
+        open_set(tmp_path, ["train"]),
+        tokenizer(tmp_path),
+        output_frames=lambda samples: samples // 640,
+        min_frames=len,
+        max_seconds=2.5,
+        jobs=1,
+    )
+    assert {u.id: u.reason for u in found} == {
+        "copy": "duplicate audio",
+        "long": "too long",
+        "odd": "unknown characters",
+        "crowded": "too few frames",
+        "cut": "unreadable audio",
+    }
+    write_unusable(tmp_path, "train", found)
+    left = without_unusable(open_set(tmp_path, ["train"]), tmp_path, ["train"])
+    assert [cut.id for cut in left] == ["u0", "u1", "u2"]
+
+
+def test_decoding_takes_every_utterance_longest_first(tmp_path: Path) -> None:
+    write_manifest(tmp_path, "test", corpus(tmp_path))
+    batches = list(decode_batches(open_set(tmp_path, ["test"]), 2.0, 16000))
+    infos = [info for _, part in batches for info in part]
+    assert [info.id for info in infos] == ["u5", "u4", "u3", "u2", "u1", "u0"]
+    assert infos[0].reference == "ab ba"
+    assert infos[0].speaker == "s1"
+    for batch, part in batches:
+        assert batch.signal_lengths.tolist() == [round(i.seconds * 16000) for i in part]

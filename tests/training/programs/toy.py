@@ -1,0 +1,79 @@
+"""A tiny training run, for tests that kill it or start it several times.
+
+python toy.py RUN ACCUMULATE [BATCHES_PER_EPOCH]
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from asrkit.data.batch import Batch
+from asrkit.models.interfaces import LossPart, LossReport, TrainableModel
+from asrkit.training.distributed import init_distributed
+from asrkit.training.optimizers import AdamW
+from asrkit.training.schedules import Noam
+from asrkit.training.trainer import Trainer
+
+
+class ToyModel(TrainableModel):
+    """Regression with dropout, so that randomness matters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(6, 16), nn.Dropout(0.3), nn.ReLU(), nn.Linear(16, 1))
+
+    def forward(self, batch: Batch, step: int = 0) -> LossReport:
+        error = (self.layers(batch.signal).squeeze(2) - batch.signal.sum(2)).square().sum(1)
+        count = int(batch.label_lengths.sum())
+        return {"toy.loss": LossPart(error.sum(), count, 1.0, error.detach())}
+
+
+class ToySource:
+    """Random batches, a function of epoch and number only."""
+
+    def __init__(self, per_epoch: int, rank: int = 0, size: int = 1, pause: float = 0.0) -> None:
+        self.numbers = range(rank, per_epoch - per_epoch % size, size)
+        self.pause = pause
+
+    def num_batches(self, epoch: int) -> int:
+        return len(self.numbers)
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        for number in self.numbers[start:]:
+            time.sleep(self.pause)
+            yield make_batch(1000 * epoch + number, 2 + number % 3)
+
+
+def make_batch(seed: int, size: int) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    signal = torch.randn(size, 3, 6, generator=generator)
+    lengths = torch.full((size,), 3)
+    return Batch([f"u{seed}-{i}" for i in range(size)], signal, lengths, lengths[:, None], lengths)
+
+
+def make_trainer(run: Path, accumulate: int, per_epoch: int = 12, pause: float = 0.0) -> Trainer:
+    world = init_distributed()
+    torch.manual_seed(0)
+    return Trainer(
+        model=ToyModel(),
+        train=ToySource(per_epoch, world.rank, world.size, pause),
+        dev=ToySource(4, world.rank, world.size),
+        run=run,
+        seed=1,
+        describe=None,
+        epochs=3,
+        optimizer=AdamW(),
+        schedule=Noam(peak=0.01, warmup_steps=5),
+        accumulate=accumulate,
+        save_steps=2,
+    )
+
+
+if __name__ == "__main__":
+    make_trainer(Path(sys.argv[1]), int(sys.argv[2]), pause=float(sys.argv[3])).run()

@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import errno
+import importlib.util
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from asrkit.data.batch import Batch
+from asrkit.errors import UserError
+from asrkit.models.interfaces import LossReport
+from asrkit.training import schedules
+from asrkit.training.checkpoints import (
+    CheckpointStore,
+    average,
+    average_run,
+    load,
+    load_weights,
+    resolve,
+)
+from asrkit.training.optimizers import ParameterGroup, parameter_groups
+
+
+def load_toy() -> Any:
+    path = Path(__file__).parent / "programs" / "toy.py"
+    spec = importlib.util.spec_from_file_location("toy_program", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+toy = load_toy()
+
+
+def test_training_lowers_the_dev_objective(tmp_path: Path) -> None:
+    trainer = toy.make_trainer(tmp_path, 1, per_epoch=60)
+    before = trainer.evaluate().objective()
+    trainer.run()
+    assert trainer.evaluate().objective() < 0.5 * before
+
+
+class Exploding(toy.ToyModel):  # type: ignore[name-defined, misc]
+    bad: str = ""
+
+    def forward(self, batch: Batch, step: int = 0) -> LossReport:
+        report: LossReport = super().forward(batch, step)
+        part = report["toy.loss"]
+        if self.bad in batch.ids and part.per_utterance is not None:
+            losses = part.per_utterance.clone()
+            losses[batch.ids.index(self.bad)] = math.nan
+            report["toy.loss"] = type(part)(part.total * math.nan, part.count, 1.0, losses)
+        return report
+
+
+def test_nonfinite_losses_name_the_utterance_and_change_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer = toy.make_trainer(tmp_path, 1)
+    model = Exploding()
+    model.bad = "u5-1"
+    model.layers = trainer.model.layers
+    trainer.model = trainer.parallel = model
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with caplog.at_level(logging.WARNING):
+        trainer.train_step([toy.make_batch(5, 3)])
+    assert "utterances: u5-1" in caplog.text
+    assert trainer.step == 1
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name])
+    trainer.max_nonfinite = 3
+    trainer.train_step([toy.make_batch(5, 3)])
+    with pytest.raises(UserError, match="3 updates in a row gave no finite loss"):
+        trainer.train_step([toy.make_batch(5, 3)])
+
+
+class Hungry(toy.ToyModel):  # type: ignore[name-defined, misc]
+    def forward(self, batch: Batch, step: int = 0) -> LossReport:
+        if len(batch) > 1:
+            raise torch.cuda.OutOfMemoryError("toy")
+        report: LossReport = super().forward(batch, step)
+        return report
+
+
+def test_out_of_memory_goes_on_in_halves_with_the_same_gradient(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    norms = []
+    for kind in (toy.ToyModel, Hungry):
+        trainer = toy.make_trainer(tmp_path / kind.__name__, 1)
+        model = kind()
+        model.layers = trainer.model.layers
+        model.layers[1].p = 0.0  # dropout would differ between batch shapes
+        trainer.model = trainer.parallel = model
+        with caplog.at_level(logging.WARNING):
+            norms.append(trainer.train_step([toy.make_batch(7, 4)])[1])
+    assert norms[0] == pytest.approx(norms[1], rel=1e-5)
+    assert "out of memory" in caplog.text
+    assert "u7-3" in caplog.text
+
+
+def test_accumulated_batches_equal_one_big_batch(tmp_path: Path) -> None:
+    halves = toy.make_batch(3, 4).halves()
+    norms = []
+    for name, batches in (("whole", [toy.make_batch(3, 4)]), ("halves", list(halves))):
+        trainer = toy.make_trainer(tmp_path / name, 1)
+        trainer.model.layers[1].p = 0.0
+        norms.append(trainer.train_step(batches)[1])
+    assert norms[0] == pytest.approx(norms[1], rel=1e-5)
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
+    toy.make_trainer(tmp_path, 1).save(dev=None)
+    trainer = toy.make_trainer(tmp_path, 1)
+    trainer.model.layers[3] = nn.Linear(16, 2)
+    with pytest.raises(UserError, match=r"layers.3.weight.*\(1, 16\).*\(2, 16\)"):
+        trainer.restore()
+
+
+def test_early_stopping(tmp_path: Path) -> None:
+    trainer = toy.make_trainer(tmp_path, 1)
+    trainer.early_stopping, trainer.best, trainer.epochs = 2, -1.0, 50
+    trainer.run()
+    assert trainer.epoch - 1 == 2
+
+
+def save(store: CheckpointStore, step: int, dev: float | None) -> None:
+    store.save({"model": {"w": torch.full((2,), float(step))}}, step, step, dev)
+
+
+def test_best_and_last_checkpoints_are_kept(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path, keep_best=2, keep_last=1)
+    for step, dev in enumerate([5.0, 1.0, 4.0, None, 3.0, None], start=1):
+        save(store, step, dev)
+    kept = sorted(path.name for path in tmp_path.glob("*.pt"))
+    assert kept == ["step-00000002.pt", "step-00000005.pt", "step-00000006.pt"]
+
+
+def test_a_truncated_checkpoint_is_reported_and_the_one_before_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = CheckpointStore(tmp_path, keep_last=2)
+    save(store, 1, 1.0)
+    save(store, 2, 2.0)
+    newest = tmp_path / "step-00000002.pt"
+    newest.write_bytes(newest.read_bytes()[:100])
+    with caplog.at_level(logging.WARNING):
+        state = CheckpointStore(tmp_path).load_newest()
+    assert state is not None
+    assert float(state["model"]["w"][0]) == 1.0
+    assert "step-00000002.pt is damaged" in caplog.text
+
+
+def test_a_full_disk_is_named_and_older_checkpoints_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = CheckpointStore(tmp_path)
+    save(store, 1, 1.0)
+
+    def no_space(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", no_space)
+    with pytest.raises(UserError, match="the disk is full; the checkpoints before it are intact"):
+        save(store, 2, 2.0)
+    assert [path.name for path in tmp_path.glob("*")] != []
+    assert not list(tmp_path.glob("*.partial"))
+    assert load(tmp_path / "step-00000001.pt")
+
+
+def test_pickled_objects_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "evil.pt"
+    torch.save({"model": Path("x")}, path)
+    with pytest.raises(UserError, match="damaged or no checkpoint"):
+        load_weights(path)
+
+
+def test_average_is_the_mean_of_the_best(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path / "checkpoints", keep_best=3)
+    for step, dev in enumerate([5.0, 1.0, 2.0, 9.0], start=1):
+        save(store, step, dev)
+    average_run(tmp_path, best=2)
+    weights = load_weights(resolve(tmp_path, "average"))
+    assert weights["w"].tolist() == [2.5, 2.5]
+    average([resolve(tmp_path, "best")], tmp_path / "one.pt")
+    assert load_weights(tmp_path / "one.pt")["w"].tolist() == [2.0, 2.0]
+
+
+@pytest.mark.parametrize("which", ["average", "best", "last", "nothing.pt"])
+def test_missing_checkpoints_are_named(tmp_path: Path, which: str) -> None:
+    with pytest.raises(UserError, match="missing|no checkpoint"):
+        resolve(tmp_path, which)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        (schedules.Constant(0.1), {(1, 1): 0.1, (99, 9): 0.1}),
+        (schedules.Noam(2.0, 4), {(1, 1): 0.5, (4, 1): 2.0, (16, 1): 1.0}),
+        (schedules.WarmupInverseSqrt(1.0, 2, 3), {(1, 1): 0.5, (2, 1): 1.0, (11, 1): 0.5}),
+        (
+            schedules.PiecewiseLinear([(0, 0.0), (10, 1.0), (30, 0.0)]),
+            {(5, 1): 0.5, (10, 1): 1.0, (20, 1): 0.5, (40, 1): 0.0},
+        ),
+        (
+            schedules.PiecewiseLinear([(1, 4.0), (3, 2.0)], by="epoch"),
+            {(9, 1): 4.0, (9, 2): 3.0, (9, 5): 2.0},
+        ),
+        (
+            schedules.OneCycle(1.0, 100),
+            {(45, 1): 1.0, (90, 1): 0.1, (95, 1): 0.0505, (100, 1): 0.001},
+        ),
+        (schedules.Cosine(1.0, 2, 10, 0.2), {(1, 1): 0.5, (2, 1): 1.0, (6, 1): 0.6, (10, 1): 0.2}),
+        (schedules.EpochList([3.0, 2.0]), {(1, 1): 3.0, (1, 2): 2.0, (1, 7): 2.0}),
+    ],
+)
+def test_schedules_equal_hand_computed_values(
+    schedule: schedules.Schedule, expected: dict[tuple[int, int], float]
+) -> None:
+    for (step, epoch), rate in expected.items():
+        assert schedule.lr(step, epoch) == pytest.approx(rate)
+
+
+def test_newbob_lowers_the_rate_when_dev_stalls() -> None:
+    newbob = schedules.Newbob(start=1.0, decay=0.5, window=1, min_epochs=2, floor=0.3)
+    rates = []
+    for epoch, dev in enumerate([4.0, 3.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0], start=1):
+        newbob.observe(epoch, dev)
+        rates.append(newbob.lr(0, epoch + 1))
+    assert rates == [1.0, 1.0, 1.0, 0.5, 0.5, 0.3, 0.3, 0.3]
+    copy = schedules.Newbob(start=1.0)
+    copy.load_state_dict(newbob.state_dict())
+    assert copy.lr(0, 9) == 0.3
+
+
+def test_parameter_groups_first_match_holds() -> None:
+    model = nn.ModuleDict({"a": nn.Linear(2, 2), "b": nn.LayerNorm(2)})
+    groups = parameter_groups(
+        model,
+        [
+            ParameterGroup(module_types=["LayerNorm"], weight_decay=0.0),
+            ParameterGroup(pattern="bias$", lr_scale=2.0),
+        ],
+        weight_decay=0.1,
+    )
+    sizes = [(len(g["params"]), g["lr_scale"], g["weight_decay"]) for g in groups]
+    assert sizes == [(2, 1.0, 0.0), (1, 2.0, 0.1), (1, 1.0, 0.1)]
+    with pytest.raises(ValueError, match="selects no parameter"):
+        parameter_groups(model, [ParameterGroup(pattern="nothing")], 0.0)
