@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,7 @@ class CutData:
             num_workers=self.num_workers,
             prefetch_factor=4 if self.num_workers else None,
             pin_memory=torch.cuda.is_available(),
+            worker_init_fn=leave_signals_to_the_trainer,
         )
         for batch, problems in loader:
             self._report(problems)
@@ -121,6 +123,12 @@ class CutData:
                 f"more than {MAX_UNREADABLE} utterances can't be read; the last: {problems[-1]}; "
                 "run `asrkit check SPEC --data DIR` to list them all"
             )
+
+
+def leave_signals_to_the_trainer(worker: int) -> None:
+    """Lets Ctrl-C and a scheduler's SIGTERM reach the trainer only, and it ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _unshuffled(settings: DataSettings) -> DataSettings:

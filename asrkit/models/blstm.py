@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from asrkit.config.registry import Factory
 from asrkit.models.interfaces import Encoded, Encoder, encoders
+from asrkit.nn.dropout import Dropout
 from asrkit.nn.masking import length_mask
 from asrkit.nn.recurrent import BidirectionalLstm
 from asrkit.nn.resampling import Frontend, FrontendStack
@@ -54,7 +55,7 @@ class BlstmEncoder(Encoder):
         self.frontends = FrontendStack(frontend, input_dim)
         sizes = [self.frontends.dim, *([self.dim] * (num_layers - 1))]
         self.layers = nn.ModuleList(BidirectionalLstm(size, hidden_dim) for size in sizes)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Returns (B,) frames that come out for (B,) feature frames."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from asrkit.config.registry import Factory
 from asrkit.models.interfaces import Encoded, Encoder, encoders
+from asrkit.nn.dropout import Dropout
 from asrkit.nn.norms import LayerNorm, Norm
 from asrkit.nn.resampling import Frontend, FrontendStack
 from asrkit.nn.residual import Place, Residual
@@ -57,7 +58,7 @@ class Conformer(Encoder):
         self.frontends = FrontendStack(frontend, input_dim)
         same = self.frontends.dim == dim
         self.input = nn.Identity() if same else nn.Linear(self.frontends.dim, dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.blocks = nn.ModuleList(
             make_block(blocks, dim, block, num_layers) for block in range(1, num_layers + 1)
         )

@@ -9,6 +9,7 @@ from asrkit.config.registry import Factory
 from asrkit.models.interfaces import Encoded, Encoder, encoders
 from asrkit.nn.activations import Activation, ReLU
 from asrkit.nn.attention import SelfAttention
+from asrkit.nn.dropout import Dropout
 from asrkit.nn.feed_forward import FeedForward
 from asrkit.nn.norms import LayerNorm
 from asrkit.nn.positions import sinusoids
@@ -59,7 +60,7 @@ class TransformerEncoder(Encoder):
         self.dim, self.num_layers, self.taps, self.span = dim, num_layers, list(taps), span
         self.frontends = FrontendStack(frontend, input_dim)
         self.input = nn.Linear(self.frontends.dim, dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
         def attention(dim: int) -> SelfAttention:
             return SelfAttention(dim, num_heads, dropout=dropout)

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asrkit.config.registry import Factory
+from asrkit.nn.dropout import dropout
 from asrkit.nn.gates import Gate, IdentityGate
 from asrkit.nn.masking import SequenceContext
 from asrkit.nn.positions import NoPosition, Position
@@ -56,11 +57,40 @@ class SelfAttention(Sublayer):
         query, key, value = projected.permute(2, 0, 3, 1, 4).unbind(0)
         query, key, bias = self.position(query, key)
         allowed = context.attention[:, None]  # (B, 1, T or 1, T)
-        if bias is not None:
-            scale = query.shape[3] ** -0.5
-            allowed = (bias * scale).masked_fill(~allowed, float("-inf"))
-        dropout = self.dropout if self.training else 0.0
-        attended = F.scaled_dot_product_attention(query, key, value, allowed, dropout_p=dropout)
+        probability = self.dropout if self.training else 0.0
+        attended = attend(query, key, value, allowed, bias, probability)
         gathered = self.output(attended.transpose(1, 2).flatten(2))
         gated: Tensor = self.gate(gathered, context.mask)
         return gated
+
+
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    allowed: Tensor,
+    bias: Tensor | None = None,
+    dropout_probability: float = 0.0,
+) -> Tensor:
+    """Returns the values that each query gathers.
+
+    Args:
+        query: (B, K, L, C).
+        key: (B, K, T, C).
+        value: (B, K, T, C).
+        allowed: Bool, True where a query may attend; broadcasts to (B, K, L, T).
+        bias: (B, K, L, T) added to the unscaled scores.
+        dropout_probability: Of each attention weight.
+
+    Returns:
+        (B, K, L, C).
+    """
+    scale = query.shape[3] ** -0.5
+    if dropout_probability and query.device.type == "cpu":
+        # torch's own attention draws its dropout slowly on a CPU.
+        scores = query @ key.transpose(2, 3)
+        scores = scores if bias is None else scores + bias
+        weights = (scores * scale).masked_fill(~allowed, float("-inf")).softmax(3)
+        return dropout(weights, dropout_probability) @ value
+    mask = allowed if bias is None else (bias * scale).masked_fill(~allowed, float("-inf"))
+    return F.scaled_dot_product_attention(query, key, value, mask, dropout_p=dropout_probability)

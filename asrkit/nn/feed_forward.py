@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from asrkit.config.registry import Factory
 from asrkit.nn.activations import Activation, Swish
+from asrkit.nn.dropout import Dropout
 from asrkit.nn.masking import SequenceContext
 from asrkit.nn.sublayers import Sublayer, sublayers
 
@@ -31,7 +32,7 @@ class FeedForward(Sublayer):
         super().__init__()
         self.expand = nn.Linear(dim, hidden_dim)
         self.activation = activation()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.contract = nn.Linear(hidden_dim, dim)
 
     def forward(self, x: Tensor, context: SequenceContext) -> Tensor:
@@ -63,7 +64,7 @@ class GatedFeedForward(Sublayer):
         super().__init__()
         self.expand = nn.Linear(dim, 2 * hidden_dim)
         self.activation = activation()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.contract = nn.Linear(hidden_dim, dim)
 
     def forward(self, x: Tensor, context: SequenceContext) -> Tensor:

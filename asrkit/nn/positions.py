@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from asrkit.config.registry import Registry
+from asrkit.nn.dropout import Dropout
 
 
 class Position(nn.Module):
@@ -65,7 +66,7 @@ class TransformerXLPosition(Position):
         self.projection = nn.Linear(dim, dim, bias=False)
         self.content_bias = nn.Parameter(torch.zeros(num_heads, 1, head_dim))
         self.distance_bias = nn.Parameter(torch.zeros(num_heads, 1, head_dim))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Returns queries with the content bias, keys, and the distance scores."""
@@ -96,7 +97,7 @@ class ClippedRelativePosition(Position):
         self.clip = clip
         self.table = nn.Parameter(torch.empty(2 * clip + 1, head_dim))
         nn.init.xavier_uniform_(self.table)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Returns queries and keys as they are, and the distance scores."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from asrkit.config.registry import Factory, Registry
+from asrkit.nn.dropout import Dropout
 from asrkit.nn.masking import SequenceContext
 from asrkit.nn.norms import LayerNorm, Norm
 from asrkit.nn.sublayers import Sublayer
@@ -128,7 +129,7 @@ class Residual(nn.Module):
         self.scale = scale
         self.norm = norm(dim=dim)
         self.module = module(dim=dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.keep = keep(place=place)
 
     def forward(self, x: Tensor, context: SequenceContext) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from asrkit.decoding.interfaces import State
 from asrkit.models.decoders.interfaces import LabelDecoder, decoders
+from asrkit.nn.dropout import Dropout
 from asrkit.text.vocabulary import Vocabulary
 
 Memory = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -54,7 +55,7 @@ class LstmDecoder(LabelDecoder):
         self.energy = nn.Linear(attention_dim, 1, bias=False)
         self.inverse_fertility = nn.Linear(encoder_dim, 1, bias=False)
         self.readout = nn.Linear(hidden_dim + embedding_dim + encoder_dim, readout_dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = nn.Linear(readout_dim // 2, len(vocabulary) + 1)
         self.zoneout_cell, self.zoneout_output = zoneout_cell, zoneout_output
 

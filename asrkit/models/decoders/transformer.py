@@ -10,6 +10,8 @@ from asrkit.config.registry import Factory
 from asrkit.decoding.interfaces import State
 from asrkit.models.decoders.interfaces import LabelDecoder, decoders
 from asrkit.nn.activations import Activation, ReLU
+from asrkit.nn.attention import attend
+from asrkit.nn.dropout import Dropout
 from asrkit.nn.positions import sinusoids
 from asrkit.text.vocabulary import Vocabulary
 
@@ -54,7 +56,7 @@ class TransformerDecoder(LabelDecoder):
         self.dim = dim
         self.embedding = nn.Embedding(len(vocabulary) + 1, dim)
         nn.init.normal_(self.embedding.weight, std=dim**-0.5)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.blocks = nn.ModuleList(
             DecoderBlock(dim, encoder_dim, num_heads, hidden_dim, dropout, activation)
             for _ in range(num_layers)
@@ -140,10 +142,10 @@ class DecoderBlock(nn.Module):
             nn.LayerNorm(dim),
             nn.Linear(dim, hidden_dim),
             activation(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(hidden_dim, dim),
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, frames: Tensor, mask: Tensor) -> Tensor:
         """Returns (B, L, D) for (B, L, D)."""
@@ -182,10 +184,9 @@ class CausalAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Returns (B, L, D) for (B, L, D)."""
         query, key, value = self._project(x)
+        past = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
         dropout = self.dropout if self.training else 0.0
-        attended = F.scaled_dot_product_attention(
-            query, key, value, dropout_p=dropout, is_causal=True
-        )
+        attended = attend(query, key, value, past, dropout_probability=dropout)
         return self.output(attended.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
     def step(self, x: Tensor, cache: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
@@ -222,9 +223,7 @@ class CrossAttention(nn.Module):
         """Returns (B, L, D) for queries (B, L, D) and the mask (B, T) of the frames."""
         query = self.query(x).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
         dropout = self.dropout if self.training else 0.0
-        attended = F.scaled_dot_product_attention(
-            query, *memory, attn_mask=mask[:, None, None], dropout_p=dropout
-        )
+        attended = attend(query, *memory, mask[:, None, None], dropout_probability=dropout)
         return self.output(attended.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
     def weights(self, x: Tensor, memory: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from asrkit.decoding.ctc_prefix import CtcPrefixScorer
 from asrkit.decoding.interfaces import FrameScorer, LabelScorer
 from asrkit.losses.ctc import ctc_loss
 from asrkit.models.interfaces import Encoded, Encoder, Head, LossPart, LossReport, heads
+from asrkit.nn.dropout import Dropout
 from asrkit.text.vocabulary import Vocabulary
 
 
@@ -51,7 +52,7 @@ class CtcHead(Head):
         super().__init__()
         require_tap(encoder, tap)
         self.weight, self.tap = weight, tap
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = nn.Linear(encoder.dim, len(vocabulary) + 1)
 
     def log_probs(self, encoded: Encoded) -> Tensor:
