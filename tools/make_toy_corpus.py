@@ -27,7 +27,10 @@ SAMPLE_RATE = 16000
 VERBS = ["START", "STOP", "OPEN", "CLOSE", "REPEAT", "DELETE", "ENTER"]
 OBJECTS = ["WINDOW", "DOOR", "FILE", "LETTER", "MUSIC", "ALARM"]
 NUMBERS = ["ZERO", "ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE"]
-VARIANTS = ("m1", "f1", "m2", "f2", "m3", "f3", "m4", "f4", "m5", "f5")
+# Voices without breath noise, which eSpeak NG would draw anew each time.
+MEN = ("m1", "m2", "m3", "m5", "m7")
+WOMEN = ("f1", "f4", "Annie", "linda", "belinda")
+VARIANTS = tuple(name for pair in zip(MEN, WOMEN, strict=True) for name in pair)
 SYNCHRONOUS, RATE, PITCH = 2, 1, 3  # constants of espeak-ng/speak_lib.h
 
 
@@ -43,7 +46,7 @@ class Voice:
     @property
     def sex(self) -> str:
         """F or M, as corpora list it."""
-        return self.variant[0].upper()
+        return "F" if self.variant in WOMEN else "M"
 
 
 class Synthesizer:
@@ -146,7 +149,7 @@ def write_an4(out: Path, parts: dict[str, int], seed: int) -> None:
         names, texts = [], []
         for utterance in range(count):
             voice = speakers[utterance % len(speakers)]
-            speaker, text = f"v{voice.variant}{voice.number}", sentence(draw)
+            speaker, text = f"v{voice.number}", sentence(draw)
             name = f"an{utterance}-{speaker}-b"
             path = root / "wav" / folders[part] / speaker / f"{name}.sph"
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -117,5 +117,6 @@ def score(run: Path, set_name: str, search: str, against: Path | None = None) ->
 
 def average(run: Path, best: int | None = None, last: int | None = None) -> Path:
     """Averages the weights of several checkpoints into RUN/checkpoints/average.pt."""
+    path = checkpoints.average_run(run, best=best, last=last)
     record_command(run)
-    return checkpoints.average_run(run, best=best, last=last)
+    return path

@@ -132,7 +132,7 @@ def draw_masks(masks: Masks, strength: Strength, sizes: Tensor, width: int) -> T
     lengths = uniform(torch.ones_like(starts), longest[:, None].expand_as(starts))
     used = length_mask(number, starts.shape[1])
     inside = (positions >= starts[..., None]) & (positions < (starts + lengths)[..., None])
-    return (inside & used[..., None]).any(1)
+    return (inside & used[..., None]).any(1) & (positions < sizes[:, None])
 
 
 def uniform(low: Tensor, high: Tensor) -> Tensor:

@@ -39,7 +39,5 @@ def test_both_ways_to_attend_agree() -> None:
     expected = scores.masked_fill(~allowed, float("-inf")).softmax(3) @ value
     torch.testing.assert_close(fused, expected, rtol=1e-5, atol=1e-5)
     torch.manual_seed(1)
-    mean = torch.stack(
-        [attend(query, key, value, allowed, bias, 0.1) for _ in range(2000)]
-    ).mean(0)
+    mean = torch.stack([attend(query, key, value, allowed, bias, 0.1) for _ in range(2000)]).mean(0)
     torch.testing.assert_close(mean, expected, rtol=0.1, atol=0.05)

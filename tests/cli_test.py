@@ -1,0 +1,206 @@
+"""The command line from data folder to score, and what it says when something is wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from click.testing import CliRunner, Result
+
+from asrkit.cli import main
+from asrkit.data.manifests import Source, write_manifest
+from asrkit.errors import UserError
+
+SPEC = """
+text: characters
+data: {train: [train], dev: [dev], batch_seconds: 4.0, num_workers: 0, num_buckets: 2}
+model:
+  features: {type: log_mel, num_mels: 12, normalization: global}
+  encoder:
+    type: conformer
+    dim: 8
+    num_layers: 1
+    frontend: [{type: conv2d, channels: [2, 2], strides: [2, 2], dim: 8}]
+    blocks:
+      - {name: ffn, module: {type: feed_forward, hidden_dim: 8}}
+      - {name: attention, module: {type: self_attention, num_heads: 2}}
+  heads:
+    ctc: {type: ctc, weight: 0.5}
+    attention:
+      type: attention
+      weight: 0.5
+      decoder: {type: transformer, dim: 8, num_layers: 1, num_heads: 2, hidden_dim: 8}
+training: {epochs: 2, optimizer: adamw, schedule: {type: constant, value: 1e-3}}
+decoding:
+  joint: {type: label_sync, beam_size: 3, scorers: {attention: 0.5, ctc: 0.5}}
+  greedy: ctc_greedy
+"""
+
+
+def asrkit(*words: object) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with data/, spec.yaml and a trained run/."""
+    folder = tmp_path_factory.mktemp("cli")
+    random = np.random.default_rng(0)
+    sources = []
+    for index in range(8):
+        path = folder / f"u{index}.wav"
+        samples = random.integers(-3000, 3000, 8000 + 800 * index).astype(np.int16)
+        soundfile.write(path, samples, 16000, subtype="PCM_16")
+        sources.append(Source(f"u{index}", path, "AB BA"[: 2 + index % 4], f"s{index % 2}"))
+    for name, part in (("train", sources[:6]), ("dev", sources[6:])):
+        write_manifest(folder / "data", name, part)
+    (folder / "spec.yaml").write_text(SPEC)
+    assert asrkit("tokenizer", "characters", "--data", folder / "data").exit_code == 0
+    result = train(folder)
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+def train(folder: Path, *overrides: str) -> Result:
+    options = ("--data", folder / "data", "--run", folder / "run")
+    return asrkit("train", folder / "spec.yaml", *options, *overrides)
+
+
+def decode(folder: Path, *words: str) -> Result:
+    options = ("--data", folder / "data", "--run", folder / "run", "--set", "dev")
+    return asrkit("decode", *options, *words)
+
+
+def test_from_training_to_score(place: Path) -> None:
+    assert asrkit("average", "--run", place / "run", "--best", 2).exit_code == 0
+    for search, words in (("joint", ("beam_size=2", "length_norm=1.0")), ("greedy", ())):
+        result = decode(place, "--search", search, *words)
+        assert result.exit_code == 0, result.output
+        result = asrkit("score", "--run", place / "run", "--set", "dev", "--search", search)
+        assert result.exit_code == 0, result.output
+        assert "WER" in result.output
+    nbest = (place / "run" / "decode" / "joint" / "dev" / "nbest.jsonl").read_text()
+    lines = [json.loads(line) for line in nbest.splitlines()]
+    assert [line["id"] for line in lines] == ["u6", "u7"]
+    assert 1 <= len(lines[0]["hypotheses"]) <= 2
+    assert set(lines[0]["hypotheses"][0]["scores"]) == {"attention", "ctc"}
+    summary = json.loads((place / "run" / "decode" / "joint" / "dev" / "summary.json").read_text())
+    assert summary["rtf"] > 0
+    log = [json.loads(line) for line in (place / "run" / "log.jsonl").read_text().splitlines()]
+    assert [entry["epoch"] for entry in log] == [1, 2]
+    for name in ("resolved.yaml", "environment.json", "commands.txt", "curves.png"):
+        assert (place / "run" / name).is_file()
+
+
+def test_training_on_goes_from_the_last_epoch(place: Path) -> None:
+    assert train(place, "training.epochs=3").exit_code == 0
+    log = [json.loads(line) for line in (place / "run" / "log.jsonl").read_text().splitlines()]
+    assert [entry["epoch"] for entry in log] == [1, 2, 3]
+
+
+def test_alignments_are_in_order(place: Path) -> None:
+    options = ("--data", place / "data", "--run", place / "run", "--set", "dev")
+    result = asrkit("align", *options, "--checkpoint", "last")
+    assert result.exit_code == 0, result.output
+    rows = [line.split() for line in (place / "run" / "align" / "dev.ctm").read_text().splitlines()]
+    assert {row[0] for row in rows} == {"u6", "u7"}
+    starts = [float(row[2]) for row in rows if row[0] == "u7"]
+    assert starts == sorted(starts)
+
+
+def test_reading_aids(place: Path) -> None:
+    spec = place / "spec.yaml"
+    assert f"from: {spec}:20" in asrkit("explain", spec, "training.epochs").output
+    assert "from: default" in asrkit("explain", spec, "training.max_grad_norm").output
+    overridden = asrkit("explain", spec, "training.epochs", "training.epochs=9").output
+    assert "training.epochs = 9" in overridden
+    assert "from: override" in overridden
+    assert "conformer: " in asrkit("list", "encoder").output
+    assert "encoder" in asrkit("list").output
+    shown = asrkit("show", spec, "--data", place / "data").output
+    assert "model: AsrModel" in shown
+    other = place / "other.yaml"
+    other.write_text("extends: spec.yaml\nseed: 5\n")
+    assert asrkit("diff", spec, other).output == "seed: 1 -> 5\n"
+    assert asrkit("diff", spec, spec).output == "no difference\n"
+    report = asrkit("check", spec, "--data", place / "data")
+    assert report.exit_code == 0, report.output
+    assert "train: 6 of 6 utterances can be used" in report.output
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["check", "none.yaml"], "there is no spec file none.yaml"),
+        (["check", "{spec}", "model.encoder.dimm=3"], "did you mean 'dim'?"),
+        (["check", "{spec}", "decoding.joint.scorers.lm=0.5"], "the model has no head 'lm'"),
+        (["check", "{spec}", "model.encoder.dim=7"], "num_heads (2) must divide dim (7)"),
+        (["check", "{spec}", "plugins=[none_such]"], "can't import 'none_such'"),
+        (["list", "nothing"], "there is no kind 'nothing'"),
+        (["explain", "{spec}", "training.epoch"], "there is no key 'training.epoch'"),
+        (["average", "--run", "{place}/none"], "has no checkpoint of a finished epoch"),
+        (
+            ["train", "{spec}", "--data", "{place}", "--run", "{place}/r"],
+            "there is no tokenizer file",
+        ),
+        (
+            ["train", "{spec}", "--data", "{place}/data", "--run", "{place}/run", "seed=3"],
+            "holds a run whose seed differ",
+        ),
+        (
+            ["train", "{spec}", "--data", "{place}/data", "--run", "{place}/r", "data.dev=[odd]"],
+            "there is no set 'odd'",
+        ),
+        (
+            ["score", "--run", "{place}/run", "--set", "dev", "--search", "none"],
+            "is missing; first `asrkit decode",
+        ),
+    ],
+)
+def test_problems_are_one_message_and_exit_code_2(
+    place: Path, words: list[str], message: str
+) -> None:
+    spec = str(place / "spec.yaml")
+    result = asrkit(*(w.replace("{spec}", spec).replace("{place}", str(place)) for w in words))
+    assert result.exit_code == 2
+    assert message in result.output.replace("\n", " ")
+    assert "Traceback" not in result.output
+
+
+def test_searches_and_checkpoints_that_are_not_there_are_named(place: Path) -> None:
+    result = decode(place, "--search", "beam")
+    assert result.exit_code == 2
+    assert "there are: joint, greedy" in result.output
+    result = decode(place, "--search", "greedy", "--checkpoint", "none.pt")
+    assert "there is no checkpoint 'none.pt'" in result.output
+
+
+def test_a_vocabulary_that_does_not_match_the_checkpoint_is_named(
+    place: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    (data / "text").mkdir(parents=True)
+    (data / "text" / "characters.txt").write_text("A\nB\nC\nD\n▁\n")
+    (data / "manifests").symlink_to(place / "data" / "manifests")
+    result = asrkit(
+        "decode", "--run", place / "run", "--data", data, "--set", "dev", "--search", "greedy",
+        "--checkpoint", "last",
+    )  # fmt: skip
+    assert result.exit_code == 2
+    assert "heads.ctc.output.weight" in result.output
+    assert "was the vocabulary or a size changed?" in result.output.replace("\n", " ")
+
+
+def test_debug_shows_the_traceback() -> None:
+    result = asrkit("--debug", "check", "none.yaml")
+    assert isinstance(result.exception, UserError)
+
+
+def test_help_has_an_example_for_every_verb() -> None:
+    for name, verb in main.commands.items():
+        text = " ".join(asrkit(name, "--help").output.split())
+        assert f"Example: asrkit {name}" in text, name
+        assert verb.help

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torchaudio
+
+from asrkit.nn.augment import FrameDrop, Masks, SpecAugment, Strength, draw_masks
+from asrkit.nn.features import GlobalNormalization, LogMel, UtteranceNormalization
+from asrkit.nn.masking import length_mask
+from asrkit.nn.positions import shift_distances
+from asrkit.nn.residual import Place, StochasticDepth
+
+
+def test_log_mel_equals_torchaudio() -> None:
+    torch.manual_seed(0)
+    signal = torch.randn(1, 16000)
+    found, lengths = LogMel(num_mels=40, low_frequency=0.0)(signal, torch.tensor([16000]))
+    reference = torchaudio.transforms.MelSpectrogram(
+        16000, n_fft=512, win_length=400, hop_length=160, n_mels=40, center=False
+    )
+    # torchaudio centres the 400 samples of the window in the 512 of the transform.
+    padded = torch.nn.functional.pad(signal, (56, 512))
+    expected = reference(padded).clamp(min=1e-10).log().transpose(1, 2)[:, : found.shape[1]]
+    assert lengths.tolist() == [100]
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_16_bit_samples_are_scaled_and_padding_does_not_matter() -> None:
+    torch.manual_seed(0)
+    signal = (torch.randn(2, 4000) * 3000).to(torch.int16)
+    lengths = torch.tensor([4000, 1700])
+    features = LogMel(num_mels=20, normalization=UtteranceNormalization)
+    found, frames = features(signal, lengths)
+    as_float, _ = features(signal.float() / 32768, lengths)
+    torch.testing.assert_close(found, as_float)
+    alone, _ = features(signal[1:, :1700], lengths[1:])
+    torch.testing.assert_close(found[1, : int(frames[1])], alone[0])
+    assert float(found[1, int(frames[1]) :].abs().max()) == 0.0
+    assert features.num_frames(torch.tensor([4000, 1700, 5])).tolist() == [25, 10, 1]
+
+
+def test_normalisations_give_mean_0_and_variance_1() -> None:
+    torch.manual_seed(0)
+    features, lengths = 3 + 2 * torch.randn(4, 50, 6), torch.tensor([50, 40, 30, 20])
+    mask = length_mask(lengths)
+    features[~mask] = 1e6
+    whole = GlobalNormalization(dim=6)
+    whole.accumulate(features[:2], mask[:2])
+    whole.accumulate(features[2:], mask[2:])
+    whole.finish()
+    for normalization in (whole, UtteranceNormalization(dim=6)):
+        valid = normalization(features, mask)[mask]
+        torch.testing.assert_close(valid.mean(0), torch.zeros(6), atol=1e-4, rtol=0)
+        torch.testing.assert_close(valid.var(0, correction=0), torch.ones(6), atol=1e-3, rtol=0)
+    with pytest.raises(ValueError, match="no frames were seen"):
+        GlobalNormalization(dim=6).finish()
+
+
+def runs(row: list[bool]) -> list[int]:
+    """Returns the lengths of stretches of True."""
+    text = "".join("x" if value else " " for value in row)
+    return [len(part) for part in text.split()]
+
+
+def test_masks_stay_within_their_counts_and_widths() -> None:
+    torch.manual_seed(0)
+    sizes = torch.tensor([100, 60, 30, 3])
+    masks = Masks(min_count=1, max_count=2, max_width=5)
+    counts: set[int] = set()
+    for _ in range(200):
+        drawn = draw_masks(masks, Strength(0), sizes, 100)
+        for size, row in zip(sizes.tolist(), drawn.tolist(), strict=True):
+            assert not any(row[size:])
+            assert 1 <= sum(row) <= 10
+            counts.add(len(runs(row)))
+    assert counts == {1, 2}
+    many = Masks(min_count=0, max_count=1, max_width=1, per_size=10)
+    most = max(int(draw_masks(many, Strength(0), sizes, 100)[0].sum()) for _ in range(300))
+    assert 6 <= most <= 10
+    narrow = Masks(min_count=1, max_count=1, max_width=50, max_share=0.1)
+    widest = [int(draw_masks(narrow, Strength(0), sizes, 100)[1].sum()) for _ in range(300)]
+    assert max(widest) == 6
+    with pytest.raises(ValueError, match="min_count"):
+        Masks(min_count=3, max_count=2, max_width=1)
+
+
+def test_strengths_follow_the_steps() -> None:
+    torch.manual_seed(0)
+    augment = SpecAugment(
+        time=Masks(0, 2, 3),
+        frequency=Masks(0, 0, 1),
+        strengths=[Strength(10, add_min=1, scale_max=0.5), Strength(20, add_min=4, scale_max=2.0)],
+    )
+    features, lengths = torch.ones(1, 200, 4), torch.tensor([200])
+    for step, low, high in ((9, 0, 0), (10, 1, 3), (25, 4, 12)):
+        totals = [int((augment(features, lengths, step)[0][0, :, 0] == 0).sum()) for _ in range(50)]
+        assert low <= min(totals)
+        assert max(totals) <= high
+
+
+def test_dropped_frames_keep_the_order_of_the_others() -> None:
+    torch.manual_seed(0)
+    features = torch.arange(1.0, 41.0).repeat(2, 1).unsqueeze(2)
+    lengths = torch.tensor([40, 12])
+    dropped, shorter = FrameDrop(0.5, min_frames=10)(features, lengths, 0)
+    for row, length in zip(dropped[:, :, 0], shorter.tolist(), strict=True):
+        kept = row[:length].tolist()
+        assert kept == sorted(set(kept))
+    assert 10 <= int(shorter[1]) <= 12
+    assert int(dropped[1, : int(shorter[1])].max()) <= 12
+
+
+def test_distances_are_shifted_to_positions() -> None:
+    for size in (1, 2, 5):
+        scores = torch.randn(2, 3, size, 2 * size - 1)
+        shifted = shift_distances(scores)
+        for row in range(size):
+            for column in range(size):
+                expected = scores[:, :, row, size - 1 + column - row]
+                assert torch.equal(shifted[:, :, row, column], expected)
+
+
+@pytest.mark.parametrize(
+    ("profile", "expected"), [("constant", 0.6), ("linear", 0.8), ("depth", 0.7)]
+)
+def test_survival_depends_on_the_place(profile: str, expected: float) -> None:
+    place = Place(block=3, num_blocks=4, nth=3, num_same=5)
+    keep = StochasticDepth(place, 0.6, profile)  # type: ignore[arg-type]
+    assert keep.survival == pytest.approx(expected)
+    branch = torch.ones(2, 3, 4)
+    torch.manual_seed(0)
+    kept = [float(keep(branch)[0, 0, 0]) for _ in range(2000)]
+    assert set(kept) == {0.0, 1.0}
+    assert sum(kept) / 2000 == pytest.approx(expected, abs=0.04)
+    assert float(keep.eval()(branch)[0, 0, 0]) == pytest.approx(expected)
