@@ -1,0 +1,213 @@
+#!/usr/bin/env python3
+"""Training steps of asrkit against ESPnet: the same sizes on the same random batches.
+
+A 12-layer Conformer (D 256, 4 heads, feed-forward 1024, kernel 31) with 2 x 256-channel
+convolutional subsampling by 4, CTC, and a 6-layer Transformer decoder (feed-forward 2048); forward,
+loss, backward, clipping and AdamW update. Each toolkit runs in its own environment:
+
+    python tools/benchmark/train_step.py compare --espnet-python /path/to/venv/bin/python
+
+alternates the two and prints both rates, their ratio, parameters and peak memory.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+LABELS, FEATURES, BATCHES, WARM_UP = 500, 80, 6, 2
+Step = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
+def random_batches() -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """Returns features (B, T, F), lengths, labels and label lengths, as LibriSpeech has them."""
+    torch.manual_seed(0)
+    result = []
+    for _ in range(BATCHES + WARM_UP):
+        lengths = torch.randint(900, 1500, (8,)).sort(descending=True).values
+        label_lengths = lengths // 30
+        features = torch.randn(8, int(lengths.max()), FEATURES)
+        labels = torch.randint(0, LABELS, (8, int(label_lengths.max())))
+        result.append((features, lengths, labels, label_lengths))
+    return result
+
+
+def asrkit_step() -> tuple[nn.Module, Step]:
+    """Returns asrkit's model and its objective of a batch."""
+    from asrkit.config.build import build
+    from asrkit.config.registry import Factory, import_all
+    from asrkit.data.batch import Batch
+    from asrkit.models.interfaces import Encoder, Head
+    from asrkit.text.vocabulary import Vocabulary
+
+    class Parts:
+        """What the two kinds of part are built into."""
+
+        def __init__(self, encoder: Factory[Encoder], heads: list[Factory[Head]]) -> None:
+            self.encoder, self.heads = encoder, heads
+
+    import_all()
+    ffn = {"type": "feed_forward", "hidden_dim": 1024}
+    attention = {"type": "self_attention", "num_heads": 4, "position": "transformer_xl"}
+    decoder = {"type": "transformer", "dim": 256, "num_layers": 6, "num_heads": 4}
+    blocks = [
+        {"name": "ffn1", "scale": 0.5, "module": ffn},
+        {"name": "attention", "module": attention},
+        {"name": "convolution", "module": {"type": "convolution", "kernel_size": 31}},
+        {"name": "ffn2", "scale": 0.5, "module": ffn},
+    ]
+    frontend = [{"type": "conv2d", "channels": [256, 256], "strides": [2, 2], "dim": 256}]
+    spec = {"dim": 256, "num_layers": 12, "blocks": blocks, "frontend": frontend}
+    attention_head = {"type": "attention", "decoder": {**decoder, "hidden_dim": 2048}}
+    tree = {
+        "encoder": {"type": "conformer", **spec},
+        "heads": [{"type": "ctc", "weight": 0.3}, {**attention_head, "weight": 0.7}],
+    }
+    parts = build(Parts, tree)
+    encoder = parts.encoder(input_dim=FEATURES)
+    vocabulary = Vocabulary([f"l{i}" for i in range(LABELS)])
+    heads = [make(encoder=encoder, vocabulary=vocabulary) for make in parts.heads]
+    model = nn.ModuleList([encoder, *heads])
+
+    def objective(features: Tensor, lengths: Tensor, labels: Tensor, sizes: Tensor) -> Tensor:
+        encoded = encoder(features, lengths)
+        batch = Batch([""] * len(lengths), features, lengths, labels, sizes)
+        losses = [p for head in heads for p in head.loss(encoded, batch).values() if p.weight]
+        return torch.stack([p.weight * p.total for p in losses]).sum() / int(sizes.sum())
+
+    return model, objective
+
+
+def espnet_step() -> tuple[nn.Module, Step]:
+    """Returns ESPnet's model and its objective of a batch."""
+    from espnet2.asr.ctc import CTC
+    from espnet2.asr.decoder.transformer_decoder import TransformerDecoder
+    from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
+    from espnet2.asr.espnet_model import ESPnetASRModel
+
+    encoder = ConformerEncoder(
+        FEATURES,
+        output_size=256,
+        attention_heads=4,
+        linear_units=1024,
+        num_blocks=12,
+        dropout_rate=0.1,
+        positional_dropout_rate=0.1,
+        attention_dropout_rate=0.1,
+        input_layer="conv2d",
+        macaron_style=True,
+        rel_pos_type="latest",
+        pos_enc_layer_type="rel_pos",
+        selfattention_layer_type="rel_selfattn",
+        activation_type="swish",
+        use_cnn_module=True,
+        cnn_module_kernel=31,
+    )
+    size = LABELS + 2
+    decoder = TransformerDecoder(
+        size,
+        256,
+        attention_heads=4,
+        linear_units=2048,
+        num_blocks=6,
+        dropout_rate=0.1,
+        positional_dropout_rate=0.1,
+        self_attention_dropout_rate=0.1,
+        src_attention_dropout_rate=0.1,
+    )
+    model = ESPnetASRModel(
+        vocab_size=size,
+        token_list=["<blank>", *[f"l{i}" for i in range(LABELS)], "<eos>"],
+        frontend=None,
+        specaug=None,
+        normalize=None,
+        preencoder=None,
+        encoder=encoder,
+        postencoder=None,
+        decoder=decoder,
+        ctc=CTC(size, 256),
+        joint_network=None,
+        ctc_weight=0.3,
+        lsm_weight=0.1,
+        report_cer=False,
+        report_wer=False,
+    )
+
+    def objective(features: Tensor, lengths: Tensor, labels: Tensor, sizes: Tensor) -> Tensor:
+        loss: Tensor = model(features, lengths, labels + 1, sizes)[0]
+        return loss
+
+    return model, objective
+
+
+def measure(toolkit: str, threads: int) -> dict[str, Any]:
+    """Returns the rate of one toolkit in audio seconds (10 ms frames) per second."""
+    torch.set_num_threads(threads)
+    batches = random_batches()
+    model, objective = asrkit_step() if toolkit == "asrkit" else espnet_step()
+    model.train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=toolkit == "asrkit")
+    seconds = frames = 0.0
+    for number, batch in enumerate(batches):
+        start = time.perf_counter()
+        objective(*batch).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        if number >= WARM_UP:
+            seconds += time.perf_counter() - start
+            frames += float(batch[1].sum())
+    return {
+        "toolkit": toolkit,
+        "rate": frames / 100 / seconds,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+    }
+
+
+def compare(espnet_python: str, rounds: int, threads: int) -> None:
+    """Runs the two in turn and prints their rates and the ratio of each round."""
+    ratios = []
+    for number in range(rounds):
+        found = {}
+        for toolkit, python in (("asrkit", sys.executable), ("espnet", espnet_python)):
+            command = [python, str(Path(__file__)), "measure", toolkit, "--threads", str(threads)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                sys.exit(f"{toolkit} failed:\n{done.stderr[-2000:]}")
+            found[toolkit] = json.loads(done.stdout.splitlines()[-1])
+            print(f"round {number + 1}: {found[toolkit]}", flush=True)
+        ratios.append(found["asrkit"]["rate"] / found["espnet"]["rate"])
+    low, high = min(ratios), max(ratios)
+    print(f"asrkit / espnet: {statistics.median(ratios):.2f} ({low:.2f} to {high:.2f})")
+
+
+def main() -> None:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    one = verbs.add_parser("measure")
+    one.add_argument("toolkit", choices=["asrkit", "espnet"])
+    both = verbs.add_parser("compare")
+    both.add_argument("--espnet-python", required=True)
+    both.add_argument("--rounds", type=int, default=3)
+    for verb in (one, both):
+        verb.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    if options.verb == "measure":
+        print(json.dumps(measure(options.toolkit, options.threads)))
+    else:
+        compare(options.espnet_python, options.rounds, options.threads)
+
+
+if __name__ == "__main__":
+    main()
