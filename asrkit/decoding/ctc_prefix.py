@@ -7,6 +7,8 @@ recursion over frames, and that one is a cumulative log-sum.
 
 from __future__ import annotations
 
+from copy import copy
+
 import torch
 from torch import Tensor
 
@@ -28,25 +30,32 @@ class CtcPrefixScorer:
         lengths: (B,) valid frames.
 
     Source: Watanabe et al. 2017, algorithm 2; the recursion over frames is solved as a cumulative
-        log-sum-exp, in double precision.
+        log-sum-exp, and sums over frames as products of scaled probabilities, both in double
+        precision.
     """
 
     partial = True
 
     def __init__(self, log_probs: Tensor, lengths: Tensor) -> None:
-        self.log_probs = log_probs.double().clamp(min=-1e5)  # (B, T, V + 1)
+        # (B, V + 1, T): the frames of one symbol lie together, as a search reads them.
+        self.probs = log_probs.transpose(1, 2).double().contiguous().exp_()
         self.lengths = lengths
         frames = torch.arange(log_probs.shape[1], device=lengths.device)
-        self._padding = frames >= lengths[:, None]  # (B, T)
+        self._valid = frames < lengths[:, None]  # (B, T)
 
     @property
     def num_utterances(self) -> int:
         """B."""
-        return self.log_probs.shape[0]
+        return self.probs.shape[0]
+
+    @property
+    def eos(self) -> int:
+        """V: the id of eos among labels, of blank among symbols."""
+        return self.probs.shape[1] - 1
 
     def initial_state(self) -> State:
         """Returns the states of the B empty prefixes: only blanks so far."""
-        blanks = self.log_probs[:, :, -1].cumsum(1)
+        blanks = _log(self.probs[:, self.eos]).cumsum(1)
         r_b = torch.cat([blanks.new_zeros(len(blanks), 1), blanks], dim=1)
         r_n = torch.full_like(r_b, IMPOSSIBLE)
         last = torch.full_like(self.lengths, -1)
@@ -62,55 +71,67 @@ class CtcPrefixScorer:
         repeated = self._some(r_b, last.clamp(min=0)[:, None])
         scores = torch.where(ids == last[:, None], repeated, scores)
         ended = before.gather(1, self._rows(self.lengths, len(psi))[:, None])
-        scores = torch.where(ids == self.log_probs.shape[2] - 1, ended, scores)
+        scores = torch.where(ids == self.eos, ended, scores)
         gain: Tensor = (scores - psi[:, None]).float()
-        return gain
+        return gain.masked_fill(scores <= IMPOSSIBLE / 2, IMPOSSIBLE)
 
     def advance(self, state: State, labels: Tensor) -> State:
         """Returns the states after each prefix took one label (H,)."""
         r_n, r_b, _, last = state
-        symbol, blank = self._symbol(labels), self._rows(self.log_probs[:, :, -1], len(labels))
-        before = torch.where((labels == last)[:, None], r_b, torch.logaddexp(r_n, r_b))[:, :-1]
-        new_n = accumulate(before, symbol)  # (H, T)
+        symbol = _log(self._symbols(labels[:, None])[:, 0])  # (H, T)
+        blank = self._rows(_log(self.probs[:, self.eos]), len(labels))
+        before = torch.where((labels == last)[:, None], r_b, torch.logaddexp(r_n, r_b))
+        new_n = accumulate(before[:, :-1], symbol)  # (H, T)
         start = torch.full_like(new_n[:, :1], IMPOSSIBLE)
         new_b = accumulate(torch.cat([start, new_n[:, :-1]], dim=1), blank)
-        padding = self._rows(self._padding, len(labels))
-        psi = (before + symbol).masked_fill(padding, IMPOSSIBLE).logsumexp(1)
+        psi = self._some(before, labels[:, None])[:, 0]
         return torch.cat([start, new_n], 1), torch.cat([start, new_b], 1), psi, labels
 
     def subset(self, utterances: Tensor) -> CtcPrefixScorer:
         """Returns the scorer of some of the utterances."""
-        return CtcPrefixScorer(self.log_probs[utterances], self.lengths[utterances])
+        part = copy(self)
+        part.probs, part.lengths = self.probs[utterances], self.lengths[utterances]
+        part._valid = self._valid[utterances]
+        return part
 
     def _rows(self, per_utterance: Tensor, hypotheses: int) -> Tensor:
         """Repeats (B, ...) for the hypotheses of each utterance."""
         return per_utterance.repeat_interleave(hypotheses // self.num_utterances, dim=0)
 
-    def _symbol(self, labels: Tensor) -> Tensor:
-        """Returns the log-probabilities (H, T) of one label per hypothesis."""
-        grouped = labels.view(self.num_utterances, 1, -1)  # (B, 1, H / B)
-        index = grouped.expand(-1, self.log_probs.shape[1], -1)
-        return self.log_probs.gather(2, index).transpose(1, 2).flatten(0, 1)
+    def _symbols(self, labels: Tensor) -> Tensor:
+        """Returns the probabilities (H, C, T) of labels (H, C)."""
+        first = torch.arange(self.num_utterances, device=labels.device) * (self.eos + 1)
+        places = labels + self._rows(first, len(labels))[:, None]
+        chosen = self.probs.flatten(0, 1).index_select(0, places.flatten())
+        return chosen.view(*labels.shape, -1)
 
     def _some(self, before: Tensor, candidates: Tensor) -> Tensor:
         """Sums over the frame in which each candidate (H, C) is first emitted."""
-        utterances, (hypotheses, count) = self.num_utterances, candidates.shape
-        index = candidates.view(utterances, 1, -1).expand(-1, self.log_probs.shape[1], -1)
-        symbols = self.log_probs.gather(2, index).unflatten(2, (-1, count))  # (B, T, H/B, C)
-        past = before[:, :-1].view(utterances, hypotheses // utterances, -1).transpose(1, 2)
-        terms = symbols + past.unsqueeze(3)
-        hidden = self._padding[:, :, None, None]
-        total: Tensor = terms.masked_fill(hidden, IMPOSSIBLE).logsumexp(1).flatten(0, 1)
-        return total
+        weights, highest = self._weights(before)
+        sums = torch.bmm(self._symbols(candidates), weights[:, :, None])  # (H, C, 1)
+        return _scaled_log(sums[..., 0], highest)
 
     def _all(self, before: Tensor) -> Tensor:
-        """Sums likewise for every label, as a matrix product of probabilities."""
-        hidden = self._rows(self._padding, len(before))
-        past = before[:, :-1].masked_fill(hidden, IMPOSSIBLE)
+        """Sums likewise for every symbol: (H, V + 1)."""
+        weights, highest = self._weights(before)
+        grouped = weights.view(self.num_utterances, -1, weights.shape[1])
+        return _scaled_log((grouped @ self.probs.transpose(1, 2)).flatten(0, 1), highest)
+
+    def _weights(self, before: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns probabilities (H, T) before each valid frame, and the factor's log (H, 1)."""
+        past = before[:, :-1].masked_fill(~self._rows(self._valid, len(before)), IMPOSSIBLE)
         highest = past.amax(1, keepdim=True)
-        weights = (past - highest).exp().view(self.num_utterances, -1, past.shape[1])
-        total = (weights @ self.log_probs.exp()).flatten(0, 1)  # (H, V + 1)
-        return total.clamp(min=1e-300).log() + highest
+        return (past - highest).exp_(), highest
+
+
+def _log(probabilities: Tensor) -> Tensor:
+    """Returns logarithms that stay finite."""
+    return probabilities.log().clamp_(min=-1e5)
+
+
+def _scaled_log(total: Tensor, factor: Tensor) -> Tensor:
+    """Returns log(total) + factor, impossible where the total is no normal number."""
+    return (total.log() + factor).masked_fill(total < 1e-300, IMPOSSIBLE)
 
 
 def accumulate(inflow: Tensor, symbol: Tensor) -> Tensor:

@@ -70,8 +70,7 @@ class CtcPrefixBeamSearch(Search):
     def _step(self, beam: _Prefixes, log_probs: Tensor) -> _Prefixes:
         """Moves all strings over one frame: log_probs (B, V + 1)."""
         blank, labels = log_probs[:, -1:], log_probs[:, :-1]
-        count = min(self.symbols or labels.shape[1], labels.shape[1])
-        scores, ids = labels.topk(count, dim=1)  # (B, S)
+        scores, ids = self._symbols(labels)  # (B, S)
         total = torch.logaddexp(beam.blank, beam.label)  # (B, K)
         own = labels.gather(1, beam.last.clamp(min=0))
         stay_blank = total + blank
@@ -80,16 +79,31 @@ class CtcPrefixBeamSearch(Search):
         repeats = ids[:, None] == beam.last[..., None]  # (B, K, S)
         source = torch.where(repeats, beam.blank[..., None], total[..., None])
         extended = source + scores[:, None]
-        hashes = beam.hashes[..., None] * MULTIPLIER + ids[:, None] + 1
-        # An extension may be a string that the beam holds already: add it there.
-        same = hashes.flatten(1)[:, :, None] == beam.hashes[:, None]  # (B, K·S, K)
-        flat = extended.flatten(1)
-        joined = flat[:, :, None].masked_fill(~same, IMPOSSIBLE).logsumexp(1)
+        has_parent, parent = _parents(beam)
+        grown_from = torch.where(
+            beam.last.gather(1, parent) == beam.last, beam.blank.gather(1, parent),
+            total.gather(1, parent),
+        )  # fmt: skip
+        joined = (grown_from + own).masked_fill(~has_parent, IMPOSSIBLE)
         stay_label = torch.logaddexp(stay_label, joined)
-        flat = flat.masked_fill(same.any(2), IMPOSSIBLE)
+        # What a string of the beam got from its parent is no string of its own.
+        doubled = repeats & has_parent[..., None]  # (B, K, S): the child's last label
+        owner = torch.zeros_like(doubled, dtype=extended.dtype)
+        owner = owner.scatter_add(
+            1, parent[..., None].expand_as(doubled), doubled.to(extended.dtype)
+        )
+        flat = extended.masked_fill(owner > 0, IMPOSSIBLE).flatten(1)
         every = torch.cat([torch.logaddexp(stay_blank, stay_label), flat], dim=1)
         index = every.topk(self.beam_size, dim=1).indices
+        hashes = beam.hashes[..., None] * MULTIPLIER + ids[:, None] + 1
         return self._gather(beam, index, (stay_blank, stay_label), flat, (hashes, ids))
+
+    def _symbols(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns scores and ids (B, S) of the labels that may extend a string."""
+        if self.symbols is not None and self.symbols < labels.shape[1]:
+            best = labels.topk(self.symbols, dim=1)
+            return best.values, best.indices
+        return labels, torch.arange(labels.shape[1], device=labels.device).expand_as(labels)
 
     def _gather(
         self,
@@ -133,6 +147,15 @@ class CtcPrefixBeamSearch(Search):
                     found.append(Hypothesis(labels, total, {self.head_name: total}))
             result.append(found)
         return result
+
+
+def _parents(beam: _Prefixes) -> tuple[Tensor, Tensor]:
+    """Returns which strings (B, K) are another of the beam plus a label, and that one's place."""
+    children = beam.hashes[:, None] == beam.hashes[..., None] * MULTIPLIER + (
+        beam.last[:, None] + 1
+    )  # (B, K, K): the row is the parent of the column
+    found, parent = (children & (beam.last >= 0)[:, None]).max(1)
+    return found, parent
 
 
 @dataclass
