@@ -1,4 +1,4 @@
-"""Cross-entropy over labels, with label smoothing, as sums over valid positions."""
+"""Cross-entropy over labels, smoothed or focal where wanted, as sums over valid positions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from torch import Tensor
 
 
 def cross_entropy(
-    logits: Tensor, targets: Tensor, mask: Tensor, label_smoothing: float = 0.0
+    logits: Tensor,
+    targets: Tensor,
+    mask: Tensor,
+    label_smoothing: float = 0.0,
+    focal: float = 0.0,
 ) -> Tensor:
     """Returns the negative log-probability of the targets, summed over each utterance.
 
@@ -16,20 +20,24 @@ def cross_entropy(
         targets: (B, U) class ids; anything valid in the padding.
         mask: (B, U) True where valid.
         label_smoothing: Probability taken from the target and shared by the other classes.
+        focal: Exponent e of the factor (1 - p(target))^e, which lets easy positions count less.
 
     Returns:
         (B,) sums.
 
     Source: Szegedy et al. 2016, section 7; the smoothed mass goes to the C - 1 other classes.
+        Lin et al. 2017, equation 4 (focal loss).
     """
-    logits = logits.float()
-    normalizer = logits.logsumexp(2)
-    target = logits.gather(2, targets.unsqueeze(2)).squeeze(2)
-    nll = normalizer - target
+    log_probs = logits.float().log_softmax(2)  # the only (B, U, C) that is made
+    target = log_probs.gather(2, targets.unsqueeze(2)).squeeze(2)
+    losses = -target
     if label_smoothing:
-        others = (logits.sum(2) - target) / (logits.shape[2] - 1)
-        nll = (1 - label_smoothing) * nll + label_smoothing * (normalizer - others)
-    return nll.masked_fill(~mask, 0.0).sum(1)
+        share = label_smoothing / (logits.shape[2] - 1)
+        losses = (label_smoothing + share - 1) * target - share * log_probs.sum(2)
+    if focal:
+        # Away from 0, where a root has no finite slope.
+        losses = losses * (-torch.expm1(target)).clamp(min=1e-7) ** focal
+    return losses.masked_fill(~mask, 0.0).sum(1)
 
 
 def label_errors(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ class AsrModel(TrainableModel):
         augment: Changes to the features in training, in order.
 
     Raises:
-        ValueError: If there is no head.
+        ValueError: If there is no head, or the name of one can't be that of a module.
     """
 
     def __init__(
@@ -46,6 +46,9 @@ class AsrModel(TrainableModel):
         super().__init__()
         if not heads:
             raise ValueError("a model needs at least one head, such as ctc: {type: ctc, weight: 1}")
+        for name in heads:
+            if "." in name or not name or hasattr(nn.ModuleDict(), name):
+                raise ValueError(f"a head can't have the name {name!r}; take another, such as ctc")
         self.vocabulary = vocabulary
         self.features = features
         self.augment = nn.ModuleList(augment)
@@ -79,7 +82,11 @@ class AsrModel(TrainableModel):
         return self.encoder.output_lengths(self.features.num_frames(num_samples))
 
     def _encode(self, signal: Tensor, lengths: Tensor, step: int) -> Encoded:
-        with torch.no_grad():  # features have no parameters
+        learned = any(
+            p.requires_grad for p in (*self.features.parameters(), *self.augment.parameters())
+        )
+        # Most features have no parameters, and nothing to remember for a gradient.
+        with torch.set_grad_enabled(learned and torch.is_grad_enabled()):
             features, lengths = self.features(signal, lengths)
             if self.training:
                 for augment in self.augment:

@@ -1,33 +1,35 @@
 #!/usr/bin/env bash
 # AN4: 42 minutes of commands and spelled words. From the corpus folder to a row in RESULTS.md.
-#   ./run.sh --corpus /path/to/an4          the real corpus
-#   ./run.sh --toy                          the same stages on synthesised speech, in minutes
+#   run.sh --corpus /path/to/an4          the real corpus
+#   run.sh --toy                          the same stages on synthesised speech, in minutes
 set -euo pipefail
 cd "$(dirname "$0")"
-corpus=corpus/an4 data=data run=run/conformer conf=conf/conformer.yaml
-units=120 search=joint results=RESULTS.md
 source ../../tools/stages.sh
+corpus=corpus/an4 data=data run='run/<spec>' conf=conf/conformer.yaml
+units=120 search=joint results=RESULTS.md
+if is_toy "$@"; then
+  corpus=toy/an4 data=toy/data run='toy/run/<spec>' conf=conf/toy.yaml units=60 results=toy/RESULTS.md
+fi
 parse_options "$@"
+
 if $toy; then
-  corpus=toy/an4 data=toy/data run=toy/run conf=conf/toy.yaml units=60 results=toy/RESULTS.md
   stage 0 "make a toy corpus" -- python ../../tools/make_toy_corpus.py --layout an4 --out toy
 fi
-
-stage 0 "find or download the corpus" -- python prepare.py download --corpus "$corpus"
+stage 0 "find or download the corpus" "$corpus" -- python prepare.py download --corpus "$corpus"
 stage 1 "manifests" "$corpus" -- \
   python prepare.py manifests --corpus "$corpus" --data "$data" --jobs "$jobs"
 stage 2 "BPE" "$data/manifests/train.jsonl" -- \
   asrkit tokenizer bpe --data "$data" --set train --size "$units" --name bpe
-stage 3 "check spec and utterances" "$conf" "$data/text/bpe.model" -- \
+stage 3 "check spec and utterances" "${specs[@]}" "$data/text/bpe.model" -- \
   asrkit check "$conf" --data "$data" "${overrides[@]}"
 # Stage 4 is kept for language models. Features are computed while training: nothing to dump.
-stage 5 "train" "$conf" "$data/text/bpe.model" -- \
+stage 5 "train" "${specs[@]}" "$data/text/bpe.model" -- \
   asrkit train "$conf" --data "$data" --run "$run" "${overrides[@]}"
 stage 6 "average checkpoints" "$run/checkpoints/index.json" -- asrkit average --run "$run" --best 10
 for set in dev test; do
-  stage 7 "decode $set" "$run/checkpoints/average.pt" -- \
-    asrkit decode --run "$run" --data "$data" --set $set --search "$search"
+  stage 7 "decode $set" "$run/checkpoints/average.pt" "$data/manifests/$set.jsonl" -- \
+    asrkit decode --run "$run" --data "$data" --set "$set" --search "$search"
   stage 8 "score $set" "$run/decode/$search/$set/nbest.jsonl" -- \
-    asrkit score --run "$run" --set $set --search "$search"
+    asrkit score --run "$run" --set "$set" --search "$search"
 done
-stage 8 "results" -- python ../../tools/results_table.py --out "$results" "$run"
+show_results 8 "$results" "$run"

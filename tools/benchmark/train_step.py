@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-LABELS, FEATURES, BATCHES, WARM_UP = 500, 80, 6, 2
+LABELS, FEATURES, UTTERANCES, BATCHES, WARM_UP = 500, 80, 4, 4, 1
 Step = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
@@ -33,10 +33,10 @@ def random_batches() -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
     torch.manual_seed(0)
     result = []
     for _ in range(BATCHES + WARM_UP):
-        lengths = torch.randint(900, 1500, (8,)).sort(descending=True).values
+        lengths = torch.randint(900, 1500, (UTTERANCES,)).sort(descending=True).values
         label_lengths = lengths // 30
-        features = torch.randn(8, int(lengths.max()), FEATURES)
-        labels = torch.randint(0, LABELS, (8, int(label_lengths.max())))
+        features = torch.randn(UTTERANCES, int(lengths.max()), FEATURES)
+        labels = torch.randint(0, LABELS, (UTTERANCES, int(label_lengths.max())))
         result.append((features, lengths, labels, label_lengths))
     return result
 

@@ -29,6 +29,9 @@ class LstmDecoder(LabelDecoder):
         zoneout_cell: Share of cell values that keep their old value in training.
         zoneout_output: Share of output values that keep their old value in training.
 
+    Raises:
+        ValueError: If the readout can't be halved, or a zoneout is no share.
+
     Source: Zeyer et al. 2018, section 2; Krueger et al. 2017 (zoneout).
     """
 
@@ -47,6 +50,9 @@ class LstmDecoder(LabelDecoder):
         super().__init__()
         if readout_dim % 2:
             raise ValueError(f"readout_dim ({readout_dim}) must be even: maxout halves it")
+        for name, share in (("zoneout_cell", zoneout_cell), ("zoneout_output", zoneout_output)):
+            if not 0.0 <= share < 1.0:
+                raise ValueError(f"{name} ({share}) must be at least 0 and below 1")
         self.embedding = nn.Embedding(len(vocabulary) + 1, embedding_dim)
         self.cell = nn.LSTMCell(embedding_dim + encoder_dim, hidden_dim)
         self.key = nn.Linear(encoder_dim, attention_dim, bias=False)

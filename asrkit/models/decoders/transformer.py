@@ -34,7 +34,7 @@ class TransformerDecoder(LabelDecoder):
         activation: Of the feed-forward sublayers.
 
     Raises:
-        ValueError: If the heads do not divide D.
+        ValueError: If the heads do not divide D, or there is no layer.
 
     Source: Vaswani et al. 2017, with norms before the sublayers (Wang et al. 2019).
     """
@@ -53,6 +53,8 @@ class TransformerDecoder(LabelDecoder):
         super().__init__()
         if dim % num_heads:
             raise ValueError(f"num_heads ({num_heads}) must divide dim ({dim})")
+        if num_layers < 1:
+            raise ValueError(f"num_layers ({num_layers}) must be at least 1")
         self.dim = dim
         self.embedding = nn.Embedding(len(vocabulary) + 1, dim)
         nn.init.normal_(self.embedding.weight, std=dim**-0.5)

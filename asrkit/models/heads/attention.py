@@ -31,7 +31,7 @@ class AttentionHead(Head):
         tap: Block, counted from 1, whose output is read; the last where null.
 
     Raises:
-        ValueError: If the encoder has no such tap.
+        ValueError: If the encoder has no such tap, or the smoothing is no share.
     """
 
     def __init__(
@@ -45,6 +45,8 @@ class AttentionHead(Head):
     ) -> None:
         super().__init__()
         require_tap(encoder, tap)
+        if not 0.0 <= label_smoothing < 1.0:
+            raise ValueError(f"label_smoothing ({label_smoothing}) must be at least 0 and below 1")
         self.weight, self.tap, self.label_smoothing = weight, tap, label_smoothing
         self.eos = vocabulary.eos
         self.decoder = decoder(vocabulary=vocabulary, encoder_dim=encoder.dim)

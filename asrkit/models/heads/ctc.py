@@ -61,19 +61,21 @@ class CtcHead(Head):
         return torch.log_softmax(logits.float(), dim=2)
 
     def loss(self, encoded: Encoded, batch: Batch) -> LossReport:
-        """Returns the loss per label, and how many utterances had no alignment."""
+        """Returns the loss per label, and how many utterances had no alignment.
+
+        Those add nothing to the total and have no gradient; their own loss reads infinite.
+        """
         losses, feasible = ctc_loss(
             self.log_probs(encoded), encoded.lengths, batch.labels, batch.label_lengths
         )
-        infeasible = (~feasible).sum()
         return {
             "loss": LossPart(
                 total=losses.sum(),
                 count=int(batch.label_lengths.sum()),
                 weight=self.weight,
-                per_utterance=losses.detach(),
+                per_utterance=losses.detach().masked_fill(~feasible, float("inf")),
             ),
-            "infeasible": LossPart(infeasible.float(), len(batch), weight=0.0),
+            "infeasible": LossPart((~feasible).sum().float(), len(batch), weight=0.0),
         }
 
     def label_scorer(self, encoded: Encoded) -> LabelScorer:

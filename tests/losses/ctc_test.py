@@ -1,0 +1,74 @@
+"""The CTC loss against the sum over all alignments, one by one."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from asrkit.losses.ctc import ctc_loss, min_frames
+
+BLANK = 2
+FRAMES = 4
+LABELS = [[], [0], [0, 0], [0, 1], [1, 1, 0]]
+
+
+def by_enumeration(log_probs: Tensor, labels: list[int]) -> float:
+    """Returns -log of the summed probability of all frame sequences (T,) that say the labels."""
+    paths = itertools.product(range(BLANK + 1), repeat=len(log_probs))
+    total = 0.0
+    for path in paths:
+        if [symbol for symbol, _ in itertools.groupby(path) if symbol != BLANK] == labels:
+            total += math.exp(sum(float(log_probs[t, s]) for t, s in enumerate(path)))
+    return -math.log(total) if total else math.inf
+
+
+@pytest.mark.parametrize("length", range(FRAMES + 1))
+def test_losses_sum_over_all_alignments(length: int) -> None:
+    torch.manual_seed(length)
+    log_probs = torch.randn(len(LABELS), FRAMES, BLANK + 1).log_softmax(2)
+    padded = torch.tensor([labels + [1] * (3 - len(labels)) for labels in LABELS])
+    sizes = torch.tensor([len(labels) for labels in LABELS])
+    losses, feasible = ctc_loss(log_probs, torch.full_like(sizes, length), padded, sizes)
+    for row, labels in enumerate(LABELS):
+        expected = by_enumeration(log_probs[row, :length], labels)
+        assert bool(feasible[row]) == math.isfinite(expected)
+        wanted = expected if math.isfinite(expected) else 0.0
+        assert float(losses[row]) == pytest.approx(wanted, abs=1e-5)
+
+
+def test_padded_frames_and_labels_have_no_say() -> None:
+    torch.manual_seed(0)
+    log_probs = torch.randn(2, FRAMES, BLANK + 1).log_softmax(2)
+    lengths, sizes = torch.tensor([4, 2]), torch.tensor([2, 1])
+    labels = torch.tensor([[0, 1], [1, 1]])
+    clean, _ = ctc_loss(log_probs, lengths, labels, sizes)
+    dirty = log_probs.clone()
+    dirty[1, 2:] = 1e4
+    dirty.requires_grad_()
+    found, _ = ctc_loss(dirty, lengths, torch.tensor([[0, 1], [1, 0]]), sizes)
+    torch.testing.assert_close(found, clean)
+    found.sum().backward()
+    assert dirty.grad is not None
+    assert float(dirty.grad[1, 2:].abs().max()) == 0.0
+
+
+def test_a_batch_without_labels_has_a_loss() -> None:
+    log_probs = torch.randn(2, FRAMES, BLANK + 1).log_softmax(2).requires_grad_()
+    nothing = torch.zeros(2, 0, dtype=torch.int64)
+    sizes = torch.zeros(2, dtype=torch.int64)
+    losses, feasible = ctc_loss(log_probs, torch.tensor([4, 3]), nothing, sizes)
+    assert feasible.tolist() == [True, True]
+    torch.testing.assert_close(losses[1], -log_probs[1, :3, BLANK].sum())
+    losses.sum().backward()
+    assert log_probs.grad is not None
+    assert bool(log_probs.grad.isfinite().all())
+
+
+def test_equal_neighbours_need_a_blank_between() -> None:
+    labels = torch.tensor([[0, 0, 0, 1], [0, 1, 0, 1], [1, 1, 1, 1]])
+    assert min_frames(labels, torch.tensor([4, 4, 2])).tolist() == [6, 4, 3]
+    assert min_frames(labels[:, :1], torch.tensor([1, 0, 1])).tolist() == [1, 0, 1]

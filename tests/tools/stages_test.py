@@ -1,0 +1,170 @@
+"""Stages run once, again when an input is newer, and again after they failed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RECIPES = sorted(ROOT.glob("recipes/*/run.sh"))
+RECIPE = """
+set -euo pipefail
+cd "$(dirname "$0")"
+source {stages}
+corpus=corpus data=data run='run/<spec>' conf=conf/small.yaml
+parse_options "$@"
+stage 1 "copy" input "${{specs[@]}}" -- bash copy.sh "$corpus"
+stage 5 "count" "$data/made" -- bash count.sh "$run" "${{overrides[@]}}"
+"""
+
+
+class Folder:
+    """A recipe of two stages: one copies `input` to data/made, the other counts its calls."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.recipe = root, root / "recipe"
+        (self.recipe / "conf").mkdir(parents=True)
+        (root / "bin").mkdir()
+        (root / "bin" / "asrkit").touch(mode=0o755)
+        self.write("conf/small.yaml", "extends: [base.yaml, 'also.yaml']  # both\n")
+        self.write("conf/also.yaml", "seed: 2\n")
+        self.write("conf/base.yaml", "seed: 1\n")
+        self.write("input", "one")
+        self.write("copy.sh", "mkdir -p data; cp input data/made; echo copied from $1\n")
+        self.write("count.sh", 'mkdir -p "$1"; echo "$@" >> calls\n')
+        self.write("run.sh", RECIPE.format(stages=ROOT / "tools" / "stages.sh"))
+
+    def write(self, name: str, text: str) -> None:
+        (self.recipe / name).write_text(text)
+
+    def run(self, *options: str, code: int = 0) -> str:
+        path = f"{self.root / 'bin'}:{os.environ['PATH']}"
+        done = subprocess.run(
+            ["bash", "recipe/run.sh", *options],
+            cwd=self.root,
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def touch(self, name: str) -> None:
+        os.utime(self.recipe / name, ns=(2**62, 2**62))  # newer than any mark
+
+    def calls(self) -> list[str]:
+        path = self.recipe / "calls"
+        return path.read_text().splitlines() if path.is_file() else []
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+def test_a_stage_that_is_up_to_date_is_skipped_with_a_message(folder: Folder) -> None:
+    first = folder.run()
+    assert "== stage 1: copy\n   bash copy.sh corpus" in first
+    second = folder.run()
+    assert "== stage 1: copy: up to date" in second
+    assert "== stage 5: count: up to date" in second
+    assert folder.calls() == ["run/small"]
+
+
+@pytest.mark.parametrize("name", ["input", "conf/small.yaml", "conf/base.yaml", "conf/also.yaml"])
+def test_a_newer_input_runs_a_stage_again(folder: Folder, name: str) -> None:
+    folder.run()
+    folder.touch(name)
+    again = folder.run()
+    assert "copied" in again
+    assert "stage 5: count: up to date" not in again, "its input was made anew"
+
+
+def test_other_words_are_another_stage(folder: Folder) -> None:
+    folder.run()
+    folder.run("training.epochs=3", "seed=2")
+    folder.run()
+    assert folder.calls() == ["run/small", "run/small training.epochs=3 seed=2"]
+
+
+def test_a_failed_stage_is_named_and_runs_again(folder: Folder) -> None:
+    folder.write("copy.sh", "mkdir -p data; touch data/partly; exit 3\n")
+    message = folder.run(code=3)
+    assert "stage 1 (copy) failed with exit code 3: bash copy.sh corpus" in message
+    assert not folder.calls(), "later stages must not run"
+    folder.write("copy.sh", "mkdir -p data; cp input data/made; echo copied\n")
+    assert "copied" in folder.run()
+    assert len(folder.calls()) == 1
+
+
+def test_an_input_that_changes_meanwhile_runs_the_stage_again(folder: Folder) -> None:
+    folder.write("copy.sh", "mkdir -p data; cp input data/made; touch input; echo copied\n")
+    folder.run()
+    assert "copied" in folder.run()
+
+
+def test_deleting_a_folder_deletes_its_marks(folder: Folder) -> None:
+    folder.run()
+    for path in (folder.recipe / "data" / ".done").iterdir():
+        path.unlink()
+    again = folder.run()
+    assert "copied" in again
+
+
+def test_first_and_last_stage_are_chosen(folder: Folder) -> None:
+    assert "stage 5" not in folder.run("--stop-stage", "4")
+    assert "stage 1" not in folder.run("--stage", "5")
+    assert len(folder.calls()) == 1
+
+
+def test_paths_are_meant_from_where_the_command_is_given(folder: Folder) -> None:
+    assert "copied from ../elsewhere" in folder.run("--corpus", "elsewhere", "--run", "/tmp/run")
+    assert folder.calls() == ["/tmp/run"]
+    (folder.root / "own.yaml").write_text("seed: 3\n")
+    folder.run("--conf", "own.yaml")
+    assert folder.calls()[1:] == ["run/own"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--stag", "1"], "unknown option --stag; --help lists them"),
+        (["--stage"], "--stage needs a value"),
+        (["--data", "--toy"], "--data needs a value"),
+        (["--stage", "two"], "--stage must be a number, got 'two'"),
+        (["train"], "unknown word 'train'"),
+        (["--conf", "conf/none.yaml"], "there is no spec conf/none.yaml"),
+        (["--toy", "--corpus", "x"], "--toy makes its own corpus"),
+    ],
+)
+def test_wrong_options_are_named(folder: Folder, options: list[str], message: str) -> None:
+    said = folder.run(*options, code=2)
+    assert f"recipe/run.sh: {message}" in said
+    assert not folder.calls()
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.parent.name)
+def test_recipes_are_short_and_explain_their_options(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 80
+    helped = subprocess.run(["bash", path, "--help"], capture_output=True, text=True, check=True)
+    for option in ("--corpus", "--data", "--run", "--conf", "--stage", "--jobs", "--toy"):
+        assert option in helped.stdout
+
+
+def test_librispeech_asks_for_the_parts_that_a_spec_does_not_tell(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").touch()
+    (tmp_path / "asrkit").touch(mode=0o755)
+    done = subprocess.run(
+        ["bash", ROOT / "recipes/librispeech/run.sh", "--conf", "mine.yaml"],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "add --parts mini, 100h or 960h" in done.stderr
