@@ -28,7 +28,7 @@ def cross_entropy(
     Source: Szegedy et al. 2016, section 7; the smoothed mass goes to the C - 1 other classes.
         Lin et al. 2017, equation 4 (focal loss).
     """
-    log_probs = logits.float().log_softmax(2)  # the only (B, U, C) that is made
+    log_probs = logits.float().log_softmax(2)  # once, for all terms
     target = log_probs.gather(2, targets.unsqueeze(2)).squeeze(2)
     losses = -target
     if label_smoothing:
