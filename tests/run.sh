@@ -5,4 +5,8 @@ cd "$(dirname "$0")/.."
 ruff check .
 ruff format --check .
 mypy
+if command -v shellcheck >/dev/null; then
+  for script in recipes/*/run.sh; do (cd "$(dirname "$script")" && shellcheck -x run.sh); done
+  shellcheck .ci/run tests/run.sh tools/*.sh
+fi
 python -m pytest "$@"

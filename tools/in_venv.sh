@@ -9,7 +9,7 @@ mark=$venv/.installed-$(cksum <"$root/setup.py" | cut -d' ' -f1)
 if [[ ! -f $mark ]]; then
   echo "== installing asrkit and its packages into $venv (about 5 GB)" >&2
   "${PYTHON:-python3}" -m venv "$venv"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check -e "$root[test]"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check -e "${root}[test]"
   touch "$mark"
 fi
 export PATH="$venv/bin:$PATH"

@@ -52,6 +52,7 @@ parse_options() {
   if $toy && [[ ${corpus_given:-} ]]; then fail "--toy makes its own corpus: leave --corpus out"; fi
   [[ -f $conf ]] || fail "there is no spec $conf, neither in $caller nor in $PWD"
   run=${run/<spec>/$(basename "$conf" .yaml)}
+  # shellcheck disable=SC2034 # recipes use it
   mapfile -t specs < <(spec_files "$conf")
   command -v asrkit >/dev/null || fail "asrkit is not installed in this environment; see README.md"
 }
