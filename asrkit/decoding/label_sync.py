@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -19,9 +19,11 @@ DEAD = -1e20
 class LabelSyncSearch(Search):
     """Extends every hypothesis by one label at a time; scores are weighted sums over scorers.
 
-    An utterance ends when no live hypothesis can pass its best ended one. Without length
-    normalisation and reward, and with weights that are not negative, scores only fall, so this is
-    exact; otherwise it ends once `patience` steps brought no better ended hypothesis.
+    An utterance ends when no live hypothesis can pass its best ended one. With weights that are
+    not negative a live hypothesis' unnormalised sum can gain nothing but the rewards of the labels
+    up to the limit, so this is exact. That bound is late with length normalisation or reward, and
+    there is none with negative weights: then an utterance also ends once `patience` steps brought
+    no better ended hypothesis.
 
     Args:
         scorers: Weight of each head by name; a weight of 0 is the same as leaving it out.
@@ -32,9 +34,11 @@ class LabelSyncSearch(Search):
             (CTC prefix scores) look at; 1.5 times the beam where null.
         max_length_ratio: Most labels per encoder frame.
         patience: See above.
+        nbest: Length of the n-best list; the search goes on until that many can't be passed. Where
+            null, it ends with the best, and the list holds what ended by then, at most beam_size.
 
     Raises:
-        ValueError: If no scorer has a weight, or the beam is empty.
+        ValueError: If no scorer has a weight, or a size is not positive.
 
     Source: Watanabe et al. 2017, section IV; ended hypotheses compete with live ones for the beam.
     """
@@ -48,15 +52,18 @@ class LabelSyncSearch(Search):
         pre_beam: int | None = None,
         max_length_ratio: float = 1.0,
         patience: int = 8,
+        nbest: int | None = None,
     ) -> None:
         super().__init__()
         self.scorers = scorers
         self.weights = {name: weight for name, weight in scorers.items() if weight != 0}
         if not self.weights:
             raise ValueError(f"scorers {scorers}: at least one weight must not be 0")
-        if beam_size < 1:
-            raise ValueError(f"beam_size ({beam_size}) must be at least 1")
-        self.beam_size = beam_size
+        sizes = {"beam_size": beam_size, "pre_beam": pre_beam, "nbest": nbest}
+        for name, size in sizes.items():
+            if size is not None and size < 1:
+                raise ValueError(f"{name} ({size}) must be at least 1")
+        self.beam_size, self.nbest = beam_size, nbest
         self.length_norm, self.length_reward = length_norm, length_reward
         self.pre_beam = pre_beam
         self.max_length_ratio = max_length_ratio
@@ -70,29 +77,28 @@ class LabelSyncSearch(Search):
     def run(
         self, heads: Mapping[str, ScoringHead], encoded: EncodedFrames
     ) -> list[list[Hypothesis]]:
-        """Returns an n-best list per utterance, best first, at most beam_size long."""
+        """Returns an n-best list per utterance, best first."""
         scorers = {n: self.head(heads, n).label_scorer(encoded) for n in self.weights}
-        limits = (encoded.lengths * self.max_length_ratio).long().clamp(min=1).tolist()
-        ended: list[list[Hypothesis]] = [[] for _ in limits]
-        beam = self._first(scorers, encoded)
-        for length in range(max(limits) + 1):
-            at_limit = [length >= limits[u] for u in beam.utterances]
-            beam = self._step(beam, ended, at_limit)
-            done = [
-                stop or self._finished(ended[u], beam, row)
-                for row, (u, stop) in enumerate(zip(beam.utterances, at_limit, strict=True))
-            ]
-            if all(done):
+        limits = (encoded.lengths * self.max_length_ratio).long().clamp(min=1)
+        beam = self._first(scorers, limits)
+        ended: list[list[Hypothesis]] = [[] for _ in beam.utterances]
+        for length in range(int(limits.max()) + 1):
+            extensions = self._extend(beam)
+            self._collect(beam, ended, extensions, beam.limits <= length)
+            self._advance(beam, extensions)
+            beam = self._without(beam, self._finished(beam, ended, length + 1))
+            if not beam.utterances:
                 break
-            beam = self._without(beam, done)
-        return [sorted(n, key=lambda h: -h.score)[: self.beam_size] for n in ended]
+        longest = self.nbest or self.beam_size
+        return [sorted(n, key=lambda h: -h.score)[:longest] for n in ended]
 
-    def _first(self, scorers: dict[str, LabelScorer], encoded: EncodedFrames) -> _Beam:
-        count, device = len(encoded.lengths), encoded.lengths.device
+    def _first(self, scorers: dict[str, LabelScorer], limits: Tensor) -> _Beam:
+        count, device = len(limits), limits.device
         return _Beam(
             scorers=scorers,
             states={name: scorer.initial_state() for name, scorer in scorers.items()},
             utterances=list(range(count)),
+            limits=limits,
             totals=torch.zeros(count, 1, device=device),
             parts=torch.zeros(count, 1, len(scorers), device=device),
             labels=torch.zeros(count, 1, 0, dtype=torch.int64, device=device),
@@ -100,43 +106,26 @@ class LabelSyncSearch(Search):
             closed=[False] * count,
         )
 
-    def _step(self, beam: _Beam, ended: list[list[Hypothesis]], at_limit: list[bool]) -> _Beam:
-        """Scores all extensions, moves ended ones aside, keeps the best live ones."""
-        candidates, parts = self._score(beam)  # (H, C), (H, C, S)
-        utterances, live = beam.totals.shape
-        weights = parts.new_tensor(list(self.weights.values()))
-        scores = beam.totals.view(-1, 1) + (parts * weights).sum(2) + self.length_reward
-        eos = candidates == beam.eos
-        scores = scores - self.length_reward * eos
-        width = candidates.shape[1]
-        flat = scores.view(utterances, live * width)
-        top, index = flat.topk(min(2 * self.beam_size, flat.shape[1]), dim=1)
-        is_eos = eos.reshape(utterances, -1).gather(1, index)
-        picked = parts.reshape(utterances, -1, parts.shape[2])
-        parents = torch.div(index, width, rounding_mode="floor")
-        self._collect(beam, ended, at_limit, _Ends(flat, eos, picked, top, is_eos, parents, index))
-        # The best live extensions, in order; fewer than the beam leave dead rows.
-        order = top.masked_fill(is_eos, DEAD).argsort(dim=1, descending=True, stable=True)
-        order = order[:, : self.beam_size]
-        chosen, origin = index.gather(1, order), parents.gather(1, order)
-        labels = candidates.reshape(utterances, -1).gather(1, chosen)
-        labels = labels.masked_fill(labels == beam.eos, 0)  # dead rows take any label
-        totals = top.masked_fill(is_eos, DEAD).gather(1, order).clamp(min=DEAD)
-        new_parts = picked.gather(1, chosen[..., None].expand(-1, -1, picked.shape[2]))
-        old_parts = beam.parts.gather(1, origin[..., None].expand_as(new_parts))
-        history = beam.labels.gather(1, origin[..., None].expand(-1, -1, beam.labels.shape[2]))
-        offsets = torch.arange(utterances, device=origin.device)[:, None] * live
-        rows = (origin + offsets).flatten()
-        states = {}
-        for name, scorer in beam.scorers.items():
-            with self.timed(name):
-                states[name] = scorer.advance(select(beam.states[name], rows), labels.flatten())
-        beam.states, beam.totals, beam.parts = states, totals, old_parts + new_parts
-        beam.labels = torch.cat([history, labels[..., None]], dim=2)
-        return beam
+    def _extend(self, beam: _Beam) -> _Extensions:
+        """Scores all extensions of all hypotheses, and finds the best live ones."""
+        candidates, parts = self._score(beam)
+        parts = parts.view(*beam.totals.shape, *parts.shape[1:])  # (B, K, C, S)
+        gains = (parts * parts.new_tensor(list(self.weights.values()))).sum(3)
+        # Impossible for one scorer is impossible, whatever the sign of its weight.
+        gains = gains.masked_fill((parts <= DEAD).any(3), 2 * DEAD)
+        scores = beam.totals[:, :, None] + gains
+        growing, ending = scores[:, :, :-1] + self.length_reward, scores[:, :, -1]
+        count = min(self.beam_size, growing.shape[1] * growing.shape[2])
+        best, places = growing.flatten(1).topk(count, dim=1)
+        width = growing.shape[2]
+        parents, columns = torch.div(places, width, rounding_mode="floor"), places % width
+        labels = columns
+        if candidates is not None:
+            labels = candidates[:, :-1].reshape(len(places), -1).gather(1, places)
+        return _Extensions(parts + beam.parts[:, :, None], ending, best, parents, columns, labels)
 
-    def _score(self, beam: _Beam) -> tuple[Tensor, Tensor]:
-        """Returns candidate ids (H, C), eos among them, and each scorer's scores (H, C, S)."""
+    def _score(self, beam: _Beam) -> tuple[Tensor | None, Tensor]:
+        """Returns candidates (H, C), or None for all; and scores (H, C, S); eos is always last."""
         scores: dict[str, Tensor] = {}
         for name, scorer in beam.scorers.items():
             if not scorer.partial:
@@ -150,11 +139,7 @@ class LabelSyncSearch(Search):
         for name in partial:
             with self.timed(name):
                 scores[name] = beam.scorers[name].score(beam.states[name], candidates)
-        parts = torch.stack([scores[name].float() for name in beam.scorers], dim=2)
-        if candidates is None:
-            candidates = torch.arange(parts.shape[1], device=parts.device).expand(parts.shape[:2])
-        beam.eos = int(candidates[0, -1])  # eos is always the last candidate
-        return candidates, parts
+        return candidates, torch.stack([scores[name].float() for name in beam.scorers], dim=2)
 
     def _candidates(self, scores: dict[str, Tensor]) -> Tensor:
         """Returns the labels (H, C) that the full scorers like best, and eos."""
@@ -166,32 +151,75 @@ class LabelSyncSearch(Search):
         return torch.cat([best, torch.full_like(best[:, :1], eos)], dim=1)
 
     def _collect(
-        self, beam: _Beam, ended: list[list[Hypothesis]], at_limit: list[bool], ends: _Ends
+        self,
+        beam: _Beam,
+        ended: list[list[Hypothesis]],
+        extensions: _Extensions,
+        at_limit: Tensor,
     ) -> None:
         """Moves ended hypotheses that made it into the beam aside; all of them at the limit."""
-        for row, utterance in enumerate(beam.utterances):
-            if beam.closed[row]:
-                continue
-            before = max((h.score for h in ended[utterance]), default=float("-inf"))
-            for place, parent in ends.of(row, self.beam_size, everything=at_limit[row]):
-                total = float(ends.flat[row, place])
-                if total <= DEAD:
-                    continue
-                labels = beam.labels[row, parent].tolist()
-                parts = (beam.parts[row, parent] + ends.parts[row, place]).tolist()
-                score = total / (len(labels) + 1) ** self.length_norm
-                by_name = dict(zip(beam.scorers, parts, strict=True))
-                ended[utterance].append(Hypothesis(labels, score, by_name))
-            after = max((h.score for h in ended[utterance]), default=float("-inf"))
-            beam.stale[row] = 0 if after > before else beam.stale[row] + 1
+        ending = extensions.ending  # (B, K)
+        rivals = torch.cat([extensions.best, ending], dim=1)
+        edge = rivals.topk(min(self.beam_size, rivals.shape[1]), dim=1).values[:, -1:]
+        opened = ~torch.tensor(beam.closed, device=ending.device)
+        chosen = ((ending >= edge) | at_limit[:, None]) & (ending > DEAD) & opened[:, None]
+        rows, places = chosen.nonzero(as_tuple=True)
+        beam.stale = [steps + 1 for steps in beam.stale]
+        divisor = (beam.labels.shape[2] + 1) ** self.length_norm
+        for row, total, labels, parts in zip(
+            rows.tolist(),
+            ending[rows, places].tolist(),
+            beam.labels[rows, places].tolist(),
+            extensions.parts[rows, places, -1].tolist(),
+            strict=True,
+        ):
+            found = ended[beam.utterances[row]]
+            new = Hypothesis(labels, total / divisor, dict(zip(beam.scorers, parts, strict=True)))
+            if all(new.score > other.score for other in found):
+                beam.stale[row] = 0
+            found.append(new)
 
-    def _finished(self, ended: list[Hypothesis], beam: _Beam, row: int) -> bool:
-        if not ended:
-            return float(beam.totals[row, 0]) <= DEAD
-        falls = not self.length_norm and self.length_reward <= 0
-        if falls and min(self.weights.values()) >= 0:
-            return max(h.score for h in ended) >= float(beam.totals[row, 0])
-        return beam.stale[row] >= self.patience
+    def _advance(self, beam: _Beam, extensions: _Extensions) -> None:
+        """Makes the best live extensions the beam; dead rows stand where there are too few."""
+        rows = torch.arange(len(beam.totals), device=beam.totals.device)[:, None]
+        parents, labels = extensions.parents, extensions.labels
+        chosen = (rows * beam.totals.shape[1] + parents).flatten()
+        for name, scorer in beam.scorers.items():
+            with self.timed(name):
+                state = select(beam.states[name], chosen)
+                beam.states[name] = scorer.advance(state, labels.flatten())
+        beam.totals = extensions.best.clamp(min=DEAD)
+        beam.parts = extensions.parts[rows, parents, extensions.columns]
+        beam.labels = torch.cat([beam.labels[rows, parents], labels[:, :, None]], dim=2)
+
+    def _finished(self, beam: _Beam, ended: list[list[Hypothesis]], length: int) -> list[bool]:
+        """Says which utterances have ended, now that live hypotheses have `length` labels."""
+        bounds, alive = self._bounds(beam, length).tolist(), (beam.totals[:, 0] > DEAD).tolist()
+        late = bool(self.length_norm) or self.length_reward > 0 or min(self.weights.values()) < 0
+        wanted = self.nbest or 1
+        result = []
+        for row, (utterance, limit) in enumerate(
+            zip(beam.utterances, beam.limits.tolist(), strict=True)
+        ):
+            scores = sorted((h.score for h in ended[utterance]), reverse=True)
+            enough = len(scores) >= wanted
+            safe = enough and scores[wanted - 1] >= bounds[row]
+            tired = late and enough and beam.stale[row] >= self.patience
+            result.append(safe or tired or not alive[row] or length > limit)
+        return result
+
+    def _bounds(self, beam: _Beam, length: int) -> Tensor:
+        """Returns what no live hypothesis of `length` labels can pass any more: (B,)."""
+        best = beam.totals[:, 0]
+        if min(self.weights.values()) < 0:
+            return torch.full_like(best, float("inf"))
+        if not self.length_norm and self.length_reward <= 0:
+            return best
+        more = torch.arange(max(int(beam.limits.max()) - length, 0) + 1, device=best.device)
+        reachable = best[:, None] + self.length_reward * more
+        reachable = reachable / (length + more + 1) ** self.length_norm
+        beyond = (length + more > beam.limits[:, None]) & (more > 0)
+        return reachable.masked_fill(beyond, DEAD).amax(1)
 
     def _without(self, beam: _Beam, done: list[bool]) -> _Beam:
         """Closes finished utterances, and drops them once they are a quarter of the batch."""
@@ -199,57 +227,53 @@ class LabelSyncSearch(Search):
         if sum(beam.closed) * 4 < len(beam.closed):
             return beam
         keep = [row for row, closed in enumerate(beam.closed) if not closed]
-        index = torch.tensor(keep, device=beam.totals.device)
+        index = torch.tensor(keep, dtype=torch.int64, device=beam.totals.device)
         width = beam.totals.shape[1]
         rows = (index[:, None] * width + torch.arange(width, device=index.device)).flatten()
         return _Beam(
             scorers={name: scorer.subset(index) for name, scorer in beam.scorers.items()},
             states={name: select(state, rows) for name, state in beam.states.items()},
             utterances=[beam.utterances[row] for row in keep],
+            limits=beam.limits[index],
             totals=beam.totals[index],
             parts=beam.parts[index],
             labels=beam.labels[index],
             stale=[beam.stale[row] for row in keep],
             closed=[False] * len(keep),
-            eos=beam.eos,
         )
 
 
 @dataclass
 class _Beam:
-    """Live hypotheses of some utterances: (B, beam) totals, (B, beam, S) parts, and so on."""
+    """Live hypotheses of some utterances, best first: (B, K) totals, (B, K, S) parts, and so on."""
 
     scorers: dict[str, LabelScorer]
     states: dict[str, State]
     utterances: list[int]
+    limits: Tensor
     totals: Tensor
     parts: Tensor
     labels: Tensor
     stale: list[int]
     closed: list[bool]
-    eos: int = -1
 
 
-@dataclass
-class _Ends:
-    """All extensions of a step, and which of the best are ends."""
+@dataclass(frozen=True)
+class _Extensions:
+    """All extensions of a beam (B, K) by C candidates, of which the last is eos.
 
-    flat: Tensor
-    eos: Tensor
+    Args:
+        parts: (B, K, C, S) sums of each scorer, the extension included.
+        ending: (B, K) totals of those by eos.
+        best: (B, K') totals of the best by a label, best first.
+        parents: (B, K') which hypothesis each of them extends.
+        columns: (B, K') by which candidate.
+        labels: (B, K') that candidate's id.
+    """
+
     parts: Tensor
-    top: Tensor
-    is_eos: Tensor
+    ending: Tensor
+    best: Tensor
     parents: Tensor
-    index: Tensor
-    _lists: dict[str, list[list[int]]] = field(default_factory=dict)
-
-    def of(self, row: int, beam_size: int, everything: bool) -> list[tuple[int, int]]:
-        """Returns (place among all extensions, parent) of ends of one utterance."""
-        if everything:
-            places = self.eos.reshape(self.flat.shape)[row].nonzero().flatten().tolist()
-            return [(place, place // self.eos.shape[1]) for place in places]
-        if not self._lists:
-            for name in ("index", "parents", "is_eos"):
-                self._lists[name] = getattr(self, name)[:, :beam_size].tolist()
-        rows = zip(*(self._lists[n][row] for n in ("index", "parents", "is_eos")), strict=True)
-        return [(place, parent) for place, parent, end in rows if end]
+    columns: Tensor
+    labels: Tensor

@@ -18,6 +18,8 @@ from asrkit.errors import UserError
 EMPTY = "*"
 """Stands where one of two aligned texts has no word."""
 RESAMPLINGS = 10_000
+AT_ONCE = 100
+"""Resampled sets that are held in memory together."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +60,13 @@ class Comparison:
         other: The other system's rate in percent.
         difference: Ours minus theirs.
         probability_better: Share of the resampled sets on which ours is lower.
+        probability_of_noise: Two-sided: how often mere chance would give such a difference.
     """
 
     other: float
     difference: float
     probability_better: float
+    probability_of_noise: float
 
 
 @dataclass(frozen=True)
@@ -115,39 +119,39 @@ def bootstrap_interval(errors: Sequence[Errors]) -> tuple[float, float]:
 
     Source: Bisani and Ney 2004, section 3.
     """
-    rates = _resampled(errors, _draws(len(errors)))
-    low, high = np.percentile(rates, [2.5, 97.5])
+    low, high = np.percentile(_resampled_rates(errors)[0], [2.5, 97.5])
     return float(low), float(high)
 
 
 def paired_test(ours: Sequence[Errors], theirs: Sequence[Errors]) -> Comparison:
     """Compares two systems on the same utterances, in the same order.
 
-    Source: Bisani and Ney 2004, section 4.
+    Source: Bisani and Ney 2004, section 4; the two-sided probability is twice the smaller side.
 
     Raises:
         ValueError: If the numbers of utterances differ.
     """
     if len(ours) != len(theirs):
         raise ValueError(f"{len(ours)} utterances can't be compared with {len(theirs)}")
-    draws = _draws(len(ours))
-    differences = _resampled(ours, draws) - _resampled(theirs, draws)
-    better = (differences < 0).mean() + 0.5 * (differences == 0).mean()
-    mine, other = sum(ours, Errors()).rate, sum(theirs, Errors()).rate
-    return Comparison(other, mine - other, float(better))
+    mine, other = _resampled_rates(ours, theirs)
+    differences = mine - other
+    better = float((differences < 0).mean() + 0.5 * (differences == 0).mean())
+    rates = sum(ours, Errors()).rate, sum(theirs, Errors()).rate
+    return Comparison(rates[1], rates[0] - rates[1], better, 2 * min(better, 1 - better))
 
 
-def _draws(count: int) -> NDArray[np.int64]:
-    """Returns how often each utterance occurs in each resampled set, (R, N)."""
+def _resampled_rates(*systems: Sequence[Errors]) -> NDArray[np.float64]:
+    """Returns the rates of each system on the same resampled sets, (systems, RESAMPLINGS)."""
+    totals = np.array([[e.total for e in errors] for errors in systems], dtype=np.float64)
+    words = np.array([[e.words for e in errors] for errors in systems], dtype=np.float64)
+    count = len(systems[0])
     random = np.random.default_rng(20)
-    return random.multinomial(count, np.full(count, 1 / count), size=RESAMPLINGS)
-
-
-def _resampled(errors: Sequence[Errors], draws: NDArray[np.int64]) -> NDArray[np.float64]:
-    totals = np.array([e.total for e in errors], dtype=np.float64)
-    words = np.array([e.words for e in errors], dtype=np.float64)
-    rates: NDArray[np.float64] = 100.0 * (draws @ totals) / np.maximum(draws @ words, 1)
-    return rates
+    rates = []
+    for _ in range(RESAMPLINGS // AT_ONCE):
+        # How often each utterance occurs in each of the sets: (N, AT_ONCE).
+        occurs = random.multinomial(count, np.full(count, 1 / count), size=AT_ONCE).T
+        rates.append(100.0 * (totals @ occurs) / np.maximum(words @ occurs, 1))
+    return np.concatenate(rates, axis=1)
 
 
 def read_nbest(path: Path) -> list[dict[str, Any]]:
@@ -180,7 +184,7 @@ def score_run(nbest: Path, out: Path, against: Path | None = None) -> Score:
     lines = read_nbest(nbest)
     if not lines:
         raise UserError(f"{nbest} has no utterances")
-    words = [count_errors(line["reference"].split(), line["text"].split()) for line in lines]
+    words = [word_errors(line) for line in lines]
     characters = [count_errors(_joined(line["reference"]), _joined(line["text"])) for line in lines]
     low, high = bootstrap_interval(words)
     total = sum(words, Errors())
@@ -192,7 +196,7 @@ def score_run(nbest: Path, out: Path, against: Path | None = None) -> Score:
         errors=total,
         utterances=len(lines),
         wrong_utterances=sum(1 for e in words if e.total),
-        against=None if against is None else _compare(lines, words, against),
+        against=None if against is None else compare(nbest, against),
     )
     _write(out / "score.json", [json.dumps(asdict(score), indent=2)])
     _write(out / "utterances.tsv", _utterance_rows(lines, words))
@@ -201,15 +205,28 @@ def score_run(nbest: Path, out: Path, against: Path | None = None) -> Score:
     return score
 
 
-def _compare(lines: list[dict[str, Any]], ours: list[Errors], against: Path) -> Comparison:
-    theirs = {line["id"]: line for line in read_nbest(against)}
+def compare(nbest: Path, other: Path) -> Comparison:
+    """Compares the best hypotheses of two systems for the same set.
+
+    Raises:
+        UserError: If a file is missing, or the files have other utterances.
+    """
+    lines = read_nbest(nbest)
+    theirs = {line["id"]: line for line in read_nbest(other)}
     missing = [line["id"] for line in lines if line["id"] not in theirs]
     if missing or len(theirs) != len(lines):
-        raise UserError(f"{against} has other utterances than this set, such as {missing[:3]}")
-    other = [theirs[line["id"]] for line in lines]
+        raise UserError(
+            f"{other} has other utterances than {nbest}"
+            + (f", no {missing[0]} for one" if missing else f": {len(theirs)}, not {len(lines)}")
+        )
     return paired_test(
-        ours, [count_errors(o["reference"].split(), o["text"].split()) for o in other]
+        [word_errors(line) for line in lines], [word_errors(theirs[line["id"]]) for line in lines]
     )
+
+
+def word_errors(line: dict[str, Any]) -> Errors:
+    """Returns the word errors of one line of an n-best file."""
+    return count_errors(line["reference"].split(), line["text"].split())
 
 
 def _joined(text: str) -> list[str]:

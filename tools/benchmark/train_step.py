@@ -10,11 +10,7 @@ loss, backward, clipping and AdamW update. Each toolkit runs in its own environm
 alternates the two and prints both rates, their ratio, parameters and peak memory.
 """
 
-import argparse
-import json
 import resource
-import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -23,6 +19,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from tools.benchmark.side_by_side import main
 
 LABELS, FEATURES, UTTERANCES, BATCHES, WARM_UP = 500, 80, 4, 4, 1
 Step = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -174,40 +173,5 @@ def measure(toolkit: str, threads: int) -> dict[str, Any]:
     }
 
 
-def compare(espnet_python: str, rounds: int, threads: int) -> None:
-    """Runs the two in turn and prints their rates and the ratio of each round."""
-    ratios = []
-    for number in range(rounds):
-        found = {}
-        for toolkit, python in (("asrkit", sys.executable), ("espnet", espnet_python)):
-            command = [python, str(Path(__file__)), "measure", toolkit, "--threads", str(threads)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                sys.exit(f"{toolkit} failed:\n{done.stderr[-2000:]}")
-            found[toolkit] = json.loads(done.stdout.splitlines()[-1])
-            print(f"round {number + 1}: {found[toolkit]}", flush=True)
-        ratios.append(found["asrkit"]["rate"] / found["espnet"]["rate"])
-    low, high = min(ratios), max(ratios)
-    print(f"asrkit / espnet: {statistics.median(ratios):.2f} ({low:.2f} to {high:.2f})")
-
-
-def main() -> None:
-    """Reads the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    one = verbs.add_parser("measure")
-    one.add_argument("toolkit", choices=["asrkit", "espnet"])
-    both = verbs.add_parser("compare")
-    both.add_argument("--espnet-python", required=True)
-    both.add_argument("--rounds", type=int, default=3)
-    for verb in (one, both):
-        verb.add_argument("--threads", type=int, default=2)
-    options = parser.parse_args()
-    if options.verb == "measure":
-        print(json.dumps(measure(options.toolkit, options.threads)))
-    else:
-        compare(options.espnet_python, options.rounds, options.threads)
-
-
 if __name__ == "__main__":
-    main()
+    main(__file__, __doc__, measure)
