@@ -87,7 +87,7 @@ class LabelSyncSearch(Search):
             self._collect(beam, ended, extensions, beam.limits <= length)
             self._advance(beam, extensions)
             beam = self._without(beam, self._finished(beam, ended, length + 1))
-            if not beam.utterances:
+            if all(beam.closed):
                 break
         longest = self.nbest or self.beam_size
         return [sorted(n, key=lambda h: -h.score)[:longest] for n in ended]
@@ -224,9 +224,9 @@ class LabelSyncSearch(Search):
     def _without(self, beam: _Beam, done: list[bool]) -> _Beam:
         """Closes finished utterances, and drops them once they are a quarter of the batch."""
         beam.closed = [a or b for a, b in zip(beam.closed, done, strict=True)]
-        if sum(beam.closed) * 4 < len(beam.closed):
-            return beam
         keep = [row for row, closed in enumerate(beam.closed) if not closed]
+        if not keep or sum(beam.closed) * 4 < len(beam.closed):
+            return beam
         index = torch.tensor(keep, dtype=torch.int64, device=beam.totals.device)
         width = beam.totals.shape[1]
         rows = (index[:, None] * width + torch.arange(width, device=index.device)).flatten()
