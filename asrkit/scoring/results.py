@@ -12,12 +12,15 @@ import yaml
 
 from asrkit.config.explain import difference
 from asrkit.errors import UserError
+from asrkit.scoring.wer import compare
 
 INTRODUCTION = """# Results
 
 Generated from run folders by `tools/results_table.py`; do not edit. WER in percent with the 95 %
-bootstrap interval over utterances. RTF is the time of encoder and search over the audio's
-duration. A run's hours are the time of its training steps.
+bootstrap interval over utterances. S / D / I: substituted, deleted, inserted words. RTF is the
+time of encoder and search over the audio's duration. A run's hours are the time of its training
+steps. Where a run has a parent, P(noise) is how often mere chance of the test set would give a
+difference like theirs (paired bootstrap, two-sided).
 """
 TAIL = 3
 """Epochs of the log that are shown."""
@@ -34,7 +37,7 @@ def write_results(runs: Sequence[Path], out: Path) -> str:
         The table.
 
     Raises:
-        UserError: If a run was not trained.
+        UserError: If a run was not trained, decoded or scored, or its parent is missing.
     """
     header = ["run", "set", "search", "WER", "95 %", "S / D / I", "CER"]
     header += ["parameters", "epochs", "hours", "RTF", "device", "revision"]
@@ -63,54 +66,82 @@ def _rows(run: Path) -> list[list[str]]:
         str(log[-1]["epoch"]),
         f"{log[-1]['seconds'] / 3600:.2f}",
     ]
+    shared_end = [f"{facts['device']}, {facts['threads']} threads", facts["git_revision"]]
     rows = []
-    for score_path in sorted(run.glob("decode/*/*/score.json")):
-        score, summary = _json(score_path), _json(score_path.with_name("summary.json"))
+    for folder in _scored(run):
+        score, summary = _json(folder / "score.json"), _json(folder / "summary.json")
         errors = score["errors"]
         counts = (errors["substitutions"], errors["deletions"], errors["insertions"])
         rows.append(
             [
                 run.name,
-                score_path.parent.name,
-                score_path.parent.parent.name,
+                folder.name,
+                folder.parent.name,
                 f"{score['wer']:.2f}",
                 f"{score['low']:.2f} – {score['high']:.2f}",
                 " / ".join(map(str, counts)),
                 f"{score['cer']:.2f}",
                 *shared,
                 f"{summary['rtf']:.4f}",
-                f"{facts['device']}, {facts['threads']} threads",
-                facts["git_revision"],
+                *shared_end,
             ]
         )
     return rows
 
 
+def _scored(run: Path) -> list[Path]:
+    """Returns the folders RUN/decode/SEARCH/SET that have scores."""
+    folders = sorted(path.parent for path in run.glob("decode/*/*/score.json"))
+    if not folders:
+        raise UserError(f"{run} has no scores; first `asrkit decode` and `asrkit score` its sets")
+    return folders
+
+
 def _section(run: Path, out: Path) -> str:
-    commands = (run / "commands.txt").read_text(encoding="utf-8").strip()
-    tail = "\n".join(json.dumps(entry) for entry in _log(run)[-TAIL:])
-    parts = [f"## {run.name}\n", "```\n" + commands + "\n```\n", _parent(run)]
+    commands = _text(run / "commands.txt").strip()
+    parts = [f"## {run.name}\n", f"```\n{commands}\n```\n", _against_parent(run)]
     if (run / "curves.png").is_file():
         picture = out.parent / "results" / f"{run.name}.png"
         picture.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(run / "curves.png", picture)
-        parts.append(f"![learning curves](results/{picture.name})\n")
-    parts.append(f"Last lines of the log:\n\n```\n{tail}\n```\n")
+        parts.append(f"![learning curves of {run.name}](results/{picture.name})\n")
+    tail = "\n".join(json.dumps(entry) for entry in _log(run)[-TAIL:])
+    parts.append(
+        f"<details><summary>Last lines of the log</summary>\n\n```\n{tail}\n```\n\n</details>\n"
+    )
     return "\n".join(part for part in parts if part)
 
 
-def _parent(run: Path) -> str:
-    """Returns what the spec changes against its parent run, if it names one."""
-    resolved = yaml.safe_load((run / "resolved.yaml").read_text(encoding="utf-8"))
-    parent = resolved.get("parent")
-    if not parent:
+def _against_parent(run: Path) -> str:
+    """Returns what a run changes against its parent, in spec and word errors, if it has one."""
+    resolved = yaml.safe_load(_text(run / "resolved.yaml"))
+    if not resolved.get("parent"):
         return ""
-    path = run.parent / parent / "resolved.yaml"
-    if not path.is_file():
-        raise UserError(f"{run}: the spec names parent {parent!r}, but {path} is missing")
-    other = yaml.safe_load(path.read_text(encoding="utf-8"))
+    parent = run.parent / resolved["parent"]
+    if not (parent / "resolved.yaml").is_file():
+        raise UserError(
+            f"{run}: the spec names parent {resolved['parent']!r}, but {parent} is no run folder"
+        )
+    other = yaml.safe_load(_text(parent / "resolved.yaml"))
     changes = [line for line in difference(other, resolved) if not line.startswith("parent")]
-    return f"Against {parent}:\n\n```\n" + "\n".join(changes) + "\n```\n"
+    shown = "\n".join(changes) or "(nothing)"
+    header = ["set", "search", "WER", f"WER of {parent.name}", "difference", "P(noise)"]
+    table = markdown_table(header, _comparisons(run, parent))
+    return f"Changes against {parent.name}:\n\n```\n{shown}\n```\n\n{table}"
+
+
+def _comparisons(run: Path, parent: Path) -> list[list[str]]:
+    rows = []
+    for folder in _scored(run):
+        theirs = parent / folder.relative_to(run) / "nbest.jsonl"
+        cells = [folder.name, folder.parent.name, f"{_json(folder / 'score.json')['wer']:.2f}"]
+        if theirs.is_file():
+            found = compare(folder / "nbest.jsonl", theirs)
+            cells += [f"{found.other:.2f}", f"{found.difference:+.2f}"]
+            rows.append([*cells, f"{found.probability_of_noise:.3f}"])
+        else:
+            rows.append([*cells, "not decoded", "", ""])
+    return rows
 
 
 def _facts(run: Path) -> dict[str, Any]:
@@ -129,5 +160,14 @@ def _log(run: Path) -> list[dict[str, Any]]:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        result: dict[str, Any] = json.loads(_text(path))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path} is damaged: {error}; delete it and make it again") from error
     return result
+
+
+def _text(path: Path) -> str:
+    if not path.is_file():
+        raise UserError(f"{path} is missing from its run folder")
+    return path.read_text(encoding="utf-8")

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from asrkit.errors import UserError
+from asrkit.scoring.results import INTRODUCTION, markdown_table, write_results
+from asrkit.scoring.wer import score_run
+
+FIRST = """
+| run   | set  | search | WER   | 95 %          | S / D / I | CER   | parameters | epochs | hours | RTF    | device         | revision |
+| ----- | ---- | ------ | ----- | ------------- | --------- | ----- | ---------- | ------ | ----- | ------ | -------------- | -------- |
+| first | test | greedy | 50.00 | 50.00 – 50.00 | 1 / 0 / 0 | 14.29 | 2.5 M      | 7      | 1.50  | 0.0123 | cpu, 2 threads | abc      |
+
+## first
+
+```
+asrkit train x.yaml
+```
+
+Changes against base:
+
+```
+seed: 1 -> 2
+```
+
+| set  | search | WER   | WER of base | difference | P(noise) |
+| ---- | ------ | ----- | ----------- | ---------- | -------- |
+| test | greedy | 50.00 | 0.00        | +50.00     | 0.000    |
+
+![learning curves of first](results/first.png)
+
+<details><summary>Last lines of the log</summary>
+
+```
+{"epoch": 5, "seconds": 5200}
+{"epoch": 6, "seconds": 5300}
+{"epoch": 7, "seconds": 5400}
+```
+
+</details>
+"""  # noqa: E501
+
+
+def make_run(folder: Path, text: str, spec: str) -> Path:
+    decode = folder / "decode" / "greedy" / "test"
+    decode.mkdir(parents=True)
+    line = {"id": "a1", "speaker": "a", "seconds": 1.0, "reference": "ONE TWO", "text": text}
+    (decode / "nbest.jsonl").write_text(json.dumps(line) + "\n")
+    score_run(decode / "nbest.jsonl", decode)
+    (decode / "summary.json").write_text(json.dumps({"rtf": 0.0123}))
+    facts = {"parameters": 2_500_000, "device": "cpu", "threads": 2, "git_revision": "abc"}
+    (folder / "environment.json").write_text(json.dumps(facts))
+    log = [json.dumps({"epoch": e, "seconds": 4700 + 100 * e}) for e in range(1, 8)]
+    (folder / "log.jsonl").write_text("\n".join(log) + "\n")
+    (folder / "commands.txt").write_text("asrkit train x.yaml\n")
+    (folder / "resolved.yaml").write_text(spec)
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    make_run(tmp_path / "run" / "base", "ONE TWO", "seed: 1\nparent: null\n")
+    first = make_run(tmp_path / "run" / "first", "ONE TOO", "seed: 2\nparent: base\n")
+    (first / "curves.png").write_bytes(b"a picture")
+    return first
+
+
+def test_results_hold_numbers_commands_changes_and_curves(run: Path, tmp_path: Path) -> None:
+    table = write_results([run], tmp_path / "RESULTS.md")
+    text = (tmp_path / "RESULTS.md").read_text()
+    assert text == INTRODUCTION + FIRST
+    assert table in text
+    assert (tmp_path / "results" / "first.png").read_bytes() == b"a picture"
+
+
+def test_runs_stand_below_each_other(run: Path, tmp_path: Path) -> None:
+    table = write_results([run.parent / "base", run], tmp_path / "RESULTS.md")
+    assert [line.split()[1] for line in table.splitlines()[2:]] == ["base", "first"]
+
+
+def test_a_parent_that_was_not_decoded_is_said_so(run: Path, tmp_path: Path) -> None:
+    (run.parent / "base" / "decode" / "greedy" / "test" / "nbest.jsonl").unlink()
+    write_results([run], tmp_path / "RESULTS.md")
+    assert "| not decoded |" in (tmp_path / "RESULTS.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("first/environment.json", "first is no run folder"),
+        ("first/log.jsonl", "first has no finished epoch"),
+        ("first/commands.txt", "commands.txt is missing"),
+        ("first/decode/greedy/test/score.json", "first has no scores; first `asrkit decode`"),
+        ("first/decode/greedy/test/summary.json", "summary.json is missing"),
+        ("base/resolved.yaml", "names parent 'base', but .* is no run folder"),
+    ],
+)
+def test_what_a_run_lacks_is_named(run: Path, tmp_path: Path, missing: str, message: str) -> None:
+    (run.parent / missing).unlink()
+    with pytest.raises(UserError, match=message):
+        write_results([run], tmp_path / "RESULTS.md")
+    assert not (tmp_path / "RESULTS.md").exists()
+
+
+def test_damaged_scores_are_named(run: Path, tmp_path: Path) -> None:
+    (run / "decode" / "greedy" / "test" / "score.json").write_text("{")
+    with pytest.raises(UserError, match="score.json is damaged"):
+        write_results([run], tmp_path / "RESULTS.md")
+
+
+def test_tables_are_aligned() -> None:
+    assert markdown_table(["a", "bc"], [["123", "4"]]) == (
+        "| a   | bc |\n| --- | -- |\n| 123 | 4  |\n"
+    )
