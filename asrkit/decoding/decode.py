@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol
 
 import torch
 from rich.console import Console
@@ -16,6 +16,7 @@ from rich.progress import Progress
 from asrkit.data.batch import Batch
 from asrkit.data.batch_info import UtteranceInfo
 from asrkit.decoding.interfaces import Hypothesis
+from asrkit.decoding.partial_results import PartialResults
 from asrkit.decoding.search import EncodedFrames, ScoringHead, Search
 from asrkit.text.tokenizers import Tokenizer
 
@@ -24,6 +25,10 @@ DecodeBatch = tuple[Batch, list[UtteranceInfo]]
 
 class DecodableModel(Protocol):
     """A model, as far as decoding needs to know it."""
+
+    def eval(self) -> object:
+        """Switches dropout and the like off."""
+        ...
 
     def encode(self, signal: torch.Tensor, lengths: torch.Tensor) -> EncodedFrames:
         """Returns the frames of samples."""
@@ -48,7 +53,7 @@ def decode(
     """Writes OUT/nbest.jsonl and OUT/summary.json; an interrupted call goes on where it stopped.
 
     Args:
-        model: A trained model in evaluation mode.
+        model: A trained model.
         batches: All utterances of the set.
         tokenizer: Turns labels into text.
         search: Finds the hypotheses.
@@ -59,111 +64,91 @@ def decode(
         max_hypotheses: Most hypotheses that are written per utterance.
 
     Returns:
-        The summary.
+        The summary; its times include those of the interrupted calls.
+
+    Raises:
+        UserError: If a file cannot be written.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    partial = out / "nbest.partial.jsonl"
-    done = _done(partial, fingerprint)
-    clock = {"encoder": 0.0, "search": 0.0, "audio": 0.0}
+    model.eval()
+    results = PartialResults(out / "nbest.partial.jsonl", fingerprint)
     console = Console(stderr=True)
-    with (
-        partial.open("a" if done else "w", encoding="utf-8") as file,
-        Progress(console=console, disable=not sys.stderr.isatty()) as progress,
-    ):
-        task = progress.add_task("decoding", total=total, completed=len(done))
-        if not done:
-            file.write(json.dumps({"fingerprint": fingerprint}) + "\n")
+    with Progress(console=console, disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("decoding", total=total)
         for batch, infos in batches:
-            if any(info.id not in done for info in infos):
-                results = _search(model, batch, search, device, clock)
-                _write(file, infos, results, tokenizer, done, max_hypotheses)
-                clock["audio"] += sum(info.seconds for info in infos)
+            if any(info.id not in results for info in infos):
+                found, spent = _search(model, batch, search, device)
+                spent["audio"] = sum(info.seconds for info in infos)
+                lines = [
+                    _line(info, hypotheses[:max_hypotheses], tokenizer)
+                    for info, hypotheses in zip(infos, found, strict=True)
+                ]
+                results.add(lines, spent)
             progress.advance(task, len(infos))
-    return _finish(partial, out, clock, search)
+    summary = _summary(results)
+    nbest = "".join(results.lines[name] + "\n" for name in sorted(results.lines))
+    written = json.dumps(summary, indent=2) + "\n"
+    results.finish({out / "nbest.jsonl": nbest, out / "summary.json": written})
+    return summary
 
 
 def _search(
-    model: DecodableModel,
-    batch: Batch,
-    search: Search,
-    device: torch.device,
-    clock: dict[str, float],
-) -> list[list[Hypothesis]]:
+    model: DecodableModel, batch: Batch, search: Search, device: torch.device
+) -> tuple[list[list[Hypothesis]], dict[str, float]]:
+    """Returns the n-best lists of a batch, and the seconds of encoder, search and scorers."""
+    before = dict(search.scorer_seconds)
     start = time.perf_counter()
     with torch.inference_mode():
         encoded = model.encode(batch.signal.to(device), batch.signal_lengths.to(device))
         if device.type == "cuda":
             torch.cuda.synchronize()
         encoded_at = time.perf_counter()
-        results = search.run(model.named_heads(), encoded)
-    clock["encoder"] += encoded_at - start
-    clock["search"] += time.perf_counter() - encoded_at
-    return results
+        found = search.run(model.named_heads(), encoded)
+    spent = {"encoder": encoded_at - start, "search": time.perf_counter() - encoded_at}
+    for name, seconds in search.scorer_seconds.items():
+        spent[f"scorer {name}"] = seconds - before.get(name, 0.0)
+    return found, spent
 
 
-def _write(
-    file: TextIO,
-    infos: Sequence[UtteranceInfo],
-    results: Sequence[Sequence[Hypothesis]],
-    tokenizer: Tokenizer,
-    done: set[str],
-    max_hypotheses: int,
-) -> None:
-    for info, found in zip(infos, results, strict=True):
-        if info.id in done:
-            continue
-        hypotheses = [
-            {
-                "text": tokenizer.decode(hypothesis.labels),
-                "labels": hypothesis.labels,
-                "score": hypothesis.score,
-                "scores": hypothesis.scores,
-            }
-            for hypothesis in found[:max_hypotheses]
-        ]
-        line = {
-            "id": info.id,
-            "speaker": info.speaker,
-            "seconds": info.seconds,
-            "reference": info.reference,
-            "text": hypotheses[0]["text"] if hypotheses else "",
-            "hypotheses": hypotheses,
+def _line(
+    info: UtteranceInfo, hypotheses: Sequence[Hypothesis], tokenizer: Tokenizer
+) -> dict[str, Any]:
+    written = [
+        {
+            "text": tokenizer.decode(hypothesis.labels),
+            "labels": hypothesis.labels,
+            "score": hypothesis.score,
+            "scores": hypothesis.scores,
         }
-        file.write(json.dumps(line, ensure_ascii=False) + "\n")
-    file.flush()
+        for hypothesis in hypotheses
+    ]
+    return {
+        "id": info.id,
+        "speaker": info.speaker,
+        "seconds": info.seconds,
+        "reference": info.reference,
+        "text": written[0]["text"] if written else "",
+        "hypotheses": written,
+    }
 
 
-def _done(partial: Path, fingerprint: str) -> set[str]:
-    """Returns the utterances that an interrupted call has decoded; cuts an unfinished last line."""
-    if not partial.is_file():
-        return set()
-    lines = partial.read_text(encoding="utf-8").splitlines(keepends=True)
-    whole = [line for line in lines if line.endswith("\n")]
-    if not whole or json.loads(whole[0]).get("fingerprint") != fingerprint:
-        return set()
-    if len(whole) < len(lines):
-        partial.write_text("".join(whole), encoding="utf-8")
-    return {json.loads(line)["id"] for line in whole[1:]}
-
-
-def _finish(partial: Path, out: Path, clock: dict[str, float], search: Search) -> dict[str, Any]:
-    lines = partial.read_text(encoding="utf-8").splitlines(keepends=True)[1:]
-    target = out / "nbest.partial"
-    target.write_text("".join(sorted(lines)), encoding="utf-8")
-    audio, spent = clock["audio"], clock["encoder"] + clock["search"]
-    summary: dict[str, Any] = {
-        "utterances": len(lines),
+def _summary(results: PartialResults) -> dict[str, Any]:
+    spent = results.spent
+    audio = spent.get("audio", 0.0)
+    encoder, search = spent.get("encoder", 0.0), spent.get("search", 0.0)
+    counts = [len(json.loads(line)["hypotheses"]) for line in results.lines.values()]
+    scorers = {
+        name.removeprefix("scorer "): round(seconds, 3)
+        for name, seconds in spent.items()
+        if name.startswith("scorer ")
+    }
+    return {
+        "utterances": len(results),
+        "hypotheses_per_utterance": round(sum(counts) / max(len(counts), 1), 2),
         "audio_seconds": round(audio, 2),
-        "seconds": round(spent, 3),
-        "rtf": round(spent / audio, 5) if audio else None,
-        "encoder_seconds": round(clock["encoder"], 3),
-        "search_seconds": round(clock["search"], 3),
-        "scorer_seconds": {name: round(s, 3) for name, s in search.scorer_seconds.items()},
+        "seconds": round(encoder + search, 3),
+        "rtf": round((encoder + search) / audio, 5) if audio else None,
+        "encoder_seconds": round(encoder, 3),
+        "search_seconds": round(search, 3),
+        "scorer_seconds": scorers,
         "threads": torch.get_num_threads(),
     }
-    written = out / "summary.partial"
-    written.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    target.replace(out / "nbest.jsonl")
-    written.replace(out / "summary.json")
-    partial.unlink()
-    return summary

@@ -15,17 +15,22 @@ from asrkit.nn.dropout import Dropout
 from asrkit.nn.positions import sinusoids
 from asrkit.text.vocabulary import Vocabulary
 
-Memory = tuple[list[tuple[Tensor, Tensor]], Tensor]
-"""Keys and values (B, K, T, C) of each layer, and the mask (B, T)."""
+KeyValue = tuple[Tensor, Tensor]
+"""Keys and values (B, K, T, C)."""
+Memory = tuple[list[KeyValue | None], Tensor]
+"""Keys and values of the frames for each layer, None without frames; and the mask (B, T)."""
 
 
 @decoders.register("transformer")
 class TransformerDecoder(LabelDecoder):
     """Causal self-attention, attention over the frames, feed-forward; norms before each.
 
+    Without frames (`encoder_dim` None) it is a language model; only the mask (B, 0) then says how
+    many utterances there are.
+
     Args:
         vocabulary: The V labels.
-        encoder_dim: D of the frames.
+        encoder_dim: D of the frames, or None where there are none.
         dim: D of the decoder.
         num_layers: Number of blocks.
         num_heads: K.
@@ -42,7 +47,7 @@ class TransformerDecoder(LabelDecoder):
     def __init__(
         self,
         vocabulary: Vocabulary,
-        encoder_dim: int,
+        encoder_dim: int | None,
         dim: int,
         num_layers: int,
         num_heads: int,
@@ -66,7 +71,7 @@ class TransformerDecoder(LabelDecoder):
         self.norm = nn.LayerNorm(dim)
         self.output = nn.Linear(dim, len(vocabulary) + 1)
 
-    def forward(self, labels: Tensor, frames: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, labels: Tensor, frames: Tensor | None, mask: Tensor) -> Tensor:
         """Returns unnormalised scores (B, L, V + 1) of the label after each position."""
         x = self._embed(labels, torch.arange(labels.shape[1], device=labels.device))
         for block in self.blocks:
@@ -74,9 +79,9 @@ class TransformerDecoder(LabelDecoder):
         scores: Tensor = self.output(self.norm(x))
         return scores
 
-    def begin(self, frames: Tensor, mask: Tensor) -> Memory:
+    def begin(self, frames: Tensor | None, mask: Tensor) -> Memory:
         """Returns keys and values of the frames for each layer, and the mask."""
-        return [block.cross.memory(frames) for block in self._blocks()], mask
+        return [block.memory(frames) for block in self._blocks()], mask
 
     def initial_state(self, memory: Memory) -> State:
         """Returns empty caches and position 0."""
@@ -118,7 +123,7 @@ class DecoderBlock(nn.Module):
 
     Args:
         dim: D of the decoder.
-        encoder_dim: D of the frames.
+        encoder_dim: D of the frames, or None where there are none.
         num_heads: K.
         hidden_dim: Of the feed-forward sublayer.
         dropout: Everywhere.
@@ -128,7 +133,7 @@ class DecoderBlock(nn.Module):
     def __init__(
         self,
         dim: int,
-        encoder_dim: int,
+        encoder_dim: int | None,
         num_heads: int,
         hidden_dim: int,
         dropout: float,
@@ -138,8 +143,10 @@ class DecoderBlock(nn.Module):
         self.head_dim = dim // num_heads
         self.attention_norm = nn.LayerNorm(dim)
         self.attention = CausalAttention(dim, num_heads, dropout)
-        self.cross_norm = nn.LayerNorm(dim)
-        self.cross = CrossAttention(dim, encoder_dim, num_heads, dropout)
+        self.cross: CrossAttention | None = None
+        if encoder_dim is not None:
+            self.cross_norm = nn.LayerNorm(dim)
+            self.cross = CrossAttention(dim, encoder_dim, num_heads, dropout)
         self.feed_forward = nn.Sequential(
             nn.LayerNorm(dim),
             nn.Linear(dim, hidden_dim),
@@ -149,28 +156,47 @@ class DecoderBlock(nn.Module):
         )
         self.dropout = Dropout(dropout)
 
-    def forward(self, x: Tensor, frames: Tensor, mask: Tensor) -> Tensor:
+    def memory(self, frames: Tensor | None) -> KeyValue | None:
+        """Returns keys and values of the frames (B, T, D), or None for a layer without frames.
+
+        Raises:
+            ValueError: If there are frames but no layer that reads them, or the other way round.
+        """
+        if (self.cross is None) != (frames is None):
+            raise ValueError("a decoder reads frames if, and only if, it has an encoder_dim")
+        return None if self.cross is None or frames is None else self.cross.memory(frames)
+
+    def forward(self, x: Tensor, frames: Tensor | None, mask: Tensor) -> Tensor:
         """Returns (B, L, D) for (B, L, D)."""
         x = x + self.dropout(self.attention(self.attention_norm(x)))
-        attended = self.cross(self.cross_norm(x), self.cross.memory(frames), mask)
-        x = x + self.dropout(attended)
+        key_value = self.memory(frames)
+        if self.cross is not None and key_value is not None:
+            x = x + self.dropout(self.cross(self.cross_norm(x), key_value, mask))
         return x + self.dropout(self.feed_forward(x))  # type: ignore[no-any-return]
 
     def step(
-        self, x: Tensor, cache: tuple[Tensor, Tensor], memory: tuple[Tensor, Tensor], mask: Tensor
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        self, x: Tensor, cache: KeyValue, key_value: KeyValue | None, mask: Tensor
+    ) -> tuple[Tensor, KeyValue]:
         """Returns (H, 1, D) for the newest position, and the grown cache."""
         attended, cache = self.attention.step(self.attention_norm(x), cache)
         x = x + attended
-        # (H, 1, D) -> (B, H / B, D): the hypotheses of an utterance share its keys
-        grouped = self.cross_norm(x).view(len(mask), -1, x.shape[2])
-        x = x + self.cross(grouped, memory, mask).view(x.shape)
+        if self.cross is not None and key_value is not None:
+            # (H, 1, D) -> (B, H / B, D): the hypotheses of an utterance share its keys
+            grouped = self.cross_norm(x).view(len(mask), -1, x.shape[2])
+            x = x + self.cross(grouped, key_value, mask).view(x.shape)
         return x + self.feed_forward(x), cache
 
     def weights(self, x: Tensor, frames: Tensor, mask: Tensor) -> Tensor:
-        """Returns the attention (B, L, T) over the frames, averaged over heads."""
+        """Returns the attention (B, L, T) over the frames, averaged over heads.
+
+        Raises:
+            ValueError: If the layer reads no frames.
+        """
+        key_value = self.memory(frames)
+        if self.cross is None or key_value is None:
+            raise ValueError("a layer without encoder_dim has no attention to frames")
         x = x + self.attention(self.attention_norm(x))
-        return self.cross.weights(self.cross_norm(x), self.cross.memory(frames), mask)
+        return self.cross.weights(self.cross_norm(x), key_value, mask)
 
 
 class CausalAttention(nn.Module):
@@ -191,7 +217,7 @@ class CausalAttention(nn.Module):
         attended = attend(query, key, value, past, dropout_probability=dropout)
         return self.output(attended.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
-    def step(self, x: Tensor, cache: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def step(self, x: Tensor, cache: KeyValue) -> tuple[Tensor, KeyValue]:
         """Returns (H, 1, D) for the newest position, and the grown cache (H, K, L, C)."""
         query, key, value = self._project(x)
         keys, values = torch.cat([cache[0], key], dim=2), torch.cat([cache[1], value], dim=2)
@@ -215,20 +241,20 @@ class CrossAttention(nn.Module):
         self.key_value = nn.Linear(encoder_dim, 2 * dim)
         self.output = nn.Linear(dim, dim)
 
-    def memory(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+    def memory(self, frames: Tensor) -> KeyValue:
         """Returns keys and values (B, K, T, C) of frames (B, T, D)."""
         projected = self.key_value(frames).unflatten(2, (2, self.num_heads, -1))
         key, value = projected.permute(2, 0, 3, 1, 4).unbind(0)
         return key, value
 
-    def forward(self, x: Tensor, memory: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, memory: KeyValue, mask: Tensor) -> Tensor:
         """Returns (B, L, D) for queries (B, L, D) and the mask (B, T) of the frames."""
         query = self.query(x).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
         dropout = self.dropout if self.training else 0.0
         attended = attend(query, *memory, mask[:, None, None], dropout_probability=dropout)
         return self.output(attended.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
-    def weights(self, x: Tensor, memory: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
+    def weights(self, x: Tensor, memory: KeyValue, mask: Tensor) -> Tensor:
         """Returns the attention (B, L, T), averaged over heads."""
         query = self.query(x).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
         scores = query @ memory[0].transpose(2, 3) * query.shape[3] ** -0.5
