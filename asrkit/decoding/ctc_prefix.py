@@ -73,7 +73,8 @@ class CtcPrefixScorer:
         ended = before.gather(1, self._rows(self.lengths, len(psi))[:, None])
         scores = torch.where(ids == self.eos, ended, scores)
         gain: Tensor = (scores - psi[:, None]).float()
-        return gain.masked_fill(scores <= IMPOSSIBLE / 2, IMPOSSIBLE)
+        impossible = torch.minimum(scores, psi[:, None]) <= IMPOSSIBLE / 2
+        return gain.masked_fill(impossible, IMPOSSIBLE)
 
     def advance(self, state: State, labels: Tensor) -> State:
         """Returns the states after each prefix took one label (H,)."""

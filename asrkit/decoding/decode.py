@@ -71,6 +71,7 @@ def decode(
     """
     model.eval()
     results = PartialResults(out / "nbest.partial.jsonl", fingerprint)
+    names: list[str] = []
     console = Console(stderr=True)
     with Progress(console=console, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("decoding", total=total)
@@ -83,9 +84,11 @@ def decode(
                     for info, hypotheses in zip(infos, found, strict=True)
                 ]
                 results.add(lines, spent)
+            names.extend(info.id for info in infos)
             progress.advance(task, len(infos))
-    summary = _summary(results)
-    nbest = "".join(results.lines[name] + "\n" for name in sorted(results.lines))
+    lines_by_name = [results.lines[name] for name in sorted(names)]
+    summary = _summary(lines_by_name, results.spent)
+    nbest = "".join(line + "\n" for line in lines_by_name)
     written = json.dumps(summary, indent=2) + "\n"
     results.finish({out / "nbest.jsonl": nbest, out / "summary.json": written})
     return summary
@@ -131,18 +134,17 @@ def _line(
     }
 
 
-def _summary(results: PartialResults) -> dict[str, Any]:
-    spent = results.spent
+def _summary(lines: Sequence[str], spent: Mapping[str, float]) -> dict[str, Any]:
     audio = spent.get("audio", 0.0)
     encoder, search = spent.get("encoder", 0.0), spent.get("search", 0.0)
-    counts = [len(json.loads(line)["hypotheses"]) for line in results.lines.values()]
+    counts = [len(json.loads(line)["hypotheses"]) for line in lines]
     scorers = {
         name.removeprefix("scorer "): round(seconds, 3)
         for name, seconds in spent.items()
         if name.startswith("scorer ")
     }
     return {
-        "utterances": len(results),
+        "utterances": len(lines),
         "hypotheses_per_utterance": round(sum(counts) / max(len(counts), 1), 2),
         "audio_seconds": round(audio, 2),
         "seconds": round(encoder + search, 3),

@@ -6,6 +6,7 @@ which parts: all of that is the list `blocks` in YAML, not a flag here.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from asrkit.config.registry import Factory
@@ -33,7 +34,8 @@ class Conformer(Encoder):
         dropout: Before the first block.
 
     Raises:
-        ValueError: If a tap is no block, or two sublayers have the same name.
+        ValueError: If a tap is no block, two sublayers have the same name, or the span sees no
+            future but a gate or norm needs all frames.
 
     Source: Gulati et al. 2020, section 2.
     """
@@ -59,10 +61,12 @@ class Conformer(Encoder):
         same = self.frontends.dim == dim
         self.input = nn.Identity() if same else nn.Linear(self.frontends.dim, dim)
         self.dropout = Dropout(dropout)
+        kinds = sublayer_kinds(blocks, dim)
         self.blocks = nn.ModuleList(
-            make_block(blocks, dim, block, num_layers) for block in range(1, num_layers + 1)
+            make_block(blocks, kinds, dim, block, num_layers) for block in range(1, num_layers + 1)
         )
         self.norms = nn.ModuleList(final_norm(dim=dim) for _ in range(num_layers))
+        span.check(self)
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Returns (B,) frames that come out for (B,) feature frames."""
@@ -84,19 +88,33 @@ class Conformer(Encoder):
         return Encoded(frames=frames, lengths=lengths, taps=taps)
 
 
+def sublayer_kinds(blocks: list[Factory[Residual]], dim: int) -> list[type]:
+    """Returns the class of each sublayer of a block, from parts without data."""
+    with torch.device("meta"):
+        parts: list[nn.Module] = [make(dim=dim, place=Place(1, 1, 1, 1)) for make in blocks]
+    return [type(part.module) if isinstance(part, Residual) else type(part) for part in parts]
+
+
 def make_block(
-    blocks: list[Factory[Residual]], dim: int, block: int, num_layers: int
+    blocks: list[Factory[Residual]], kinds: list[type], dim: int, block: int, num_layers: int
 ) -> nn.ModuleDict:
     """Returns the sublayers of one block by name.
+
+    Args:
+        blocks: The sublayers.
+        kinds: Their classes: a sublayer's place counts those of its own kind over all blocks.
+        dim: D.
+        block: Number of the block, from 1.
+        num_layers: How many blocks there are.
 
     Raises:
         ValueError: If two sublayers have the same name.
     """
     result = nn.ModuleDict()
     for index, make in enumerate(blocks):
-        place = Place(
-            block, num_layers, (block - 1) * len(blocks) + index + 1, num_layers * len(blocks)
-        )
+        same = kinds.count(kinds[index])
+        nth = (block - 1) * same + kinds[: index + 1].count(kinds[index])
+        place = Place(block, num_layers, nth, num_layers * same)
         residual = make(dim=dim, place=place)
         if residual.name in result:
             raise ValueError(f"two sublayers of a block are named {residual.name!r}")

@@ -79,18 +79,18 @@ def attend(
         key: (B, K, T, C).
         value: (B, K, T, C).
         allowed: Bool, True where a query may attend; broadcasts to (B, K, L, T).
-        bias: (B, K, L, T) added to the unscaled scores.
+        bias: (B, K, L, T) added to the scaled scores.
         dropout_probability: Of each attention weight.
 
     Returns:
         (B, K, L, C).
     """
-    scale = query.shape[3] ** -0.5
     if dropout_probability and query.device.type == "cpu":
         # torch's own attention draws its dropout slowly on a CPU.
-        scores = query @ key.transpose(2, 3)
-        scores = scores if bias is None else scores + bias
-        weights = (scores * scale).masked_fill(~allowed, float("-inf")).softmax(3)
+        scores = (query * query.shape[3] ** -0.5) @ key.transpose(2, 3)
+        if bias is not None:
+            scores.add_(bias)  # in place: nothing needs the bare product in the backward pass
+        weights = scores.masked_fill_(~allowed, float("-inf")).softmax(3)
         return dropout(weights, dropout_probability) @ value
-    mask = allowed if bias is None else (bias * scale).masked_fill(~allowed, float("-inf"))
+    mask = allowed if bias is None else bias.masked_fill(~allowed, float("-inf"))
     return F.scaled_dot_product_attention(query, key, value, mask, dropout_p=dropout_probability)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from asrkit.config.registry import Registry
 from asrkit.nn.masking import length_mask
+from asrkit.nn.norms import masked_mean
 
 
 class Augment(nn.Module):
@@ -66,7 +68,7 @@ class Strength:
 
 @augments.register("spec_augment")
 class SpecAugment(Augment):
-    """Sets random stretches of time and bands of frequency to zero, for each utterance on its own.
+    """Hides random stretches of time and bands of frequency, for each utterance on its own.
 
     Masks start at different places, may overlap, and are cut at the end. Before the first entry
     of `strengths` nothing is masked; without entries full strength holds from the first step.
@@ -75,12 +77,20 @@ class SpecAugment(Augment):
         time: Masks along time.
         frequency: Masks along frequency.
         strengths: How the strength grows with the steps.
+        value: What hidden places get: 0, or the utterance's mean of each feature.
 
     Source: Park et al. 2019, section 2, without time warping; counts as in the reference systems.
     """
 
-    def __init__(self, time: Masks, frequency: Masks, strengths: list[Strength] = []) -> None:  # noqa: B006
+    def __init__(
+        self,
+        time: Masks,
+        frequency: Masks,
+        strengths: list[Strength] = [],  # noqa: B006 - never changed
+        value: Literal["zero", "mean"] = "zero",
+    ) -> None:
         super().__init__()
+        self.value = value
         self.time, self.frequency = time, frequency
         self.strengths = sorted(strengths, key=lambda strength: strength.from_step)
 
@@ -93,7 +103,11 @@ class SpecAugment(Augment):
         sizes = torch.full_like(lengths, num_features)
         hidden = draw_masks(self.time, strength, lengths, num_frames).unsqueeze(2)
         hidden = hidden | draw_masks(self.frequency, strength, sizes, num_features).unsqueeze(1)
-        return features.masked_fill(hidden, 0.0), lengths
+        if self.value == "zero":
+            return features.masked_fill(hidden, 0.0), lengths
+        valid = length_mask(lengths, num_frames)
+        mean = masked_mean(features, valid).unsqueeze(1)  # (B, 1, F)
+        return torch.where(hidden & valid.unsqueeze(2), mean, features), lengths
 
     def _strength(self, step: int) -> Strength | None:
         if not self.strengths:

@@ -10,7 +10,13 @@ from asrkit.nn.norms import masked_mean
 
 
 class Gate(nn.Module):
-    """Scales (B, T, D) with a mask (B, T)."""
+    """Scales (B, T, D) with a mask (B, T).
+
+    `sees_all_frames` says that a frame's result depends on later frames, which causal spans
+    can't allow.
+    """
+
+    sees_all_frames = False
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Returns gated frames (B, T, D)."""
@@ -48,6 +54,8 @@ class SqueezeExcitation(Gate):
 
     Source: Hu et al. 2018, section 3; the mean leaves out padding.
     """
+
+    sees_all_frames = True
 
     def __init__(
         self,

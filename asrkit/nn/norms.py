@@ -9,7 +9,13 @@ from asrkit.config.registry import Registry
 
 
 class Norm(nn.Module):
-    """Normalises (B, T, D) with a mask (B, T), True = valid."""
+    """Normalises (B, T, D) with a mask (B, T), True = valid.
+
+    `sees_all_frames` says that a frame's result depends on later frames outside of training too,
+    which causal spans can't allow.
+    """
+
+    sees_all_frames = False
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Returns normalised frames (B, T, D)."""
@@ -65,6 +71,8 @@ class BatchNorm(Norm):
         dim: D.
         momentum: Share of the newest batch in the running statistics.
         eps: Added to the variance.
+
+    Source: Ioffe and Szegedy 2015, algorithm 1; padding is left out of the moments.
     """
 
     def __init__(self, dim: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
@@ -79,10 +87,29 @@ class BatchNorm(Norm):
             assert norm.running_var is not None
             scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
             return x * scale + (norm.bias - norm.running_mean * scale)
-        normalized = norm(x[mask])
-        return torch.zeros_like(x, dtype=normalized.dtype).masked_scatter(
-            mask.unsqueeze(-1), normalized
-        )
+        # Picking the valid frames with x[mask] would make a GPU wait for the count in every layer.
+        with torch.autocast(x.device.type, enabled=False):
+            frames = x.float().masked_fill(~mask.unsqueeze(2), 0.0).flatten(0, 1)
+            valid = mask.flatten().to(frames.dtype)
+            count = valid.sum()
+            mean = (valid / count) @ frames
+            centered = frames - mean
+            variance = (valid / count) @ centered.square()
+            self._track(mean.detach(), variance.detach(), count)
+            scale = norm.weight * torch.rsqrt(variance + norm.eps)
+            return torch.addcmul(norm.bias, centered, scale).view(x.shape)
+
+    @torch.no_grad()
+    def _track(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
+        norm = self.norm
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        assert norm.num_batches_tracked is not None
+        assert norm.momentum is not None
+        unbiased = variance * (count / (count - 1).clamp(min=1))
+        norm.running_mean.lerp_(mean, norm.momentum)
+        norm.running_var.lerp_(unbiased, norm.momentum)
+        norm.num_batches_tracked.add_(1)
 
 
 @norms.register("group_norm")
@@ -99,6 +126,8 @@ class GroupNorm(Norm):
 
     Source: Wu and He 2018, section 3; padding is left out of the moments.
     """
+
+    sees_all_frames = True
 
     def __init__(self, dim: int, num_groups: int = 1, eps: float = 1e-6) -> None:
         super().__init__()

@@ -22,7 +22,8 @@ class Position(nn.Module):
         """Changes (B, K, T, C) queries and keys.
 
         Returns:
-            Queries, keys, and a bias (B, K, T, T) of the unscaled scores, or None.
+            Queries, keys, and a bias (B, K, T, T) of the scores after their scaling by C^-0.5,
+            or None.
         """
         raise NotImplementedError
 
@@ -75,7 +76,9 @@ class TransformerXLPosition(Position):
         table = self.dropout(sinusoids(distances, self.num_heads * self.head_dim))
         # (2T-1, D) -> (K, C, 2T-1)
         projected = self.projection(table.to(query.dtype)).unflatten(1, (self.num_heads, -1))
-        scores = (query + self.distance_bias) @ projected.permute(1, 2, 0)
+        # Scaling the queries is cheaper than scaling the scores.
+        scaled = (query + self.distance_bias) * self.head_dim**-0.5
+        scores = scaled @ projected.permute(1, 2, 0)
         return query + self.content_bias, key, shift_distances(scores)
 
 
@@ -105,7 +108,7 @@ class ClippedRelativePosition(Position):
         distances = torch.arange(1 - num_frames, num_frames, device=query.device)
         rows = distances.clamp(-self.clip, self.clip) + self.clip
         table = self.dropout(self.table)[rows].to(query.dtype)  # (2T-1, C)
-        return query, key, shift_distances(query @ table.T)
+        return query, key, shift_distances((query * query.shape[3] ** -0.5) @ table.T)
 
 
 @positions.register("rotary")

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from asrkit.config.registry import Factory, Registry
+from asrkit.nn.activations import Activation, ReLU
 from asrkit.nn.masking import length_mask, zero_padding
+from asrkit.nn.positions import sinusoids
 
 
 class Frontend(nn.Module, ABC):
@@ -34,7 +36,7 @@ frontends: Registry[Frontend] = Registry("frontend", Frontend, late=("input_dim"
 
 
 class FrontendStack(nn.ModuleList):
-    """Frontends one after the other.
+    """Frontends one after the other; whatever the padding holds, they get zeros there.
 
     Args:
         makes: The frontends, in order.
@@ -58,6 +60,7 @@ class FrontendStack(nn.ModuleList):
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Returns frames (B, T', D) and their lengths (B,)."""
+        x = zero_padding(x, length_mask(lengths, x.shape[1]))
         for frontend in self:
             x, lengths = frontend(x, lengths)
         return x, lengths
@@ -72,7 +75,7 @@ def _shortened(lengths: Tensor, strides: Sequence[int]) -> Tensor:
 
 @frontends.register("conv2d")
 class Conv2dFrontend(Frontend):
-    """3 × 3 convolutions over time and frequency with ReLU and stride, then a linear layer.
+    """Convolutions over time and frequency with activation and stride, then a linear layer.
 
     Args:
         input_dim: F.
@@ -80,9 +83,11 @@ class Conv2dFrontend(Frontend):
         strides: Stride of each convolution in time and frequency.
         dim: D.
         frequency_strides: Strides in frequency where they differ from those in time.
+        kernel_sizes: Of each convolution, in time and frequency; 3 where null.
+        activation: After each convolution.
 
     Raises:
-        ValueError: If the lists have different lengths.
+        ValueError: If the lists have different lengths, or a kernel size is even.
     """
 
     def __init__(
@@ -92,20 +97,26 @@ class Conv2dFrontend(Frontend):
         strides: list[int],
         dim: int,
         frequency_strides: list[int] | None = None,
+        kernel_sizes: list[int] | None = None,
+        activation: Factory[Activation] = ReLU,
     ) -> None:
         super().__init__()
         across = strides if frequency_strides is None else frequency_strides
-        if not len(channels) == len(strides) == len(across):
+        kernels = [3] * len(channels) if kernel_sizes is None else kernel_sizes
+        if not len(channels) == len(strides) == len(across) == len(kernels):
             raise ValueError(
-                f"channels {channels}, strides {strides} and frequency_strides {across} "
-                "must have one entry per convolution each"
+                f"channels {channels}, strides {strides}, frequency_strides {across} and "
+                f"kernel_sizes {kernels} must have one entry per convolution each"
             )
+        if any(kernel % 2 == 0 for kernel in kernels):
+            raise ValueError(f"kernel_sizes {kernels} must be odd: an even one has no middle frame")
         self.dim = dim
+        self.activation = activation()
         self.strides = strides
         inputs = [1, *channels[:-1]]
         self.convolutions = nn.ModuleList(
-            nn.Conv2d(i, o, 3, stride=(s, a), padding=1)
-            for i, o, s, a in zip(inputs, channels, strides, across, strict=True)
+            nn.Conv2d(i, o, k, stride=(s, a), padding=k // 2)
+            for i, o, s, a, k in zip(inputs, channels, strides, across, kernels, strict=True)
         )
         frequencies = int(_shortened(torch.tensor(input_dim, device="cpu"), across))
         self.output = nn.Linear(channels[-1] * frequencies, dim)
@@ -118,7 +129,7 @@ class Conv2dFrontend(Frontend):
         """Returns frames (B, T', D) and their lengths (B,)."""
         x = zero_padding(x, length_mask(lengths, x.shape[1])).unsqueeze(1)  # (B, 1, T, F)
         for convolution, stride in zip(self.convolutions, self.strides, strict=True):
-            x = convolution(x).relu()
+            x = self.activation(convolution(x))
             lengths = _shortened(lengths, [stride])
             x = x * length_mask(lengths, x.shape[2])[:, None, :, None]
         frames = x.permute(0, 2, 1, 3).flatten(2)  # (B, C, T', F') -> (B, T', C·F')
@@ -127,18 +138,19 @@ class Conv2dFrontend(Frontend):
 
 @frontends.register("vgg")
 class VggFrontend(Frontend):
-    """Pairs of 3 × 3 convolutions, a ReLU after the second, then max-pooling.
+    """Pairs of 3 × 3 convolutions, an activation after the second, then max-pooling.
 
     Args:
         input_dim: F.
         channels: Channels of each pair.
         time_pools: Pooling over time after each pair.
         frequency_pools: Pooling over frequency after each pair.
+        activation: After the second convolution of each pair.
 
     Raises:
         ValueError: If the lists have different lengths.
 
-    Source: Simonyan and Zisserman 2015, as used in hybrid Conformers (ReLU once per pair).
+    Source: Simonyan and Zisserman 2015, as used in hybrid Conformers (one activation per pair).
     """
 
     def __init__(
@@ -147,8 +159,10 @@ class VggFrontend(Frontend):
         channels: list[int],
         time_pools: list[int],
         frequency_pools: list[int],
+        activation: Factory[Activation] = ReLU,
     ) -> None:
         super().__init__()
+        self.activation = activation()
         if not len(channels) == len(time_pools) == len(frequency_pools):
             raise ValueError(
                 f"channels {channels}, time_pools {time_pools} and frequency_pools "
@@ -176,10 +190,39 @@ class VggFrontend(Frontend):
             assert isinstance(pair, nn.ModuleList)
             mask = length_mask(lengths, x.shape[2])[:, None, :, None]
             x = pair[0](x.masked_fill(~mask, 0.0)).masked_fill(~mask, 0.0)
-            x = pair[1](x).relu().masked_fill(~mask, 0.0)
+            # An activation may be negative: padding must lose against every valid value.
+            x = self.activation(pair[1](x))
+            x = x.masked_fill(~mask, torch.finfo(x.dtype).min)
             x = nn.functional.max_pool2d(x, (time, frequency), ceil_mode=True)
             lengths = _shortened(lengths, [time])
+        x = x.masked_fill(~length_mask(lengths, x.shape[2])[:, None, :, None], 0.0)
         return x.permute(0, 2, 1, 3).flatten(2), lengths
+
+
+@frontends.register("sinusoidal")
+class AddedSinusoids(Frontend):
+    """Adds sines and cosines of the position to every frame; changes no length.
+
+    Args:
+        input_dim: F, which is also D.
+        scale: Factor of the frames before the addition; null for the square root of D.
+
+    Source: Vaswani et al. 2017, section 3.5.
+    """
+
+    def __init__(self, input_dim: int, scale: float | None = None) -> None:
+        super().__init__()
+        self.dim = input_dim
+        self.scale = input_dim**0.5 if scale is None else scale
+
+    def output_lengths(self, lengths: Tensor) -> Tensor:
+        """Returns the same lengths."""
+        return lengths
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns frames (B, T, D) and the same lengths (B,)."""
+        places = torch.arange(x.shape[1], device=x.device)
+        return x * self.scale + sinusoids(places, self.dim).to(x.dtype), lengths
 
 
 @frontends.register("frame_stacking")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from asrkit.config.registry import Registry
+from asrkit.nn.gates import Gate
 from asrkit.nn.masking import SequenceContext, length_mask
+from asrkit.nn.norms import Norm
 
 
 class Span:
@@ -28,6 +30,19 @@ class Span:
             own = torch.eye(num_frames, dtype=torch.bool, device=lengths.device)
             attention = (attention & allowed) | own
         return SequenceContext(mask=mask, attention=attention, causal=self.causal)
+
+    def check(self, layers: nn.Module) -> None:
+        """Refuses parts that would show the future to a causal encoder.
+
+        Raises:
+            ValueError: If the span is causal and a gate or norm needs all frames.
+        """
+        for name, part in layers.named_modules() if self.causal else ():
+            if isinstance(part, Norm | Gate) and part.sees_all_frames:
+                raise ValueError(
+                    f"the span sees no future, but {type(part).__name__} at {name} needs all "
+                    "frames of an utterance; use span: full, or another gate or norm"
+                )
 
 
 spans: Registry[Span] = Registry("span", Span)

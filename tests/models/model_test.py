@@ -24,11 +24,13 @@ V = 7
 FRONTEND = [{"type": "conv2d", "channels": [4, 4], "strides": [2, 2], "dim": 16}]
 
 
-def blocks(position: Any = "transformer_xl", norm: str = "batch_norm") -> list[dict[str, Any]]:
+def blocks(
+    position: Any = "transformer_xl", norm: str = "batch_norm", gated: bool = True
+) -> list[dict[str, Any]]:
     ffn = {"type": "feed_forward", "hidden_dim": 24}
     attention = {"type": "self_attention", "num_heads": 2, "position": position}
     convolution = {"type": "convolution", "kernel_size": 4, "norm": norm}
-    gate = {"type": "squeeze_excitation", "bottleneck_dim": 4}
+    gate = {"type": "squeeze_excitation", "bottleneck_dim": 4} if gated else "identity"
     depth = {"type": "stochastic_depth", "survival": 0.5, "profile": "linear"}
     return [
         {"name": "ffn1", "scale": 0.5, "module": ffn, "keep": depth},
@@ -46,7 +48,10 @@ ENCODERS = {
     "conformer": conformer(),
     "rotary": conformer(blocks=blocks("rotary", "group_norm")),
     "clipped": conformer(blocks=blocks({"type": "clipped_relative", "clip": 2}, "layer_norm")),
-    "chunked": conformer(span={"type": "chunked", "chunk_size": 2}, taps=[1]),
+    "chunked": conformer(
+        span={"type": "chunked", "chunk_size": 2}, taps=[1], blocks=blocks(gated=False)
+    ),
+    "sinusoidal": conformer(frontend=[*FRONTEND, "sinusoidal"], blocks=blocks("none")),
     "vgg": conformer(
         frontend=[
             {"type": "vgg", "channels": [4, 4], "time_pools": [1, 2], "frequency_pools": [2, 1]},
@@ -124,14 +129,14 @@ def test_output_lengths_are_those_of_the_output(name: str) -> None:
 
 @pytest.mark.parametrize("span", ["causal", {"type": "chunked", "chunk_size": 2}])
 def test_limited_spans_see_no_future(span: Any) -> None:
-    encoder = make_encoder(conformer(span=span, frontend=[], blocks=blocks(norm="layer_norm")[:2]))
+    encoder = make_encoder(conformer(span=span, frontend=[], blocks=blocks(gated=False)))
     features = torch.randn(1, 10, 10)
     changed = features.clone()
     changed[:, 6:] = 5.0
     lengths = torch.tensor([10])
     before, after = (encoder(x, lengths).frames[:, :6] for x in (features, changed))
     torch.testing.assert_close(before, after)
-    full = make_encoder(conformer(frontend=[], blocks=blocks(norm="layer_norm")[:2]))
+    full = make_encoder(conformer(frontend=[], blocks=blocks(gated=False)))
     assert not torch.allclose(
         full(features, lengths).frames[:, :6], full(changed, lengths).frames[:, :6]
     )

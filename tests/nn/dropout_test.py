@@ -35,7 +35,7 @@ def test_both_ways_to_attend_agree() -> None:
     allowed = torch.rand(2, 1, 5, 5) < 0.7
     allowed |= torch.eye(5, dtype=torch.bool)
     fused = attend(query, key, value, allowed, bias)
-    scores = (query @ key.transpose(2, 3) + bias) * 6**-0.5
+    scores = query @ key.transpose(2, 3) * 6**-0.5 + bias
     expected = scores.masked_fill(~allowed, float("-inf")).softmax(3) @ value
     torch.testing.assert_close(fused, expected, rtol=1e-5, atol=1e-5)
     torch.manual_seed(1)

@@ -133,3 +133,18 @@ def test_survival_depends_on_the_place(profile: str, expected: float) -> None:
     assert set(kept) == {0.0, 1.0}
     assert sum(kept) / 2000 == pytest.approx(expected, abs=0.04)
     assert float(keep.eval()(branch)[0, 0, 0]) == pytest.approx(expected)
+
+
+def test_hidden_places_can_get_the_mean_of_the_utterance() -> None:
+    torch.manual_seed(0)
+    lengths = torch.tensor([20, 8])
+    features = 5 + torch.randn(2, 20, 3)
+    features[1, 8:] = 0.0
+    found, _ = SpecAugment(Masks(2, 2, 4), Masks(1, 1, 1), value="mean")(features, lengths, 0)
+    for row, length in enumerate(lengths.tolist()):
+        changed = found[row] != features[row]
+        assert bool(changed[:length].all(1).any())
+        assert bool(changed[:length].all(0).any())
+        assert not bool(changed[length:].any())
+        mean = features[row, :length].mean(0).expand(20, 3)
+        torch.testing.assert_close(found[row][changed], mean[changed])

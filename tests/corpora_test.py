@@ -1,0 +1,55 @@
+"""The recipes' preparation on real speech, where ASRKIT_CORPORA names a folder that holds it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from asrkit.data.manifests import open_set
+
+ROOT = Path(__file__).parents[1]
+CORPORA = os.environ.get("ASRKIT_CORPORA", "")
+
+
+def prepare(recipe: str, *options: str) -> None:
+    command = [sys.executable, f"recipes/{recipe}/prepare.py", "manifests", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def speakers(data: Path, name: str) -> set[str]:
+    return {cut.supervisions[0].speaker for cut in open_set(data, [name])}
+
+
+@pytest.mark.skipif(not (Path(CORPORA) / "an4").is_dir(), reason="needs ASRKIT_CORPORA/an4")
+def test_an4_has_its_official_size_and_speakers_of_their_own(tmp_path: Path) -> None:
+    prepare("an4", "--corpus", f"{CORPORA}/an4", "--data", str(tmp_path))
+    sizes = {
+        name: len(open_set(tmp_path, [name])) for name in ("train", "dev", "train_dev", "test")
+    }
+    assert sizes["train"] + sizes["dev"] == sizes["train_dev"] == 948
+    assert 80 <= sizes["dev"] <= 120
+    test = open_set(tmp_path, ["test"])
+    assert len(test) == 130
+    assert sum(len(cut.supervisions[0].text.split()) for cut in test) == 773
+    assert not speakers(tmp_path, "train") & speakers(tmp_path, "dev")
+    assert not speakers(tmp_path, "train_dev") & speakers(tmp_path, "test")
+
+
+@pytest.mark.skipif(
+    not (Path(CORPORA) / "LibriSpeech").is_dir(), reason="needs ASRKIT_CORPORA/LibriSpeech"
+)
+def test_librispeech_mini_has_all_its_utterances(tmp_path: Path) -> None:
+    prepare("librispeech", "--corpus", CORPORA, "--size", "mini", "--data", str(tmp_path))
+    train = open_set(tmp_path, ["train"])
+    assert len(train) == 1519
+    assert sum(cut.duration for cut in train) / 60 == pytest.approx(318.6, abs=0.1)
+    evaluation = sorted(p.stem for p in (tmp_path / "manifests").glob("*.jsonl"))
+    assert evaluation[0].startswith("dev-clean")
+    for name in evaluation:
+        if name != "train":
+            assert not speakers(tmp_path, "train") & speakers(tmp_path, name)

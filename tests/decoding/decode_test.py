@@ -1,0 +1,166 @@
+"""Decoding of a set: what is written, and that an interrupted decode goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from asrkit.data.batch import Batch
+from asrkit.data.batch_info import UtteranceInfo
+from asrkit.decoding.decode import DecodeBatch, decode
+from asrkit.decoding.interfaces import Hypothesis
+from asrkit.decoding.search import EncodedFrames, ScoringHead, Search
+from asrkit.errors import UserError
+from asrkit.text.tokenizers import Tokenizer
+
+TEXTS = ["grüße\u2028neu", "b", "c", "d", "e"]  # \u2028 counts as a line end for splitlines
+
+
+class Encoded:
+    def __init__(self, lengths: Tensor) -> None:
+        self.lengths = lengths
+
+
+class Model:
+    def __init__(self) -> None:
+        self.encoded = 0
+        self.training = True
+
+    def eval(self) -> None:
+        self.training = False
+
+    def encode(self, signal: Tensor, lengths: Tensor) -> Encoded:
+        assert not self.training
+        self.encoded += len(lengths)
+        return Encoded(signal[:, 0])
+
+    def named_heads(self) -> Mapping[str, ScoringHead]:
+        return {}
+
+
+class FakeSearch(Search):
+    @property
+    def head_names(self) -> list[str]:
+        return []
+
+    def run(
+        self, heads: Mapping[str, ScoringHead], encoded: EncodedFrames
+    ) -> list[list[Hypothesis]]:
+        with self.timed("fake"):
+            return [
+                [Hypothesis([i], -1.0 - rank, {"fake": -1.0 - rank}) for rank in range(3)]
+                for i in encoded.lengths.tolist()
+            ]
+
+
+class FakeTokenizer(Tokenizer):
+    def encode(self, text: str) -> list[int]:
+        return [TEXTS.index(text)]
+
+    def decode(self, ids: list[int]) -> str:
+        return TEXTS[ids[0]]
+
+    def unknown_in(self, text: str) -> list[str]:
+        return []
+
+
+class StoppedError(Exception):
+    """As when the machine goes down."""
+
+
+def batches(stop_after: int | None = None) -> Iterator[DecodeBatch]:
+    for number, ids in enumerate([[0, 1], [2, 3], [4]]):
+        if number == stop_after:
+            raise StoppedError
+        labels = torch.zeros(len(ids), 1, dtype=torch.int64)
+        lengths = torch.ones(len(ids), dtype=torch.int64)
+        names = [f"u{i}" for i in ids]
+        batch = Batch(names, torch.tensor([[i] for i in ids]), lengths, labels, lengths)
+        yield batch, [UtteranceInfo(f"u{i}", "s", TEXTS[i], 2.0) for i in ids]
+
+
+def run(out: Path, model: Model, stop_after: int | None = None, key: str = "k") -> dict[str, Any]:
+    tokenizer, device = FakeTokenizer(), torch.device("cpu")
+    source = batches(stop_after)
+    return decode(model, source, tokenizer, FakeSearch(), out, device, 5, key, max_hypotheses=2)
+
+
+def interrupted(out: Path) -> Path:
+    with pytest.raises(StoppedError):
+        run(out, Model(), stop_after=2)
+    assert not (out / "nbest.jsonl").exists()
+    return out / "nbest.partial.jsonl"
+
+
+def test_lines_and_summary(tmp_path: Path) -> None:
+    summary = run(tmp_path, Model())
+    lines = (tmp_path / "nbest.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
+    entries = [json.loads(line) for line in lines]
+    assert [(e["id"], e["text"], e["reference"]) for e in entries] == [
+        (f"u{i}", text, text) for i, text in enumerate(TEXTS)
+    ]
+    assert [h["scores"] for h in entries[1]["hypotheses"]] == [{"fake": -1.0}, {"fake": -2.0}]
+    assert summary == json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["utterances"], summary["audio_seconds"]) == (5, 10.0)
+    assert summary["hypotheses_per_utterance"] == 2.0
+    assert set(summary["scorer_seconds"]) == {"fake"}
+    assert {path.name for path in tmp_path.iterdir()} == {"nbest.jsonl", "summary.json"}
+
+
+def test_an_interrupted_decode_goes_on(tmp_path: Path) -> None:
+    interrupted(tmp_path / "a")
+    model = Model()
+    summary = run(tmp_path / "a", model)
+    assert model.encoded == 1  # the last batch alone
+    assert (summary["utterances"], summary["audio_seconds"]) == (5, 10.0)
+    run(tmp_path / "b", Model())
+    whole = (tmp_path / "b" / "nbest.jsonl").read_bytes()
+    assert (tmp_path / "a" / "nbest.jsonl").read_bytes() == whole
+
+
+@pytest.mark.parametrize("cut", range(1, 400, 7))
+def test_a_file_that_was_cut_anywhere_gives_the_same_result(tmp_path: Path, cut: int) -> None:
+    partial = interrupted(tmp_path / "a")
+    partial.write_bytes(partial.read_bytes()[:-cut])
+    run(tmp_path / "a", Model())
+    run(tmp_path / "b", Model())
+    whole = (tmp_path / "b" / "nbest.jsonl").read_bytes()
+    assert (tmp_path / "a" / "nbest.jsonl").read_bytes() == whole
+
+
+def test_results_of_another_model_are_not_reused(tmp_path: Path) -> None:
+    interrupted(tmp_path)
+    model = Model()
+    run(tmp_path, model, key="another")
+    assert model.encoded == 5
+
+
+def test_damaged_lines_are_decoded_again(tmp_path: Path) -> None:
+    partial = interrupted(tmp_path)
+    lines = partial.read_bytes().split(b"\n")
+    lines[2] = b"\0" * 20
+    partial.write_bytes(b"\n".join(lines))
+    model = Model()
+    assert run(tmp_path, model)["utterances"] == 5
+    assert model.encoded == 5
+
+
+def test_a_full_disk_keeps_what_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted(tmp_path)
+
+    def full(self: Path, *args: object, **options: object) -> None:
+        raise OSError(28, "No space left on device", str(self))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(UserError, match=r"No space left on device; 4 decoded utterances are kept"):
+        run(tmp_path, Model())
+    monkeypatch.undo()
+    model = Model()
+    assert run(tmp_path, model)["utterances"] == 5
+    assert model.encoded == 1

@@ -1,0 +1,137 @@
+"""When label-synchronous search ends, and that its n-best lists are the best there are."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from asrkit.decoding.ctc_prefix import CtcPrefixScorer
+from asrkit.decoding.interfaces import State
+from asrkit.decoding.label_sync import LabelSyncSearch
+
+V, T = 2, 5
+
+
+class Encoded:
+    lengths = torch.tensor([5, 3, 1])
+
+
+class TableScorer:
+    """log p(next | last label), a table per utterance; row V is the start."""
+
+    partial = False
+
+    def __init__(self, tables: Tensor) -> None:
+        self.tables = tables  # (B, V + 1, V + 1)
+        self.calls = 0
+
+    def initial_state(self) -> State:
+        return torch.full((len(self.tables),), V)
+
+    def score(self, state: State, candidates: Tensor | None = None) -> Tensor:
+        self.calls += 1
+        rows = torch.arange(len(state)) // (len(state) // len(self.tables))
+        scores = self.tables[rows, state]
+        return scores if candidates is None else scores.gather(1, candidates)
+
+    def advance(self, state: State, labels: Tensor) -> State:
+        return labels
+
+    def subset(self, utterances: Tensor) -> TableScorer:
+        return TableScorer(self.tables[utterances])
+
+
+class Head:
+    def __init__(self, scorer: Any) -> None:
+        self.scorer = scorer
+
+    def label_scorer(self, encoded: Any) -> Any:
+        return self.scorer
+
+    def frame_scorer(self, encoded: Any) -> Any:
+        raise AssertionError("a search over labels needs no frame scorer")
+
+
+def tables(seed: int, scale: float = 1.5) -> Tensor:
+    torch.manual_seed(seed)
+    return (scale * torch.randn(3, V + 1, V + 1)).log_softmax(2)
+
+
+def total(table: Tensor, labels: tuple[int, ...]) -> float:
+    return sum(float(table[a, b]) for a, b in itertools.pairwise((V, *labels, V)))
+
+
+OPTIONS: list[dict[str, Any]] = [
+    {},
+    {"length_norm": 1.0},
+    {"length_norm": 0.5, "length_reward": 0.4},
+    {"length_reward": 1.2},
+    {"length_reward": -0.5},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("seed", range(5))
+def test_n_best_lists_are_the_best_of_all_strings(seed: int, options: dict[str, Any]) -> None:
+    first, second = tables(seed), tables(seed + 100)
+    heads = {"a": Head(TableScorer(first)), "b": Head(TableScorer(second))}
+    weights = {"a": 0.7, "b": 0.5}
+    search = LabelSyncSearch(weights, 100, patience=999, nbest=4, **options)
+    for utterance, n_best in enumerate(search.run(heads, Encoded())):
+        expected = {}
+        for count in range(int(Encoded.lengths[utterance]) + 1):
+            for labels in itertools.product(range(V), repeat=count):
+                score = 0.7 * total(first[utterance], labels)
+                score += 0.5 * total(second[utterance], labels)
+                score += options.get("length_reward", 0.0) * count
+                score /= (count + 1) ** options.get("length_norm", 0.0)
+                expected[labels] = score
+        # Strings with the same pairs of labels tie, so that their order is open.
+        best = sorted(expected.values(), reverse=True)[:4]
+        assert [h.score for h in n_best] == pytest.approx(best, abs=1e-5)
+        found = [tuple(h.labels) for h in n_best]
+        assert [expected[labels] for labels in found] == pytest.approx(best, abs=1e-5)
+        assert len(set(found)) == len(found)
+
+
+def test_a_negative_weight_does_not_make_the_impossible_likely() -> None:
+    table = tables(0)
+    log_probs = torch.zeros(3, T, V + 1).log_softmax(2)
+    heads = {
+        "a": Head(TableScorer(table)),
+        "ctc": Head(CtcPrefixScorer(log_probs, Encoded.lengths)),
+    }
+    search = LabelSyncSearch({"a": 1.0, "ctc": -0.3}, 100, max_length_ratio=3.0, pre_beam=V)
+    for utterance, n_best in enumerate(search.run(heads, Encoded())):
+        for hypothesis in n_best:
+            assert abs(hypothesis.score) < 1e3
+            assert len(hypothesis.labels) <= int(Encoded.lengths[utterance])
+
+
+def test_a_clear_utterance_ends_soon() -> None:
+    sure = torch.tensor([[-9.0, -9.0, -1e-3], [-9.0, -9.0, -1e-3], [-1e-3, -9.0, -9.0]])
+    for options in ({}, {"length_norm": 1.0, "patience": 3}):
+        scorer = TableScorer(sure[None])
+        encoded = Encoded()
+        encoded.lengths = torch.tensor([500])
+        search = LabelSyncSearch({"a": 1.0}, 4, **options)  # type: ignore[arg-type]
+        assert search.run({"a": Head(scorer)}, encoded)[0][0].labels == [0]
+        assert scorer.calls < 10
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scorers": {"a": 0.0}}, "at least one weight must not be 0"),
+        ({"beam_size": 0}, r"beam_size \(0\) must be at least 1"),
+        ({"nbest": 0}, r"nbest \(0\) must be at least 1"),
+        ({"pre_beam": -1}, r"pre_beam \(-1\) must be at least 1"),
+    ],
+)
+def test_bad_settings_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        LabelSyncSearch(**{"scorers": {"a": 1.0}, "beam_size": 2, **options})

@@ -1,0 +1,114 @@
+"""Self-attention equals torch's without positions, and sums over pairs of frames with them."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from asrkit.config.registry import Factory
+from asrkit.nn.attention import SelfAttention
+from asrkit.nn.positions import (
+    ClippedRelativePosition,
+    NoPosition,
+    Position,
+    RotaryPosition,
+    TransformerXLPosition,
+    sinusoids,
+)
+from asrkit.nn.spans import CausalSpan, ChunkedSpan, FullSpan, Span
+
+LENGTHS = torch.tensor([6, 4])
+D, K, C, T = 8, 2, 4, 6
+
+
+def make(position: Factory[Position] = NoPosition, dropout: float = 0.0) -> SelfAttention:
+    torch.manual_seed(0)
+    layer = SelfAttention(D, K, position, dropout)
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    return layer
+
+
+@pytest.mark.parametrize("span", [FullSpan(), CausalSpan(), ChunkedSpan(2, 1)])
+def test_without_positions_it_is_torch_multihead_attention(span: Span) -> None:
+    layer, theirs = make().eval(), nn.MultiheadAttention(D, K, batch_first=True).eval()
+    theirs.in_proj_weight.data = layer.query_key_value.weight.data
+    theirs.in_proj_bias.data = layer.query_key_value.bias.data
+    theirs.out_proj.load_state_dict(layer.output.state_dict())
+    x = torch.randn(2, T, D)
+    context = span.context(LENGTHS, T)
+    allowed = context.attention.expand(2, T, T).repeat_interleave(K, 0)
+    expected = theirs(x, x, x, attn_mask=~allowed, need_weights=False)[0]
+    found = layer(x, context)
+    torch.testing.assert_close(found[context.mask], expected[context.mask], rtol=1e-4, atol=1e-5)
+
+
+def pair_scores(layer: SelfAttention, x: Tensor) -> Tensor:
+    """Returns scaled scores (K, T, T) of one utterance, one pair of frames at a time."""
+    query, key, _ = layer.query_key_value(x).unflatten(1, (3, K, C)).unbind(1)  # (T, K, C)
+    scores = torch.empty(K, T, T)
+    position = layer.position
+    for head in range(K):
+        for i in range(T):
+            for j in range(T):
+                q, k = query[i, head], key[j, head]
+                if isinstance(position, TransformerXLPosition):
+                    table = position.projection(sinusoids(torch.tensor([j - i]), D))
+                    distance = table.view(K, C)[head]
+                    u, v = position.content_bias[head, 0], position.distance_bias[head, 0]
+                    score = (q + u) @ k + (q + v) @ distance
+                else:
+                    assert isinstance(position, ClippedRelativePosition)
+                    row = max(-position.clip, min(position.clip, j - i)) + position.clip
+                    score = q @ (k + position.table[row])
+                scores[head, i, j] = score / C**0.5
+    return scores
+
+
+@pytest.mark.parametrize("dropout", [0.0, 1e-9])  # both ways to attend
+@pytest.mark.parametrize(
+    "position", [TransformerXLPosition, partial(ClippedRelativePosition, clip=2)]
+)
+def test_relative_positions_equal_the_sum_over_pairs(
+    position: Factory[Position], dropout: float
+) -> None:
+    layer = make(position, dropout).train()
+    x = torch.randn(1, T, D)
+    value = layer.query_key_value(x[0]).unflatten(1, (3, K, C))[:, 2].transpose(0, 1)
+    attended = pair_scores(layer, x[0]).softmax(2) @ value  # (K, T, C)
+    expected = layer.output(attended.transpose(0, 1).flatten(1))
+    found = layer(x, FullSpan().context(torch.tensor([T]), T))[0]
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    parameters = list(layer.parameters())
+    weight = torch.randn(T, D)
+    ours = torch.autograd.grad((found * weight).sum(), parameters)
+    theirs = torch.autograd.grad((expected * weight).sum(), parameters)
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_rotary_scores_depend_on_distances_only() -> None:
+    rotary = RotaryPosition(1, C)
+    query, key = torch.randn(1, 1, 1, C).expand(1, 1, T, C), torch.randn(1, 1, 1, C)
+    turned, keys, bias = rotary(query, key.expand(1, 1, T, C))
+    scores = (turned @ keys.transpose(2, 3))[0, 0]
+    assert bias is None
+    torch.testing.assert_close(scores[1:, 1:], scores[:-1, :-1])
+    assert not torch.allclose(scores[0, 1], scores[1, 0])
+    torch.testing.assert_close(scores[0, 0], (query[0, 0, 0] * key[0, 0, 0]).sum())
+    with pytest.raises(ValueError, match="even size per head, got 3"):
+        RotaryPosition(1, 3)
+
+
+def test_chunks_see_themselves_and_the_chunks_to_their_left() -> None:
+    allowed = ChunkedSpan(2, left_chunks=1).context(torch.tensor([6]), 6).attention[0]
+    seen = [row.nonzero().flatten().tolist() for row in allowed]
+    assert seen == [[0, 1], [0, 1], [0, 1, 2, 3], [0, 1, 2, 3], [2, 3, 4, 5], [2, 3, 4, 5]]
+
+
+def test_heads_must_divide_the_dim() -> None:
+    with pytest.raises(ValueError, match=r"num_heads \(3\) must divide dim \(8\)"):
+        SelfAttention(8, 3)
