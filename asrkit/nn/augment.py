@@ -1,4 +1,4 @@
-"""Changes to features that make training harder: SpecAugment and frame dropping."""
+"""Changes to features that make training harder: SpecAugment, dropped frames, other speakers."""
 
 from __future__ import annotations
 
@@ -181,3 +181,74 @@ class FrameDrop(Augment):
         shorter = kept.sum(1)
         gathered = features.gather(1, moved[..., None].expand_as(features))
         return gathered[:, : int(shorter.max())], shorter
+
+
+@augments.register("vocal_tract")
+class VocalTractPerturbation(Augment):
+    """Stretches the frequency axis of log-mel features by a random factor for each utterance.
+
+    It is what a longer or shorter vocal tract does to the formants: with few speakers in training,
+    others are met in this way.
+
+    Args:
+        max_change: Factors are uniform within 1 ± this.
+        sample_rate: Samples per second of the speech.
+        low_frequency: Lower edge of the first mel filter in Hz.
+        knee: Up to this many Hz frequencies are multiplied; above, they are brought linearly back
+            to half the sample rate.
+
+    Source: Jaitly and Hinton 2013, section 2; filters are interpolated linearly between those of
+        the features instead of being built anew, and factors are uniform.
+    """
+
+    def __init__(
+        self,
+        max_change: float,
+        sample_rate: int = 16000,
+        low_frequency: float = 20.0,
+        knee: float = 4800.0,
+    ) -> None:
+        super().__init__()
+        if not 0 <= max_change < 1 or not low_frequency < knee < sample_rate / 2:
+            raise ValueError(
+                f"max_change ({max_change}) must be in 0 .. 1, and knee ({knee}) between "
+                f"low_frequency ({low_frequency}) and half of sample_rate ({sample_rate})"
+            )
+        self.max_change = max_change
+        self.highest = sample_rate / 2
+        self.low_frequency = low_frequency
+        self.knee = knee
+
+    def forward(self, features: Tensor, lengths: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """Returns stretched features and the same lengths."""
+        draws = torch.rand(len(lengths), device=features.device)
+        factors = 1 + self.max_change * (2 * draws - 1)
+        return features @ self.interpolation(factors, features.shape[2]).to(features.dtype), lengths
+
+    def interpolation(self, factors: Tensor, num_features: int) -> Tensor:
+        """Returns (B, F, F): the shares of old features (rows) in new ones, for factors (B,)."""
+        edges = to_mel(torch.tensor([self.low_frequency, self.highest], device=factors.device))
+        step = (edges[1] - edges[0]) / (num_features + 1)
+        filters = torch.arange(num_features, device=factors.device)
+        centers = from_mel(edges[0] + step * (filters + 1))  # (F,) Hz
+        sources = (to_mel(self.warped(centers, factors[:, None])) - edges[0]) / step - 1  # (B, F)
+        sources = sources.clamp(0, num_features - 1)
+        return (1 - (sources[:, None, :] - filters[:, None]).abs()).clamp(min=0)
+
+    def warped(self, frequency: Tensor, factor: Tensor) -> Tensor:
+        """Returns frequencies in Hz, multiplied up to the knee, and unmoved at the highest."""
+        reached = self.knee * factor.clamp(max=1.0)
+        knee = reached / factor
+        slope = (self.highest - reached) / (self.highest - knee)
+        above = self.highest - slope * (self.highest - frequency)
+        return torch.where(frequency <= knee, frequency * factor, above)
+
+
+def to_mel(frequency: Tensor) -> Tensor:
+    """Returns mels of frequencies in Hz (O'Shaughnessy's formula, as in the features)."""
+    return 2595.0 * torch.log10(1.0 + frequency / 700.0)
+
+
+def from_mel(mel: Tensor) -> Tensor:
+    """Returns frequencies in Hz of mels."""
+    return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)

@@ -4,7 +4,14 @@ import pytest
 import torch
 import torchaudio
 
-from asrkit.nn.augment import FrameDrop, Masks, SpecAugment, Strength, draw_masks
+from asrkit.nn.augment import (
+    FrameDrop,
+    Masks,
+    SpecAugment,
+    Strength,
+    VocalTractPerturbation,
+    draw_masks,
+)
 from asrkit.nn.features import GlobalNormalization, LogMel, UtteranceNormalization
 from asrkit.nn.masking import length_mask
 from asrkit.nn.positions import shift_distances
@@ -148,3 +155,33 @@ def test_hidden_places_can_get_the_mean_of_the_utterance() -> None:
         assert not bool(changed[length:].any())
         mean = features[row, :length].mean(0).expand(20, 3)
         torch.testing.assert_close(found[row][changed], mean[changed])
+
+
+def test_vocal_tract_perturbation_moves_a_tone_to_its_multiple() -> None:
+    seconds = torch.arange(16000) / 16000
+    extract = LogMel(80)
+    length = torch.tensor([16000])
+    low, high = (
+        extract(torch.sin(2 * torch.pi * hz * seconds)[None], length)[0] for hz in (1000.0, 1200.0)
+    )
+    warp = VocalTractPerturbation(0.2)
+    # A new filter at f reads the old one at f · factor: energy at 1200 Hz comes to 1000 Hz.
+    moved = high @ warp.interpolation(torch.tensor([1.2]), 80)
+    assert moved[0, 50].argmax() == low[0, 50].argmax() != high[0, 50].argmax()
+    same = warp.interpolation(torch.tensor([1.0]), 80)
+    torch.testing.assert_close(same[0], torch.eye(80), atol=2e-3, rtol=0)
+
+
+def test_vocal_tract_perturbation_is_monotone_and_differs_between_utterances() -> None:
+    warp = VocalTractPerturbation(0.2)
+    frequency = torch.linspace(20.0, 8000.0, 200)
+    for factor in (0.8, 0.95, 1.2):
+        warped = warp.warped(frequency, torch.tensor(factor))
+        assert (warped.diff() > 0).all()
+        assert float(warped[-1]) == pytest.approx(8000.0)
+    features = torch.randn(1, 30, 80).expand(2, -1, -1)
+    torch.manual_seed(1)
+    first, second = warp(features, torch.tensor([30, 30]), 0)[0]
+    assert (first - second).abs().max() > 0.1
+    with pytest.raises(ValueError, match="knee"):
+        VocalTractPerturbation(0.2, sample_rate=8000)
