@@ -101,6 +101,17 @@ def test_training_on_goes_from_the_last_epoch(place: Path) -> None:
     assert [entry["epoch"] for entry in log] == [1, 2, 3]
 
 
+def test_a_check_of_other_utterances_does_not_change_a_run_that_goes_on(place: Path) -> None:
+    before = (place / "run" / "left_out.tsv").read_text()
+    assert before == ""
+    found = asrkit("check", place / "spec.yaml", "--data", place / "data", "data.max_seconds=0.6")
+    assert "x too long" in found.output
+    assert (place / "data" / "unusable" / "train.tsv").read_text() != ""
+    assert train(place, "training.epochs=4").exit_code == 0
+    assert (place / "run" / "left_out.tsv").read_text() == before
+    assert asrkit("check", place / "spec.yaml", "--data", place / "data").exit_code == 0
+
+
 def test_alignments_are_in_order(place: Path) -> None:
     options = ("--data", place / "data", "--run", place / "run", "--set", "dev")
     result = asrkit("align", *options, "--checkpoint", "last")

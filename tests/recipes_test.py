@@ -20,7 +20,8 @@ SPECS = sorted(RECIPES.glob("*/conf/**/*.yaml"))
 
 def shrink(node: Any) -> None:
     """Makes a model's sizes tiny, in place; its parts stay what they are."""
-    tiny = {"hidden_dim": 16, "dim": 16, "num_layers": 1, "num_heads": 2, "channels": [2, 2]}
+    tiny: dict[str, Any] = {"hidden_dim": 16, "dim": 16, "num_layers": 1, "num_heads": 2}
+    tiny |= {"channels": [2, 2], "taps": [1], "tap": 1}
     if isinstance(node, dict):
         for key, value in node.items():
             if key in tiny:

@@ -25,8 +25,8 @@ from asrkit.data.settings import DataSettings
 from asrkit.errors import UserError
 from asrkit.text.tokenizers import Tokenizer
 
-MAX_UNREADABLE = 100
-"""So many unreadable files are no accident any more."""
+MAX_LEFT_OUT = 100
+"""So many unusable utterances are no accident any more."""
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class CutData:
             settings = _unshuffled(settings)
         seconds = np.array([cut.duration for cut in kept])
         self.sampler = Sampler([cut.id for cut in kept], seconds, settings, seed)
-        self._unreadable = 0
+        self._left_out: set[str] = set()
         self._planned: tuple[int, list[Planned]] = (0, [])
 
     def num_batches(self, epoch: int) -> int:
@@ -116,11 +116,12 @@ class CutData:
 
     def _report(self, problems: list[str]) -> None:
         for problem in problems:
-            self._unreadable += 1
-            log.warning("left out: %s", problem)
-        if self._unreadable > MAX_UNREADABLE:
+            if problem not in self._left_out:
+                log.warning("left out: %s", problem)
+            self._left_out.add(problem)
+        if len(self._left_out) > MAX_LEFT_OUT:
             raise UserError(
-                f"more than {MAX_UNREADABLE} utterances can't be read; the last: {problems[-1]}; "
+                f"more than {MAX_LEFT_OUT} utterances can't be used; the last: {problems[-1]}; "
                 "run `asrkit check SPEC --data DIR` to list them all"
             )
 
@@ -158,13 +159,9 @@ class Utterances:
         """Returns the labels of an utterance.
 
         Raises:
-            UserError: If the text has unknown symbols; names the utterance.
+            UserError: If the text has unknown symbols.
         """
-        cut = self.cuts[index]
-        try:
-            return self.tokenizer.encode(text_of(cut))
-        except UserError as error:
-            raise UserError(f"utterance {cut.id}: {error}") from error
+        return self.tokenizer.encode(text_of(self.cuts[index]))
 
     def signal(self, index: int, speed: float = 1.0) -> Tensor:
         """Returns the int16 samples (N,) of an utterance, played at a speed.
@@ -177,7 +174,7 @@ class Utterances:
 
 
 class PlannedBatches(Dataset[tuple[Batch | None, list[str]]]):
-    """Reads planned batches; what can't be read is left out and reported."""
+    """Reads planned batches; what can't be used is left out and reported."""
 
     def __init__(self, utterances: Utterances, plan: list[Planned]) -> None:
         self.utterances, self.plan = utterances, plan
@@ -186,21 +183,21 @@ class PlannedBatches(Dataset[tuple[Batch | None, list[str]]]):
         return len(self.plan)
 
     def __getitem__(self, index: int) -> tuple[Batch | None, list[str]]:
-        torch.set_num_threads(1)
         return read_batch(self.utterances, self.plan[index])
 
 
 def read_batch(utterances: Utterances, planned: Planned) -> tuple[Batch | None, list[str]]:
-    """Returns a batch, None where nothing could be read, and a message per unreadable utterance."""
+    """Returns a batch, None where nothing could be used, and a message per unusable utterance."""
     ids, signals, labels, problems = [], [], [], []
     for index, speed in planned:
         try:
+            found = utterances.labels(index)
             signals.append(utterances.signal(index, speed))
-        except AudioError as error:
+        except (AudioError, UserError) as error:
             problems.append(f"utterance {utterances.cuts[index].id}: {error}")
             continue
         ids.append(utterances.cuts[index].id)
-        labels.append(torch.tensor(utterances.labels(index), dtype=torch.int64))
+        labels.append(torch.tensor(found, dtype=torch.int64))
     if not ids:
         return None, problems
     pad = torch.nn.utils.rnn.pad_sequence

@@ -10,10 +10,8 @@ from typing import Any
 
 from asrkit.data.audio import AudioError
 from asrkit.data.dataset import read_cut, text_of
-from asrkit.data.manifests import Unusable, write_unusable
+from asrkit.data.manifests import DUPLICATE_NAME, Unusable
 from asrkit.text.tokenizers import Tokenizer
-
-__all__ = ["Unusable", "check_set", "write_unusable"]
 
 
 def check_set(
@@ -66,9 +64,9 @@ def fingerprint(cut: Any, sample_rate: int) -> tuple[str, Unusable | None]:
 
 
 def _duplicate(cut: Any, digest: str, seen: dict[str, str]) -> Unusable | None:
-    for key, what in ((f"id {cut.id}", "name"), (f"audio {digest}", "audio")):
+    for key, reason in ((f"id {cut.id}", DUPLICATE_NAME), (f"audio {digest}", "duplicate audio")):
         if key in seen:
-            return Unusable(cut.id, f"duplicate {what}", f"the same {what} as {seen[key]}")
+            return Unusable(cut.id, reason, f"the same as {seen[key]}")
         seen[key] = cut.id
     return None
 

@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import soundfile
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
@@ -15,6 +16,8 @@ from lhotse.audio import AudioSource
 from lhotse.serialization import SequentialJsonlWriter
 
 from asrkit.errors import UserError
+
+DUPLICATE_NAME = "duplicate name"
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +42,7 @@ class Unusable:
 
 
 def write_manifest(data: Path, name: str, sources: Iterable[Source], jobs: int = 1) -> int:
-    """Writes DATA/manifests/NAME.jsonl; what is wrong goes to DATA/unusable/NAME.tsv.
+    """Writes DATA/manifests/NAME.jsonl; what is wrong goes to DATA/rejected/NAME.tsv instead.
 
     Args:
         data: Data folder.
@@ -62,7 +65,7 @@ def write_manifest(data: Path, name: str, sources: Iterable[Source], jobs: int =
     with SequentialJsonlWriter(partial, overwrite=True) as writer:
         for result in _inspect_all(sources, jobs):
             if isinstance(result, MonoCut) and result.id in seen:
-                result = Unusable(result.id, "duplicate", "this name occurs more than once")
+                result = Unusable(result.id, DUPLICATE_NAME, "this name occurs more than once")
             if isinstance(result, Unusable):
                 unusable.append(result)
                 continue
@@ -73,7 +76,7 @@ def write_manifest(data: Path, name: str, sources: Iterable[Source], jobs: int =
         first = f"; the first: {unusable[0].id}: {unusable[0].detail}" if unusable else ""
         raise UserError(f"set {name}: no utterance can be used{first}")
     partial.replace(path)
-    write_unusable(data, name, unusable)
+    write_unusable(rejected_path(data, name), unusable)
     if unusable:
         log.warning(
             "%s: %d utterances can't be used, such as %s: %s; all of them: %s",
@@ -81,7 +84,7 @@ def write_manifest(data: Path, name: str, sources: Iterable[Source], jobs: int =
             len(unusable),
             unusable[0].id,
             unusable[0].detail,
-            unusable_path(data, name),
+            rejected_path(data, name),
         )
     return count
 
@@ -157,10 +160,14 @@ def open_set(data: Path, names: list[str]) -> CutSet:
     return CutSet.from_cuts(cuts)
 
 
-def without_unusable(cuts: CutSet, data: Path, names: list[str]) -> CutSet:
-    """Returns the utterances that are not listed as unusable in the data folder."""
-    skipped = {u.id for name in names for u in read_unusable(data, name)}
-    return CutSet.from_cuts(cut for cut in cuts if cut.id not in skipped)
+def without(cuts: CutSet, unusable: Iterable[Unusable]) -> CutSet:
+    """Returns the utterances that are not listed, and of several with one name the first."""
+    skipped = {u.id for u in unusable if u.reason != DUPLICATE_NAME}
+    kept: dict[str, Any] = {}
+    for cut in cuts:
+        if cut.id not in skipped:
+            kept.setdefault(cut.id, cut)
+    return CutSet.from_cuts(kept.values())
 
 
 def manifest_path(data: Path, name: str) -> Path:
@@ -168,23 +175,26 @@ def manifest_path(data: Path, name: str) -> Path:
     return data / "manifests" / f"{name}.jsonl"
 
 
+def rejected_path(data: Path, name: str) -> Path:
+    """Returns where the utterances are listed that did not get into the manifest of a set."""
+    return data / "rejected" / f"{name}.tsv"
+
+
 def unusable_path(data: Path, name: str) -> Path:
-    """Returns where the unusable utterances of a set are listed."""
+    """Returns where the utterances of a manifest are listed that a spec can't use."""
     return data / "unusable" / f"{name}.tsv"
 
 
-def read_unusable(data: Path, name: str) -> list[Unusable]:
-    """Returns the unusable utterances of a set; none where there is no list."""
-    path = unusable_path(data, name)
+def read_unusable(path: Path) -> list[Unusable]:
+    """Returns the utterances of a list; none where it is missing."""
     if not path.is_file():
         return []
     lines = path.read_text(encoding="utf-8").splitlines()
     return [Unusable(*(line.split("\t") + ["", ""])[:3]) for line in lines if line]
 
 
-def write_unusable(data: Path, name: str, unusable: list[Unusable]) -> None:
-    """Writes the list of unusable utterances of a set."""
-    path = unusable_path(data, name)
+def write_unusable(path: Path, unusable: Iterable[Unusable]) -> None:
+    """Writes a list of utterances and what is wrong with them."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = (
         "\t".join(t.replace("\t", " ").replace("\n", " ") for t in (u.id, u.reason, u.detail))

@@ -13,8 +13,8 @@ from torch import nn
 from asrkit.config.build import SpecError, dry_build
 from asrkit.config.build import check as check_tree
 from asrkit.config.explain import difference, explain_key
-from asrkit.data.feasibility import Unusable, check_set, write_unusable
-from asrkit.data.manifests import open_set
+from asrkit.data.feasibility import check_set
+from asrkit.data.manifests import Unusable, open_set, unusable_path, write_unusable
 from asrkit.experiment.spec import Experiment, load_spec, make_tokenizer, resolve_spec
 from asrkit.experiment.train import count_parameters
 from asrkit.models.asr_model import AsrModel
@@ -110,7 +110,7 @@ def _check_data(experiment: Experiment, data: Path, report: CheckReport) -> None
             fastest=max(experiment.data.speeds),
             sample_rate=experiment.data.sample_rate,
         )
-        write_unusable(data, name, unusable)
+        write_unusable(unusable_path(data, name), unusable)
         report.unusable[name] = unusable
         report.checked[name] = len(cuts)
 

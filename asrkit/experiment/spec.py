@@ -91,13 +91,13 @@ def open_run(run: Path) -> tuple[Experiment, dict[str, Any]]:
 
 
 def claim_run(run: Path, resolved: dict[str, Any]) -> None:
-    """Writes the resolved spec into the run folder, or compares it with the one that is there.
+    """Writes the resolved spec into the run folder, or compares it with that of its checkpoints.
 
     Raises:
         UserError: If the folder holds a run of another model, text or seed, which can't go on.
     """
     path = run / "resolved.yaml"
-    if path.is_file():
+    if path.is_file() and (run / "checkpoints" / "index.json").is_file():
         before = yaml.safe_load(path.read_text(encoding="utf-8"))
         changed = [key for key in ("model", "text", "seed") if before.get(key) != resolved.get(key)]
         if changed:

@@ -9,7 +9,13 @@ import torch
 from torch import nn
 
 from asrkit.data.dataset import CutData
-from asrkit.data.manifests import open_set, without_unusable
+from asrkit.data.manifests import (
+    open_set,
+    read_unusable,
+    unusable_path,
+    without,
+    write_unusable,
+)
 from asrkit.experiment.pictures import DevPictures
 from asrkit.experiment.record import record_command, record_environment
 from asrkit.experiment.spec import (
@@ -24,6 +30,9 @@ from asrkit.models.asr_model import AsrModel
 from asrkit.text.tokenizers import Tokenizer
 from asrkit.training.curves import plot_curves
 from asrkit.training.distributed import World, init_distributed
+
+LEFT_OUT = "left_out.tsv"
+"""In a run's folder: the utterances that its training does not use."""
 
 
 def train(spec_path: Path, overrides: Sequence[str], data: Path, run: Path) -> None:
@@ -41,19 +50,20 @@ def train(spec_path: Path, overrides: Sequence[str], data: Path, run: Path) -> N
     experiment, resolved = resolve_spec(load_spec(spec_path, overrides))
     tokenizer = make_tokenizer(experiment, data)
     world = init_distributed()
-    train_data = open_data(experiment, data, tokenizer, training=True, world=world)
-    dev_data = open_data(experiment, data, tokenizer, training=False, world=world)
     torch.manual_seed(experiment.seed)
     model = experiment.model(vocabulary=tokenizer.vocabulary)
     if world.rank == 0:
         claim_run(run, resolved)
+        list_left_out(experiment, data, run)
         record_command(run)
         record_environment(run, parameters=count_parameters(model))
     world.barrier()
+    train_data = open_data(experiment, data, run, tokenizer, training=True, world=world)
+    dev_data = open_data(experiment, data, run, tokenizer, training=False, world=world)
     pictures = None
     if isinstance(model, AsrModel):
         alone = World(rank=0, size=1, device=world.device)  # the same sample, however many we are
-        sample = open_data(experiment, data, tokenizer, training=True, world=alone)
+        sample = open_data(experiment, data, run, tokenizer, training=True, world=alone)
         estimate_statistics(model, sample.batches(epoch=1), run, world)
         pictures = DevPictures(tokenizer, dev_data)
     trainer = experiment.training(
@@ -69,12 +79,28 @@ def train(spec_path: Path, overrides: Sequence[str], data: Path, run: Path) -> N
         plot_curves(run / "log.jsonl", run / "curves.png")
 
 
+def list_left_out(experiment: Experiment, data: Path, run: Path) -> None:
+    """Copies the lists of unusable utterances into a new run's folder.
+
+    A run that goes on keeps its own list: checks of other specs must not change its data.
+    """
+    if not (run / LEFT_OUT).is_file():
+        names = [*experiment.data.train, *experiment.data.dev]
+        lists = (read_unusable(unusable_path(data, name)) for name in names)
+        write_unusable(run / LEFT_OUT, (entry for entries in lists for entry in entries))
+
+
 def open_data(
-    experiment: Experiment, data: Path, tokenizer: Tokenizer, training: bool, world: World
+    experiment: Experiment,
+    data: Path,
+    run: Path,
+    tokenizer: Tokenizer,
+    training: bool,
+    world: World,
 ) -> CutData:
-    """Returns the training or dev batches, without the utterances listed as unusable."""
+    """Returns the training or dev batches, without the utterances that the run leaves out."""
     names = experiment.data.train if training else experiment.data.dev
-    cuts = without_unusable(open_set(data, names), data, names)
+    cuts = without(open_set(data, names), read_unusable(run / LEFT_OUT))
     return CutData(
         cuts, tokenizer, experiment.data, experiment.seed, training, world.rank, world.size
     )

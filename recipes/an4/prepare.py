@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import tarfile
+import tempfile
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,14 +65,16 @@ def download(corpus: Path) -> None:
     if (corpus / "etc" / "an4_train.fileids").is_file():
         click.echo(f"found AN4 in {corpus}")
         return
-    archive = corpus.parent / "an4_sphere.tar.gz"
+    if corpus.exists() and any(corpus.iterdir()):
+        raise click.ClickException(f"{corpus} is not AN4: it has no etc/an4_train.fileids")
     corpus.parent.mkdir(parents=True, exist_ok=True)
     try:
-        partial = archive.with_suffix(".partial")
-        urllib.request.urlretrieve(URL, partial)
-        partial.replace(archive)
-        with tarfile.open(archive) as file:
-            file.extractall(corpus.parent, filter="data")
+        # A folder of the final name is whole: nothing is unpacked there.
+        with tempfile.TemporaryDirectory(dir=corpus.parent) as scratch:
+            archive, _ = urllib.request.urlretrieve(URL, Path(scratch) / "an4_sphere.tar.gz")
+            with tarfile.open(archive) as file:
+                file.extractall(scratch, filter="data")
+            (Path(scratch) / "an4").replace(corpus)
     except (OSError, tarfile.TarError) as error:
         raise click.ClickException(
             f"AN4 is not in {corpus} and can't be downloaded ({error}); unpack an4_sphere.tar.gz "

@@ -73,6 +73,16 @@ def sets_of(corpus: Path, size: str) -> dict[str, list[str]]:
     return {"train": chosen["train"], **{part: [part] for part in parts}}
 
 
+def unfinished(corpus: Path, part: str) -> Path:
+    """Returns the file that is there while a part is being unpacked."""
+    return corpus / "LibriSpeech" / f".{part}.unfinished"
+
+
+def is_whole(corpus: Path, part: str) -> bool:
+    """Says whether a part is there, and not left half unpacked by an interrupted download."""
+    return (corpus / "LibriSpeech" / part).is_dir() and not unfinished(corpus, part).exists()
+
+
 @click.group()
 def main() -> None:
     """Prepares LibriSpeech."""
@@ -88,14 +98,19 @@ size_option = click.option("--size", type=click.Choice(list(SETS)), default="960
 def download(corpus: Path, size: str) -> None:
     """Finds the parts in the corpus folder, or downloads the missing ones."""
     wanted = [part for parts in sets_of(corpus, size).values() for part in parts]
-    missing = [part for part in wanted if not (corpus / "LibriSpeech" / part).is_dir()]
+    missing = [part for part in wanted if not is_whole(corpus, part)]
     if not missing:
         click.echo(f"found {', '.join(wanted)} in {corpus}/LibriSpeech")
         return
     from lhotse.recipes import download_librispeech
 
     try:
-        download_librispeech(corpus, dataset_parts=missing)
+        for part in missing:
+            mark = unfinished(corpus, part)
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+            download_librispeech(corpus, dataset_parts=[part])
+            mark.unlink()
     except Exception as error:
         raise click.ClickException(
             f"{', '.join(missing)} not in {corpus}/LibriSpeech, and the download failed: {error}; "

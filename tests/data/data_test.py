@@ -10,15 +10,19 @@ import soundfile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lhotse import CutSet
 
 from asrkit.data.audio import AudioError, read_samples
 from asrkit.data.dataset import CutData, at_speed, decode_batches
 from asrkit.data.feasibility import check_set
 from asrkit.data.manifests import (
+    DUPLICATE_NAME,
     Source,
+    Unusable,
     open_set,
     read_unusable,
-    without_unusable,
+    rejected_path,
+    without,
     write_manifest,
     write_unusable,
 )
@@ -95,13 +99,13 @@ def test_manifests_leave_out_what_is_wrong_and_say_why(
     with caplog.at_level(logging.WARNING):
         assert write_manifest(data, "train", [*good, *bad]) == 2
     assert [cut.id for cut in open_set(data, ["train"])] == ["u0", "u1"]
-    reasons = {u.id: u.reason for u in read_unusable(data, "train")}
+    reasons = {u.id: u.reason for u in read_unusable(rejected_path(data, "train"))}
     assert reasons == {
         "broken": "unreadable audio",
         "empty": "unreadable audio",
         "gone": "missing audio",
         "silent": "empty text",
-        "u1": "duplicate",
+        "u1": "duplicate name",
     }
     assert "5 utterances can't be used" in caplog.text
     with pytest.raises(UserError, match="no utterance can be used; the first: gone"):
@@ -209,6 +213,40 @@ def test_unreadable_audio_in_training_is_left_out_and_named(
         list(decode_batches(open_set(tmp_path, ["train"]), 10.0, 16000))
 
 
+def test_unknown_characters_in_training_are_left_out_and_named_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sources = corpus(tmp_path, 3)
+    odd = Source("odd", sources[0].path, "xyz", "s")
+    write_manifest(tmp_path, "odd", [*sources, odd])
+    chosen = DataSettings(["odd"], ["odd"], 10.0, num_workers=1)
+    cuts = open_set(tmp_path, ["odd"])
+    data = CutData(cuts, tokenizer(tmp_path), chosen, 3, training=True)
+    with caplog.at_level(logging.WARNING):
+        for epoch in (1, 2):
+            ids = sorted(i for batch in data.batches(epoch) for i in batch.ids)
+            assert ids == ["u0", "u1", "u2"]
+    assert caplog.text.count("left out: utterance odd:") == 1
+
+
+def test_of_several_utterances_with_one_name_the_first_is_kept(tmp_path: Path) -> None:
+    write_manifest(tmp_path, "train", corpus(tmp_path, 3))
+    cuts = list(open_set(tmp_path, ["train"]))
+    repeated = [Unusable("u1", DUPLICATE_NAME, "the same as u1"), Unusable("u2", "too long", "")]
+    left = without(CutSet.from_cuts([*cuts, cuts[1]]), repeated)
+    assert [cut.id for cut in left] == ["u0", "u1"]
+
+
+def test_reading_audio_leaves_the_number_of_threads_alone(tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        list(make_data(tmp_path).batches(1))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_speed_changes_duration_and_pitch() -> None:
     time = torch.arange(16000) / 16000
     tone = (8000 * torch.sin(2 * torch.pi * 1000 * time)).to(torch.int16)
@@ -249,8 +287,8 @@ def test_feasibility_names_every_reason(tmp_path: Path) -> None:
         "crowded": "too few frames",
         "cut": "unreadable audio",
     }
-    write_unusable(tmp_path, "train", found)
-    left = without_unusable(open_set(tmp_path, ["train"]), tmp_path, ["train"])
+    write_unusable(tmp_path / "left_out.tsv", found)
+    left = without(open_set(tmp_path, ["train"]), read_unusable(tmp_path / "left_out.tsv"))
     assert [cut.id for cut in left] == ["u0", "u1", "u2"]
 
 
