@@ -245,7 +245,10 @@ def _descend(parent: Any, step: str | int, after: str | int, text: str) -> Any:
 
 def _list_index(items: list[Any], step: str | int, text: str) -> int:
     if not isinstance(step, int) or not 0 <= step < len(items):
-        raise UserError(f"override {text!r}: the list there has entries 0 to {len(items) - 1}")
+        raise UserError(
+            f"override {text!r}: {step!r} is no entry of the list there; it has [0] to "
+            f"[{len(items) - 1}], as in `augment[0].key=value`"
+        )
     return step
 
 

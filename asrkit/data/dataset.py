@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ class CutData:
         world_size: Number of processes.
 
     Raises:
-        UserError: If no utterance is left.
+        UserError: If no utterance is left, or one to evaluate on is too long.
     """
 
     def __init__(
@@ -69,6 +69,8 @@ class CutData:
                     low,
                     high,
                 )
+        else:
+            refuse_endless(kept, settings.max_decode_seconds)
         if not kept:
             raise UserError("no utterance is left to train or evaluate on; see data.max_seconds")
         self.utterances = Utterances(kept, tokenizer, settings.sample_rate)
@@ -211,20 +213,38 @@ def read_batch(utterances: Utterances, planned: Planned) -> tuple[Batch | None, 
     return batch, problems
 
 
+def refuse_endless(cuts: Iterable[Any], max_seconds: float) -> None:
+    """Makes sure that utterances can be encoded whole.
+
+    Raises:
+        UserError: If some are longer than that; names the longest.
+    """
+    longest = max(cuts, key=lambda cut: float(cut.duration), default=None)
+    if longest is not None and longest.duration > max_seconds:
+        raise UserError(
+            f"utterance {longest.id} is {longest.duration:.1f} s long, data.max_decode_seconds is "
+            f"{max_seconds:g}: cut it into shorter ones, leave it out of the set, or raise "
+            "data.max_decode_seconds where the memory is enough"
+        )
+
+
 def decode_batches(
-    cuts: CutSet, batch_seconds: float, sample_rate: int
+    cuts: CutSet, settings: DataSettings
 ) -> Iterator[tuple[Batch, list[UtteranceInfo]]]:
     """Yields all utterances in batches of similar length, longest first, with their facts.
 
     Labels are empty: references may have symbols that the vocabulary lacks.
 
     Raises:
-        UserError: If audio can't be read: a score without it would be of another set.
+        UserError: If audio is too long or can't be read: a score without it would be of another
+            set.
     """
+    refuse_endless(cuts, settings.max_decode_seconds)
+    sample_rate = settings.sample_rate
     ordered = sorted(cuts, key=lambda cut: (-cut.duration, cut.id))
     batch: list[Any] = []
     for cut in ordered:
-        if batch and (len(batch) + 1) * batch[0].duration > batch_seconds:
+        if batch and (len(batch) + 1) * batch[0].duration > settings.decode_batch_seconds:
             yield _decode_batch(batch, sample_rate)
             batch = []
         batch.append(cut)

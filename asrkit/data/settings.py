@@ -24,6 +24,8 @@ class DataSettings:
         max_seconds: Longer training utterances are left out.
         num_workers: Processes that read audio.
         decode_batch_seconds: Most audio of a batch in decoding.
+        max_decode_seconds: Longer utterances are refused in decoding and as dev data: the memory
+            of self-attention grows with the square of their length.
         sample_rate: Samples per second of all audio.
     """
 
@@ -39,6 +41,7 @@ class DataSettings:
     max_seconds: float = 30.0
     num_workers: int = 2
     decode_batch_seconds: float = 240.0
+    max_decode_seconds: float = 300.0
     sample_rate: int = 16000
 
     def __post_init__(self) -> None:

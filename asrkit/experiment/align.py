@@ -37,9 +37,7 @@ def align(
     record_command(run)
     settings = experiment.data
     rows: list[str] = []
-    for batch, infos in decode_batches(
-        open_set(data, [set_name]), settings.decode_batch_seconds, settings.sample_rate
-    ):
+    for batch, infos in decode_batches(open_set(data, [set_name]), settings):
         labels = [torch.tensor(tokenizer.encode(info.reference)) for info in infos]
         with torch.inference_mode():
             encoded = model.encode(batch.signal, batch.signal_lengths)

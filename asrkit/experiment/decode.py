@@ -59,9 +59,7 @@ def decode(
     record_command(run)
     return decode_set(
         model=model.to(device),
-        batches=decode_batches(
-            cuts, experiment.data.decode_batch_seconds, experiment.data.sample_rate
-        ),
+        batches=decode_batches(cuts, experiment.data),
         tokenizer=tokenizer,
         search=build(Search, node, f"decoding.{search}"),
         out=run / "decode" / search / set_name,

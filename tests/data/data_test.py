@@ -210,7 +210,7 @@ def test_unreadable_audio_in_training_is_left_out_and_named(
     assert ids == ["u0", "u1", "u2", "u4", "u5"]
     assert "left out: utterance u3:" in caplog.text
     with pytest.raises(UserError, match=r"u3.flac can't be read"):
-        list(decode_batches(open_set(tmp_path, ["train"]), 10.0, 16000))
+        list(decode_batches(open_set(tmp_path, ["train"]), decode_settings()))
 
 
 def test_unknown_characters_in_training_are_left_out_and_named_once(
@@ -292,9 +292,28 @@ def test_feasibility_names_every_reason(tmp_path: Path) -> None:
     assert [cut.id for cut in left] == ["u0", "u1", "u2"]
 
 
+def decode_settings() -> DataSettings:
+    return DataSettings(["train"], ["dev"], 10.0, decode_batch_seconds=2.0, max_decode_seconds=9.0)
+
+
+def test_endless_utterances_are_refused_before_anything_is_decoded(tmp_path: Path) -> None:
+    path = tmp_path / "lecture.flac"
+    soundfile.write(path, np.zeros(40 * 60 * 16000, np.int16), 16000, subtype="PCM_16")
+    lecture = Source("lecture", path, "ab", "s")
+    write_manifest(tmp_path, "test", [*corpus(tmp_path, 2), lecture])
+    cuts = open_set(tmp_path, ["test"])
+    message = "utterance lecture is 2400.0 s long, data.max_decode_seconds is 9: cut it"
+    with pytest.raises(UserError, match=message):
+        next(decode_batches(cuts, decode_settings()))
+    with pytest.raises(UserError, match=message):
+        CutData(cuts, tokenizer(tmp_path), decode_settings(), 1, training=False)
+    trained = CutData(cuts, tokenizer(tmp_path), decode_settings(), 1, training=True)
+    assert sorted(i for batch in trained.batches(1) for i in batch.ids) == ["u0", "u1"]
+
+
 def test_decoding_takes_every_utterance_longest_first(tmp_path: Path) -> None:
     write_manifest(tmp_path, "test", corpus(tmp_path))
-    batches = list(decode_batches(open_set(tmp_path, ["test"]), 2.0, 16000))
+    batches = list(decode_batches(open_set(tmp_path, ["test"]), decode_settings()))
     infos = [info for _, part in batches for info in part]
     assert [info.id for info in infos] == ["u5", "u4", "u3", "u2", "u1", "u0"]
     assert infos[0].reference == "ab ba"
