@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
 
+from asrkit.allocator import keep_freed_memory
 from asrkit.errors import UserError
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -66,6 +67,7 @@ def main(debug: bool, plugin: tuple[str, ...]) -> None:
         format="%(message)s",
         handlers=[RichHandler(console=Console(stderr=True), show_path=False, show_level=True)],
     )
+    keep_freed_memory()
     for name in plugin:
         try:
             importlib.import_module(name)

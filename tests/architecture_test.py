@@ -16,7 +16,14 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "asrkit").rglob("*.py"))
 # A module imports only from its own layer and those before it; the longest prefix counts.
 LAYERS = [
-    ("asrkit", "asrkit.errors", "asrkit.config", "asrkit.data.batch", "asrkit.data.batch_info"),
+    (
+        "asrkit",
+        "asrkit.allocator",
+        "asrkit.errors",
+        "asrkit.config",
+        "asrkit.data.batch",
+        "asrkit.data.batch_info",
+    ),
     ("asrkit.text", "asrkit.nn", "asrkit.losses"),
     ("asrkit.decoding.interfaces", "asrkit.data"),
     ("asrkit.decoding",),

@@ -2,8 +2,9 @@
 
 Hypotheses of all utterances are scored together. They are ordered by utterance: with B
 utterances and H hypotheses, row h belongs to utterance h // (H // B). A state is any nest of
-tuples, lists, dicts and tensors, every tensor with leading axis H. The search alone picks
-survivors, by gathering along that axis; scorers never do.
+tuples, lists, dicts and tensors, every tensor with leading axis H; what has an `index_select` of
+its own counts as a tensor. The search alone picks survivors, by gathering along that axis; scorers
+never do.
 """
 
 from __future__ import annotations

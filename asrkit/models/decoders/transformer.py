@@ -21,6 +21,39 @@ Memory = tuple[list[KeyValue | None], Tensor]
 """Keys and values of the frames for each layer, None without frames; and the mask (B, T)."""
 
 
+class Past:
+    """Keys and values of the labels so far, in one layer.
+
+    Picking hypotheses only notes which ones: the copy is made once, when the next label comes.
+
+    Args:
+        stored: (L, N, 2, D) keys and values of N hypotheses.
+        rows: (H,) which of them each hypothesis goes on from.
+    """
+
+    def __init__(self, stored: Tensor, rows: Tensor) -> None:
+        self.stored, self.rows = stored, rows
+
+    @property
+    def length(self) -> int:
+        """L."""
+        return self.stored.shape[0]
+
+    def index_select(self, axis: int, rows: Tensor) -> Past:
+        """Returns the past of some hypotheses; the axis is 0, as for any part of a state."""
+        return Past(self.stored, self.rows.index_select(axis, rows))
+
+    def grown(self, newest: Tensor) -> Past:
+        """Returns the past with one more label's keys and values (H, 2, D)."""
+        length, count = self.stored.shape[:2]
+        grown = newest.new_empty(length + 1, *newest.shape)
+        starts = count * torch.arange(length, device=self.rows.device)
+        places = (starts[:, None] + self.rows).flatten()
+        torch.index_select(self.stored.flatten(0, 1), 0, places, out=grown[:length].flatten(0, 1))
+        grown[length] = newest
+        return Past(grown, torch.arange(len(newest), device=self.rows.device))
+
+
 @decoders.register("transformer")
 class TransformerDecoder(LabelDecoder):
     """Causal self-attention, attention over the frames, feed-forward; norms before each.
@@ -73,7 +106,7 @@ class TransformerDecoder(LabelDecoder):
 
     def forward(self, labels: Tensor, frames: Tensor | None, mask: Tensor) -> Tensor:
         """Returns unnormalised scores (B, L, V + 1) of the label after each position."""
-        x = self._embed(labels, torch.arange(labels.shape[1], device=labels.device))
+        x = self._embed(labels)
         for block in self.blocks:
             x = block(x, frames, mask)
         scores: Tensor = self.output(self.norm(x))
@@ -84,33 +117,33 @@ class TransformerDecoder(LabelDecoder):
         return [block.memory(frames) for block in self._blocks()], mask
 
     def initial_state(self, memory: Memory) -> State:
-        """Returns empty caches and position 0."""
-        _, mask = memory
-        size = (len(mask), self._blocks()[0].attention.num_heads, 0, self._blocks()[0].head_dim)
-        empty = self.embedding.weight.new_zeros(size)
-        position = torch.zeros(len(mask), dtype=torch.int64, device=mask.device)
-        return [(empty, empty) for _ in self.blocks], position
+        """Returns the empty past of each layer."""
+        rows = torch.arange(len(memory[1]), device=memory[1].device)
+        weight = self.embedding.weight
+        return [Past(weight.new_empty(0, len(rows), 2, self.dim), rows) for _ in self.blocks]
 
+    @torch.no_grad()
     def step(self, state: State, labels: Tensor, memory: Memory) -> tuple[Tensor, State]:
         """Returns log-probabilities (H, V + 1) after one more label (H,), and new states."""
-        (caches, position), (keys_values, mask) = state, memory
-        x = self._embed(labels[:, None], position[:1])  # (H, 1, D): all have the same length
+        keys_values, mask = memory
+        x = self._embed(labels[:, None], state[0].length)  # (H, 1, D): all have the same length
         grown = []
-        for block, cache, key_value in zip(self._blocks(), caches, keys_values, strict=True):
-            x, cache = block.step(x, cache, key_value, mask)
-            grown.append(cache)
+        for block, past, key_value in zip(self._blocks(), state, keys_values, strict=True):
+            x, past = block.step(x, past, key_value, mask)
+            grown.append(past)
         log_probs = torch.log_softmax(self.output(self.norm(x[:, 0])).float(), dim=1)
-        return log_probs, (grown, position + 1)
+        return log_probs, grown
 
     def attention_weights(self, labels: Tensor, frames: Tensor, mask: Tensor) -> Tensor:
         """Returns the last layer's attention (B, L, T) over the frames, averaged over heads."""
-        x = self._embed(labels, torch.arange(labels.shape[1], device=labels.device))
+        x = self._embed(labels)
         *first, last = self._blocks()
         for block in first:
             x = block(x, frames, mask)
         return last.weights(x, frames, mask)
 
-    def _embed(self, labels: Tensor, places: Tensor) -> Tensor:
+    def _embed(self, labels: Tensor, first: int = 0) -> Tensor:
+        places = torch.arange(first, first + labels.shape[1], device=labels.device)
         embedded = self.embedding(labels) * self.dim**0.5
         return self.dropout(embedded + sinusoids(places, self.dim).to(embedded.dtype))  # type: ignore[no-any-return]
 
@@ -175,16 +208,16 @@ class DecoderBlock(nn.Module):
         return x + self.dropout(self.feed_forward(x))  # type: ignore[no-any-return]
 
     def step(
-        self, x: Tensor, cache: KeyValue, key_value: KeyValue | None, mask: Tensor
-    ) -> tuple[Tensor, KeyValue]:
-        """Returns (H, 1, D) for the newest position, and the grown cache."""
-        attended, cache = self.attention.step(self.attention_norm(x), cache)
+        self, x: Tensor, past: Past, key_value: KeyValue | None, mask: Tensor
+    ) -> tuple[Tensor, Past]:
+        """Returns (H, 1, D) for the newest position, and the grown past."""
+        attended, past = self.attention.step(self.attention_norm(x), past)
         x = x + attended
         if self.cross is not None and key_value is not None:
             # (H, 1, D) -> (B, H / B, D): the hypotheses of an utterance share its keys
             grouped = self.cross_norm(x).view(len(mask), -1, x.shape[2])
             x = x + self.cross(grouped, key_value, mask).view(x.shape)
-        return x + self.feed_forward(x), cache
+        return x + self.feed_forward(x), past
 
     def weights(self, x: Tensor, frames: Tensor, mask: Tensor) -> Tensor:
         """Returns the attention (B, L, T) over the frames, averaged over heads.
@@ -217,12 +250,15 @@ class CausalAttention(nn.Module):
         attended = attend(query, key, value, past, dropout_probability=dropout)
         return self.output(attended.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
-    def step(self, x: Tensor, cache: KeyValue) -> tuple[Tensor, KeyValue]:
-        """Returns (H, 1, D) for the newest position, and the grown cache (H, K, L, C)."""
-        query, key, value = self._project(x)
-        keys, values = torch.cat([cache[0], key], dim=2), torch.cat([cache[1], value], dim=2)
+    def step(self, x: Tensor, past: Past) -> tuple[Tensor, Past]:
+        """Returns (H, 1, D) for the newest position, and the past with it."""
+        query, key_value = self.query_key_value(x).split([x.shape[2], 2 * x.shape[2]], dim=2)
+        past = past.grown(key_value[:, 0].unflatten(1, (2, -1)))
+        query = query.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+        # (L, H, 2, D) -> (2, H, K, L, C)
+        keys, values = past.stored.unflatten(3, (self.num_heads, -1)).permute(2, 1, 3, 0, 4)
         attended = F.scaled_dot_product_attention(query, keys, values)
-        return self.output(attended.transpose(1, 2).flatten(2)), (keys, values)
+        return self.output(attended.transpose(1, 2).flatten(2)), past
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         projected = self.query_key_value(x).unflatten(2, (3, self.num_heads, -1))
