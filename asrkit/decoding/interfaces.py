@@ -4,7 +4,7 @@ Hypotheses of all utterances are scored together. They are ordered by utterance:
 utterances and H hypotheses, row h belongs to utterance h // (H // B). A state is any nest of
 tuples, lists, dicts and tensors, every tensor with leading axis H; what has an `index_select` of
 its own counts as a tensor. The search alone picks survivors, by gathering along that axis; scorers
-never do.
+never do. Where hypotheses move at different times (time-synchronous search), it also joins states.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 State = Any
@@ -84,3 +85,16 @@ def map_state(state: State, change: Callable[[Tensor], Tensor]) -> State:
 def select(state: State, rows: Tensor) -> State:
     """Returns the states of the given hypotheses: rows (H',) of the leading axis."""
     return map_state(state, lambda tensor: tensor.index_select(0, rows))
+
+
+def join(first: State, second: State) -> State:
+    """Returns the hypotheses of two states of the same scorer, the first's before the second's."""
+    if isinstance(first, tuple):
+        return tuple(join(a, b) for a, b in zip(first, second, strict=True))
+    if isinstance(first, list):
+        return [join(a, b) for a, b in zip(first, second, strict=True)]
+    if isinstance(first, dict):
+        return {key: join(part, second[key]) for key, part in first.items()}
+    if first is None:
+        return None
+    return torch.cat([first, second]) if isinstance(first, Tensor) else first.join(second)

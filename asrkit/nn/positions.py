@@ -147,7 +147,7 @@ class RotaryPosition(Position):
 
 
 def sinusoids(positions: Tensor, dim: int) -> Tensor:
-    """Returns (N, D) sines and cosines of positions (N,).
+    """Returns (..., D) sines and cosines of positions (...).
 
     Source: Vaswani et al. 2017, section 3.5; sines first, then cosines.
     """
@@ -156,8 +156,8 @@ def sinusoids(positions: Tensor, dim: int) -> Tensor:
         torch.arange(half, device=positions.device, dtype=torch.float32)
         * (-math.log(10000.0) / max(half - 1, 1))
     )
-    angles = positions.to(torch.float32)[:, None] * rates
-    return torch.cat([angles.sin(), angles.cos()], dim=1)[:, :dim]
+    angles = positions.to(torch.float32)[..., None] * rates
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)[..., :dim]
 
 
 def shift_distances(scores: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from asrkit.config.registry import Factory
 from asrkit.decoding.interfaces import State
 from asrkit.models.decoders.interfaces import LabelDecoder, decoders
+from asrkit.models.decoders.past import Past
 from asrkit.nn.activations import Activation, ReLU
 from asrkit.nn.attention import attend
 from asrkit.nn.dropout import Dropout
@@ -19,39 +20,6 @@ KeyValue = tuple[Tensor, Tensor]
 """Keys and values (B, K, T, C)."""
 Memory = tuple[list[KeyValue | None], Tensor]
 """Keys and values of the frames for each layer, None without frames; and the mask (B, T)."""
-
-
-class Past:
-    """Keys and values of the labels so far, in one layer.
-
-    Picking hypotheses only notes which ones: the copy is made once, when the next label comes.
-
-    Args:
-        stored: (L, N, 2, D) keys and values of N hypotheses.
-        rows: (H,) which of them each hypothesis goes on from.
-    """
-
-    def __init__(self, stored: Tensor, rows: Tensor) -> None:
-        self.stored, self.rows = stored, rows
-
-    @property
-    def length(self) -> int:
-        """L."""
-        return self.stored.shape[0]
-
-    def index_select(self, axis: int, rows: Tensor) -> Past:
-        """Returns the past of some hypotheses; the axis is 0, as for any part of a state."""
-        return Past(self.stored, self.rows.index_select(axis, rows))
-
-    def grown(self, newest: Tensor) -> Past:
-        """Returns the past with one more label's keys and values (H, 2, D)."""
-        length, count = self.stored.shape[:2]
-        grown = newest.new_empty(length + 1, *newest.shape)
-        starts = count * torch.arange(length, device=self.rows.device)
-        places = (starts[:, None] + self.rows).flatten()
-        torch.index_select(self.stored.flatten(0, 1), 0, places, out=grown[:length].flatten(0, 1))
-        grown[length] = newest
-        return Past(grown, torch.arange(len(newest), device=self.rows.device))
 
 
 @decoders.register("transformer")
@@ -106,7 +74,7 @@ class TransformerDecoder(LabelDecoder):
 
     def forward(self, labels: Tensor, frames: Tensor | None, mask: Tensor) -> Tensor:
         """Returns unnormalised scores (B, L, V + 1) of the label after each position."""
-        x = self._embed(labels)
+        x = self._embed(labels, torch.arange(labels.shape[1], device=labels.device))
         for block in self.blocks:
             x = block(x, frames, mask)
         scores: Tensor = self.output(self.norm(x))
@@ -118,15 +86,14 @@ class TransformerDecoder(LabelDecoder):
 
     def initial_state(self, memory: Memory) -> State:
         """Returns the empty past of each layer."""
-        rows = torch.arange(len(memory[1]), device=memory[1].device)
         weight = self.embedding.weight
-        return [Past(weight.new_empty(0, len(rows), 2, self.dim), rows) for _ in self.blocks]
+        return [Past.empty(weight.new_empty(0, len(memory[1]), 2, self.dim)) for _ in self.blocks]
 
     @torch.no_grad()
     def step(self, state: State, labels: Tensor, memory: Memory) -> tuple[Tensor, State]:
         """Returns log-probabilities (H, V + 1) after one more label (H,), and new states."""
         keys_values, mask = memory
-        x = self._embed(labels[:, None], state[0].length)  # (H, 1, D): all have the same length
+        x = self._embed(labels[:, None], state[0].lengths[:, None])  # (H, 1, D)
         grown = []
         for block, past, key_value in zip(self._blocks(), state, keys_values, strict=True):
             x, past = block.step(x, past, key_value, mask)
@@ -136,14 +103,13 @@ class TransformerDecoder(LabelDecoder):
 
     def attention_weights(self, labels: Tensor, frames: Tensor, mask: Tensor) -> Tensor:
         """Returns the last layer's attention (B, L, T) over the frames, averaged over heads."""
-        x = self._embed(labels)
+        x = self._embed(labels, torch.arange(labels.shape[1], device=labels.device))
         *first, last = self._blocks()
         for block in first:
             x = block(x, frames, mask)
         return last.weights(x, frames, mask)
 
-    def _embed(self, labels: Tensor, first: int = 0) -> Tensor:
-        places = torch.arange(first, first + labels.shape[1], device=labels.device)
+    def _embed(self, labels: Tensor, places: Tensor) -> Tensor:
         embedded = self.embedding(labels) * self.dim**0.5
         return self.dropout(embedded + sinusoids(places, self.dim).to(embedded.dtype))  # type: ignore[no-any-return]
 
@@ -257,7 +223,7 @@ class CausalAttention(nn.Module):
         query = query.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
         # (L, H, 2, D) -> (2, H, K, L, C)
         keys, values = past.stored.unflatten(3, (self.num_heads, -1)).permute(2, 1, 3, 0, 4)
-        attended = F.scaled_dot_product_attention(query, keys, values)
+        attended = F.scaled_dot_product_attention(query, keys, values, past.mask)
         return self.output(attended.transpose(1, 2).flatten(2)), past
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from asrkit.decoding.interfaces import select
+from asrkit.decoding.interfaces import join, select
 from asrkit.models.decoders.transformer import DecoderBlock, TransformerDecoder
 from asrkit.text.vocabulary import Vocabulary
 
@@ -112,3 +112,35 @@ def test_bad_sizes_are_refused() -> None:
         TransformerDecoder(vocabulary, DIM, 8, 2, 3, 12)
     with pytest.raises(ValueError, match=r"num_layers \(0\) must be at least 1"):
         TransformerDecoder(vocabulary, DIM, 8, 0, 2, 12)
+
+
+def test_hypotheses_of_different_lengths_score_as_if_alone() -> None:
+    """As in time-synchronous search: some take a label, others wait, states are joined."""
+    torch.manual_seed(3)
+    decoder, seen = make().eval(), frames()
+    with torch.no_grad():
+        memory = decoder.begin(seen, MASK)
+        start = torch.full((2,), V)
+        scores, state = decoder.step(decoder.initial_state(memory), start, memory)
+        joined, texts = (scores, state), [[V], [V]]  # one hypothesis per utterance
+        for number in range(12):
+            width = len(texts) // 2
+            picked = torch.randint(0, width, (2, 2)) + width * torch.arange(2)[:, None]
+            labels = torch.randint(0, V, (4,))
+            chosen = select(joined, picked.flatten())
+            moved = decoder.step(chosen[1], labels, memory)
+            both = join(joined, moved)
+            old, new = 2 * width, torch.arange(4).view(2, 2)
+            # Each utterance keeps one hypothesis that waited and two that moved.
+            waiting = torch.tensor([number % width, width + number % width])
+            order = torch.cat([waiting[:, None], old + new], dim=1).flatten()
+            grown = [
+                texts[int(p)] + [int(c)] for p, c in zip(picked.flatten(), labels, strict=True)
+            ]
+            texts = [(texts + grown)[int(row)] for row in order]
+            joined = select(both, order)
+            for row, text in enumerate(texts):
+                known, mask = seen[row // 3, None], MASK[row // 3, None]
+                expected = decoder(torch.tensor([text]), known, mask)[0, -1].log_softmax(0)
+                torch.testing.assert_close(joined[0][row], expected, atol=1e-5, rtol=1e-5)
+    assert len({len(text) for text in texts}) > 1
