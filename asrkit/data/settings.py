@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from asrkit.config.registry import Registry
 from asrkit.data.orders import Order, RandomOrder
 
 
+class Data:
+    """The `data:` part of a spec: what is trained on."""
+
+    train: list[str]
+    dev: list[str]
+
+
+data_kinds: Registry[Data] = Registry("data", Data, default="speech")
+
+
+@data_kinds.register("speech")
 @dataclass(frozen=True)
-class DataSettings:
+class DataSettings(Data):
     """Which sets are used, and how utterances become minibatches.
 
     Args:

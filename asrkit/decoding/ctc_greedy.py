@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from asrkit.decoding.interfaces import Hypothesis
-from asrkit.decoding.search import EncodedFrames, ScoringHead, Search, searches
+from asrkit.decoding.interfaces import EncodedFrames, Hypothesis, ScoringHead
+from asrkit.decoding.scorers import Scorer
+from asrkit.decoding.search import Search, searches
 
 
 @searches.register("ctc_greedy")
@@ -16,17 +17,17 @@ class CtcGreedySearch(Search):
     """Takes the best symbol of every frame of a CTC head.
 
     Args:
-        head: Name of the head.
+        scorers: One entry: that of a CTC head; its weight changes nothing.
+
+    Raises:
+        ValueError: If there is more than one.
     """
 
-    def __init__(self, head: str = "ctc") -> None:
-        super().__init__()
-        self.head_name = head
-
-    @property
-    def head_names(self) -> list[str]:
-        """The one head."""
-        return [self.head_name]
+    def __init__(self, scorers: Mapping[str, float | Scorer] = {"ctc": 1.0}) -> None:  # noqa: B006
+        super().__init__(scorers)
+        if len(self.weights) != 1:
+            raise ValueError(f"scorers {scorers}: greedy decoding takes one, the CTC head's")
+        self.head_name = next(iter(self.weights))
 
     def run(
         self, heads: Mapping[str, ScoringHead], encoded: EncodedFrames

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from asrkit.decoding.interfaces import Hypothesis
-from asrkit.decoding.search import EncodedFrames, ScoringHead, Search, searches
+from asrkit.decoding.interfaces import EncodedFrames, Hypothesis, ScoringHead
+from asrkit.decoding.label_states import LabelStates
+from asrkit.decoding.scorers import Scorer
+from asrkit.decoding.search import Search, searches
 
 IMPOSSIBLE = -1e30
 MULTIPLIER = 6364136223846793005
@@ -20,41 +22,60 @@ MULTIPLIER = 6364136223846793005
 class CtcPrefixBeamSearch(Search):
     """Follows the most probable label strings frame by frame.
 
+    A string's score is the weighted log-probability of all its alignments so far, plus what the
+    label scorers say of its labels: with a wide beam the same as label-synchronous search.
+
     Args:
         beam_size: Strings kept per utterance.
-        head: Name of the CTC head.
+        scorers: Weight, or more, of each scorer by name; among them the frames' one.
+        frames: Which of the scorers gives the frames' symbols.
         symbols: Labels per frame that may extend a string; all where null.
+        eos: Whether label scorers score the end of the sentence after the last frame.
 
     Raises:
-        ValueError: If the beam is empty.
+        ValueError: If the frames' scorer is missing, or the beam is empty.
 
-    Source: Hannun et al. 2014, algorithm 1, without a language model.
+    Source: Hannun et al. 2014, algorithm 1; any label scorers in place of a word model.
     """
 
-    def __init__(self, beam_size: int, head: str = "ctc", symbols: int | None = None) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        beam_size: int,
+        scorers: Mapping[str, float | Scorer] = {"ctc": 1.0},  # noqa: B006 - never changed
+        frames: str = "ctc",
+        symbols: int | None = None,
+        eos: bool = True,
+    ) -> None:
+        super().__init__(scorers)
+        if frames not in self.weights:
+            names = ", ".join(self.weights)
+            raise ValueError(f"frames ({frames}) must be one of the scorers with a weight: {names}")
         if beam_size < 1:
             raise ValueError(f"beam_size ({beam_size}) must be at least 1")
-        self.beam_size = beam_size
-        self.head_name = head
-        self.symbols = symbols
-
-    @property
-    def head_names(self) -> list[str]:
-        """The one head."""
-        return [self.head_name]
+        self.beam_size, self.frames = beam_size, frames
+        self.symbols, self.eos = symbols, eos
 
     def run(
         self, heads: Mapping[str, ScoringHead], encoded: EncodedFrames
     ) -> list[list[Hypothesis]]:
         """Returns an n-best list per utterance, best first."""
-        with self.timed(self.head_name):
-            scorer = self.head(heads, self.head_name).frame_scorer(encoded)
-            beam = self._start(scorer.log_probs)
-            for frame in range(scorer.log_probs.shape[1]):
-                moved = self._step(beam, scorer.log_probs[:, frame])
-                beam = moved.where(frame < scorer.lengths, beam)
-            return self._n_best(beam)
+        with self.timed(self.frames):
+            scorer = self.head(heads, self.frames).frame_scorer(encoded)
+        beam = self._start(scorer.log_probs)
+        labels = [name for name in self.weights if name != self.frames]
+        states = LabelStates(
+            {name: self.head(heads, name).label_scorer(encoded) for name in labels},
+            self.weights,
+            scorer.log_probs[:, 0],
+            self.timed,
+        )
+        first = torch.zeros_like(beam.last)
+        states.advance(first, first, first > 0)  # one string becomes a beam of them
+        for frame in range(scorer.log_probs.shape[1]):
+            going = frame < scorer.lengths
+            moved = self._step(beam, states, scorer.log_probs[:, frame], going)
+            beam = moved.where(going, beam)
+        return self._n_best(beam, states)
 
     def _start(self, log_probs: Tensor) -> _Prefixes:
         size = (log_probs.shape[0], self.beam_size)
@@ -67,8 +88,10 @@ class CtcPrefixBeamSearch(Search):
         empty = torch.zeros(*size, 0, dtype=torch.int64, device=log_probs.device)
         return _Prefixes(ends, none, zeros - 1, unused.clone(), empty, zeros)
 
-    def _step(self, beam: _Prefixes, log_probs: Tensor) -> _Prefixes:
-        """Moves all strings over one frame: log_probs (B, V + 1)."""
+    def _step(
+        self, beam: _Prefixes, states: LabelStates, log_probs: Tensor, going: Tensor
+    ) -> _Prefixes:
+        """Moves all strings over one frame: log_probs (B, V + 1); ended utterances (B,) stay."""
         blank, labels = log_probs[:, -1:], log_probs[:, :-1]
         scores, ids = self._symbols(labels)  # (B, S)
         total = torch.logaddexp(beam.blank, beam.label)  # (B, K)
@@ -94,7 +117,19 @@ class CtcPrefixBeamSearch(Search):
         )
         flat = extended.masked_fill(owner > 0, IMPOSSIBLE).flatten(1)
         every = torch.cat([torch.logaddexp(stay_blank, stay_label), flat], dim=1)
+        if states.scorers:
+            so_far = states.sums @ states.weights  # (B, K)
+            wide = ids[:, None].expand(-1, self.beam_size, -1)
+            following = so_far[..., None] + states.weighted().gather(2, wide)
+            said = torch.cat([so_far, following.flatten(1)], dim=1)
+            every = self.weights[self.frames] * every + said
         index = every.topk(self.beam_size, dim=1).indices
+        same = torch.arange(self.beam_size, device=index.device)
+        index = torch.where(going[:, None], index, same)
+        place = (index - self.beam_size).clamp(min=0)
+        grown = index >= self.beam_size
+        parents = torch.where(grown, torch.div(place, ids.shape[1], rounding_mode="floor"), index)
+        states.advance(parents, ids.gather(1, place % ids.shape[1]), grown)
         hashes = beam.hashes[..., None] * MULTIPLIER + ids[:, None] + 1
         return self._gather(beam, index, (stay_blank, stay_label), flat, (hashes, ids))
 
@@ -134,17 +169,20 @@ class CtcPrefixBeamSearch(Search):
             history = history.scatter(2, slot, written)
         return _Prefixes(blank, ends, last, hashes, history, sizes + grown.long())
 
-    def _n_best(self, beam: _Prefixes) -> list[list[Hypothesis]]:
-        totals = torch.logaddexp(beam.blank, beam.label)
+    def _n_best(self, beam: _Prefixes, states: LabelStates) -> list[list[Hypothesis]]:
+        frames = torch.logaddexp(beam.blank, beam.label)  # (B, K)
+        parts = states.sums + states.next[:, :, -1] if self.eos else states.sums
+        totals = self.weights[self.frames] * frames + parts @ states.weights
         order = totals.argsort(1, descending=True)
         result = []
         for row in range(len(totals)):
             found = []
             for place in order[row].tolist():
-                total = float(totals[row, place])
-                if total > IMPOSSIBLE / 2:
+                if float(frames[row, place]) > IMPOSSIBLE / 2:
                     labels = beam.labels[row, place, : int(beam.sizes[row, place])].tolist()
-                    found.append(Hypothesis(labels, total, {self.head_name: total}))
+                    scores = dict(zip(states.scorers, parts[row, place].tolist(), strict=True))
+                    scores[self.frames] = float(frames[row, place])
+                    found.append(Hypothesis(labels, float(totals[row, place]), scores))
             result.append(found)
         return result
 

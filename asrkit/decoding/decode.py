@@ -15,9 +15,9 @@ from rich.progress import Progress
 
 from asrkit.data.batch import Batch
 from asrkit.data.batch_info import UtteranceInfo
-from asrkit.decoding.interfaces import Hypothesis
+from asrkit.decoding.interfaces import EncodedFrames, Hypothesis, ScoringHead
 from asrkit.decoding.partial_results import PartialResults
-from asrkit.decoding.search import EncodedFrames, ScoringHead, Search
+from asrkit.decoding.search import Search
 from asrkit.text.tokenizers import Tokenizer
 
 DecodeBatch = tuple[Batch, list[UtteranceInfo]]

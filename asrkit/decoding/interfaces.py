@@ -56,6 +56,27 @@ class FrameScorer(Protocol):
         ...
 
 
+class EncodedFrames(Protocol):
+    """What an encoder gives; searches only hand it on to the heads."""
+
+    @property
+    def lengths(self) -> Tensor:
+        """(B,) valid frames."""
+        ...
+
+
+class ScoringHead(Protocol):
+    """A head, as far as a search needs to know it."""
+
+    def label_scorer(self, encoded: Any) -> LabelScorer:
+        """Returns the scorer of next labels."""
+        ...
+
+    def frame_scorer(self, encoded: Any) -> FrameScorer:
+        """Returns the scorer of frame symbols."""
+        ...
+
+
 @dataclass(frozen=True)
 class Hypothesis:
     """One entry of an n-best list.

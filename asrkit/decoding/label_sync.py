@@ -8,8 +8,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from asrkit.decoding.interfaces import Hypothesis, LabelScorer, State, select
-from asrkit.decoding.search import EncodedFrames, ScoringHead, Search, searches
+from asrkit.decoding.interfaces import (
+    EncodedFrames,
+    Hypothesis,
+    LabelScorer,
+    ScoringHead,
+    State,
+    select,
+)
+from asrkit.decoding.scorers import Scorer
+from asrkit.decoding.search import Search, searches
 
 DEAD = -1e20
 """Score of a row that holds no hypothesis; below any real one, above impossible candidates."""
@@ -26,7 +34,8 @@ class LabelSyncSearch(Search):
     no better ended hypothesis.
 
     Args:
-        scorers: Weight of each head by name; a weight of 0 is the same as leaving it out.
+        scorers: What scores, by name: the weight of the head of that name, or an entry of a kind
+            that `asrkit list scorer` shows. A weight of 0 is the same as leaving it out.
         beam_size: Live hypotheses per utterance.
         length_norm: Exponent e of the division of the final score by (labels + 1)^e.
         length_reward: Added for every label.
@@ -45,7 +54,7 @@ class LabelSyncSearch(Search):
 
     def __init__(
         self,
-        scorers: dict[str, float],
+        scorers: Mapping[str, float | Scorer],
         beam_size: int,
         length_norm: float = 0.0,
         length_reward: float = 0.0,
@@ -54,11 +63,7 @@ class LabelSyncSearch(Search):
         patience: int = 8,
         nbest: int | None = None,
     ) -> None:
-        super().__init__()
-        self.scorers = scorers
-        self.weights = {name: weight for name, weight in scorers.items() if weight != 0}
-        if not self.weights:
-            raise ValueError(f"scorers {scorers}: at least one weight must not be 0")
+        super().__init__(scorers)
         sizes = {"beam_size": beam_size, "pre_beam": pre_beam, "nbest": nbest}
         for name, size in sizes.items():
             if size is not None and size < 1:
@@ -68,11 +73,6 @@ class LabelSyncSearch(Search):
         self.pre_beam = pre_beam
         self.max_length_ratio = max_length_ratio
         self.patience = patience
-
-    @property
-    def head_names(self) -> list[str]:
-        """The heads with a weight."""
-        return list(self.weights)
 
     def run(
         self, heads: Mapping[str, ScoringHead], encoded: EncodedFrames

@@ -7,64 +7,63 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol
-
-import torch
 
 from asrkit.config.registry import Registry
-from asrkit.decoding.interfaces import FrameScorer, Hypothesis, LabelScorer
+from asrkit.decoding.interfaces import EncodedFrames, Hypothesis, ScoringHead
+from asrkit.decoding.scorers import HeadScorer, Loader, Scorer
 from asrkit.errors import UserError
-
-
-class EncodedFrames(Protocol):
-    """What an encoder gives; searches only hand it on to the heads."""
-
-    @property
-    def lengths(self) -> torch.Tensor:
-        """(B,) valid frames."""
-        ...
-
-
-class ScoringHead(Protocol):
-    """A head, as far as a search needs to know it."""
-
-    def label_scorer(self, encoded: Any) -> LabelScorer:
-        """Returns the scorer of next labels."""
-        ...
-
-    def frame_scorer(self, encoded: Any) -> FrameScorer:
-        """Returns the scorer of frame symbols."""
-        ...
 
 
 class Search(ABC):
     """Finds the best label sequences of utterances.
 
-    `scorer_seconds` adds up the time that each scorer took.
+    `scorers` has an entry for everything that scores, `weights` those that are not 0, and
+    `scorer_seconds` adds up the time that each took.
+
+    Args:
+        scorers: Entries by name; a number is the weight of the head of that name. A weight of 0
+            is the same as leaving the entry out.
+
+    Raises:
+        ValueError: If no entry has a weight.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, scorers: Mapping[str, float | Scorer]) -> None:
+        entries = {
+            name: entry if isinstance(entry, Scorer) else HeadScorer(entry)
+            for name, entry in scorers.items()
+        }
+        self.scorers = scorers
+        self.entries = {name: entry for name, entry in entries.items() if entry.weight}
+        self.weights = {name: entry.weight for name, entry in self.entries.items()}
+        if not self.entries:
+            raise ValueError(f"scorers {dict(scorers)}: at least one weight must not be 0")
         self.scorer_seconds: dict[str, float] = defaultdict(float)
 
     @property
-    @abstractmethod
-    def head_names(self) -> list[str]:
-        """The heads that the search uses."""
+    def own_heads(self) -> list[str]:
+        """The heads of the decoded model that the search uses."""
+        names = (entry.own_head(name) for name, entry in self.entries.items())
+        return [name for name in names if name is not None]
+
+    def load(self, loader: Loader) -> dict[str, ScoringHead]:
+        """Returns what scores, by the name of its entry."""
+        return {name: entry.load(name, loader) for name, entry in self.entries.items()}
 
     @abstractmethod
     def run(
         self, heads: Mapping[str, ScoringHead], encoded: EncodedFrames
     ) -> list[list[Hypothesis]]:
-        """Returns an n-best list per utterance, best first."""
+        """Returns an n-best list per utterance, best first; `heads` are those of `load`."""
 
     def head(self, heads: Mapping[str, ScoringHead], name: str) -> ScoringHead:
         """Returns a head by name.
 
         Raises:
-            UserError: If the model has no such head; names those that it has.
+            UserError: If there is no such head; names those that there are.
         """
         if name not in heads:
-            raise UserError(f"the search needs a head {name!r}; the model has {', '.join(heads)}")
+            raise UserError(f"the search needs a head {name!r}; there are {', '.join(heads)}")
         return heads[name]
 
     @contextmanager

@@ -35,7 +35,7 @@ def align(
         names = [name for name, h in model.named_heads().items() if isinstance(h, CtcHead)]
         raise UserError(f"{run} has no CTC head {head!r}; its CTC heads: {names or 'none'}")
     record_command(run)
-    settings = experiment.data
+    settings = experiment.speech
     rows: list[str] = []
     for batch, infos in decode_batches(open_set(data, [set_name]), settings):
         labels = [torch.tensor(tokenizer.encode(info.reference)) for info in infos]

@@ -88,7 +88,7 @@ def _unknown_heads(experiment: Experiment, vocabulary: Vocabulary) -> list[str]:
     return [
         f"decoding.{name}: the model has no head {head!r}; it has {', '.join(model.heads)}"
         for name, search in experiment.decoding.items()
-        for head in search.head_names
+        for head in search.own_heads
         if head not in model.heads
     ]
 
@@ -99,16 +99,17 @@ def _check_data(experiment: Experiment, data: Path, report: CheckReport) -> None
     if not isinstance(model, AsrModel):
         return
     heads = list(model.named_heads().values())
-    for name in [*experiment.data.train, *experiment.data.dev]:
+    settings = experiment.speech
+    for name in [*settings.train, *settings.dev]:
         cuts = open_set(data, [name])
         unusable = check_set(
             cuts,
             tokenizer,
             output_frames=lambda samples: int(model.output_frames(torch.tensor([samples]))[0]),
             min_frames=lambda labels: max(head.min_frames(labels) for head in heads),
-            max_seconds=experiment.data.max_seconds,
-            fastest=max(experiment.data.speeds),
-            sample_rate=experiment.data.sample_rate,
+            max_seconds=settings.max_seconds,
+            fastest=max(settings.speeds),
+            sample_rate=settings.sample_rate,
         )
         write_unusable(unusable_path(data, name), unusable)
         report.unusable[name] = unusable

@@ -17,8 +17,9 @@ from asrkit.data.manifests import open_set
 from asrkit.decoding.decode import decode as decode_set
 from asrkit.decoding.search import Search
 from asrkit.errors import UserError
+from asrkit.experiment.prior import hash_of
 from asrkit.experiment.record import record_command
-from asrkit.experiment.spec import make_tokenizer, open_run, trained_model
+from asrkit.experiment.system import System
 from asrkit.scoring.wer import Score, score_run
 from asrkit.training import checkpoints
 
@@ -49,19 +50,20 @@ def decode(
     Raises:
         UserError: If run, set, search or checkpoint don't exist or don't fit together.
     """
-    experiment, resolved = open_run(run)
-    node = search_node(resolved, search, spec, overrides)
-    tokenizer = make_tokenizer(experiment, data)
-    model, path = trained_model(experiment, tokenizer, run, checkpoint)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    system = System(run, data, checkpoint, device)
+    node = search_node(system.resolved, search, spec, overrides)
+    chosen = build(Search, node, f"decoding.{search}")
+    system.prepare(chosen)
     cuts = open_set(data, [set_name])
-    fingerprint = json.dumps([node, str(path), hash_of(path), set_name], sort_keys=True)
+    weights = [(str(path), hash_of(path)) for path in system.files()]
+    fingerprint = json.dumps([node, weights, set_name], sort_keys=True)
     record_command(run)
     return decode_set(
-        model=model.to(device),
-        batches=decode_batches(cuts, experiment.data),
-        tokenizer=tokenizer,
-        search=build(Search, node, f"decoding.{search}"),
+        model=system,
+        batches=decode_batches(cuts, system.experiment.speech),
+        tokenizer=system.tokenizer,
+        search=chosen,
         out=run / "decode" / search / set_name,
         device=device,
         total=len(cuts),
@@ -87,12 +89,6 @@ def search_node(
         return searches[search]
     changed: dict[str, Any] = override({"decoding": searches}, prefixed)
     return changed["decoding"][search]
-
-
-def hash_of(path: Path) -> str:
-    """Returns the SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def score(run: Path, set_name: str, search: str, against: Path | None = None) -> Score:

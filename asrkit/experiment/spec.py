@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,18 @@ import yaml
 from asrkit.config.build import build, filled
 from asrkit.config.registry import Factory, import_all
 from asrkit.config.yaml_loader import Spec, dump, load
-from asrkit.data.settings import DataSettings
+from asrkit.data.settings import Data, DataSettings
 from asrkit.decoding.search import Search
 from asrkit.errors import UserError
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import TrainableModel
 from asrkit.text.tokenizers import Tokenizer
+from asrkit.text.vocabulary import Vocabulary
 from asrkit.training.checkpoints import load_weights, resolve
 from asrkit.training.trainer import Trainer
+
+VOCABULARY = "vocabulary.txt"
+"""In a run's folder: its labels, a line each."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +49,24 @@ class Experiment:
     """
 
     text: Factory[Tokenizer]
-    data: DataSettings
+    data: Data
     model: Factory[TrainableModel]
     training: Factory[Trainer]
     decoding: dict[str, Search] = field(default_factory=dict)
     seed: int = 1
     plugins: list[str] = field(default_factory=list)
     parent: str | None = None
+
+    @property
+    def speech(self) -> DataSettings:
+        """The `data:` part of a model that is trained on speech.
+
+        Raises:
+            UserError: If the data is of another kind.
+        """
+        if not isinstance(self.data, DataSettings):
+            raise UserError("this needs a model that was trained on speech: data: {type: speech}")
+        return self.data
 
 
 def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
@@ -109,6 +125,35 @@ def claim_run(run: Path, resolved: dict[str, Any]) -> None:
     dump(resolved, path)
 
 
+def record_vocabulary(run: Path, vocabulary: Vocabulary) -> None:
+    """Writes the labels of a run beside its weights, which mean nothing without them."""
+    path = run / VOCABULARY
+    partial = path.with_suffix(".partial")
+    partial.write_text("\n".join(vocabulary.symbols) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def require_vocabulary(run: Path, vocabulary: Vocabulary) -> None:
+    """Makes sure that a tokenizer is the one that a run was trained with.
+
+    Raises:
+        UserError: If the labels differ; names the first.
+    """
+    path = run / VOCABULARY
+    if not path.is_file():
+        return  # of a run without a record, shapes are compared later
+    before = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
+    if before == vocabulary.symbols:
+        return
+    pairs = zip_longest(before, vocabulary.symbols)
+    number, (was, now) = next((n, pair) for n, pair in enumerate(pairs) if pair[0] != pair[1])
+    raise UserError(
+        f"{run} was trained with {len(before)} labels, the data folder's tokenizer has "
+        f"{len(vocabulary)}: label {number} was {was!r} and is {now!r} now; give the data folder "
+        "of the training"
+    )
+
+
 def make_tokenizer(experiment: Experiment, data: Path) -> Tokenizer:
     """Returns the tokenizer whose files lie in the data folder."""
     return experiment.text(directory=data / "text")
@@ -123,6 +168,7 @@ def trained_model(
         UserError: If the checkpoint is missing, or its shapes do not match the model.
     """
     path = resolve(run, checkpoint)
+    require_vocabulary(run, tokenizer.vocabulary)
     model = experiment.model(vocabulary=tokenizer.vocabulary)
     if not isinstance(model, AsrModel):
         raise UserError(f"{run}: decoding needs a model of type 'asr', got {type(model).__name__}")

@@ -16,6 +16,7 @@ from asrkit.data.manifests import (
     without,
     write_unusable,
 )
+from asrkit.data.text import TextData, TextSettings, load_sentences
 from asrkit.experiment.pictures import DevPictures
 from asrkit.experiment.record import record_command, record_environment
 from asrkit.experiment.spec import (
@@ -23,6 +24,7 @@ from asrkit.experiment.spec import (
     claim_run,
     load_spec,
     make_tokenizer,
+    record_vocabulary,
     resolve_spec,
 )
 from asrkit.experiment.statistics import estimate_statistics
@@ -55,6 +57,7 @@ def train(spec_path: Path, overrides: Sequence[str], data: Path, run: Path) -> N
     if world.rank == 0:
         claim_run(run, resolved)
         list_left_out(experiment, data, run)
+        record_vocabulary(run, tokenizer.vocabulary)
         record_command(run)
         record_environment(run, parameters=count_parameters(model))
     world.barrier()
@@ -65,7 +68,7 @@ def train(spec_path: Path, overrides: Sequence[str], data: Path, run: Path) -> N
         alone = World(rank=0, size=1, device=world.device)  # the same sample, however many we are
         sample = open_data(experiment, data, run, tokenizer, training=True, world=alone)
         estimate_statistics(model, sample.batches(epoch=1), run, world)
-        pictures = DevPictures(tokenizer, dev_data)
+        pictures = DevPictures(tokenizer, dev_data) if isinstance(dev_data, CutData) else None
     trainer = experiment.training(
         model=model,
         train=train_data,
@@ -97,12 +100,16 @@ def open_data(
     tokenizer: Tokenizer,
     training: bool,
     world: World,
-) -> CutData:
+) -> CutData | TextData:
     """Returns the training or dev batches, without the utterances that the run leaves out."""
+    settings = experiment.data
+    if isinstance(settings, TextSettings):
+        sentences = load_sentences(settings, data, tokenizer, training)
+        return TextData(sentences, settings, experiment.seed, training, world.rank, world.size)
     names = experiment.data.train if training else experiment.data.dev
     cuts = without(open_set(data, names), read_unusable(run / LEFT_OUT))
     return CutData(
-        cuts, tokenizer, experiment.data, experiment.seed, training, world.rank, world.size
+        cuts, tokenizer, experiment.speech, experiment.seed, training, world.rank, world.size
     )
 
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from asrkit.data.batch import Batch
 from asrkit.data.batch_info import UtteranceInfo
 from asrkit.decoding.decode import DecodeBatch, decode
-from asrkit.decoding.interfaces import Hypothesis
-from asrkit.decoding.search import EncodedFrames, ScoringHead, Search
+from asrkit.decoding.interfaces import EncodedFrames, Hypothesis, ScoringHead
+from asrkit.decoding.search import Search
 from asrkit.errors import UserError
 from asrkit.text.tokenizers import Tokenizer
 
@@ -45,9 +45,8 @@ class Model:
 
 
 class FakeSearch(Search):
-    @property
-    def head_names(self) -> list[str]:
-        return []
+    def __init__(self) -> None:
+        super().__init__({"fake": 1.0})
 
     def run(
         self, heads: Mapping[str, ScoringHead], encoded: EncodedFrames

@@ -189,7 +189,7 @@ def test_a_batch_finds_what_single_utterances_find(options: dict[str, float]) ->
 
 def test_unknown_heads_are_named() -> None:
     frames, _ = random_case(0, [4])
-    with pytest.raises(UserError, match="needs a head 'lm'; the model has ctc"):
+    with pytest.raises(UserError, match="needs a head 'lm'; there are ctc"):
         LabelSyncSearch({"lm": 1.0}, beam_size=2).run({"ctc": Head(frames)}, frames)
 
 

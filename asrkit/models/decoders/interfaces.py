@@ -19,20 +19,20 @@ class LabelDecoder(nn.Module, ABC):
     """
 
     @abstractmethod
-    def forward(self, labels: Tensor, frames: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, labels: Tensor, frames: Tensor | None, mask: Tensor) -> Tensor:
         """Scores all next labels with teacher forcing.
 
         Args:
             labels: (B, L) bos and the labels.
-            frames: (B, T, D).
-            mask: (B, T) True where a frame is valid.
+            frames: (B, T, D), or None for a language model.
+            mask: (B, T) True where a frame is valid; (B, 0) for a language model.
 
         Returns:
             (B, L, V + 1) unnormalised scores of the label after each position.
         """
 
     @abstractmethod
-    def begin(self, frames: Tensor, mask: Tensor) -> Any:
+    def begin(self, frames: Tensor | None, mask: Tensor) -> Any:
         """Returns the memory of the utterances."""
 
     @abstractmethod

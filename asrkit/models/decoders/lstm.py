@@ -65,7 +65,7 @@ class LstmDecoder(LabelDecoder):
         self.output = nn.Linear(readout_dim // 2, len(vocabulary) + 1)
         self.zoneout_cell, self.zoneout_output = zoneout_cell, zoneout_output
 
-    def forward(self, labels: Tensor, frames: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, labels: Tensor, frames: Tensor | None, mask: Tensor) -> Tensor:
         """Returns unnormalised scores (B, L, V + 1) of the label after each position."""
         hidden, attended, _ = self._unroll(labels, frames, mask)
         return self._scores(hidden, self.embedding(labels), attended)
@@ -74,8 +74,10 @@ class LstmDecoder(LabelDecoder):
         """Returns the attention (B, L, T) of each position."""
         return self._unroll(labels, frames, mask)[2]
 
-    def begin(self, frames: Tensor, mask: Tensor) -> Memory:
-        """Returns frames, keys, inverse fertility and mask."""
+    def begin(self, frames: Tensor | None, mask: Tensor) -> Memory:
+        """Returns frames, keys, inverse fertility and mask; attention to no frames gives zeros."""
+        if frames is None:
+            frames = self.key.weight.new_zeros(len(mask), 0, self.key.in_features)
         fertility = torch.sigmoid(self.inverse_fertility(frames)).squeeze(2)
         return frames, self.key(frames), fertility, mask
 
@@ -93,7 +95,7 @@ class LstmDecoder(LabelDecoder):
         return torch.log_softmax(scores.float(), dim=1), state
 
     def _unroll(
-        self, labels: Tensor, frames: Tensor, mask: Tensor
+        self, labels: Tensor, frames: Tensor | None, mask: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         memory = self.begin(frames, mask)
         state = self.initial_state(memory)

@@ -1,0 +1,226 @@
+"""Batches of text for language models: transcripts of sets, and files with a sentence per line."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import lzma
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from asrkit.data.batch import Batch
+from asrkit.data.dataset import text_of
+from asrkit.data.manifests import open_set
+from asrkit.data.settings import Data, data_kinds
+from asrkit.errors import UserError
+from asrkit.text.tokenizers import Tokenizer
+
+log = logging.getLogger(__name__)
+
+
+@data_kinds.register("text")
+@dataclass(frozen=True)
+class TextSettings(Data):
+    """The `data:` part of a language model's spec.
+
+    Args:
+        train: Sets whose transcripts are trained on.
+        dev: Sets whose transcripts choose checkpoints and learning rates.
+        files: Further training text, a sentence per line: names below DATA/text, or paths; may be
+            compressed with xz.
+        batch_labels: Most labels of a batch, padding and end of sentence counted in.
+        max_labels: Longer training sentences are left out.
+        sub_epochs: An epoch of the trainer is this part of the training text.
+    """
+
+    train: list[str]
+    dev: list[str]
+    files: list[str] = field(default_factory=list)
+    batch_labels: int = 4000
+    max_labels: int = 300
+    sub_epochs: int = 1
+
+    def __post_init__(self) -> None:
+        if self.batch_labels < 1 or self.max_labels < 1 or self.sub_epochs < 1:
+            raise ValueError("batch_labels, max_labels and sub_epochs must be positive")
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """Label ids of many sentences, one after the other.
+
+    Args:
+        labels: (N,) all labels.
+        ends: (S + 1,) where sentences begin and end: sentence s is ends[s] .. ends[s + 1].
+    """
+
+    labels: NDArray[np.int32]
+    ends: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.ends) - 1
+
+    def __getitem__(self, index: int) -> Tensor:
+        part = self.labels[self.ends[index] : self.ends[index + 1]]
+        return torch.from_numpy(part.astype(np.int64))
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """(S,) labels of each sentence."""
+        return np.diff(self.ends)
+
+
+class TextData:
+    """The batches of each epoch; a source for the trainer.
+
+    Args:
+        sentences: What is trained or evaluated on.
+        settings: How sentences become batches.
+        seed: Decides their order.
+        training: Whether sentences are shuffled and filtered by length.
+        rank: This process among `world_size`; takes every world_size-th batch.
+        world_size: Number of processes.
+
+    Raises:
+        UserError: If no sentence is left.
+    """
+
+    def __init__(
+        self,
+        sentences: Sentences,
+        settings: TextSettings,
+        seed: int,
+        training: bool,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.sentences, self.settings, self.seed = sentences, settings, seed
+        self.training, self.rank, self.world_size = training, rank, world_size
+        lengths = sentences.lengths
+        longest = settings.max_labels if training else int(lengths.max(initial=0))
+        self.usable = np.flatnonzero((lengths > 0) & (lengths <= longest))
+        if not len(self.usable):
+            raise UserError("no sentence is left to train or evaluate on; see data.max_labels")
+
+    def num_batches(self, epoch: int) -> int:
+        """Returns how many batches this process takes in an epoch."""
+        return len(self._plan(epoch))
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Yields this process's batches of an epoch, from number `start` on."""
+        for chosen in self._plan(epoch)[start:]:
+            labels = [self.sentences[int(index)] for index in chosen]
+            lengths = torch.tensor([len(label) for label in labels])
+            yield Batch(
+                ids=[f"sentence-{index}" for index in chosen],
+                signal=torch.zeros(len(labels), 0, dtype=torch.int16),
+                signal_lengths=torch.zeros(len(labels), dtype=torch.int64),
+                labels=torch.nn.utils.rnn.pad_sequence(labels, batch_first=True),
+                label_lengths=lengths,
+            )
+
+    def _plan(self, epoch: int) -> list[NDArray[np.int64]]:
+        """Returns the sentences of each batch: similar lengths together, batches shuffled."""
+        order = self.usable
+        if self.training:
+            full, part = divmod(epoch - 1, self.settings.sub_epochs)
+            order = np.random.default_rng([self.seed, full]).permutation(self.usable)
+            parts = self.settings.sub_epochs
+            order = order[len(order) * part // parts : len(order) * (part + 1) // parts]
+        order = order[np.argsort(self.sentences.lengths[order], kind="stable")]
+        batches = self._fill(order)
+        if self.training:
+            shuffled = np.random.default_rng([self.seed, epoch, 1]).permutation(len(batches))
+            batches = [batches[index] for index in shuffled]
+            batches = batches[: len(batches) - len(batches) % self.world_size]
+        return batches[self.rank :: self.world_size]
+
+    def _fill(self, order: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """Cuts sentences in order of length into batches."""
+        padded = self.sentences.lengths[order] + 1  # the end of the sentence counts
+        batches, begin = [], 0
+        for end in range(1, len(order) + 1):
+            if end == len(order) or padded[end] * (end + 1 - begin) > self.settings.batch_labels:
+                batches.append(order[begin:end])
+                begin = end
+        return batches
+
+
+def read_texts(data: Path, names: list[str]) -> Iterator[str]:
+    """Yields the transcripts of sets."""
+    for cut in open_set(data, names):
+        yield text_of(cut)
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """Yields the sentences of a file.
+
+    Raises:
+        UserError: If it is missing or no text.
+    """
+    if not path.is_file():
+        raise UserError(f"there is no text file {path}; see data.files")
+    try:
+        with lzma.open(path) if path.suffix == ".xz" else path.open("rb") as lines:
+            for line in lines:
+                yield line.decode("utf-8").strip()
+    except (UnicodeDecodeError, lzma.LZMAError) as error:
+        raise UserError(f"{path} is no text in UTF-8: {error}") from error
+
+
+def load_sentences(
+    settings: TextSettings, data: Path, tokenizer: Tokenizer, training: bool
+) -> Sentences:
+    """Returns the labels of all sentences; those of files are kept in DATA/text/tokens."""
+    names = settings.train if training else settings.dev
+    found = [encode_all(read_texts(data, names), tokenizer, f"sets {names}")]
+    if training:
+        for name in settings.files:
+            below = data / "text" / name
+            path = below if below.is_file() else Path(name)
+            found.append(_encoded_file(path, data / "text" / "tokens", tokenizer))
+    starts = np.cumsum([0] + [len(part.labels) for part in found])
+    ends = [part.ends[1:] + start for part, start in zip(found, starts, strict=False)]
+    labels = np.concatenate([part.labels for part in found])
+    return Sentences(labels, np.concatenate([np.zeros(1, np.int64), *ends]))
+
+
+def encode_all(texts: Iterable[str], tokenizer: Tokenizer, where: str) -> Sentences:
+    """Returns the labels of sentences; those with unknown symbols are left out and counted."""
+    labels: list[NDArray[np.int32]] = []
+    left_out: list[str] = []
+    for text in texts:
+        if not text:
+            continue
+        try:
+            labels.append(np.array(tokenizer.encode(text), np.int32))
+        except UserError as error:
+            left_out.append(str(error))
+    if left_out:
+        log.warning("%s: %d sentences are left out: %s", where, len(left_out), left_out[0])
+    sizes = np.array([0] + [len(label) for label in labels], np.int64)
+    joined = np.concatenate(labels) if labels else np.zeros(0, np.int32)
+    return Sentences(joined, np.cumsum(sizes))
+
+
+def _encoded_file(path: Path, kept: Path, tokenizer: Tokenizer) -> Sentences:
+    if not path.is_file():
+        raise UserError(f"there is no text file {path}; see data.files")
+    state = path.stat()
+    key = f"{path.resolve()} {state.st_size} {state.st_mtime_ns} {tokenizer.vocabulary.symbols}"
+    file = kept / f"{hashlib.sha256(key.encode()).hexdigest()[:20]}.npz"
+    if file.is_file():
+        with np.load(file, allow_pickle=False) as arrays:
+            return Sentences(arrays["labels"], arrays["ends"])
+    found = encode_all(read_lines(path), tokenizer, str(path))
+    kept.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(".partial.npz")
+    np.savez(partial, labels=found.labels, ends=found.ends)
+    partial.replace(file)
+    return found

@@ -1,0 +1,106 @@
+"""`asrkit prior`: how often a CTC output says each symbol, averaged over many frames."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from asrkit.data.dataset import decode_batches
+from asrkit.data.manifests import open_set
+from asrkit.errors import UserError
+from asrkit.experiment.record import record_command
+from asrkit.experiment.spec import make_tokenizer, open_run, trained_model
+
+Mean = Literal["probabilities", "logarithms"]
+
+
+def estimate_prior(
+    run: Path,
+    data: Path,
+    set_name: str,
+    head: str = "ctc",
+    checkpoint: str = "average",
+    mean: Mean = "probabilities",
+) -> Path:
+    """Writes RUN/prior/HEAD.json: log-priors of all symbols, and the hash of the weights.
+
+    Args:
+        run: Folder of a trained run.
+        data: Data folder.
+        set_name: The set that is averaged over, which should be training data.
+        head: A CTC head.
+        checkpoint: "average", "best", "last" or a path.
+        mean: Whether probabilities are averaged, or their logarithms (and then normalised).
+
+    Raises:
+        UserError: If the model has no such head.
+
+    Source: Manohar et al. 2015, section 3 (mean posterior).
+    """
+    experiment, _ = open_run(run)
+    tokenizer = make_tokenizer(experiment, data)
+    model, path = trained_model(experiment, tokenizer, run, checkpoint)
+    heads = model.named_heads()
+    if head not in heads:
+        raise UserError(f"the model of {run} has no head {head!r}; it has {', '.join(heads)}")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(device)
+    total = torch.zeros(len(tokenizer.vocabulary) + 1, dtype=torch.float64)
+    frames = 0
+    for batch, _ in decode_batches(open_set(data, [set_name]), experiment.speech):
+        with torch.inference_mode():
+            encoded = model.encode(batch.signal.to(device), batch.signal_lengths.to(device))
+            found = heads[head].frame_scorer(encoded)
+            valid = torch.arange(found.log_probs.shape[1], device=device) < found.lengths[:, None]
+            scores = found.log_probs[valid].double()  # (frames, V + 1)
+            total += (scores.exp() if mean == "probabilities" else scores).sum(0).cpu()
+            frames += len(scores)
+    log_prior = (total / frames).log() if mean == "probabilities" else total / frames
+    record_command(run)
+    return write_prior(run / "prior" / f"{head}.json", log_prior.log_softmax(0), path, frames)
+
+
+def write_prior(path: Path, log_prior: Tensor, weights: Path, frames: int) -> Path:
+    """Writes log-priors (V + 1,) and what they were estimated with."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    entry = {"weights": hash_of(weights), "frames": frames, "log_prior": log_prior.tolist()}
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(entry) + "\n", encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+def read_prior(path: Path, weights: Path, size: int) -> Tensor:
+    """Returns log-priors (V + 1,).
+
+    Raises:
+        UserError: If there is no such file, or it was estimated with other weights.
+    """
+    if not path.is_file():
+        raise UserError(f"there is no prior {path}; make it by `asrkit prior --run RUN --data DIR`")
+    try:
+        entry = json.loads(path.read_text(encoding="utf-8"))
+        log_prior = torch.tensor(entry["log_prior"])
+        made_with = entry["weights"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is no prior: {error!r}") from error
+    if made_with != hash_of(weights) or len(log_prior) != size:
+        raise UserError(
+            f"{path} was estimated with other weights than {weights}; make it anew by "
+            "`asrkit prior --run RUN --data DIR`"
+        )
+    if not math.isclose(float(log_prior.exp().sum()), 1.0, abs_tol=1e-3):
+        raise UserError(f"{path}: the priors don't sum to one")
+    return log_prior
+
+
+def hash_of(path: Path) -> str:
+    """Returns the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

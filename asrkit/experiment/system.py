@@ -1,0 +1,149 @@
+"""What a search scores with: the decoded model's heads, other runs' heads, language models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from asrkit.decoding.interfaces import FrameScorer, LabelScorer, ScoringHead
+from asrkit.decoding.search import Search
+from asrkit.errors import UserError
+from asrkit.experiment.prior import read_prior
+from asrkit.experiment.spec import load_into, make_tokenizer, open_run, require_vocabulary
+from asrkit.models.asr_model import AsrModel
+from asrkit.models.interfaces import Encoded
+from asrkit.models.language_model import LanguageModel
+from asrkit.training.checkpoints import load_weights, resolve
+
+
+@dataclass(frozen=True)
+class Encodings:
+    """The frames of some utterances from each of several encoders; lengths are the first's."""
+
+    each: list[Encoded]
+
+    @property
+    def lengths(self) -> Tensor:
+        """(B,) valid frames of the decoded model."""
+        return self.each[0].lengths
+
+
+@dataclass(frozen=True)
+class PlacedHead:
+    """A head and the number of the encoder that it reads."""
+
+    head: ScoringHead
+    number: int
+
+    def label_scorer(self, encoded: Any) -> LabelScorer:
+        """Returns the scorer of next labels."""
+        return self.head.label_scorer(encoded.each[self.number])
+
+    def frame_scorer(self, encoded: Any) -> FrameScorer:
+        """Returns the scorer of frame symbols."""
+        return self.head.frame_scorer(encoded.each[self.number])
+
+
+class System:
+    """A trained model and whatever else the scorers of a search need.
+
+    Args:
+        run: Run folder of the decoded model.
+        data: Data folder, for the tokenizer.
+        checkpoint: "average", "best", "last" or a path.
+        device: Where everything is computed.
+
+    Raises:
+        UserError: If a run or checkpoint is missing, or vocabularies differ.
+    """
+
+    def __init__(self, run: Path, data: Path, checkpoint: str, device: torch.device) -> None:
+        self.run, self.data, self.device = run, data, device
+        self.checkpoint = resolve(run, checkpoint)
+        self.experiment, self.resolved = open_run(run)
+        self.tokenizer = make_tokenizer(self.experiment, data)
+        self.vocabulary = self.tokenizer.vocabulary
+        self.models: dict[Path, torch.nn.Module] = {}
+        self.encoders = [self._asr_model(run, self.checkpoint)]
+        self.heads: dict[str, ScoringHead] = {}
+
+    def prepare(self, search: Search) -> None:
+        """Loads what a search scores with."""
+        self.heads = search.load(self)
+
+    def head(self, name: str, run: Path | None, checkpoint: str) -> ScoringHead:
+        """Returns a head of the decoded model, or of that of another run.
+
+        Raises:
+            UserError: If the model has no such head; names those that it has.
+        """
+        model = self.encoders[0]
+        if run is not None:
+            model = self._asr_model(run, resolve(run, checkpoint))
+            if model not in self.encoders:
+                self.encoders.append(model)
+        found = model.named_heads()
+        if name not in found:
+            where = run or self.run
+            raise UserError(f"the model of {where} has no head {name!r}; it has {', '.join(found)}")
+        return PlacedHead(found[name], self.encoders.index(model))
+
+    def language_model(self, run: Path, checkpoint: str) -> ScoringHead:
+        """Returns a trained language model.
+
+        Raises:
+            UserError: If the run is that of something else.
+        """
+        model = self._model(run, resolve(run, checkpoint))
+        if not isinstance(model, LanguageModel):
+            raise UserError(f"{run} is the run of a {type(model).__name__}, no language model")
+        return model
+
+    def prior(self, path: Path, run: Path | None, checkpoint: str) -> Tensor:
+        """Returns log-priors (V + 1,) that were estimated with the same weights."""
+        weights = self.checkpoint if run is None else resolve(run, checkpoint)
+        return read_prior(path, weights, len(self.vocabulary) + 1)
+
+    def files(self) -> list[Path]:
+        """Returns the checkpoints in use, that of the decoded model first."""
+        return list(self.models)
+
+    def eval(self) -> None:
+        """Switches dropout and the like off."""
+        for model in self.models.values():
+            model.eval()
+
+    def encode(self, signal: Tensor, lengths: Tensor) -> Encodings:
+        """Returns the frames of samples from every encoder."""
+        return Encodings([model.encode(signal, lengths) for model in self.encoders])
+
+    def named_heads(self) -> Mapping[str, ScoringHead]:
+        """Returns what scores, by the name of its entry in the search."""
+        return self.heads
+
+    def _asr_model(self, run: Path, path: Path) -> AsrModel:
+        model = self._model(run, path)
+        if not isinstance(model, AsrModel):
+            kind = type(model).__name__
+            raise UserError(f"{run}: decoding needs a model of type 'asr', got {kind}")
+        return model
+
+    def _model(self, run: Path, path: Path) -> torch.nn.Module:
+        if path not in self.models:
+            experiment, _ = open_run(run)
+            other = make_tokenizer(experiment, self.data).vocabulary
+            require_vocabulary(run, other)
+            if other.symbols != self.vocabulary.symbols:
+                raise UserError(
+                    f"the labels of {run} are not those of {self.run}: {len(other)} and "
+                    f"{len(self.vocabulary)}; one search needs one tokenizer"
+                )
+            model = experiment.model(vocabulary=self.vocabulary)
+            load_into(model, load_weights(path), path)
+            self.models[path] = model.eval().to(self.device)
+        return self.models[path]

@@ -1,0 +1,63 @@
+"""Language models: a label decoder without frames, trained with cross-entropy on text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from asrkit.config.registry import Factory
+from asrkit.data.batch import Batch
+from asrkit.decoding.interfaces import FrameScorer, LabelScorer
+from asrkit.losses.cross_entropy import cross_entropy, label_errors
+from asrkit.models.decoders.interfaces import LabelDecoder
+from asrkit.models.heads.attention import AttentionScorer, with_eos
+from asrkit.models.interfaces import LossPart, LossReport, TrainableModel, models
+from asrkit.text.vocabulary import Vocabulary
+
+
+@models.register("language_model")
+class LanguageModel(TrainableModel):
+    """Predicts the next label from the labels before it.
+
+    Args:
+        vocabulary: The V labels.
+        decoder: Scores next labels.
+        label_smoothing: Probability taken from the target and shared by the other labels.
+
+    Raises:
+        ValueError: If the smoothing is no share.
+    """
+
+    def __init__(
+        self, vocabulary: Vocabulary, decoder: Factory[LabelDecoder], label_smoothing: float = 0.0
+    ) -> None:
+        super().__init__()
+        if not 0.0 <= label_smoothing < 1.0:
+            raise ValueError(f"label_smoothing ({label_smoothing}) must be at least 0 and below 1")
+        self.vocabulary, self.label_smoothing = vocabulary, label_smoothing
+        self.decoder = decoder(vocabulary=vocabulary, encoder_dim=None)
+
+    def forward(self, batch: Batch, step: int = 0) -> LossReport:
+        """Returns the loss per label (eos included), and the share of wrong labels."""
+        inputs, targets, mask = with_eos(batch, self.vocabulary.eos)
+        logits = self.decoder(inputs, None, self._no_frames(batch.label_lengths))
+        losses = cross_entropy(logits, targets, mask, self.label_smoothing)
+        count = int(batch.label_lengths.sum()) + len(batch)
+        return {
+            "loss": LossPart(losses.sum(), count, 1.0, losses.detach()),
+            "errors": LossPart(label_errors(logits, targets, mask).float(), count, weight=0.0),
+        }
+
+    def label_scorer(self, encoded: Any) -> LabelScorer:
+        """Returns the log-probabilities of next labels for as many utterances as are encoded."""
+        memory = self.decoder.begin(None, self._no_frames(encoded.lengths))
+        return AttentionScorer(self.decoder, memory, encoded.lengths, self.vocabulary.eos)
+
+    def frame_scorer(self, encoded: Any) -> FrameScorer:
+        """There are no symbols of frames."""
+        raise NotImplementedError("a language model scores labels, not frames")
+
+    @staticmethod
+    def _no_frames(lengths: Tensor) -> Tensor:
+        return lengths.new_zeros(len(lengths), 0).bool()
