@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from asrkit.losses.blocks import Block, blocks, occupied_band
 from asrkit.losses.full_sum import (
     Alignment,
     best_alignment,
@@ -31,10 +32,6 @@ from asrkit.losses.topologies import Topology
 
 # Logits that exist at a time. On a CPU 2^18 stay in the cache; a GPU needs many to be busy.
 MAX_LOGITS = {"cpu": 2**18, "cuda": 2**26}
-
-
-# Times the rounding error of the scores: an occupation below this changes no digit of a gradient.
-NEGLIGIBLE = 0.01
 
 
 @dataclass(frozen=True)
@@ -55,68 +52,6 @@ class Joiner:
     distribution: SymbolDistribution = SoftmaxBlank()
     activation: Callable[[Tensor], Tensor] = torch.tanh
     max_logits: int | None = None
-
-
-@dataclass(frozen=True)
-class Block:
-    """A rectangle of cells of one utterance: frames [start, end), label counts [low, high)."""
-
-    utterance: int
-    start: int
-    end: int
-    low: int
-    high: int
-
-    @property
-    def size(self) -> int:
-        """Returns how many cells there are."""
-        return (self.end - self.start) * (self.high - self.low)
-
-    def of(self, cells: Tensor) -> Tensor:
-        """Returns (..., C, W), the part of cells (..., B, T, U + 1)."""
-        return cells[..., self.utterance, self.start : self.end, self.low : self.high]
-
-    def frames_of(self, encoder: Tensor) -> Tensor:
-        """Returns (C, J), the part of encoder (B, T, J)."""
-        return encoder[self.utterance, self.start : self.end]
-
-    def counts_of(self, prediction: Tensor) -> Tensor:
-        """Returns (W, J), the part of prediction (B, U + 1, J)."""
-        return prediction[self.utterance, self.low : self.high]
-
-    def targets_of(self, targets: Tensor) -> Tensor:
-        """Returns (K - 1, C, W), the part of targets (K - 1, B, U + 1)."""
-        part = targets[:, self.utterance, None, self.low : self.high]
-        return part.expand(-1, self.end - self.start, -1)
-
-
-def blocks(low: Tensor, high: Tensor, max_cells: int) -> Iterator[Block]:
-    """Yields blocks that cover the cells from low to high of each frame, none where high < low.
-
-    Args:
-        low: (B, T) lowest u.
-        high: (B, T) highest u.
-        max_cells: What a block has at most, unless it has a single frame.
-
-    Yields:
-        Blocks; no two of them have a frame in common.
-    """
-    for utterance, bounds in enumerate(torch.stack([low, high + 1], 2).tolist()):
-        block: Block | None = None
-        for frame, (first, end) in enumerate(bounds):
-            if first >= end:
-                continue
-            if block is not None:
-                wider = Block(
-                    utterance, block.start, frame + 1, min(block.low, first), max(block.high, end)
-                )
-                if wider.size <= max_cells:
-                    block = wider
-                    continue
-                yield block
-            block = Block(utterance, frame, frame + 1, first, end)
-        if block is not None:
-            yield block
 
 
 def joiner_loss(
@@ -147,7 +82,7 @@ def joiner_loss(
         which is where `topology.min_frames` exceeds the lengths.
 
     Source: Graves 2012, equations 16 to 20; Li et al. 2019, "Improving RNN transducer modeling for
-        end-to-end speech recognition", section 3.1 (gradient of the logits).
+        end-to-end speech recognition" (the gradient of the logits in one go).
     """
     given = (labels, lengths, label_lengths, topology)
     if not torch.is_grad_enabled():
@@ -179,11 +114,11 @@ def joiner_alignment(
 class _Inputs:
     """The joiner's tensors in the dtype of the matrix products."""
 
+    joiner: Joiner
     encoder: Tensor
     prediction: Tensor
     weight: Tensor
     bias: Tensor
-    joiner: Joiner
 
     @classmethod
     def of(
@@ -195,7 +130,7 @@ class _Inputs:
             dtype = torch.get_autocast_dtype(device)
         dtype = dtype or torch.promote_types(encoder.dtype, prediction.dtype)
         tensors = (encoder, prediction, joiner.weight, joiner.bias)
-        return cls(*[each.detach().to(dtype) for each in tensors], joiner=joiner)
+        return cls(joiner, *(each.detach().to(dtype) for each in tensors))
 
     @property
     def exact_dtype(self) -> torch.dtype:
@@ -316,11 +251,3 @@ class _JoinerLoss(torch.autograd.Function):
         found = (sums.encoder, sums.prediction, sums.weight, sums.bias)
         given = (each.to(like.dtype) for each, like in zip(found, tensors, strict=True))
         return (*given, None, None, None, None, None)
-
-
-def occupied_band(occupation: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns (B, T) the lowest and highest u with a part in occupation (K, B, T, U + 1)."""
-    used = occupation.sum(0) > NEGLIGIBLE * torch.finfo(occupation.dtype).eps
-    counts = torch.arange(used.shape[2], device=used.device)
-    low = torch.where(used, counts, used.shape[2]).amin(2)
-    return low, torch.where(used, counts, -1).amax(2)

@@ -55,7 +55,7 @@ def forward_scores(lattice: Lattice) -> Tensor:
 def backward_scores(lattice: Lattice) -> Tensor:
     """Returns (N + 1, B, A - 1 + S) log-sums over the paths from each state to the end.
 
-    Row n is before step n. The last A - 1 states exist in no lattice; they spare the caller the border.
+    Row n is before step n. The last A - 1 states are in no lattice; they spare callers the border.
 
     Source: Rabiner 1989, equations 24 and 25.
     """

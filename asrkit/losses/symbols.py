@@ -73,8 +73,7 @@ class SigmoidBlank:
         label_smoothing: Probability that the gradient takes from the target and gives to the other
             V - 1 labels, in the softmax of the labels alone; the loss is the plain one.
 
-    Source: Zeyer et al. 2020, "A new training pipeline for an improved neural transducer",
-        section 2.
+    Source: Zeyer et al. 2020, "A new training pipeline for an improved neural transducer".
     """
 
     def __init__(self, label_smoothing: float = 0.0) -> None:

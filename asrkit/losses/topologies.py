@@ -100,7 +100,7 @@ class RnntTopology:
 class RnaTopology:
     """RNA: every frame has one symbol, blank or a label.
 
-    Source: Sak et al. 2017, section 2. A step is a frame, a state is u.
+    Source: Sak et al. 2017, "Recurrent neural aligner". A step is a frame, a state is u.
     """
 
     symbols = 2
@@ -137,9 +137,8 @@ class CtcTopology:
     neighbours have a blank between them. A step is a frame; state 2u comes after a blank (and 0 at
     the start), state 2u - 1 after label u.
 
-    Source: Graves et al. 2006, section 4.1; as the topology of a transducer: Zhang et al. 2020,
-        "Faster, simpler and more accurate hybrid ASR systems using wordpieces", and RNA "with label
-        repetition".
+    Source: Graves et al. 2006, section 4.1; for transducers: Zeyer et al. 2020, "A new
+        training pipeline for an improved neural transducer", where RNA has no label repetition.
     """
 
     symbols = 3
