@@ -80,7 +80,8 @@ def blocks(low: Tensor, high: Tensor, max_cells: int) -> Iterator[Block]:
 
 def occupied_band(occupation: Tensor) -> tuple[Tensor, Tensor]:
     """Returns (B, T) the lowest and highest u with a part in occupation (K, B, T, U + 1)."""
-    used = occupation.sum(0) > NEGLIGIBLE * torch.finfo(occupation.dtype).eps
+    negligible = occupation.sum(0) <= NEGLIGIBLE * torch.finfo(occupation.dtype).eps
+    used = ~negligible  # NaN is not negligible: it must be seen in the gradients
     counts = torch.arange(used.shape[2], device=used.device)
     low = torch.where(used, counts, used.shape[2]).amin(2)
     return low, torch.where(used, counts, -1).amax(2)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from asrkit.losses.lattice import (
     INFINITY,
@@ -175,6 +176,7 @@ class _FullSum(torch.autograd.Function):
         return losses
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Returns the gradient of the scores."""
         (occupation,) = ctx.saved_tensors

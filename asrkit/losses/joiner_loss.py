@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from asrkit.losses.blocks import Block, blocks, occupied_band
 from asrkit.losses.full_sum import (
@@ -231,6 +232,7 @@ class _JoinerLoss(torch.autograd.Function):
         return losses
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Returns the gradients of encoder, prediction, weight and bias."""
         *tensors, normaliser, occupation, targets = ctx.saved_tensors

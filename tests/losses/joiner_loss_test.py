@@ -224,6 +224,37 @@ def test_bfloat16_and_autocast_sum_in_float32(topology: Topology) -> None:
     assert torch.autograd.grad(weighted(low), halves)[0].dtype == torch.bfloat16
 
 
+def test_what_is_not_a_number_is_seen_in_loss_and_gradient() -> None:
+    tensors, given = example()
+    with torch.no_grad():
+        tensors[0][1, 2, 0] = math.nan
+    losses = losses_of(tensors, given, RnntTopology())
+    assert losses.isnan().tolist() == [False, True, False, False]
+    gradients = torch.autograd.grad(losses[:3].sum(), tensors)
+    assert gradients[0].isnan().any(2).any(1).tolist() == [False, True, False, False]
+    assert bool(gradients[2].isnan().any())
+
+
+def test_second_derivatives_are_refused() -> None:
+    tensors, given = example()
+    losses = losses_of(tensors, given, RnntTopology())
+    (first,) = torch.autograd.grad(losses[:3].sum(), tensors[0], create_graph=True)
+    with pytest.raises(RuntimeError, match="does not require grad"):
+        first.sum().backward()
+
+
+def test_batches_without_frames_or_labels_have_losses() -> None:
+    tensors, _ = example()
+    nothing, zeros = torch.zeros(4, 0, dtype=torch.int64), torch.zeros(4, dtype=torch.int64)
+    for topology in (RnntTopology(), RnaTopology(), CtcTopology()):
+        empty = [tensors[0][:, :0], tensors[1][:, :1], *tensors[2:]]
+        assert losses_of(empty, (nothing, zeros, zeros), topology).tolist() == [0.0] * 4
+        silent = [tensors[0], tensors[1][:, :1], *tensors[2:]]
+        losses = losses_of(silent, (nothing, zeros + 9, zeros), topology)
+        logits = F.linear(torch.tanh(tensors[0] + tensors[1][:, :1]), *tensors[2:])
+        torch.testing.assert_close(losses, -logits.log_softmax(2)[..., -1].sum(1))
+
+
 @pytest.mark.parametrize("max_cells", [1, 4, 7, 100])
 def test_blocks_cover_the_band_once(max_cells: int) -> None:
     low = torch.tensor([[0, 0, 1, 2, 2], [3, 1, 9, 0, 9]])
