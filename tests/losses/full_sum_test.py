@@ -118,6 +118,23 @@ def test_loss_and_alignment_match_enumeration(
         assert best.label_frames[row].tolist() == said_in(path, count)
 
 
+@WITH_PATHS
+def test_band_is_what_paths_pass(
+    topology: Topology, paths: Callable[[int, tuple[int, ...]], Iterator[Path]]
+) -> None:
+    sizes = torch.tensor([0, 1, 2, 3] * 4)
+    lengths = torch.tensor([0, 1, 3, 5]).repeat_interleave(4)
+    low, high = topology.band(6, lengths, sizes)
+    for row, (frames, count) in enumerate(zip(lengths.tolist(), sizes.tolist(), strict=True)):
+        if frames:
+            every = paths(frames, tuple(range(count)))  # without equal neighbours
+            passed = {(t, u) for path in every for _, t, u in path}
+        else:
+            passed = set()
+        band = {(t, u) for t in range(6) for u in range(int(low[row, t]), int(high[row, t]) + 1)}
+        assert band == passed
+
+
 def example(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Returns logits (4, 6, 4, 5) and labels with lengths; the last utterance fits nowhere."""
     torch.manual_seed(1)

@@ -218,10 +218,41 @@ def test_bfloat16_and_autocast_sum_in_float32(topology: Topology) -> None:
     for one, other in zip(found, expected, strict=True):
         assert one.dtype == torch.float32
         assert float((one - other).norm() / other.norm()) < 0.03
+
+
+@ALL
+def test_results_have_the_dtype_of_the_inputs_and_losses_float32(topology: Topology) -> None:
+    tensors, given = example()
     halves = [each.detach().bfloat16().requires_grad_() for each in tensors]
-    low = losses_of(halves, given, topology)
-    assert low.dtype == torch.float32
-    assert torch.autograd.grad(weighted(low), halves)[0].dtype == torch.bfloat16
+    losses = losses_of(halves, given, topology)
+    assert losses.dtype == torch.float32
+    for gradient in torch.autograd.grad(weighted(losses), halves):
+        assert gradient.dtype == torch.bfloat16
+
+
+def test_both_passes_calculate_in_the_dtype_of_the_first() -> None:
+    tensors, given = example(torch.float32)
+    seen = []
+
+    def activation(frames: Tensor) -> Tensor:
+        seen.append((frames.dtype, torch.is_autocast_enabled("cpu")))
+        return frames.tanh()
+
+    def loss() -> Tensor:
+        joiner = Joiner(tensors[2], tensors[3], activation=activation)
+        return weighted(joiner_loss(tensors[0], tensors[1], joiner, *given, RnntTopology()))
+
+    expected = torch.autograd.grad(loss(), tensors)
+    exact = loss()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = torch.autograd.grad(exact, tensors)
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+    assert set(seen) == {(torch.float32, False)}
+    seen.clear()
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = loss()
+    torch.autograd.grad(rough, tensors)
+    assert set(seen) == {(torch.bfloat16, False)}
 
 
 def test_what_is_not_a_number_is_seen_in_loss_and_gradient() -> None:
