@@ -1,0 +1,120 @@
+"""How the outputs of a joiner become log-probabilities of blank and labels, and the way back.
+
+Entry V of the outputs is blank's: one more class of the softmax, or the logit of a sigmoid that
+decides whether there is a label at all. Both are written for a part of the cells, so that the
+caller decides how many logits exist at a time.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class SymbolDistribution(Protocol):
+    """Log-probabilities of the symbols that a lattice needs, and the gradient by hand."""
+
+    def scores(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns log-probabilities of blank and of the targets.
+
+        Args:
+            logits: (..., V + 1).
+            targets: (K - 1, ...) label ids.
+
+        Returns:
+            (K, ...) log-probabilities, first blank's, and (...) the normaliser for `gradient`.
+        """
+        ...
+
+    def gradient(
+        self, logits: Tensor, normaliser: Tensor, occupation: Tensor, targets: Tensor
+    ) -> Tensor:
+        """Returns the gradient of the negative sum of occupation times score; changes the logits.
+
+        Args:
+            logits: (..., V + 1), which become the result.
+            normaliser: (...) as from `scores`.
+            occupation: (K, ...) weight of each score, not negative.
+            targets: (K - 1, ...) label ids.
+
+        Returns:
+            (..., V + 1).
+        """
+        ...
+
+
+class SoftmaxBlank:
+    """Blank is a class of the softmax, the last one."""
+
+    def scores(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns (K, ...) log-probabilities of blank and targets, and (...) the log-sum."""
+        log_probs = logits.log_softmax(-1)
+        blank = log_probs[..., -1]
+        return torch.cat([blank[None], _pick(log_probs, targets)]), logits[..., -1] - blank
+
+    def gradient(
+        self, logits: Tensor, normaliser: Tensor, occupation: Tensor, targets: Tensor
+    ) -> Tensor:
+        """Returns (..., V + 1): all occupation times the softmax, less what each class has."""
+        gradient = _weighted_softmax(logits, normaliser, occupation.sum(0))
+        gradient[..., -1] -= occupation[0]
+        return _subtract_at(gradient, targets, occupation[1:])
+
+
+class SigmoidBlank:
+    """A sigmoid of entry V, e, decides for a label against blank, a softmax of the others which.
+
+    log p(blank) = log sigma(-e), log p(label) = log sigma(e) + log softmax(label).
+
+    Args:
+        label_smoothing: Probability that the gradient takes from the target and gives to the other
+            V - 1 labels, in the softmax of the labels alone; the loss is the plain one.
+
+    Source: Zeyer et al. 2020, "A new training pipeline for an improved neural transducer".
+    """
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        if not 0.0 <= label_smoothing < 1.0:
+            raise ValueError(f"label_smoothing is {label_smoothing}; it must be in [0, 1)")
+        self.label_smoothing = label_smoothing
+
+    def scores(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns (K, ...) log-probabilities of blank and targets, (...) the labels' log-sum."""
+        labels, emit = logits[..., :-1], logits[..., -1]
+        normaliser = labels[..., 0] - labels.log_softmax(-1)[..., 0]
+        picked = _pick(labels, targets) - normaliser + F.logsigmoid(emit)
+        return torch.cat([F.logsigmoid(-emit)[None], picked]), normaliser
+
+    def gradient(
+        self, logits: Tensor, normaliser: Tensor, occupation: Tensor, targets: Tensor
+    ) -> Tensor:
+        """Returns (..., V + 1)."""
+        blank, emitted = occupation[0], occupation[1:].sum(0)
+        probability = logits[..., -1].sigmoid()
+        logits[..., -1] = blank * probability - emitted * (1 - probability)
+        labels = _weighted_softmax(logits[..., :-1], normaliser, emitted)
+        share = self.label_smoothing / max(labels.shape[-1] - 1, 1)
+        if share:
+            labels -= share * emitted.unsqueeze(-1)
+        _subtract_at(labels, targets, occupation[1:] * (1 - labels.shape[-1] * share))
+        return logits
+
+
+def _pick(scores: Tensor, targets: Tensor) -> Tensor:
+    """Returns (K - 1, ...) the scores (..., C) of the targets (K - 1, ...)."""
+    return torch.stack([scores.gather(-1, each.unsqueeze(-1)).squeeze(-1) for each in targets])
+
+
+def _weighted_softmax(logits: Tensor, normaliser: Tensor, weights: Tensor) -> Tensor:
+    """Returns the softmax of logits (..., C) times weights (...), in their place."""
+    return logits.add_((weights.log() - normaliser).unsqueeze(-1)).exp_()
+
+
+def _subtract_at(gradient: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """Returns gradient (..., C) less weights (K - 1, ...) at the targets, in its place."""
+    for each, weight in zip(targets, weights, strict=True):
+        gradient.scatter_add_(-1, each.unsqueeze(-1), -weight.unsqueeze(-1))
+    return gradient
