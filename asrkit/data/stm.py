@@ -85,7 +85,7 @@ def parse_segment(line: str) -> Segment:
         labels, _, text = text.partition(" ")
         if not labels.endswith(">"):
             raise ValueError(f"the category tag {labels!r} has no closing '>'")
-    names = tuple(name for name in labels.strip("<>").split(",") if name)
+    names = tuple(labels[1:-1].split(",")) if labels[1:-1] else ()
     return Segment(recording, channel, speaker, *times, " ".join(text.split()), names)
 
 

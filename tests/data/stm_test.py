@@ -26,7 +26,7 @@ def test_segments_are_read_with_comments_tags_and_ignored_ones(tmp_path: Path) -
     path.write_text(TALK)
     ignored, tagged, plain, silent = read_stm(path)
     assert ignored.ignored
-    assert ignored.labels == ("o", "unknown")
+    assert ignored.labels == ("o", "", "unknown")
     assert tagged == Segment(
         "Talk_2009", "1", "Ann", 14.99, 16.924, "and <unk> it 's {NOISE}", ("F0_M",)
     )
