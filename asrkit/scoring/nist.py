@@ -14,6 +14,7 @@ import re
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from ctypes import c_float
 from dataclasses import dataclass
 
 from asrkit.data.stm import Segment
@@ -22,9 +23,9 @@ from asrkit.scoring.wer import EMPTY, Aligned, Errors
 
 NOTHING = "@"
 """The empty alternative."""
-# Costs in thousandths: of a substitution, a deletion or insertion, that of a word in parentheses,
-# and of taking the empty alternative.
-SUBSTITUTION, GAP, OPTIONAL_GAP, NOTHING_GAP, NOTHINGS = 4000, 3000, 2000, 1, 1000
+# Costs of a substitution, of a deletion or insertion, and of that of a word in parentheses; of
+# taking the empty alternative, and of two of them opposite each other.
+SUBSTITUTION, GAP, OPTIONAL_GAP, NOTHING_GAP, NOTHINGS = 4.0, 3.0, 2.0, 0.001, 1.0
 
 
 @dataclass(frozen=True)
@@ -40,16 +41,16 @@ class Token:
     optional: bool = False
 
     @property
-    def gap(self) -> int:
+    def gap(self) -> float:
         """Cost of leaving the word without a partner."""
         if self.word == NOTHING:
             return NOTHING_GAP
         return OPTIONAL_GAP if self.optional else GAP
 
-    def cost(self, other: Token) -> int:
+    def cost(self, other: Token) -> float:
         """Cost of standing opposite another word."""
         if self.word == other.word:
-            return NOTHINGS if self.word == NOTHING else 0
+            return NOTHINGS if self.word == NOTHING else 0.0
         return SUBSTITUTION
 
 
@@ -136,20 +137,20 @@ def align(reference: str, hypothesis: str) -> Aligned:
     return _counted([pair for pair in reversed(pairs) if not _is_nothing(*pair)])
 
 
-Cell = tuple[int, int, int]
+Cell = tuple[float, int, int]
 """Lowest cost, and the cell before on the way there."""
 
 
 def _table(arcs: list[Arc], words: list[Token]) -> list[list[Cell]]:
     """Returns a cell per arc of the reference and word of the hypothesis, each with a start."""
-    first: list[Cell] = [(0, 0, 0)]
+    first: list[Cell] = [(0.0, 0, 0)]
     for column, word in enumerate(words):
-        first.append((first[-1][0] + word.gap, 0, column))
+        first.append((_single(first[-1][0] + word.gap), 0, column))
     table = [first]
     for row, arc in enumerate(arcs, 1):
         before = [(index + 1, table[index + 1]) for index in arc.before]
         cost, up = min(((cells[0][0], index) for index, cells in before), key=lambda c: c[0])
-        line: list[Cell] = [(cost + arc.token.gap, up, 0)]
+        line: list[Cell] = [(_single(cost + arc.token.gap), up, 0)]
         for column, word in enumerate(words):
             line.append(_best(row, column, arc.token, word, before, line))
         table.append(line)
@@ -172,14 +173,19 @@ def _best(
             matched, match_up = cells[column][0], index
         if cells[column + 1][0] < deleted:
             deleted, delete_up = cells[column + 1][0], index
-    matched += token.cost(word)
-    deleted += token.gap
-    inserted = line[column][0] + word.gap
+    matched = _single(matched + token.cost(word))
+    deleted = _single(deleted + token.gap)
+    inserted = _single(line[column][0] + word.gap)
     if matched <= deleted and matched <= inserted:
         return matched, match_up, column
     if deleted < inserted:
         return deleted, delete_up, column + 1
     return inserted, row, column
+
+
+def _single(cost: float) -> float:
+    """Rounds to single precision, as sclite: that decides between ways of nearly equal cost."""
+    return c_float(cost).value
 
 
 def _is_nothing(reference: Token | None, word: Token | None) -> bool:

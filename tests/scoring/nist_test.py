@@ -33,6 +33,8 @@ texts = st.lists(st.sampled_from("abcd"), max_size=7).map(" ".join)
         ("", "a b", (0, 0, 2, 0)),
         ("a b", "", (0, 2, 0, 2)),
         ("(uh)", "", (0, 0, 0, 1)),
+        # Ways of equal cost: single precision decides, as with sclite.
+        ("c b { c / @ } E c (a) (E) c", "e A d A c B A A", (1, 2, 4, 7)),
         # Three words for three others: three substitutions, as with plain edit distance.
         ("a b c", "d e f", (3, 0, 0, 3)),
         # Edit distance 5; but keeping b c d right costs 6 · 3, five substitutions 5 · 4.
@@ -128,7 +130,7 @@ def random_reference(draw: random.Random, depth: int = 0) -> str:
         word, kind = draw.choice("abcdE"), draw.random()
         if kind < 0.12 and depth < 2:
             inner = [random_reference(draw, depth + 1) for _ in range(draw.randrange(1, 4))]
-            word = "{ " + " / ".join(inner) + " }"
+            word = "{ " + " / ".join(draw.choice([text, text, "@"]) for text in inner) + " }"
         elif kind < 0.22:
             word = f"({word})"
         words.append(word)
