@@ -130,8 +130,9 @@ class Sclite:
         """
         with tempfile.TemporaryDirectory() as folder:
             reference, hypothesis = Path(folder) / "reference.stm", Path(folder) / "hypothesis.ctm"
-            # sclite folds the case of ASCII letters only; this folds all.
-            write_stm(reference, [replace(s, text=s.text.lower()) for s in segments])
+            # sclite folds the case of ASCII letters only; this folds all, speakers' included.
+            folded = (replace(s, text=s.text.lower(), speaker=s.speaker.lower()) for s in segments)
+            write_stm(reference, folded)
             write_ctm(hypothesis, [replace(w, word=w.word.lower()) for w in words])
             files = ["-r", str(reference), "stm", "-h", str(hypothesis), "ctm"]
             command = [*self.command, *files, "-D", "-f", "0", "-o", "pralign", "stdout"]
