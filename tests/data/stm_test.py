@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asrkit.data.stm import Segment, format_segment, parse_segment, read_stm, write_stm
@@ -65,6 +65,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         list(read_stm(tmp_path / "latin.stm"))
 
 
+@settings(deadline=None)
 @given(start=st.floats(0, 1e4), length=st.floats(0, 1e3), text=st.sampled_from(["", "a b"]))
 def test_times_survive_exactly(start: float, length: float, text: str) -> None:
     segment = Segment("talk", "1", "ann", start, start + length, text, ("o",))

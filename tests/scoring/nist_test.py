@@ -6,7 +6,7 @@ import random
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asrkit.data.stm import Segment
@@ -71,6 +71,7 @@ def test_bad_references_are_refused(text: str, message: str) -> None:
         parse_reference(text)
 
 
+@settings(deadline=None)  # a busy machine is no error
 @given(texts, texts)
 def test_plain_texts_get_the_cheapest_weighted_alignment(a: str, b: str) -> None:
     errors = align(a, b).errors
@@ -96,6 +97,7 @@ def cheapest(a: tuple[str, ...], b: tuple[str, ...]) -> int:
     return row[-1]
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.lists(texts.filter(bool), min_size=1, max_size=3), max_size=3), texts)
 def test_alternatives_give_the_best_of_all_plain_references(
     groups: list[list[str]], hypothesis: str
