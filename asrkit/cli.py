@@ -141,14 +141,18 @@ def decode(
 @set_option
 @click.option("--search", required=True, help="Name of the search that decoded the set.")
 @click.option("--against", type=FOLDER, help="Another run to compare with on the same set.")
-def score(run: Path, set_name: str, search: str, against: Path | None) -> None:
+@click.option("--stm", type=FILE, help="STM file with references: count errors as sclite does.")
+def score(run: Path, set_name: str, search: str, against: Path | None, stm: Path | None) -> None:
     """Score a decoded set: WER with its 95 % interval, errors by utterance and speaker.
+
+    With --stm, NIST's sclite counts the word errors if it is installed; else, asrkit counts them
+    by the same rules.
 
     Example: asrkit score --run run/first --set dev --search joint
     """
     from asrkit import experiment
 
-    result = experiment.score(run, set_name, search, against)
+    result = experiment.score(run, set_name, search, against, stm)
     e = result.errors
     click.echo(
         f"{set_name} {search}: WER {result.wer:.2f} % [{result.low:.2f}, {result.high:.2f}], "

@@ -142,6 +142,25 @@ def test_reading_aids(place: Path) -> None:
     assert "train: 6 of 6 utterances can be used" in report.output
 
 
+def test_stm_files_are_references(tmp_path: Path) -> None:
+    folder = tmp_path / "run" / "decode" / "joint" / "dev"
+    folder.mkdir(parents=True)
+    line = {"id": "talk-1-00001000-00003000", "speaker": "ann", "reference": "it's on"}
+    written = json.dumps({**line, "text": "it's off", "hypotheses": []})
+    (folder / "nbest.jsonl").write_text(written + "\n")
+    stm = tmp_path / "dev.stm"
+    stm.write_text(";; comment\ntalk 1 ann 1.0 3.0 <o,f0> IT'S { on / off }\n")
+    words = ["score", "--run", tmp_path / "run", "--set", "dev", "--search", "joint"]
+    assert "WER 50.00 %" in asrkit(*words).output
+    assert "WER 0.00 %" in asrkit(*words, "--stm", stm).output
+    ctm = (folder / "hypotheses.ctm").read_text()
+    assert ctm == "talk 1 1.000 1.000 it's\ntalk 1 2.000 1.000 off\n"
+    assert (folder / "hypotheses.trn").read_text() == "it's off (talk-1-00001000-00003000)\n"
+    failed = asrkit(*words, "--stm", tmp_path / "none.stm")
+    assert failed.exit_code == 2
+    assert "none.stm is missing: expected an STM file" in failed.output.replace("\n", " ")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -21,11 +21,14 @@ SPECS = sorted(RECIPES.glob("*/conf/**/*.yaml"))
 def shrink(node: Any) -> None:
     """Makes a model's sizes tiny, in place; its parts stay what they are."""
     tiny: dict[str, Any] = {"hidden_dim": 16, "dim": 16, "num_layers": 1, "num_heads": 2}
-    tiny |= {"channels": [2, 2], "taps": [1], "tap": 1}
+    tiny |= {"embedding_dim": 16, "attention_dim": 16, "readout_dim": 16}
+    tiny |= {"taps": [1], "tap": 1}
     if isinstance(node, dict):
         for key, value in node.items():
             if key in tiny:
                 node[key] = tiny[key]
+            if key == "channels":
+                node[key] = [2] * len(value)
             shrink(value)
     elif isinstance(node, list):
         for value in node:

@@ -3,6 +3,10 @@
 
     python tools/make_toy_corpus.py --layout librispeech --out toy/corpus
     python tools/make_toy_corpus.py --layout an4 --out toy/corpus
+    python tools/make_toy_corpus.py --layout tedlium2 --out toy/corpus
+    python tools/make_toy_corpus.py --layout tedlium2 --source CORPORA --out relaid
+
+The last one takes real speech from the folder that holds LibriSpeech instead, a chapter as a talk.
 
 Ten voices of eSpeak NG (the PyPI package espeakng-loader) speak short commands of a small
 vocabulary at their own pitch and speed. The same options give the same corpus, sample by sample.
@@ -11,7 +15,9 @@ vocabulary at their own pitch and speed. The same options give the same corpus, 
 from __future__ import annotations
 
 import ctypes
+import gzip
 import random
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -161,6 +167,96 @@ def write_an4(out: Path, parts: dict[str, int], seed: int) -> None:
         (root / "etc" / f"an4_{part}.transcription").write_text("".join(texts))
 
 
+@dataclass(frozen=True)
+class Talk:
+    """What one speaker says: texts and 16 kHz samples of utterance after utterance."""
+
+    name: str
+    sex: str
+    utterances: list[tuple[str, NDArray[np.int16]]]
+
+
+def spoken_talks(part: str, number: int, count: int, seed: int) -> Iterator[Talk]:
+    """Yields a talk of every voice of a part; some sentences have a word with an apostrophe."""
+    synthesizer, draw = Synthesizer(), random.Random(f"{seed} {part}")
+    speakers = part_voices(number, seed)
+    for index, voice in enumerate(speakers):
+        many = count * (index + 1) // len(speakers) - count * index // len(speakers)
+        texts = [("IT'S " if draw.random() < 0.2 else "") + sentence(draw) for _ in range(many)]
+        utterances = [(text, synthesizer.speak(text, voice)) for text in texts]
+        if utterances:
+            yield Talk(f"Voice{voice.number}_2014", voice.sex, utterances)
+
+
+def chapters_of_librispeech(source: Path, part: str) -> Iterator[Talk]:
+    """Yields every chapter of LibriSpeech's train, dev or test parts that are there as a talk."""
+    root = source / "LibriSpeech"
+    speakers = (line.split("|") for line in (root / "SPEAKERS.TXT").read_text().splitlines())
+    sexes = {fields[0].strip(): fields[1].strip() for fields in speakers if len(fields) > 1}
+    chapters = [path for path in root.glob(f"{part}*/*/*") if path.is_dir()]
+    for chapter in sorted(chapters):
+        speaker, lines = chapter.parent.name, []
+        for transcript in sorted(chapter.glob("*.trans.txt")):
+            lines += [line.partition(" ") for line in transcript.read_text().splitlines()]
+        utterances = [
+            (text, soundfile.read(chapter / f"{name}.flac", dtype="int16")[0])
+            for name, _, text in lines
+        ]
+        yield Talk(f"Reader{speaker}_{chapter.name}", sexes[speaker], utterances)
+
+
+def write_talk(folder: Path, part: str, talk: Talk, draw: random.Random) -> None:
+    """Writes FOLDER/sph/TALK.sph and FOLDER/stm/TALK.stm, with pauses between the utterances."""
+    label = {"train": f"o,f0,{'fe' if talk.sex == 'F' else ''}male"}.get(part, f"F0_{talk.sex}")
+    pieces: list[NDArray[np.int16]] = []
+    rows, spoken = [], 0
+    for text, samples in talk.utterances:
+        # Hundredths of seconds, so that the times of the STM file are exact.
+        pause, rest = draw.randrange(20, 80) * SAMPLE_RATE // 100, -len(samples) % 160
+        pieces += [np.zeros(pause, np.int16), samples, np.zeros(rest, np.int16)]
+        start, end = spoken + pause, spoken + pause + len(samples) + rest
+        times = [f"{time / SAMPLE_RATE:.2f}" for time in (spoken, start, end)]
+        gap = "<o,,unknown> ignore_time_segment_in_scoring"
+        rows.append(f"{talk.name} 1 inter_segment_gap {times[0]} {times[1]} {gap}\n")
+        words = text.lower().replace("'", " '") + (" {NOISE}" if draw.random() < 0.1 else "")
+        rows.append(f"{talk.name} 1 {talk.name} {times[1]} {times[2]} <{label}> {words}\n")
+        spoken = end
+    for kind in ("sph", "stm"):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+    path = folder / "sph" / f"{talk.name}.sph"
+    soundfile.write(path, np.concatenate(pieces), SAMPLE_RATE, subtype="PCM_16", format="NIST")
+    (folder / "stm" / f"{talk.name}.stm").write_text("".join(rows))
+
+
+def write_tedlium2(out: Path, talks: Mapping[str, Iterable[Talk]], seed: int) -> None:
+    """Writes OUT/TEDLIUM_release2: talks of each part, a dictionary, a text for language models.
+
+    The dictionary has letters in the place of phonemes.
+    """
+    root, texts = out / "TEDLIUM_release2", dict[str, list[str]]()
+    for part, some in talks.items():
+        texts[part] = []
+        draw = random.Random(f"{seed} {part} pauses")
+        for talk in some:
+            write_talk(root / part, part, talk, draw)
+            texts[part] += [text.lower() for text, _ in talk.utterances]
+    words = sorted({word for part in texts.values() for text in part for word in text.split()})
+    entries = (f"{word} {' '.join(word.replace(chr(39), '').upper())}\n" for word in words)
+    (root / "TEDLIUM.152k.dic").write_text("".join(entries))
+    (root / "LM").mkdir(exist_ok=True)
+    written = "".join(text.replace("'", " '") + "\n" for text in texts["train"])
+    (root / "LM" / "talks.en.gz").write_bytes(gzip.compress(written.encode(), mtime=0))
+
+
+def write_toy_tedlium2(out: Path, parts: dict[str, int], seed: int) -> None:
+    """Writes OUT/TEDLIUM_release2 with synthesised talks."""
+    talks = {
+        part: spoken_talks(part, number, count, seed)
+        for number, (part, count) in enumerate(parts.items())
+    }
+    write_tedlium2(out, talks, seed)
+
+
 def part_voices(number: int, seed: int) -> list[Voice]:
     """Returns the speakers of a part: numbers differ between parts, pitch and speed as well."""
     return [
@@ -169,11 +265,28 @@ def part_voices(number: int, seed: int) -> list[Voice]:
     ]
 
 
-LAYOUTS = {"librispeech": write_librispeech, "an4": write_an4}
+LAYOUTS = {
+    "librispeech": write_librispeech,
+    "an4": write_an4,
+    "tedlium2": write_toy_tedlium2,
+}
 PARTS = {
     "librispeech": {"train-clean-5": 300, "dev-clean-mini": 30, "test-clean-mini": 40},
     "an4": {"train": 330, "test": 40},
+    "tedlium2": {"train": 300, "dev": 30, "test": 40},
 }
+
+
+def relay(layout: str, out: Path, source: Path, utterances: int | None, seed: int) -> None:
+    """Writes real speech of LibriSpeech in another layout."""
+    if layout != "tedlium2" or utterances is not None:
+        raise click.UsageError("--source goes with --layout tedlium2, without --utterances")
+    for part in PARTS[layout]:
+        if not any((source / "LibriSpeech").glob(f"{part}*/*/*/*.trans.txt")):
+            raise click.ClickException(f"{source}/LibriSpeech has no part {part}*: see --source")
+    talks = {part: chapters_of_librispeech(source, part) for part in PARTS[layout]}
+    write_tedlium2(out, talks, seed)
+    click.echo(f"{out}: speech of {source}/LibriSpeech")
 
 
 @click.command()
@@ -181,10 +294,18 @@ PARTS = {
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 @click.option("--utterances", type=int, help="Of the first part; the others shrink with it.")
 @click.option("--seed", default=1, show_default=True)
-def main(layout: str, out: Path, utterances: int | None, seed: int) -> None:
+@click.option(
+    "--source",
+    type=click.Path(path_type=Path),
+    help="Folder that holds LibriSpeech: re-lay its speech as tedlium2.",
+)
+def main(layout: str, out: Path, utterances: int | None, seed: int, source: Path | None) -> None:
     """Makes a toy corpus."""
     torch.set_num_threads(1)
     parts = PARTS[layout]
+    if source is not None:
+        relay(layout, out, source, utterances, seed)
+        return
     if utterances is not None:
         first = next(iter(parts.values()))
         parts = {name: max(count * utterances // first, 1) for name, count in parts.items()}

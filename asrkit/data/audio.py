@@ -13,31 +13,51 @@ class AudioError(Exception):
     """An audio file can't be used; the message names the file and the reason."""
 
 
-def read_samples(path: Path, sample_rate: int | None = None) -> NDArray[np.int16]:
-    """Returns the samples (N,) of a file's first channel.
+def read_samples(
+    path: Path, sample_rate: int | None = None, start: int = 0, count: int | None = None
+) -> NDArray[np.int16]:
+    """Returns the samples (N,) of a file's first channel, or of a part of it.
+
+    Only the wanted samples are read: an utterance of an hour's talk costs what it is long.
 
     Args:
         path: The audio file.
         sample_rate: What the caller expects, if anything.
+        start: First sample.
+        count: Number of samples; all to the end where None.
 
     Raises:
-        AudioError: If the file is missing, empty, damaged, or has another sample rate.
+        AudioError: If the file is missing, empty, damaged, too short, or has another sample rate.
     """
     if not path.is_file():
         raise AudioError(f"{path} is missing")
     try:
         with soundfile.SoundFile(path) as file:
-            expected, rate = len(file), file.samplerate
-            samples: NDArray[np.int16] = file.read(dtype="int16", always_2d=True)[:, 0]
+            total, rate = len(file), file.samplerate
+            _check_part(path, total, rate, sample_rate, start, count)
+            if start:
+                file.seek(start)
+            samples: NDArray[np.int16] = file.read(
+                frames=-1 if count is None else count, dtype="int16", always_2d=True
+            )[:, 0]
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise AudioError(f"{path} can't be read as audio: {_reason(path, error)}") from error
-    if not len(samples):
-        raise AudioError(f"{path} has no samples")
+    expected = total - start if count is None else count
     if len(samples) != expected:
         raise AudioError(f"{path} is cut off: {len(samples)} of {expected} samples can be read")
+    return samples
+
+
+def _check_part(
+    path: Path, total: int, rate: int, sample_rate: int | None, start: int, count: int | None
+) -> None:
+    if not total:
+        raise AudioError(f"{path} has no samples")
     if sample_rate is not None and rate != sample_rate:
         raise AudioError(f"{path} has {rate} samples per second, expected {sample_rate}")
-    return samples
+    end = total if count is None else start + count
+    if not 0 <= start < end <= total:
+        raise AudioError(f"{path} has {total} samples, expected some from {start} to {end}")
 
 
 def _reason(path: Path, error: Exception) -> str:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,14 +23,29 @@ DUPLICATE_NAME = "duplicate name"
 log = logging.getLogger(__name__)
 
 
+MAX_OVERSHOOT = 0.5
+"""A segment may end so many seconds after its file, as transcripts of whole talks sometimes say."""
+
+
 @dataclass(frozen=True)
 class Source:
-    """One utterance of a corpus folder."""
+    """One utterance of a corpus folder.
+
+    Args:
+        id: Name of the utterance.
+        path: Its audio file.
+        text: Its transcript.
+        speaker: Who speaks.
+        start: Where it starts within the file, in seconds.
+        duration: In seconds; all to the end of the file where None.
+    """
 
     id: str
     path: Path
     text: str
     speaker: str
+    start: float = 0.0
+    duration: float | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +75,7 @@ def write_manifest(data: Path, name: str, sources: Iterable[Source], jobs: int =
     path = manifest_path(data, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{name}.partial.jsonl")
+    read_header.cache_clear()  # files may have changed since the last manifest
     seen: set[str] = set()
     unusable: list[Unusable] = []
     count = 0
@@ -101,41 +118,79 @@ def _inspect_all(sources: Iterable[Source], jobs: int) -> Iterator[MonoCut | Unu
 
 def inspect(source: Source) -> MonoCut | Unusable:
     """Returns the cut of an utterance, or what is wrong with it; reads the audio's header only."""
-    if not source.path.is_file():
-        return Unusable(source.id, "missing audio", f"{source.path} is missing")
-    try:
-        info = soundfile.info(source.path)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        detail = "is empty" if not source.path.stat().st_size else f"can't be read: {error}"
-        return Unusable(source.id, "unreadable audio", f"{source.path} {detail}")
-    if not info.frames:
-        return Unusable(source.id, "no samples", f"{source.path} has no samples")
+    header = read_header(source.path)
+    if header.trouble:
+        return Unusable(source.id, header.trouble, header.detail)
+    first, last = _span(source, header)
+    if not 0 <= first < last <= header.frames:
+        detail = (
+            f"{source.path} is {header.frames / header.rate:.2f} s long, the segment goes from "
+            f"{source.start:.2f} s to {last / header.rate:.2f} s"
+        )
+        return Unusable(source.id, "no such part of the audio", detail)
     if not source.text.strip():
         return Unusable(source.id, "empty text", "the transcript is empty or missing")
-    seconds = info.frames / info.samplerate
+    # Segments share the recording of their file.
+    name = source.id if source.duration is None else source.path.stem
     recording = Recording(
-        id=source.id,
+        id=name,
         sources=[AudioSource(type="file", channels=[0], source=str(source.path))],
-        sampling_rate=info.samplerate,
-        num_samples=info.frames,
-        duration=seconds,
+        sampling_rate=header.rate,
+        num_samples=header.frames,
+        duration=header.frames / header.rate,
     )
+    seconds = (last - first) / header.rate
     segment = SupervisionSegment(
         id=source.id,
-        recording_id=source.id,
-        start=0.0,
+        recording_id=name,
+        start=0.0,  # counted from the start of the cut
         duration=seconds,
         text=source.text,
         speaker=source.speaker,
     )
     return MonoCut(
         id=source.id,
-        start=0.0,
+        start=first / header.rate,
         duration=seconds,
         channel=0,
         recording=recording,
         supervisions=[segment],
     )
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an audio file says of itself; or the trouble with it, and the details."""
+
+    frames: int = 0
+    rate: int = 0
+    trouble: str = ""
+    detail: str = ""
+
+
+@lru_cache(maxsize=8)  # a talk has hundreds of segments, which come one after the other
+def read_header(path: Path) -> Header:
+    """Returns the header of an audio file."""
+    if not path.is_file():
+        return Header(trouble="missing audio", detail=f"{path} is missing")
+    try:
+        info = soundfile.info(path)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        detail = "is empty" if not path.stat().st_size else f"can't be read: {error}"
+        return Header(trouble="unreadable audio", detail=f"{path} {detail}")
+    if not info.frames:
+        return Header(trouble="no samples", detail=f"{path} has no samples")
+    return Header(info.frames, info.samplerate)
+
+
+def _span(source: Source, header: Header) -> tuple[int, int]:
+    """Returns the first sample of an utterance and the one after its last."""
+    first = round(source.start * header.rate)
+    if source.duration is None:
+        return first, header.frames
+    last = round((source.start + source.duration) * header.rate)
+    overshoot = last - header.frames
+    return first, header.frames if 0 < overshoot <= MAX_OVERSHOOT * header.rate else last
 
 
 def open_set(data: Path, names: list[str]) -> CutSet:

@@ -20,7 +20,9 @@ from asrkit.errors import UserError
 from asrkit.experiment.prior import hash_of
 from asrkit.experiment.record import record_command
 from asrkit.experiment.system import System
-from asrkit.scoring.wer import Score, score_run
+from asrkit.scoring.ctm import write_ctm, write_trn
+from asrkit.scoring.sclite import StmScorer
+from asrkit.scoring.wer import Score, read_nbest, score_run
 from asrkit.training import checkpoints
 
 
@@ -91,8 +93,22 @@ def search_node(
     return changed["decoding"][search]
 
 
-def score(run: Path, set_name: str, search: str, against: Path | None = None) -> Score:
+def score(
+    run: Path,
+    set_name: str,
+    search: str,
+    against: Path | None = None,
+    stm: Path | None = None,
+) -> Score:
     """Scores a decoded set; writes score.json and the aligned texts beside its n-best lists.
+
+    Args:
+        run: Folder of a trained run.
+        set_name: The set.
+        search: Name of the search that decoded it.
+        against: Another run to compare with.
+        stm: References to score against as NIST's sclite does, instead of the manifest's texts;
+            the hypotheses are written beside the scores as CTM and TRN files.
 
     Raises:
         UserError: If the set was not decoded with this search.
@@ -106,7 +122,13 @@ def score(run: Path, set_name: str, search: str, against: Path | None = None) ->
         )
     parent = None if against is None else against / "decode" / search / set_name / "nbest.jsonl"
     record_command(run)
-    return score_run(nbest, folder, against=parent)
+    if stm is None:
+        return score_run(nbest, folder, against=parent)
+    scorer = StmScorer(stm)
+    lines = read_nbest(nbest)
+    write_ctm(folder / "hypotheses.ctm", scorer.words(lines))
+    write_trn(folder / "hypotheses.trn", ((line["id"], line["text"]) for line in lines))
+    return score_run(nbest, folder, against=parent, aligner=scorer)
 
 
 def average(run: Path, best: int | None = None, last: int | None = None) -> Path:

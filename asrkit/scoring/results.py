@@ -12,7 +12,7 @@ import yaml
 
 from asrkit.config.explain import difference
 from asrkit.errors import UserError
-from asrkit.scoring.wer import compare
+from asrkit.scoring.wer import Comparison, Errors, paired_test
 
 INTRODUCTION = """# Results
 
@@ -133,15 +133,32 @@ def _against_parent(run: Path) -> str:
 def _comparisons(run: Path, parent: Path) -> list[list[str]]:
     rows = []
     for folder in _scored(run):
-        theirs = parent / folder.relative_to(run) / "nbest.jsonl"
+        theirs = parent / folder.relative_to(run)
         cells = [folder.name, folder.parent.name, f"{_json(folder / 'score.json')['wer']:.2f}"]
-        if theirs.is_file():
-            found = compare(folder / "nbest.jsonl", theirs)
+        if (theirs / "utterances.tsv").is_file():
+            found = _compare(folder / "utterances.tsv", theirs / "utterances.tsv")
             cells += [f"{found.other:.2f}", f"{found.difference:+.2f}"]
             rows.append([*cells, f"{found.probability_of_noise:.3f}"])
         else:
-            rows.append([*cells, "not decoded", "", ""])
+            rows.append([*cells, "not scored", "", ""])
     return rows
+
+
+def _compare(path: Path, other: Path) -> Comparison:
+    """Compares errors as they were counted when the sets were scored, whatever the rules."""
+    ours, theirs = _errors(path), _errors(other)
+    if ours.keys() != theirs.keys():
+        different = sorted(ours.keys() ^ theirs.keys())
+        raise UserError(
+            f"{path} and {other} have other utterances, such as {different[0]}: they can't be "
+            "compared; decode and score both runs on the same set"
+        )
+    return paired_test(list(ours.values()), [theirs[name] for name in ours])
+
+
+def _errors(path: Path) -> dict[str, Errors]:
+    rows = [line.split("\t") for line in _text(path).splitlines()[1:]]
+    return {name: Errors(int(s), int(d), int(i), int(n)) for name, _, n, s, d, i in rows}
 
 
 def _facts(run: Path) -> dict[str, Any]:

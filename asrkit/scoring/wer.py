@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import kaldialign
 import numpy as np
@@ -50,6 +50,17 @@ class Errors:
             self.insertions + other.insertions,
             self.words + other.words,
         )
+
+
+class Aligned(NamedTuple):
+    """Pairs of reference and recognised words, with EMPTY in the gaps, and their errors."""
+
+    errors: Errors
+    pairs: list[tuple[str, str]]
+
+
+Aligner = Callable[[Sequence[dict[str, Any]]], list[Aligned]]
+"""Aligns the best hypotheses of the lines of an n-best file."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +179,17 @@ def read_nbest(path: Path) -> list[dict[str, Any]]:
         raise UserError(f"{path} is no n-best file: {error}") from error
 
 
-def score_run(nbest: Path, out: Path, against: Path | None = None) -> Score:
+def align_words(lines: Sequence[dict[str, Any]]) -> list[Aligned]:
+    """Aligns with the references of the n-best file, by the fewest edit operations."""
+    return [
+        Aligned(word_errors(line), align(line["reference"].split(), line["text"].split()))
+        for line in lines
+    ]
+
+
+def score_run(
+    nbest: Path, out: Path, against: Path | None = None, aligner: Aligner = align_words
+) -> Score:
     """Scores the best hypotheses of a set.
 
     Writes score.json, utterances.tsv, speakers.tsv and aligned.txt.
@@ -177,6 +198,7 @@ def score_run(nbest: Path, out: Path, against: Path | None = None) -> Score:
         nbest: The n-best file.
         out: Folder to write to.
         against: N-best file of another system for the same set.
+        aligner: Counts word errors.
 
     Raises:
         UserError: If a file is missing, empty, or the sets differ.
@@ -184,7 +206,8 @@ def score_run(nbest: Path, out: Path, against: Path | None = None) -> Score:
     lines = read_nbest(nbest)
     if not lines:
         raise UserError(f"{nbest} has no utterances")
-    words = [word_errors(line) for line in lines]
+    aligned = aligner(lines)
+    words = [errors for errors, _ in aligned]
     characters = [count_errors(_joined(line["reference"]), _joined(line["text"])) for line in lines]
     low, high = bootstrap_interval(words)
     total = sum(words, Errors())
@@ -196,16 +219,16 @@ def score_run(nbest: Path, out: Path, against: Path | None = None) -> Score:
         errors=total,
         utterances=len(lines),
         wrong_utterances=sum(1 for e in words if e.total),
-        against=None if against is None else compare(nbest, against),
+        against=None if against is None else compare(nbest, against, aligner),
     )
     _write(out / "score.json", [json.dumps(asdict(score), indent=2)])
     _write(out / "utterances.tsv", _utterance_rows(lines, words))
     _write(out / "speakers.tsv", _speaker_rows(lines, words))
-    _write(out / "aligned.txt", _aligned(lines, words))
+    _write(out / "aligned.txt", _aligned(lines, aligned))
     return score
 
 
-def compare(nbest: Path, other: Path) -> Comparison:
+def compare(nbest: Path, other: Path, aligner: Aligner = align_words) -> Comparison:
     """Compares the best hypotheses of two systems for the same set.
 
     Raises:
@@ -219,9 +242,8 @@ def compare(nbest: Path, other: Path) -> Comparison:
             f"{other} has other utterances than {nbest}"
             + (f", no {missing[0]} for one" if missing else f": {len(theirs)}, not {len(lines)}")
         )
-    return paired_test(
-        [word_errors(line) for line in lines], [word_errors(theirs[line["id"]]) for line in lines]
-    )
+    ours, others = aligner(lines), aligner([theirs[line["id"]] for line in lines])
+    return paired_test([errors for errors, _ in ours], [errors for errors, _ in others])
 
 
 def word_errors(line: dict[str, Any]) -> Errors:
@@ -254,11 +276,10 @@ def _speaker_rows(lines: list[dict[str, Any]], errors: list[Errors]) -> list[str
     return ["speaker" + _HEADER, *(_row(name, e) for name, e in ranked)]
 
 
-def _aligned(lines: list[dict[str, Any]], errors: list[Errors]) -> list[str]:
+def _aligned(lines: list[dict[str, Any]], aligned: list[Aligned]) -> list[str]:
     """Returns reference over hypothesis for every utterance, with a mark under errors."""
     rows = []
-    for line, e in zip(lines, errors, strict=True):
-        pairs = align(line["reference"].split(), line["text"].split())
+    for line, (e, pairs) in zip(lines, aligned, strict=True):
         widths = [max(len(a), len(b)) for a, b in pairs]
         marks = ["" if a == b else "^" for a, b in pairs]
         rows.append(f"{line['id']}  ({e.total} errors in {e.words} words)")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lhotse import CutSet
 
 from asrkit.data.audio import AudioError, read_samples
-from asrkit.data.dataset import CutData, at_speed, decode_batches
+from asrkit.data.dataset import CutData, at_speed, decode_batches, read_cut
 from asrkit.data.feasibility import check_set
 from asrkit.data.manifests import (
     DUPLICATE_NAME,
@@ -110,6 +110,77 @@ def test_manifests_leave_out_what_is_wrong_and_say_why(
     assert "5 utterances can't be used" in caplog.text
     with pytest.raises(UserError, match="no utterance can be used; the first: gone"):
         write_manifest(data, "none", [bad[2]])
+
+
+def test_segments_of_a_long_file_are_read_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = np.random.default_rng(1).integers(-9000, 9000, 40 * 16000).astype(np.int16)
+    for suffix, kind in (("sph", "NIST"), ("flac", "FLAC")):
+        path = tmp_path / f"talk.{suffix}"
+        soundfile.write(path, samples, 16000, subtype="PCM_16", format=kind)
+        spans = [(0.0, 1.5), (20.25, 3.004), (39.0, 1.3)]  # the last ends 0.3 s too late
+        sources = [Source(f"t{i}", path, "ab", "s", *span) for i, span in enumerate(spans)]
+        headers = 0
+        whole = soundfile.info
+
+        def info(path: Path, whole: Any = whole) -> Any:
+            nonlocal headers
+            headers += 1
+            return whole(path)
+
+        monkeypatch.setattr(soundfile, "info", info)
+        write_manifest(tmp_path, suffix, sources)
+        monkeypatch.setattr(soundfile, "info", whole)
+        assert headers == 1
+        cuts = list(open_set(tmp_path, [suffix]))
+        assert [cut.recording.id for cut in cuts] == ["talk"] * 3
+        for cut, (start, seconds) in zip(cuts, spans, strict=True):
+            begin, end = round(start * 16000), round((start + seconds) * 16000)
+            assert np.array_equal(read_cut(cut, 16000), samples[begin:end])
+
+
+def test_of_a_long_file_only_the_segment_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_audio(tmp_path / "talk.flac", 30.0)
+    write_manifest(tmp_path, "all", [Source("u", path, "ab", "s", 20.0, 3.004)])
+    (cut,) = open_set(tmp_path, ["all"])
+    read: list[int] = []
+    original = soundfile.SoundFile.read
+
+    def counted(self: Any, frames: int = -1, *rest: Any, **options: Any) -> Any:
+        read.append(frames)
+        return original(self, frames, *rest, **options)
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", counted)
+    read_cut(cut, 16000)
+    assert read == [round(3.004 * 16000)]
+
+
+@pytest.mark.parametrize(
+    ("start", "seconds"), [(-0.1, 1.0), (1.0, 0.0), (5.5, 1.0), (4.0, 2.0), (1.0, -2.0)]
+)
+def test_segments_outside_their_file_are_left_out(
+    tmp_path: Path, start: float, seconds: float
+) -> None:
+    path = write_audio(tmp_path / "talk.wav", 5.0)
+    good = Source("good", path, "ab", "s", 4.0, 1.4)
+    write_manifest(tmp_path, "all", [good, Source("bad", path, "ab", "s", start, seconds)])
+    (cut,) = open_set(tmp_path, ["all"])
+    assert (cut.id, cut.start, cut.duration) == ("good", 4.0, 1.0)
+    (bad,) = read_unusable(rejected_path(tmp_path, "all"))
+    assert (bad.id, bad.reason) == ("bad", "no such part of the audio")
+    assert "talk.wav is 5.00 s long, the segment goes from" in bad.detail
+
+
+def test_a_file_that_became_shorter_is_named(tmp_path: Path) -> None:
+    path = write_audio(tmp_path / "talk.wav", 5.0)
+    write_manifest(tmp_path, "all", [Source("u", path, "ab", "s", 4.0, 1.0)])
+    write_audio(path, 4.5)
+    (cut,) = open_set(tmp_path, ["all"])
+    with pytest.raises(AudioError, match="talk.wav has 72000 samples, expected some from 64000"):
+        read_cut(cut, 16000)
 
 
 def test_missing_sets_are_named_with_those_that_are_there(tmp_path: Path) -> None:

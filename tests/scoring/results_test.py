@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from asrkit.errors import UserError
 from asrkit.scoring.results import INTRODUCTION, markdown_table, write_results
-from asrkit.scoring.wer import score_run
+from asrkit.scoring.wer import Aligned, Errors, score_run
 
 FIRST = """
 | run   | set  | search | WER   | 95 %          | S / D / I | CER   | parameters | epochs | hours | RTF    | device         | revision |
@@ -81,10 +83,24 @@ def test_runs_stand_below_each_other(run: Path, tmp_path: Path) -> None:
     assert [line.split()[1] for line in table.splitlines()[2:]] == ["base", "first"]
 
 
-def test_a_parent_that_was_not_decoded_is_said_so(run: Path, tmp_path: Path) -> None:
-    (run.parent / "base" / "decode" / "greedy" / "test" / "nbest.jsonl").unlink()
+def test_a_parent_that_was_not_scored_is_said_so(run: Path, tmp_path: Path) -> None:
+    (run.parent / "base" / "decode" / "greedy" / "test" / "utterances.tsv").unlink()
     write_results([run], tmp_path / "RESULTS.md")
-    assert "| not decoded |" in (tmp_path / "RESULTS.md").read_text()
+    assert "| not scored  |" in (tmp_path / "RESULTS.md").read_text()
+
+
+def test_runs_are_compared_by_the_errors_that_were_counted(run: Path, tmp_path: Path) -> None:
+    def strict(lines: Sequence[dict[str, Any]]) -> list[Aligned]:
+        return [Aligned(Errors(0, 2, 2, 2), []) for _ in lines]
+
+    decode = run.parent / "base" / "decode" / "greedy" / "test"
+    score_run(decode / "nbest.jsonl", decode, aligner=strict)
+    write_results([run], tmp_path / "RESULTS.md")
+    assert "| 50.00 | 200.00      | -150.00" in (tmp_path / "RESULTS.md").read_text()
+    rows = (decode / "utterances.tsv").read_text()
+    (decode / "utterances.tsv").write_text(rows.replace("a1", "a2"))
+    with pytest.raises(UserError, match="have other utterances, such as a1: they can't be"):
+        write_results([run], tmp_path / "RESULTS.md")
 
 
 @pytest.mark.parametrize(

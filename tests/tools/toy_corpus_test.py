@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from asrkit.data.dataset import read_cut
+from asrkit.data.manifests import open_set
 
 ROOT = Path(__file__).parents[2]
 
@@ -16,7 +23,7 @@ def run(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("layout", ["librispeech", "an4"])
+@pytest.mark.parametrize("layout", ["librispeech", "an4", "tedlium2"])
 def test_toy_corpora_are_prepared_and_repeatable(tmp_path: Path, layout: str) -> None:
     for name in ("one", "two"):
         made = run(
@@ -30,7 +37,7 @@ def test_toy_corpora_are_prepared_and_repeatable(tmp_path: Path, layout: str) ->
     )
     assert one == two
     corpus = tmp_path / "one" / ("an4" if layout == "an4" else "")
-    size = [] if layout == "an4" else ["--size", "mini"]
+    size = ["--size", "mini"] if layout == "librispeech" else []
     prepare = ROOT / "recipes" / layout / "prepare.py"
     found = run(prepare, "download", "--corpus", corpus, *size)
     assert "found" in found.stdout, found.stderr
@@ -39,11 +46,72 @@ def test_toy_corpora_are_prepared_and_repeatable(tmp_path: Path, layout: str) ->
     assert (tmp_path / "data" / "manifests" / "train.jsonl").stat().st_size > 0
 
 
-@pytest.mark.parametrize("layout", ["librispeech", "an4"])
+@pytest.mark.parametrize("layout", ["librispeech", "an4", "tedlium2"])
 def test_a_missing_corpus_is_named(tmp_path: Path, layout: str) -> None:
-    size = [] if layout == "an4" else ["--size", "mini"]
+    size = ["--size", "mini"] if layout == "librispeech" else []
     options = ["--corpus", tmp_path / "nowhere", *size, "--data", tmp_path / "data"]
     failed = run(ROOT / "recipes" / layout / "prepare.py", "manifests", *options)
     assert failed.returncode == 1
     assert "nowhere" in failed.stderr
     assert "Traceback" not in failed.stderr
+
+
+def librispeech(folder: Path) -> dict[str, NDArray[np.int16]]:
+    """Writes a chapter of three utterances for each part; returns the samples by text."""
+    random, spoken = np.random.default_rng(1), dict[str, NDArray[np.int16]]()
+    speakers = ";ID  |SEX| SUBSET\n"
+    for speaker, part in enumerate(["train-clean-5", "dev-clean-2", "test-clean-mini"], 11):
+        chapter = folder / "LibriSpeech" / part / str(speaker) / "7"
+        chapter.mkdir(parents=True)
+        speakers += f"{speaker} | {'MF'[speaker % 2]} | {part}\n"
+        rows = ""
+        for number in range(3):
+            samples = random.integers(-5000, 5000, 9000 + 777 * number).astype(np.int16)
+            text, name = f"THAT'S {part.upper()} {number}", f"{speaker}-7-{number}"
+            soundfile.write(chapter / f"{name}.flac", samples, 16000, subtype="PCM_16")
+            spoken[text] = samples
+            rows += f"{name} {text}\n"
+        (chapter / f"{speaker}-7.trans.txt").write_text(rows)
+    (folder / "LibriSpeech" / "SPEAKERS.TXT").write_text(speakers)
+    return spoken
+
+
+def test_chapters_of_librispeech_become_talks(tmp_path: Path) -> None:
+    spoken = librispeech(tmp_path / "real")
+    make = [ROOT / "tools/make_toy_corpus.py", "--layout", "tedlium2", "--out", tmp_path / "ted"]
+    made = run(*make, "--source", tmp_path / "real")
+    assert made.returncode == 0, made.stderr
+    prepare = ROOT / "recipes/tedlium2/prepare.py"
+    made = run(
+        prepare, "manifests", "--corpus", tmp_path / "ted", "--data", tmp_path / "data",
+        "--jobs", 1,
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.splitlines() == [
+        f"{part}: 3 utterances of 1 talks" for part in ("train", "dev", "test")
+    ]
+    for cut in open_set(tmp_path / "data", ["train", "dev", "test"]):
+        original = spoken[cut.supervisions[0].text.upper()]
+        samples = read_cut(cut, 16000)
+        assert np.array_equal(samples[: len(original)], original)
+        assert not samples[len(original) :].any()  # up to full hundredths of seconds
+        assert len(samples) - len(original) < 160
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--layout", "tedlium2"], 1, "has no part dev*"),
+        (["--layout", "an4"], 2, "--source goes with --layout tedlium2"),
+        (["--layout", "tedlium2", "--utterances", "3"], 2, "without --utterances"),
+    ],
+)
+def test_what_can_not_be_relaid_is_said(
+    tmp_path: Path, options: list[str], code: int, message: str
+) -> None:
+    librispeech(tmp_path / "real")
+    shutil.rmtree(tmp_path / "real" / "LibriSpeech" / "dev-clean-2")
+    make = [ROOT / "tools/make_toy_corpus.py", "--source", tmp_path / "real"]
+    failed = run(*make, "--out", tmp_path / "out", *options)
+    assert failed.returncode == code
+    assert message in failed.stderr

@@ -1,0 +1,125 @@
+"""STM files of NIST: who said what from when to when, one segment of a recording a line.
+
+    AlGore_2009 1 AlGore_2009 14.99 16.92 <o,f0,male> and i can 't emphasise that enough
+
+The category tag in angle brackets may be missing; lines that start with `;;` are comments.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from asrkit.errors import UserError
+
+IGNORED = "ignore_time_segment_in_scoring"
+"""Stands instead of words where nothing is to be recognised or scored."""
+COMMENT = ";;"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One line of an STM file.
+
+    Args:
+        recording: Name of the recording; its file name without folder and suffix.
+        channel: Channel of the recording, such as 1 or A.
+        speaker: Who speaks.
+        start: In seconds.
+        end: In seconds.
+        text: Words, with what marks stand between them.
+        labels: Categories, such as ("o", "f0", "male").
+    """
+
+    recording: str
+    channel: str
+    speaker: str
+    start: float
+    end: float
+    text: str
+    labels: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """Name of the utterance: recording, channel, and start and end in milliseconds."""
+        times = (f"{round(1000 * seconds):08d}" for seconds in (self.start, self.end))
+        return "-".join([self.recording, self.channel, *times])
+
+    @property
+    def ignored(self) -> bool:
+        """Whether the segment is left out of scoring."""
+        return IGNORED in self.text.lower()
+
+
+def read_stm(path: Path) -> Iterator[Segment]:
+    """Yields the segments of a file in its order.
+
+    Raises:
+        UserError: If the file is missing, or a line is no segment; names file and line.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} is missing: expected an STM file")
+    for number, raw in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            line = raw.decode("utf-8").strip()
+            if line and not line.startswith(COMMENT):
+                yield parse_segment(line)
+        except ValueError as error:
+            raise UserError(f"{path}:{number}: {error}") from error
+
+
+def parse_segment(line: str) -> Segment:
+    """Returns the segment of one line.
+
+    Raises:
+        ValueError: If a field is missing, or the times are none.
+    """
+    recording, channel, speaker, start, end, *rest = _fields(line)
+    times = _seconds(start), _seconds(end)
+    if times[1] < times[0]:
+        raise ValueError(f"the segment ends at {end} s, before its start at {start} s")
+    labels, text = "", rest[0] if rest else ""
+    if text.startswith("<"):
+        labels, _, text = text.partition(" ")
+        if not labels.endswith(">"):
+            raise ValueError(f"the category tag {labels!r} has no closing '>'")
+    names = tuple(labels[1:-1].split(",")) if labels[1:-1] else ()
+    return Segment(recording, channel, speaker, *times, " ".join(text.split()), names)
+
+
+def _fields(line: str) -> list[str]:
+    fields = line.split(maxsplit=5)
+    if len(fields) < 5:
+        raise ValueError(
+            f"expected `recording channel speaker start end <categories> words`, got {line!r}"
+        )
+    return fields
+
+
+def _seconds(field: str) -> float:
+    try:
+        seconds = float(field)
+    except ValueError:
+        seconds = math.nan
+    if not 0.0 <= seconds < math.inf:
+        raise ValueError(f"expected seconds from the start of the recording, got {field!r}")
+    return seconds
+
+
+def format_segment(segment: Segment) -> str:
+    """Returns the line of a segment; its times are exact."""
+    labels = [f"<{','.join(segment.labels)}>"] if segment.labels else []
+    fields = [segment.recording, segment.channel, segment.speaker]
+    return " ".join([*fields, repr(segment.start), repr(segment.end), *labels, segment.text])
+
+
+def write_stm(path: Path, segments: Iterable[Segment], comments: Sequence[str] = ()) -> None:
+    """Writes segments in their order, after comments without their `;;`."""
+    rows = [f"{COMMENT} {comment}".rstrip() for comment in comments]
+    rows += [format_segment(segment).rstrip() for segment in segments]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text("".join(row + "\n" for row in rows), encoding="utf-8")
+    partial.replace(path)

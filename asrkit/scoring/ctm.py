@@ -1,0 +1,107 @@
+"""CTM files of NIST, recognised words with their times, and TRN files, texts without times.
+
+AlGore_2009 1 14.990 0.215 and
+and i can't (AlGore_2009-1-00014990-00016920)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from asrkit.data.stm import COMMENT, Segment
+from asrkit.errors import UserError
+
+
+@dataclass(frozen=True)
+class CtmWord:
+    """One line of a CTM file.
+
+    Args:
+        recording: Name of the recording.
+        channel: Its channel.
+        start: In seconds.
+        duration: In seconds.
+        word: The word.
+        confidence: How certain the recogniser is, from 0 to 1.
+    """
+
+    recording: str
+    channel: str
+    start: float
+    duration: float
+    word: str
+    confidence: float | None = None
+
+
+def spread(segment: Segment, text: str) -> list[CtmWord]:
+    """Returns the words of a segment at even distances, as its search knows no times.
+
+    Scoring asks only in which segment a word's middle is.
+
+    Raises:
+        UserError: If the segment has words, but no duration.
+    """
+    words = text.split()
+    if words and segment.end <= segment.start:
+        raise UserError(f"segment {segment.id} has no duration, but the hypothesis {text!r}")
+    duration = (segment.end - segment.start) / max(len(words), 1)
+    return [
+        CtmWord(segment.recording, segment.channel, segment.start + i * duration, duration, word)
+        for i, word in enumerate(words)
+    ]
+
+
+def read_ctm(path: Path) -> Iterator[CtmWord]:
+    """Yields the words of a CTM file in its order.
+
+    Raises:
+        UserError: If the file is missing, or a line has no word with times; names file and line.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} is missing: expected a CTM file")
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip() or line.startswith(COMMENT):
+            continue
+        word = _parse(line.split())
+        if word is None:
+            raise UserError(
+                f"{path}:{number}: expected `recording channel start duration word [confidence]`, "
+                f"got {line!r}"
+            )
+        yield word
+
+
+def _parse(fields: list[str]) -> CtmWord | None:
+    if not 5 <= len(fields) <= 6:
+        return None
+    try:
+        numbers = [float(field) for field in (*fields[2:4], *fields[5:])]
+    except ValueError:
+        return None
+    if not all(0.0 <= number < math.inf for number in numbers):
+        return None
+    return CtmWord(fields[0], fields[1], numbers[0], numbers[1], fields[4], *numbers[2:])
+
+
+def write_ctm(path: Path, words: Iterable[CtmWord]) -> None:
+    """Writes a CTM file; times are rounded to milliseconds."""
+    _write(path, (_format(word) for word in words))
+
+
+def _format(word: CtmWord) -> str:
+    fields = [word.recording, word.channel, f"{word.start:.3f}", f"{word.duration:.3f}", word.word]
+    return " ".join(fields if word.confidence is None else [*fields, f"{word.confidence:.4f}"])
+
+
+def write_trn(path: Path, texts: Iterable[tuple[str, str]]) -> None:
+    """Writes the names and texts of utterances as `text (name)`."""
+    _write(path, (f"{text} ({name})".lstrip() for name, text in texts))
+
+
+def _write(path: Path, rows: Iterable[str]) -> None:
+    partial = path.with_suffix(path.suffix + ".partial")
+    partial.write_text("".join(row + "\n" for row in rows), encoding="utf-8")
+    partial.replace(path)

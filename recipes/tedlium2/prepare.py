@@ -1,0 +1,197 @@
+#!/usr/bin/env python3
+"""TED-LIUM release 2 (OpenSLR 19): 207 hours of TED talks, one 16 kHz SPHERE file per talk.
+
+A corpus folder has TEDLIUM_release2/{train,dev,test}/{sph/TALK.sph,stm/TALK.stm}, the dictionary
+TEDLIUM.152k.dic and texts for language models in LM. Every segment of an STM file becomes an
+utterance: a part of the talk's recording. Talks come in the order of their names, their segments
+in the order of time, and all 8 talks of dev and 11 of test stay whole.
+
+What is done to the texts, as in Kaldi's recipe unless said otherwise:
+
+- segments with `ignore_time_segment_in_scoring` instead of words are left out;
+- marks are dropped: `<sil>`, `<unk>` (Kaldi keeps it), `{NOISE}` and `[NOISE]` (Kaldi keeps them as
+  words), numbers of pronunciation variants as in `read(2)`, an utterance name in parentheses at the
+  end;
+- `it 's` becomes `it's` where the dictionary has the joined word. With `--apostrophes split`,
+  `it's` becomes `it 's` everywhere instead: RETURNN's published word error rates count such words.
+
+The same texts go to the manifests and to DATA/stm/SET.stm, the references for scoring. A segment
+that has no words left is no utterance, but stays in the references.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from asrkit.data.manifests import Source, write_manifest
+from asrkit.data.stm import Segment, read_stm, write_stm
+from asrkit.errors import UserError
+
+PARTS = ("train", "dev", "test")
+MARKS = re.compile(r"<[^>]*>|\{\w+\}|\[\w+\]|\(\d\)|\(\S*\)\s*$")
+LABELS = {"F0_M": ("o", "f0", "male"), "F0_F": ("o", "f0", "female")}
+"""Some files have tags of their own; scores by category need the same ones everywhere."""
+HEADER = [
+    'LABEL "o" "Overall" "Overall results"',
+    'LABEL "f0" "f0" "Wideband channel"',
+    'LABEL "f2" "f2" "Telephone channel"',
+    'LABEL "male" "Male" "Male Talkers"',
+    'LABEL "female" "Female" "Female Talkers"',
+]
+Apostrophes = Callable[[list[str]], list[str]]
+
+
+def root_of(corpus: Path) -> Path:
+    """Returns the folder of the release."""
+    return corpus / "TEDLIUM_release2"
+
+
+def read_part(corpus: Path, part: str, apostrophes: Apostrophes) -> Iterator[Segment]:
+    """Yields the segments of a part with normalised texts, talk by talk and in order of time.
+
+    Raises:
+        UserError: If the part's folder is missing, has no talks, or a talk has no audio.
+    """
+    folder = root_of(corpus) / part
+    if not folder.is_dir():
+        raise UserError(
+            f"{folder} is missing: --corpus must be the folder that holds TEDLIUM_release2/{part}"
+        )
+    files = sorted((folder / "stm").glob("*.stm"))
+    if not files:
+        raise UserError(f"{folder} has no transcripts stm/*.stm")
+    for path in files:
+        audio = folder / "sph" / f"{path.stem}.sph"
+        if not audio.is_file():
+            raise UserError(f"{audio} is missing: {path} has its transcript")
+        segments = sorted(read_stm(path), key=lambda s: (s.recording, s.channel, s.start))
+        yield from (normalized(segment, apostrophes) for segment in segments)
+
+
+def normalized(segment: Segment, apostrophes: Apostrophes) -> Segment:
+    """Returns a segment with the words that are to be recognised."""
+    names = tuple(name for label in segment.labels for name in LABELS.get(label, (label,)))
+    if segment.ignored:
+        return replace(segment, labels=names)
+    words = apostrophes(MARKS.sub(" ", segment.text).split())
+    return replace(segment, labels=names, text=" ".join(words))
+
+
+class Joined:
+    """Joins a word with a following one that starts with an apostrophe.
+
+    Args:
+        corpus: The corpus folder; its dictionary says which joined words there are.
+
+    Raises:
+        UserError: If the dictionary is missing.
+    """
+
+    def __init__(self, corpus: Path) -> None:
+        path = root_of(corpus) / "TEDLIUM.152k.dic"
+        if not path.is_file():
+            raise UserError(
+                f"{path} is missing: it says which words are joined with 's and the like; "
+                "without it, use --apostrophes split"
+            )
+        lines = path.read_text(encoding="utf-8").splitlines()
+        self.words = {line.split()[0] for line in lines if line.strip()}
+
+    def __call__(self, words: list[str]) -> list[str]:
+        """Returns words such as it's instead of it and 's."""
+        joined: list[str] = []
+        for word in words:
+            if joined and word.startswith("'") and joined[-1] + word in self.words:
+                joined[-1] += word
+            else:
+                joined.append(word)
+        return joined
+
+
+def split(words: list[str]) -> list[str]:
+    """Returns words such as it and 's instead of it's."""
+    return re.sub(r"(?<=\w)'(?=[A-Za-z])", " '", " ".join(words)).split()
+
+
+def sources(corpus: Path, part: str, segments: list[Segment]) -> Iterator[Source]:
+    """Yields the utterances of a part: all segments with words."""
+    folder = root_of(corpus) / part / "sph"
+    for segment in segments:
+        if segment.text and not segment.ignored:
+            path = folder / f"{segment.recording}.sph"
+            length = segment.end - segment.start
+            yield Source(segment.id, path, segment.text, segment.speaker, segment.start, length)
+
+
+def unfinished(corpus: Path) -> Path:
+    """Returns the file that is there while the corpus is being unpacked."""
+    return corpus / ".TEDLIUM_release2.unfinished"
+
+
+def is_whole(corpus: Path) -> bool:
+    """Says whether all parts are there, and not half unpacked by an interrupted download."""
+    folders = [root_of(corpus) / part / "stm" for part in PARTS]
+    return all(folder.is_dir() for folder in folders) and not unfinished(corpus).exists()
+
+
+@click.group()
+def main() -> None:
+    """Prepares TED-LIUM release 2."""
+
+
+corpus_option = click.option("--corpus", type=click.Path(path_type=Path), required=True)
+
+
+@main.command()
+@corpus_option
+def download(corpus: Path) -> None:
+    """Finds the release in the corpus folder, or downloads it (35 GB)."""
+    if is_whole(corpus):
+        click.echo(f"found TED-LIUM release 2 in {root_of(corpus)}")
+        return
+    if root_of(corpus).exists() and not unfinished(corpus).exists():
+        missing = [part for part in PARTS if not (root_of(corpus) / part / "stm").is_dir()]
+        raise click.ClickException(
+            f"{root_of(corpus)} is there, but not whole: {', '.join(missing)}/stm missing; move it "
+            "away to download the release, or unpack TEDLIUM_release2.tar.gz there by hand"
+        )
+    from lhotse.recipes.tedlium2 import download_tedlium2
+
+    try:
+        corpus.mkdir(parents=True, exist_ok=True)
+        unfinished(corpus).touch()
+        download_tedlium2(corpus)
+        unfinished(corpus).unlink()
+    except Exception as error:
+        raise click.ClickException(
+            f"TED-LIUM release 2 is not in {root_of(corpus)}, and the download failed: {error}; "
+            "unpack TEDLIUM_release2.tar.gz of OpenSLR 19 there by hand"
+        ) from error
+
+
+@main.command()
+@corpus_option
+@click.option("--data", type=click.Path(path_type=Path), required=True)
+@click.option("--apostrophes", type=click.Choice(["joined", "split"]), default="joined")
+@click.option("--jobs", default=2, show_default=True)
+def manifests(corpus: Path, data: Path, apostrophes: str, jobs: int) -> None:
+    """Writes the manifests train, dev and test, and references for scoring."""
+    try:
+        for part in PARTS:
+            treat = Joined(corpus) if apostrophes == "joined" else split
+            segments = list(read_part(corpus, part, treat))
+            write_stm(data / "stm" / f"{part}.stm", segments, HEADER)
+            count = write_manifest(data, part, sources(corpus, part, segments), jobs)
+            talks = len({segment.recording for segment in segments})
+            click.echo(f"{part}: {count} utterances of {talks} talks")
+    except UserError as error:
+        raise click.ClickException(str(error)) from error
+
+
+if __name__ == "__main__":
+    main()

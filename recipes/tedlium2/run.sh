@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# TED-LIUM release 2: 207 hours of TED talks. From the corpus folder to a row in RESULTS.md.
+#   run.sh --corpus DIR                                     BPE of 1000 units
+#   run.sh --corpus DIR --apostrophes split --data data/split --run run/split
+#                                                           as RETURNN's published results count
+#   run.sh --toy                                            the same stages on synthesised speech
+# DIR holds the folder TEDLIUM_release2; it is downloaded there if missing (35 GB).
+# Word errors are those of NIST's sclite, or counted by its rules where it is not installed.
+set -euo pipefail
+cd "$(dirname "$0")"
+source ../../tools/stages.sh
+corpus=corpus data=data run='run/<spec>' conf=conf/base.yaml
+apostrophes=joined units=1000 search=joint results=RESULTS.md
+recipe_options=apostrophes
+recipe_usage="  --apostrophes A   joined (it's) or split (it 's): how words are counted ($apostrophes)"
+if is_toy "$@"; then
+  corpus=toy data=toy/data run='toy/run/<spec>' conf=conf/toy.yaml units=60 results=toy/RESULTS.md
+fi
+parse_options "$@"
+
+if $toy; then
+  stage 0 "make a toy corpus" -- python ../../tools/make_toy_corpus.py --layout tedlium2 --out toy
+fi
+stage 0 "find or download the corpus" "$corpus/TEDLIUM_release2" -- \
+  python prepare.py download --corpus "$corpus"
+stage 1 "manifests and references" "$corpus/TEDLIUM_release2" -- \
+  python prepare.py manifests --corpus "$corpus" --data "$data" --apostrophes "$apostrophes" \
+  --jobs "$jobs"
+stage 2 "BPE" "$data/manifests/train.jsonl" -- \
+  asrkit tokenizer bpe --data "$data" --set train --size "$units" --name bpe
+stage 3 "check spec and utterances" "${specs[@]}" "$data/text/bpe.model" -- \
+  asrkit check "$conf" --data "$data" "${overrides[@]}"
+# Stage 4 is kept for language models. Features are computed while training: nothing to dump.
+stage 5 "train" "${specs[@]}" "$data/text/bpe.model" -- \
+  asrkit train "$conf" --data "$data" --run "$run" "${overrides[@]}"
+stage 6 "average checkpoints" "$run/checkpoints/index.json" -- asrkit average --run "$run" --best 10
+for set in dev test; do
+  stage 7 "decode $set" "$run/checkpoints/average.pt" "$data/manifests/$set.jsonl" -- \
+    asrkit decode --run "$run" --data "$data" --set "$set" --search "$search"
+  stage 8 "score $set" "$run/decode/$search/$set/nbest.jsonl" "$data/stm/$set.stm" -- \
+    asrkit score --run "$run" --set "$set" --search "$search" --stm "$data/stm/$set.stm"
+done
+show_results 8 "$results" "$run"
