@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedIOBase
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,9 @@ from asrkit.lm.tables import BEGIN, END, Ngrams, Table
 
 Strings = npt.NDArray[np.object_]
 CHUNK = 100_000
-"""Lines that are formatted at once."""
+"""Lines that are written or read at once."""
+BETWEEN = b" \0 "
+"""Put between lines that are read at once, to see that all have as many fields."""
 COMPRESSION = 4
 """Level of gzip: within a few percent of the best, at a third of its time."""
 
@@ -90,6 +93,22 @@ def read_arpa(path: Path) -> Ngrams:
         ) from error
 
 
+class _Rows:
+    """The n-grams of one order that were read so far."""
+
+    def __init__(self, order: int) -> None:
+        self.order = order
+        self.words, self.probs, self.weights = array("i"), array("f"), array("f")
+
+    def table(self) -> Table:
+        """Returns them as a table."""
+        return Table(
+            np.frombuffer(self.words, dtype=np.int32).reshape(-1, self.order),
+            np.frombuffer(self.probs, dtype=np.float32),
+            np.frombuffer(self.weights, dtype=np.float32),
+        )
+
+
 class _Reader:
     """Reads one file; `number` is that of the line read last."""
 
@@ -150,24 +169,50 @@ class _Reader:
     def _section(self, file: BufferedIOBase, order: int, size: int) -> Table:
         if order > 1:
             self._expect(file, f"\\{order}-grams:".encode())
-        words, probs, weights = array("i"), array("f"), array("f")
-        for _ in range(size):
-            line = file.readline()
-            self.number += 1
-            fields = line.split()
-            try:
-                probs.append(float(fields[0]))
-                weights.append(float(fields[order + 1]) if len(fields) == order + 2 else 0.0)
-                words.extend([self._id(word, order) for word in fields[1 : order + 1]])
-            except (ValueError, IndexError, KeyError) as error:
-                raise self._line_error(line, order, size, len(probs)) from error
-            if not order + 1 <= len(fields) <= order + 2:
-                raise self._line_error(line, order, size, len(probs))
-        return Table(
-            np.frombuffer(words, dtype=np.int32).reshape(-1, order),
-            np.frombuffer(probs, dtype=np.float32),
-            np.frombuffer(weights, dtype=np.float32),
-        )
+        rows = _Rows(order)
+        while left := size - len(rows.probs):
+            block = list(islice(file, min(left, CHUNK))) or [b""]
+            if order == 1 or not self._uniform(block, rows):
+                for line in block:
+                    self._line(line, rows, size)
+        return rows.table()
+
+    def _uniform(self, block: list[bytes], rows: _Rows) -> bool:
+        """Reads lines that all have as many fields at once; says whether they were such lines."""
+        width = len(block[0].split())
+        fields = BETWEEN.join(block).split()
+        ends = fields[width :: width + 1]
+        right = rows.order + 1 <= width <= rows.order + 2
+        step = width + 1
+        uniform = len(fields) == step * len(block) - 1
+        if not right or not uniform or ends != [BETWEEN.strip()] * (len(block) - 1):
+            return False
+        try:
+            probs = array("f", map(float, fields[::step]))
+            weights = array("f", map(float, fields[rows.order + 1 :: step]))
+            columns = [[self.ids[w] for w in fields[c::step]] for c in range(1, rows.order + 1)]
+        except (ValueError, KeyError):
+            return False  # reading line by line finds out where
+        rows.probs += probs
+        rows.weights += weights if width > rows.order + 1 else array("f", bytes(4 * len(probs)))
+        rows.words.extend(chain.from_iterable(zip(*columns, strict=True)))
+        self.number += len(block)
+        return True
+
+    def _line(self, line: bytes, rows: _Rows, size: int) -> None:
+        self.number += 1
+        order, fields = rows.order, line.split()
+        try:
+            prob = float(fields[0])
+            weight = float(fields[order + 1]) if len(fields) == order + 2 else 0.0
+            words = [self._id(word, order) for word in fields[1 : order + 1]]
+        except (ValueError, IndexError, KeyError) as error:
+            raise self._line_error(line, order, size, len(rows.probs)) from error
+        if not order + 1 <= len(fields) <= order + 2:
+            raise self._line_error(line, order, size, len(rows.probs))
+        rows.probs.append(prob)
+        rows.weights.append(weight)
+        rows.words.extend(words)
 
     def _id(self, word: bytes, order: int) -> int:
         if order > 1:

@@ -59,14 +59,14 @@ class NgramModel(nn.Module):
 
     def _add_order(self, k: int, ids: Tensor, table: Table, parents: int, source: object) -> int:
         """Makes the arrays of one order of the trie; returns its number of n-grams."""
-        columns = [ids[torch.from_numpy(column.astype("int64"))] for column in table.words.T]
-        usable = torch.stack([column != MISSING for column in columns]).all(0).nonzero()[:, 0]
-        keys = columns[0][usable]
-        for length, column in enumerate(columns[1:], start=2):
+        words = torch.from_numpy(table.words.copy())
+        usable = (ids >= 0)[words].all(1).nonzero()[:, 0]
+        keys = ids[words[usable, 0]]
+        for length, column in enumerate(words.T[1:], start=2):
             rows = self._find(length - 1, keys)
             if bool((rows == MISSING).any()):
                 raise _no_prefix(source, k)
-            keys = rows * self._width + column[usable]
+            keys = rows * self._width + ids[column[usable]]
         keys, sorting = keys.sort()
         if bool((keys[1:] == keys[:-1]).any()):
             raise UserError(f"{source} has the same {k}-gram twice")

@@ -65,6 +65,23 @@ def test_files_of_other_tools_are_read(tmp_path: Path) -> None:
     assert ngrams.tables[1].words.tolist() == [[1, 3], [3, 2]]
 
 
+def test_back_off_weights_of_zero_may_be_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_arpa(estimate(index_sentences(sentences(1)), 3).ngrams, tmp_path / "m.arpa")
+    whole = read_arpa(path)
+    text = path.read_text()
+    assert text.count("\t0\n") > 10
+    path.write_text(text.replace("\t0\n", "\n"))
+    for size in (1, 2, 3, 5, 1000):
+        monkeypatch.setattr(arpa, "CHUNK", size)
+        again = read_arpa(path)
+        for before, after in zip(whole.tables, again.tables, strict=True):
+            np.testing.assert_array_equal(before.words, after.words)
+            np.testing.assert_array_equal(before.log_probs, after.log_probs)
+            np.testing.assert_array_equal(before.log_backoffs, after.log_backoffs)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
