@@ -67,8 +67,8 @@ def index_sentences(
 
     Args:
         sentences: The words, or label symbols, of each sentence.
-        vocabulary: All words of the model, seen or not; others become `<unk>`. Where null, the
-            vocabulary is what occurs.
+        vocabulary: All words of the model, seen or not; others become `<unk>`, which then is
+            counted like any word. Where null, the vocabulary is what occurs.
 
     Raises:
         UserError: If there is no sentence, or one has `<s>` or `</s>` inside.
@@ -79,7 +79,6 @@ def index_sentences(
         if not sentence:
             continue
         tokens.append(BEGIN_ID)
-        begin = len(tokens)
         tokens.extend(map(ids.__getitem__, sentence))
         if BEGIN in sentence or END in sentence:
             raise UserError(
@@ -87,7 +86,6 @@ def index_sentences(
                 f"({' '.join(sentence)[:60]!r}); these mark its ends and are put there for you: "
                 "remove them from the text"
             )
-        assert len(tokens) > begin
         tokens.append(END_ID)
     if not tokens:
         raise UserError("there is no text to estimate n-grams from: all sentences are empty")

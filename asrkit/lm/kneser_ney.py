@@ -76,7 +76,7 @@ class _Counts:
 def estimate(corpus: Corpus, order: int, prune: Sequence[int] = ()) -> Estimate:
     """Estimates an interpolated modified Kneser-Ney model.
 
-    `<s>` is never predicted; `<unk>` and words of the vocabulary that the corpus lacks get what
+    `<s>` is never predicted. `<unk>` and words of the vocabulary that the corpus lacks get what
     unigrams leave for the uniform distribution. N-grams that begin with `<s>` keep their counts in
     every order, as nothing can be before them.
 
@@ -89,8 +89,9 @@ def estimate(corpus: Corpus, order: int, prune: Sequence[int] = ()) -> Estimate:
     Raises:
         UserError: If the order is below 1, or the thresholds are no rising sequence.
 
-    Source: Chen & Goodman 1999, sections 3 and 4.1.6 (equations 26 and following); Heafield et al.
-    2013, "Scalable modified Kneser-Ney language model estimation", sections 2 and 3.
+    Source: Chen & Goodman, "An empirical study of smoothing techniques for language modeling"
+    (1998/1999), modified Kneser-Ney smoothing; Heafield et al. 2013, "Scalable modified Kneser-Ney
+    language model estimation", for sentence ends, unigrams and pruning.
     """
     if order < 1:
         raise UserError(f"the order of an n-gram model must be at least 1, got {order}")
@@ -133,6 +134,7 @@ def count(corpus: Corpus, order: int) -> list[_Counts]:
     places = np.arange(len(tokens), dtype=np.int64)
     for k in range(2, order + 1):
         places = places[tokens[places + (k - 2)] != END_ID]
+        # One integer for each n-gram in the text, sorted: equal ones are neighbours.
         keys = rows[places].astype(np.int64) * size + tokens[places + (k - 1)]
         sorting = np.argsort(keys, kind="stable")
         keys = keys[sorting]
@@ -170,7 +172,7 @@ def modified_discounts(adjusted: Ints, order: int) -> Discounts:
     Returns:
         The discounts; where the numbers give none, `FALLBACK`, with a warning.
 
-    Source: Chen & Goodman 1999, equation 26.
+    Source: Chen & Goodman 1998, equation 26.
     """
     n1, n2, n3, n4 = (int((adjusted == c).sum()) for c in (1, 2, 3, 4))
     if not (n1 and n2 and n3):

@@ -49,7 +49,6 @@ class NgramModel(nn.Module):
     ) -> None:
         super().__init__()
         ids = _label_ids(ngrams, vocabulary, source)
-        self.num_labels = len(vocabulary)
         self.eos, self._begin = vocabulary.eos, vocabulary.eos + 1
         self._width = vocabulary.eos + 2  # labels, </s>, <s>
         self.order = ngrams.order
@@ -67,6 +66,7 @@ class NgramModel(nn.Module):
             if bool((rows == MISSING).any()):
                 raise _no_prefix(source, k)
             keys = rows * self._width + ids[column[usable]]
+        # Rows so far are in the order of the file; the trie needs that of the keys.
         keys, sorting = keys.sort()
         if bool((keys[1:] == keys[:-1]).any()):
             raise UserError(f"{source} has the same {k}-gram twice")
@@ -109,13 +109,16 @@ class NgramModel(nn.Module):
         return torch.stack(columns, dim=1)
 
     def log_probs(self, state: Tensor) -> Tensor:
-        """Returns log p (H, V + 1) of all labels and the end of sentence."""
+        """Returns log p (H, V + 1) of all labels and the end of sentence.
+
+        From short histories to long ones, everything is backed off, then what was seen is put in.
+        """
         scores = self.get_buffer("log_probs_1")[: self.eos + 1].repeat(len(state), 1)
         for k in range(2, self.order + 1):
             history = state[:, k - 2]
             scores += self.get_buffer(f"backoffs_{k - 1}")[history][:, None]
             sizes = self.get_buffer(f"sizes_{k}")[history]
-            hypotheses = torch.repeat_interleave(sizes)
+            hypotheses = torch.repeat_interleave(sizes)  # whose n-gram each of the rows is
             offsets = self.get_buffer(f"begins_{k}")[history] - sizes.cumsum(0) + sizes
             rows = torch.arange(len(hypotheses), device=state.device) + offsets[hypotheses]
             words = self.get_buffer(f"keys_{k}")[rows] % self._width
