@@ -35,6 +35,7 @@ setup(
         "test": [
             "espeakng-loader",
             "hypothesis",
+            "kenlm",
             "mypy",
             "pytest",
             "ruff",

@@ -25,7 +25,7 @@ LAYERS = [
         "asrkit.data.batch_info",
     ),
     ("asrkit.text", "asrkit.nn", "asrkit.losses"),
-    ("asrkit.decoding.interfaces", "asrkit.data"),
+    ("asrkit.decoding.interfaces", "asrkit.data", "asrkit.lm"),
     ("asrkit.decoding",),
     ("asrkit.models.interfaces",),
     ("asrkit.models",),

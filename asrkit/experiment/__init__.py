@@ -3,6 +3,7 @@
 from asrkit.experiment.align import align
 from asrkit.experiment.check import CheckReport, check, diff, explain, show
 from asrkit.experiment.decode import average, decode, score
+from asrkit.experiment.ngram import ngram
 from asrkit.experiment.spec import Experiment, load_spec
 from asrkit.experiment.tokenizer import tokenizer
 from asrkit.experiment.train import train
@@ -17,6 +18,7 @@ __all__ = [
     "diff",
     "explain",
     "load_spec",
+    "ngram",
     "score",
     "show",
     "tokenizer",

@@ -1,0 +1,201 @@
+"""`asrkit ngram`: estimates an n-gram model on transcripts and text files, and its perplexity."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import lzma
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from asrkit.data.manifests import open_set
+from asrkit.errors import UserError
+from asrkit.lm.arpa import write_arpa
+from asrkit.lm.corpus import index_sentences
+from asrkit.lm.kneser_ney import Estimate, estimate
+from asrkit.lm.perplexity import Prediction, predict
+from asrkit.text.tokenizers import (
+    CharacterTokenizer,
+    SentencePieceTokenizer,
+    Tokenizer,
+    WordTokenizer,
+)
+
+Units = Literal["bpe", "unigram", "characters", "words"]
+OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DevReport:
+    """Perplexity on a set: what the model gave, words in all, and words it can't make."""
+
+    prediction: Prediction
+    words: int
+    unknown_words: int
+    left_out: int
+
+    def lines(self) -> list[str]:
+        """Returns the report as text."""
+        p = self.prediction
+        return [
+            f"dev: {p.sentences} sentences, {self.words} words, {p.tokens} tokens with their ends, "
+            f"{self.unknown_words} words out of vocabulary, {self.left_out} sentences left out",
+            f"dev: perplexity {p.per_token:.2f} per token ({p.per_known_token:.2f} without "
+            f"<unk>), {p.per_word(self.words):.2f} per word",
+        ]
+
+
+@dataclass(frozen=True)
+class NgramReport:
+    """The file of a new model, its estimate, its text's size, and its quality on a dev set."""
+
+    path: Path
+    estimate: Estimate
+    sentences: int
+    tokens: int
+    left_out: int
+    dev: DevReport | None
+
+    def lines(self) -> list[str]:
+        """Returns the report as text."""
+        text = f"{self.path}: {self.sentences} sentences, {self.tokens} tokens with their ends"
+        return [text, *(self.dev.lines() if self.dev else [])]
+
+
+def ngram(
+    data: Path,
+    sets: Sequence[str],
+    texts: Sequence[Path],
+    order: int,
+    units: Units,
+    name: str,
+    tokenizer: str | None = None,
+    prune: Sequence[int] = (),
+    dev: str | None = None,
+) -> NgramReport:
+    """Writes DIR/lm/NAME.arpa.gz, estimated on the transcripts of sets and on text files.
+
+    Args:
+        data: Data folder, with manifests/ and text/.
+        sets: Whose transcripts are used.
+        texts: Files with a sentence on each line, plain or compressed (.gz, .xz).
+        order: Words of the longest n-grams.
+        units: What the model is over.
+        name: Of the model.
+        tokenizer: Name of the tokenizer file in text/; that of the units if null. Words need none:
+            if null, the vocabulary is every word of the text.
+        prune: See `asrkit.lm.kneser_ney.estimate`.
+        dev: Set to measure the perplexity on.
+
+    Raises:
+        UserError: If there is no text, or a file or set is missing.
+    """
+    if not sets and not texts:
+        raise UserError("an n-gram model needs text: name a set (--set) or a text file (--text)")
+    splitter = Splitter(units, _tokenizer(units, data / "text", tokenizer))
+    corpus = index_sentences(splitter.split(_all_texts(data, sets, texts)), splitter.vocabulary)
+    if splitter.left_out:
+        log.warning(splitter.complaint())
+    result = estimate(corpus, order, prune)
+    path = write_arpa(result.ngrams, data / "lm" / f"{name}.arpa.gz")
+    report = _measure(result, data, dev, splitter.fresh()) if dev else None
+    tokens = corpus.words + corpus.sentences
+    return NgramReport(path, result, corpus.sentences, tokens, splitter.left_out, report)
+
+
+class Splitter:
+    """Splits texts into units; counts those that the tokenizer has no labels for.
+
+    Args:
+        units: What to split into.
+        tokenizer: Splits into its labels; may be null for words.
+    """
+
+    def __init__(self, units: Units, tokenizer: Tokenizer | None) -> None:
+        self.units, self.tokenizer = units, tokenizer
+        self.vocabulary = tokenizer.vocabulary.symbols if tokenizer else None
+        self.words = self.unknown_words = self.left_out = 0
+        self._example = ""
+
+    def fresh(self) -> Splitter:
+        """Returns a splitter that has counted nothing."""
+        return Splitter(self.units, self.tokenizer)
+
+    def split(self, texts: Iterable[str]) -> Iterator[list[str]]:
+        """Returns the units of each text, without those that have no labels."""
+        for text in texts:
+            words = text.split()
+            if not words:
+                continue
+            if self.tokenizer is None or self.units == "words":
+                self.words += len(words)
+                yield words
+            elif (units := self._labels(words, self.tokenizer)) is not None:
+                self.words += len(words)
+                yield units
+
+    def _labels(self, words: list[str], tokenizer: Tokenizer) -> list[str] | None:
+        text = " ".join(words)
+        try:
+            labels = tokenizer.encode(text)
+        except UserError:
+            self.unknown_words += sum(bool(tokenizer.unknown_in(word)) for word in words)
+            self.left_out += 1
+            self._example = self._example or text
+            return None
+        return [tokenizer.vocabulary.symbols[label] for label in labels]
+
+    def complaint(self) -> str:
+        """Says what was left out."""
+        assert self.tokenizer is not None
+        unknown = ", ".join(map(repr, self.tokenizer.unknown_in(self._example)[:5]))
+        return (
+            f"{self.left_out} sentences are left out, as the tokenizer has no labels for some of "
+            f"their characters, such as {unknown} in {self._example[:60]!r}; normalise the text"
+        )
+
+
+def read_text(path: Path) -> Iterator[str]:
+    """Yields the lines of a text file, plain or compressed (.gz, .xz).
+
+    Raises:
+        UserError: If it is missing or no UTF-8 text.
+    """
+    if not path.is_file():
+        raise UserError(f"there is no text file {path}")
+    number = 0
+    try:
+        with OPENERS.get(path.suffix, open)(path, "rb") as file:
+            for line in file:
+                number += 1
+                yield line.decode()
+    except (UnicodeDecodeError, OSError, EOFError, lzma.LZMAError) as error:
+        raise UserError(f"{path}:{number}: can't be read as UTF-8 text: {error}") from error
+
+
+def _all_texts(data: Path, sets: Sequence[str], texts: Sequence[Path]) -> Iterator[str]:
+    for name in sets:
+        for cut in open_set(data, [name]):
+            yield from (supervision.text or "" for supervision in cut.supervisions)
+    for path in texts:
+        yield from read_text(path)
+
+
+def _tokenizer(units: Units, directory: Path, name: str | None) -> Tokenizer | None:
+    if units == "words":
+        return None if name is None else WordTokenizer(directory, name)
+    if units == "characters":
+        return CharacterTokenizer(directory, name or units)
+    return SentencePieceTokenizer(directory, name or units)
+
+
+def _measure(result: Estimate, data: Path, dev: str, splitter: Splitter) -> DevReport:
+    prediction = predict(result.ngrams, splitter.split(_all_texts(data, [dev], [])))
+    if not prediction.sentences:
+        raise UserError(f"set {dev} of {data} has no sentence that the model can score")
+    unknown = prediction.unknown + splitter.unknown_words
+    return DevReport(prediction, splitter.words, unknown, splitter.left_out)
