@@ -36,8 +36,16 @@ class Loader(Protocol):
         """Returns a head of the decoded model, or of that of another run."""
         ...
 
+    def internal_lm(self, name: str, run: Path | None, checkpoint: str) -> ScoringHead:
+        """Returns a head that scores labels without frames, as its decoder learnt to."""
+        ...
+
     def language_model(self, run: Path, checkpoint: str) -> ScoringHead:
         """Returns a trained language model."""
+        ...
+
+    def ngram(self, path: Path) -> ScoringHead:
+        """Returns an n-gram model over the same labels, from an ARPA file."""
         ...
 
     def prior(self, path: Path, run: Path | None, checkpoint: str) -> Tensor:
@@ -162,6 +170,58 @@ class LanguageModelScorer(Scorer):
         """Returns the language model."""
         model = loader.language_model(self.run, self.checkpoint)
         return model if self.eos else WithoutEos(model, loader.vocabulary.eos)
+
+
+@scorers.register("ngram")
+@dataclass(frozen=True)
+class NgramScorer(Scorer):
+    """An n-gram model over the same labels, made by `asrkit ngram --units`.
+
+    Args:
+        weight: Factor of its log-probabilities.
+        arpa: The file.
+        eos: Whether it scores the end of the sentence, too.
+    """
+
+    weight: float
+    arpa: Path
+    eos: bool = True
+
+    def load(self, name: str, loader: Loader) -> ScoringHead:
+        """Returns the n-gram model."""
+        model = loader.ngram(self.arpa)
+        return model if self.eos else WithoutEos(model, loader.vocabulary.eos)
+
+
+@scorers.register("internal_lm")
+@dataclass(frozen=True)
+class InternalLmScorer(Scorer):
+    """What an attention head would say without hearing anything; its weight is negative.
+
+    Args:
+        weight: Factor of its log-probabilities.
+        head: Name of the attention head.
+        run: Run folder of another model with the same vocabulary.
+        checkpoint: Of that run.
+        eos: Whether it scores the end of the sentence, too.
+
+    Source: Variani et al. 2020; Meng et al. 2021, section 3 (zero context).
+    """
+
+    weight: float
+    head: str = "attention"
+    run: Path | None = None
+    checkpoint: str = "average"
+    eos: bool = True
+
+    def load(self, name: str, loader: Loader) -> ScoringHead:
+        """Returns the head's internal language model."""
+        head = loader.internal_lm(self.head, self.run, self.checkpoint)
+        return head if self.eos else WithoutEos(head, loader.vocabulary.eos)
+
+    def own_head(self, name: str) -> str | None:
+        """Returns the head, unless it is another run's."""
+        return None if self.run is not None else self.head
 
 
 @scorers.register("length")

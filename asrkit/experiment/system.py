@@ -15,7 +15,10 @@ from asrkit.decoding.search import Search
 from asrkit.errors import UserError
 from asrkit.experiment.prior import read_prior
 from asrkit.experiment.spec import load_into, make_tokenizer, open_run, require_vocabulary
+from asrkit.lm.arpa import read_arpa
+from asrkit.lm.ngram import NgramModel
 from asrkit.models.asr_model import AsrModel
+from asrkit.models.heads.attention import AttentionHead
 from asrkit.models.interfaces import Encoded
 from asrkit.models.language_model import LanguageModel
 from asrkit.training.checkpoints import load_weights, resolve
@@ -47,6 +50,36 @@ class PlacedHead:
     def frame_scorer(self, encoded: Any) -> FrameScorer:
         """Returns the scorer of frame symbols."""
         return self.head.frame_scorer(encoded.each[self.number])
+
+
+@dataclass(frozen=True)
+class InternalLm:
+    """The language model inside an attention head."""
+
+    head: AttentionHead
+
+    def label_scorer(self, encoded: Any) -> LabelScorer:
+        """Returns the decoder's scores without frames."""
+        return self.head.internal_lm(encoded)
+
+    def frame_scorer(self, encoded: Any) -> FrameScorer:
+        """There are no symbols of frames."""
+        raise NotImplementedError("an internal language model scores labels, not frames")
+
+
+@dataclass(frozen=True)
+class NgramHead:
+    """An n-gram model as one of a search's heads."""
+
+    model: NgramModel
+
+    def label_scorer(self, encoded: Any) -> LabelScorer:
+        """Returns the scorer of next labels."""
+        return self.model.label_scorer(encoded)
+
+    def frame_scorer(self, encoded: Any) -> FrameScorer:
+        """There are no symbols of frames."""
+        raise NotImplementedError("an n-gram model scores labels, not frames")
 
 
 class System:
@@ -92,6 +125,22 @@ class System:
             where = run or self.run
             raise UserError(f"the model of {where} has no head {name!r}; it has {', '.join(found)}")
         return PlacedHead(found[name], self.encoders.index(model))
+
+    def internal_lm(self, name: str, run: Path | None, checkpoint: str) -> ScoringHead:
+        """Returns an attention head's internal language model.
+
+        Raises:
+            UserError: If the head is no attention head.
+        """
+        placed = self.head(name, run, checkpoint)
+        assert isinstance(placed, PlacedHead)
+        if not isinstance(placed.head, AttentionHead):
+            raise UserError(f"head {name!r} has no decoder, and so no internal language model")
+        return PlacedHead(InternalLm(placed.head), placed.number)
+
+    def ngram(self, path: Path) -> ScoringHead:
+        """Returns an n-gram model over the labels, from an ARPA file."""
+        return NgramHead(NgramModel(read_arpa(path), self.vocabulary, path).to(self.device))
 
     def language_model(self, run: Path, checkpoint: str) -> ScoringHead:
         """Returns a trained language model.

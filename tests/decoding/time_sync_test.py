@@ -95,7 +95,7 @@ def test_wide_beams_equal_enumeration(
 
 def plain_search(frame: Tensor, labels: Tensor, beam_size: int) -> list[tuple[int, ...]]:
     """The published search of one utterance, with dictionaries: max by label string alone."""
-    beam = {(): (0.0, V)}
+    beam: dict[tuple[int, ...], tuple[float, int]] = {(): (0.0, V)}
     for step in frame.tolist():
         every = []
         for string, (total, last) in beam.items():
@@ -136,7 +136,7 @@ def test_label_sync_prefix_beam_and_enumeration_agree() -> None:
     weights = {"ctc": 0.4, "attention": 0.6}
     for seed in range(10):
         frames, tables = random_case(seed, [4, 3, 2])
-        heads = {"ctc": Head(frames), "attention": Head(frames, tables)}
+        heads: dict[str, Any] = {"ctc": Head(frames), "attention": Head(frames, tables)}
         by_frame = CtcPrefixBeamSearch(60, weights).run(heads, frames)
         by_label = LabelSyncSearch(weights, 40, pre_beam=V).run(heads, frames)
         for row in range(3):
@@ -176,7 +176,7 @@ def test_weights_of_zero_are_absent_scorers() -> None:
 
 def test_a_length_reward_adds_its_weight_for_every_label() -> None:
     frames, tables = random_case(6, [4, 3])
-    heads = {"attention": Head(frames, tables), "length": LengthReward(V)}
+    heads: dict[str, Any] = {"attention": Head(frames, tables), "length": LengthReward(V)}
     plain = LabelSyncSearch({"attention": 1.0}, 40, length_reward=0.7).run(heads, frames)
     entry = LabelSyncSearch({"attention": 1.0, "length": 0.7}, 40).run(heads, frames)
     assert [n[0].labels for n in plain] == [n[0].labels for n in entry]

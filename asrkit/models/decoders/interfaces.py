@@ -35,6 +35,10 @@ class LabelDecoder(nn.Module, ABC):
     def begin(self, frames: Tensor | None, mask: Tensor) -> Any:
         """Returns the memory of the utterances."""
 
+    def without_frames(self, mask: Tensor) -> Any:
+        """Returns the memory of utterances that are not heard: attention gives zeros."""
+        return self.begin(None, mask)
+
     @abstractmethod
     def initial_state(self, memory: Any) -> State:
         """Returns the state before bos; leading axis B."""

@@ -84,6 +84,10 @@ class TransformerDecoder(LabelDecoder):
         """Returns keys and values of the frames for each layer, and the mask."""
         return [block.memory(frames) for block in self._blocks()], mask
 
+    def without_frames(self, mask: Tensor) -> Memory:
+        """Returns a memory whose attention gives zeros."""
+        return [None] * len(self.blocks), mask
+
     def initial_state(self, memory: Memory) -> State:
         """Returns the empty past of each layer."""
         weight = self.embedding.weight

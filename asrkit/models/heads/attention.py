@@ -70,6 +70,15 @@ class AttentionHead(Head):
         memory = self.decoder.begin(frames, mask)
         return AttentionScorer(self.decoder, memory, encoded.lengths, self.eos)
 
+    def internal_lm(self, encoded: Encoded) -> AttentionScorer:
+        """Returns what the decoder says of next labels where attention gives zeros.
+
+        Source: Variani et al. 2020; Meng et al. 2021, section 3.
+        """
+        unheard = encoded.lengths.new_zeros(len(encoded.lengths), 0).bool()
+        memory = self.decoder.without_frames(unheard)
+        return AttentionScorer(self.decoder, memory, encoded.lengths, self.eos)
+
     def attention_weights(self, encoded: Encoded, batch: Batch) -> Tensor:
         """Returns the attention (B, U, T) of each label to the frames, for pictures."""
         inputs, _, _ = with_eos(batch, self.eos)
