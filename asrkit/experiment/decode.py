@@ -57,20 +57,63 @@ def decode(
     node = search_node(system.resolved, search, spec, overrides)
     chosen = build(Search, node, f"decoding.{search}")
     system.prepare(chosen)
-    cuts = open_set(data, [set_name])
-    weights = [(str(path), hash_of(path)) for path in system.files()]
-    fingerprint = json.dumps([node, weights, set_name], sort_keys=True)
     record_command(run)
+    return decode_into(run / "decode" / search / set_name, system, node, chosen, set_name)
+
+
+def decode_into(
+    out: Path,
+    system: System,
+    node: Any,
+    search: Search,
+    set_name: str,
+    max_hypotheses: int = 10,
+) -> dict[str, Any]:
+    """Decodes one set with a prepared system; notes beside the result how it was found.
+
+    Args:
+        out: Folder of the result.
+        system: What the search scores with.
+        node: The spec node that the search was built from.
+        search: The search.
+        set_name: The set.
+        max_hypotheses: Most hypotheses that are written per utterance.
+
+    Returns:
+        The summary that is also written to summary.json.
+    """
+    cuts = open_set(system.data, [set_name])
+    weights = [(str(path), hash_of(path)) for path in system.files()]
+    fingerprint = json.dumps([node, weights, set_name, max_hypotheses], sort_keys=True)
+    out.mkdir(parents=True, exist_ok=True)
+    partial = out / "search.partial"
+    note = {"search": node, "checkpoint": str(system.checkpoint)}
+    partial.write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
+    partial.replace(out / "search.json")
     return decode_set(
         model=system,
         batches=decode_batches(cuts, system.experiment.speech),
         tokenizer=system.tokenizer,
-        search=chosen,
-        out=run / "decode" / search / set_name,
-        device=device,
+        search=search,
+        out=out,
+        device=system.device,
         total=len(cuts),
         fingerprint=hashlib.sha256(fingerprint.encode()).hexdigest(),
+        max_hypotheses=max_hypotheses,
     )
+
+
+def searched_with(folder: Path) -> tuple[Any, str]:
+    """Returns the search's spec node and the checkpoint that a result was found with.
+
+    Raises:
+        UserError: If there is no result.
+    """
+    path = folder / "search.json"
+    if not path.is_file() or not (folder / "nbest.jsonl").is_file():
+        raise UserError(f"{folder} has no decoded set; first `asrkit decode`")
+    note = json.loads(path.read_text(encoding="utf-8"))
+    return note["search"], note["checkpoint"]
 
 
 def search_node(
