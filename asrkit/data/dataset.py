@@ -275,9 +275,13 @@ def read_cut(cut: Any, sample_rate: int) -> NDArray[np.int16]:
     Raises:
         AudioError: If they can't be read.
     """
-    samples = read_samples(Path(cut.recording.sources[0].source), sample_rate)
-    begin = round(cut.start * sample_rate)
-    return samples[begin : begin + round(cut.duration * sample_rate)]
+    return read_samples(
+        Path(cut.recording.sources[0].source),
+        sample_rate,
+        start=round(cut.start * sample_rate),
+        count=round(cut.duration * sample_rate),
+        channel=int(cut.channel),
+    )
 
 
 def text_of(cut: Any) -> str:

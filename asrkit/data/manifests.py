@@ -15,21 +15,37 @@ from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 from lhotse.audio import AudioSource
 from lhotse.serialization import SequentialJsonlWriter
 
+from asrkit.data.audio import reason
 from asrkit.errors import UserError
 
 DUPLICATE_NAME = "duplicate name"
+OVERHANG = 0.5
+"""Transcripts round times: by so many seconds an utterance may end after its file, and is cut."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Source:
-    """One utterance of a corpus folder."""
+    """One utterance of a corpus folder: a file, or from `start` on a part of one of its channels.
+
+    Args:
+        id: Name of the utterance.
+        path: The audio file.
+        text: What is said.
+        speaker: Who says it.
+        start: Where in the file it begins, in seconds.
+        duration: Its length in seconds; up to the file's end where None.
+        channel: Which channel of the file it is on, from 0 on.
+    """
 
     id: str
     path: Path
     text: str
     speaker: str
+    start: float = 0.0
+    duration: float | None = None
+    channel: int = 0
 
 
 @dataclass(frozen=True)
@@ -106,36 +122,55 @@ def inspect(source: Source) -> MonoCut | Unusable:
     try:
         info = soundfile.info(source.path)
     except (soundfile.LibsndfileError, RuntimeError) as error:
-        detail = "is empty" if not source.path.stat().st_size else f"can't be read: {error}"
-        return Unusable(source.id, "unreadable audio", f"{source.path} {detail}")
+        detail = f"{source.path} can't be read: {reason(source.path, error)}"
+        return Unusable(source.id, "unreadable audio", detail)
     if not info.frames:
         return Unusable(source.id, "no samples", f"{source.path} has no samples")
     if not source.text.strip():
         return Unusable(source.id, "empty text", "the transcript is empty or missing")
-    seconds = info.frames / info.samplerate
+    whole = info.frames / info.samplerate
+    seconds = whole - source.start if source.duration is None else source.duration
+    if source.start + seconds <= whole + OVERHANG:
+        seconds = min(seconds, whole - source.start)
+    problem = _outside(source, seconds, whole, info.channels)
+    if problem:
+        return Unusable(source.id, "outside the file", f"{source.path} has {problem}")
     recording = Recording(
         id=source.id,
-        sources=[AudioSource(type="file", channels=[0], source=str(source.path))],
+        sources=[
+            AudioSource(type="file", channels=[*range(info.channels)], source=str(source.path))
+        ],
         sampling_rate=info.samplerate,
         num_samples=info.frames,
-        duration=seconds,
+        duration=whole,
     )
     segment = SupervisionSegment(
         id=source.id,
         recording_id=source.id,
         start=0.0,
         duration=seconds,
+        channel=source.channel,
         text=source.text,
         speaker=source.speaker,
     )
     return MonoCut(
         id=source.id,
-        start=0.0,
+        start=source.start,
         duration=seconds,
-        channel=0,
+        channel=source.channel,
         recording=recording,
         supervisions=[segment],
     )
+
+
+def _outside(source: Source, seconds: float, whole: float, channels: int) -> str:
+    """Returns what a file has instead of the utterance; nothing where it is all there."""
+    if source.channel >= channels:
+        return f"{channels} channels, the utterance is on number {source.channel + 1}"
+    if source.start < 0 or seconds <= 0 or source.start + seconds > whole:
+        end = source.start + seconds
+        return f"{whole:.3f} s, the utterance goes from {source.start:.3f} to {end:.3f} s"
+    return ""
 
 
 def open_set(data: Path, names: list[str]) -> CutSet:

@@ -185,7 +185,7 @@ def score_run(nbest: Path, out: Path, against: Path | None = None) -> Score:
     if not lines:
         raise UserError(f"{nbest} has no utterances")
     words = [word_errors(line) for line in lines]
-    characters = [count_errors(_joined(line["reference"]), _joined(line["text"])) for line in lines]
+    characters = [character_errors(line) for line in lines]
     low, high = bootstrap_interval(words)
     total = sum(words, Errors())
     score = Score(
@@ -198,10 +198,10 @@ def score_run(nbest: Path, out: Path, against: Path | None = None) -> Score:
         wrong_utterances=sum(1 for e in words if e.total),
         against=None if against is None else compare(nbest, against),
     )
-    _write(out / "score.json", [json.dumps(asdict(score), indent=2)])
-    _write(out / "utterances.tsv", _utterance_rows(lines, words))
-    _write(out / "speakers.tsv", _speaker_rows(lines, words))
-    _write(out / "aligned.txt", _aligned(lines, words))
+    write_lines(out / "score.json", [json.dumps(asdict(score), indent=2)])
+    write_lines(out / "utterances.tsv", _utterance_rows(lines, words))
+    write_lines(out / "speakers.tsv", _speaker_rows(lines, words))
+    write_lines(out / "aligned.txt", _aligned(lines, words))
     return score
 
 
@@ -227,6 +227,11 @@ def compare(nbest: Path, other: Path) -> Comparison:
 def word_errors(line: dict[str, Any]) -> Errors:
     """Returns the word errors of one line of an n-best file."""
     return count_errors(line["reference"].split(), line["text"].split())
+
+
+def character_errors(line: dict[str, Any]) -> Errors:
+    """Returns the character errors of one line of an n-best file."""
+    return count_errors(_joined(line["reference"]), _joined(line["text"]))
 
 
 def _joined(text: str) -> list[str]:
@@ -273,7 +278,8 @@ def _aligned(lines: list[dict[str, Any]], errors: list[Errors]) -> list[str]:
     return rows
 
 
-def _write(path: Path, rows: Iterable[str]) -> None:
+def write_lines(path: Path, rows: Iterable[str]) -> None:
+    """Writes lines to a file, which is there as a whole or not at all."""
     partial = path.with_suffix(".partial")
     partial.write_text("".join(row + "\n" for row in rows), encoding="utf-8")
     partial.replace(path)
