@@ -3,15 +3,19 @@
 
     python tools/make_toy_corpus.py --layout librispeech --out toy/corpus
     python tools/make_toy_corpus.py --layout an4 --out toy/corpus
+    python tools/make_toy_corpus.py --layout switchboard --out toy/corpus
+    python tools/make_toy_corpus.py --layout switchboard --out real --source corpora/LibriSpeech
 
 Ten voices of eSpeak NG (the PyPI package espeakng-loader) speak short commands of a small
 vocabulary at their own pitch and speed. The same options give the same corpus, sample by sample.
+The layout switchboard can have readers of LibriSpeech talk to each other instead (--source).
 """
 
 from __future__ import annotations
 
 import ctypes
 import random
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +26,19 @@ import soundfile
 import torch
 import torchaudio
 from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tools.toy_switchboard import (
+    TURNS,
+    Caller,
+    Conversation,
+    Turn,
+    converse,
+    relay,
+    spoken_at,
+    write_switchboard,
+)
 
 SAMPLE_RATE = 16000
 VERBS = ["START", "STOP", "OPEN", "CLOSE", "REPEAT", "DELETE", "ENTER"]
@@ -169,10 +186,48 @@ def part_voices(number: int, seed: int) -> list[Voice]:
     ]
 
 
-LAYOUTS = {"librispeech": write_librispeech, "an4": write_an4}
+def write_conversations(out: Path, parts: dict[str, int], seed: int) -> None:
+    """Writes telephone conversations between two voices in the layout of Switchboard and Hub5'00.
+
+    The last pair of training voices has one conversation only, which can be held out for free.
+    """
+    synthesizer = Synthesizer()
+    made: dict[str, list[Conversation]] = {}
+    for number, (part, count) in enumerate(parts.items()):
+        draw = random.Random(f"{seed} {part}")
+        speakers = part_voices(number, seed)
+        pairs = list(zip(speakers[::2], speakers[1::2], strict=True))
+        most = min(TURNS, max(count // 2, 1))
+        lengths = [min(most, count - first) for first in range(0, count, most)]
+        made[part] = []
+        for index, turns in enumerate(lengths):
+            is_last = index == len(lengths) - 1
+            pair = pairs[-1] if is_last else pairs[index % (len(pairs) - 1)]
+            said = [
+                Turn(words, spoken_at(synthesizer.speak(words, pair[turn % 2]), SAMPLE_RATE))
+                for turn in range(turns)
+                for words in [remark(draw)]
+            ]
+            callers = [Caller(str(1000 + voice.number), voice.sex) for voice in pair]
+            made[part].append(converse(callers, said, draw))
+    write_switchboard(out, made["train"], made["test"], seed)
+
+
+def remark(draw: random.Random) -> str:
+    """Returns a command as people say it on the telephone."""
+    opening = draw.choice(["", "", "uh ", "it's ", "i'm ", "uh-huh "])
+    return f"{opening}{sentence(draw).lower()}"
+
+
+LAYOUTS = {
+    "librispeech": write_librispeech,
+    "an4": write_an4,
+    "switchboard": write_conversations,
+}
 PARTS = {
     "librispeech": {"train-clean-5": 300, "dev-clean-mini": 30, "test-clean-mini": 40},
     "an4": {"train": 330, "test": 40},
+    "switchboard": {"train": 330, "test": 60},
 }
 
 
@@ -181,10 +236,21 @@ PARTS = {
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 @click.option("--utterances", type=int, help="Of the first part; the others shrink with it.")
 @click.option("--seed", default=1, show_default=True)
-def main(layout: str, out: Path, utterances: int | None, seed: int) -> None:
+@click.option(
+    "--source",
+    type=click.Path(path_type=Path, exists=True),
+    help="Folder LibriSpeech: its readers talk to each other in the layout switchboard.",
+)
+def main(layout: str, out: Path, utterances: int | None, seed: int, source: Path | None) -> None:
     """Makes a toy corpus."""
     torch.set_num_threads(1)
     parts = PARTS[layout]
+    if source is not None:
+        if layout != "switchboard":
+            raise click.ClickException(f"--source is for the layout switchboard, not {layout}")
+        count = relay(source, out, utterances, seed)
+        click.echo(f"{out}: {count} utterances of {source}")
+        return
     if utterances is not None:
         first = next(iter(parts.values()))
         parts = {name: max(count * utterances // first, 1) for name, count in parts.items()}

@@ -19,6 +19,7 @@ from asrkit.decoding.search import Search
 from asrkit.errors import UserError
 from asrkit.experiment.record import record_command
 from asrkit.experiment.spec import make_tokenizer, open_run, trained_model
+from asrkit.scoring.hub5 import score_hub5
 from asrkit.scoring.wer import Score, score_run
 from asrkit.training import checkpoints
 
@@ -95,12 +96,31 @@ def hash_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def score(run: Path, set_name: str, search: str, against: Path | None = None) -> Score:
+def score(
+    run: Path,
+    set_name: str,
+    search: str,
+    against: Path | None = None,
+    stm: Path | None = None,
+    glm: Path | None = None,
+    drop_hesitations: bool = False,
+) -> Score:
     """Scores a decoded set; writes score.json and the aligned texts beside its n-best lists.
 
+    Args:
+        run: Folder of a trained run.
+        set_name: The set.
+        search: Name of the search that decoded it.
+        against: Another run to compare with.
+        stm: References by segment: the set is scored as in NIST's telephone evaluations.
+        glm: Mapping rules for that.
+        drop_hesitations: Whether hypotheses are scored without hesitations and partial words.
+
     Raises:
-        UserError: If the set was not decoded with this search.
+        UserError: If the set was not decoded with this search, or one of the two files is missing.
     """
+    if (stm is None) != (glm is None) or (drop_hesitations and stm is None):
+        raise UserError("--stm and --glm belong together, and --drop-hesitations needs them both")
     folder = run / "decode" / search / set_name
     nbest = folder / "nbest.jsonl"
     if not nbest.is_file():
@@ -110,6 +130,8 @@ def score(run: Path, set_name: str, search: str, against: Path | None = None) ->
         )
     parent = None if against is None else against / "decode" / search / set_name / "nbest.jsonl"
     record_command(run)
+    if stm is not None and glm is not None:
+        return score_hub5(nbest, folder, stm, glm, parent, drop_hesitations)
     return score_run(nbest, folder, against=parent)
 
 

@@ -22,7 +22,7 @@ from asrkit.scoring.wer import (
     Errors,
     Score,
     bootstrap_interval,
-    character_errors,
+    count_errors,
     paired_test,
     read_nbest,
     write_lines,
@@ -126,29 +126,14 @@ def plain_text(text: str) -> str:
     return " ".join(re.sub(r"[()]", " ", text).replace("@", " ").lower().split())
 
 
-@dataclass(frozen=True)
-class Hub5Score(Score):
-    """Errors and confidence of a set.
-
-    Args:
-        parts: Rate, errors and segments by category of the STM file.
-        scorer: What counted the errors.
-        missing: Segments that were not decoded: all their words count as deleted.
-    """
-
-    parts: dict[str, dict[str, Any]] = field(default_factory=dict)
-    scorer: str = "asrkit"
-    missing: int = 0
-
-
 def score_hub5(
     nbest: Path,
     out: Path,
     stm: Path,
     glm: Path,
     against: Path | None = None,
-    without_hesitations: bool = False,
-) -> Hub5Score:
+    drop_hesitations: bool = False,
+) -> Score:
     """Scores the best hypotheses of a set against an STM file.
 
     Writes score.json, segments.tsv and aligned.txt, and where hubscr.pl counts, its files.
@@ -159,7 +144,7 @@ def score_hub5(
         stm: Segments with their reference texts.
         glm: Mapping rules for references and hypotheses.
         against: N-best file of another system for the same set.
-        without_hesitations: Whether hesitations and partial words are left out of hypotheses, as
+        drop_hesitations: Whether hesitations and partial words are left out of hypotheses, as
             Kaldi's and ESPnet's recipes do: they may be left out of references without an error.
 
     Raises:
@@ -167,40 +152,41 @@ def score_hub5(
     """
     reference, rules = read_stm(stm), read_glm(glm)
     lines = read_nbest(nbest)
-    found = hypotheses(lines, reference, nbest, rules, without_hesitations)
-    pairs = [_aligned(segment, found[segment.id], rules) for segment in reference.segments]
+    found = hypotheses(lines, reference, nbest, rules, drop_hesitations)
+    pairs = [aligned(segment, found[segment.id], rules) for segment in reference.segments]
     errors = [errors_of(pair) for pair in pairs]
-    official = None
-    if shutil.which("hubscr.pl"):
-        official = run_hubscr(reference.segments, found, stm, glm, out / "hubscr")
-    low, high = bootstrap_interval(official or errors)
     comparison = None
     if against is not None:
-        other = hypotheses(read_nbest(against), reference, against, rules, without_hesitations)
-        theirs = [errors_of(_aligned(s, other[s.id], rules)) for s in reference.segments]
+        other = hypotheses(read_nbest(against), reference, against, rules, drop_hesitations)
+        theirs = [errors_of(aligned(s, other[s.id], rules)) for s in reference.segments]
         comparison = paired_test(errors, theirs)
-    total = sum(official or errors, Errors())
-    score = Hub5Score(
+    scorer = "asrkit"
+    if shutil.which("hubscr.pl"):
+        scorer = "hubscr.pl"
+        errors = run_hubscr(reference.segments, found, stm, glm, out / "hubscr")
+    low, high = bootstrap_interval(errors)
+    total = sum(errors, Errors())
+    score = Score(
         wer=total.rate,
         low=low,
         high=high,
-        cer=sum(map(character_errors, lines), Errors()).rate,
+        cer=sum(map(_character_errors, pairs), Errors()).rate,
         errors=total,
         utterances=len(reference.segments),
-        wrong_utterances=sum(1 for e in official or errors if e.total),
+        wrong_utterances=sum(1 for e in errors if e.total),
         against=comparison,
-        parts=_by_category(reference, official or errors),
-        scorer="hubscr.pl" if official else "asrkit",
+        parts=by_category(reference, errors),
         missing=len(reference.segments) - len(lines),
+        scorer=scorer,
     )
     write_lines(out / "score.json", [json.dumps(asdict(score), indent=2)])
-    write_lines(out / "segments.tsv", _rows(reference.segments, official or errors))
+    write_lines(out / "segments.tsv", _rows(reference.segments, errors))
     write_lines(out / "aligned.txt", _pictures(reference.segments, pairs))
     return score
 
 
 def hypotheses(
-    lines: Sequence[dict[str, Any]], stm: Stm, path: Path, glm: Glm, without_hesitations: bool
+    lines: Sequence[dict[str, Any]], stm: Stm, path: Path, glm: Glm, drop_hesitations: bool
 ) -> dict[str, str]:
     """Returns the recognised text of each segment; nothing where it was not decoded.
 
@@ -215,7 +201,7 @@ def hypotheses(
                 f"{stm.segments[0].id}: score the set with the STM file it was prepared from"
             )
         words = line["text"].split()
-        if without_hesitations:
+        if drop_hesitations:
             words = [word for word in words if not _is_hesitation(word, glm)]
         texts[line["id"]] = " ".join(words)
     return texts
@@ -225,25 +211,37 @@ def _is_hesitation(word: str, glm: Glm) -> bool:
     return word.endswith("-") or glm.hypothesis(word) == HESITATION
 
 
-def _aligned(segment: Segment, text: str, glm: Glm) -> list[Pair]:
+def aligned(segment: Segment, text: str, glm: Glm) -> list[Pair]:
+    """Returns the alignment of a segment's reference and what was recognised."""
     return align(parse(glm.reference(segment.text)), parse(glm.hypothesis(text)))
 
 
-def _by_category(stm: Stm, errors: Sequence[Errors]) -> dict[str, dict[str, Any]]:
-    totals: dict[str, tuple[int, Errors]] = {}
+def _character_errors(pairs: list[Pair]) -> Errors:
+    """Returns the character errors of an alignment; what may be missing is not counted."""
+    reference = [a.word for a, b in pairs if a is not None and (b is not None or not a.optional)]
+    found = [b.word for _, b in pairs if b is not None]
+    return count_errors(list(" ".join(reference)), list(" ".join(found)))
+
+
+def by_category(stm: Stm, errors: Sequence[Errors]) -> dict[str, dict[str, Any]]:
+    """Returns the errors of each category that segments are labelled with.
+
+    The group of a category is the place of its label: 0 for all segments, 1 for the corpora.
+    """
+    parts: dict[str, dict[str, Any]] = {
+        label: {"title": title, "segments": 0, "errors": Errors()}
+        for label, title in stm.titles.items()
+    }
     for segment, found in zip(stm.segments, errors, strict=True):
-        for label in segment.labels:
-            count, total = totals.get(label, (0, Errors()))
-            totals[label] = (count + 1, total + found)
-    order = [*(label for label in stm.titles if label in totals), *totals]
+        for group, label in enumerate(segment.labels):
+            part = parts.setdefault(label, {"title": label, "segments": 0, "errors": Errors()})
+            part["group"] = group
+            part["segments"] += 1
+            part["errors"] += found
     return {
-        label: {
-            "title": stm.titles.get(label, label),
-            "wer": totals[label][1].rate,
-            "errors": asdict(totals[label][1]),
-            "segments": totals[label][0],
-        }
-        for label in dict.fromkeys(order)
+        label: {**part, "wer": part["errors"].rate, "errors": asdict(part["errors"])}
+        for label, part in parts.items()
+        if part["segments"]
     }
 
 

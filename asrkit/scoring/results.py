@@ -70,8 +70,6 @@ def _rows(run: Path) -> list[list[str]]:
     rows = []
     for folder in _scored(run):
         score, summary = _json(folder / "score.json"), _json(folder / "summary.json")
-        errors = score["errors"]
-        counts = (errors["substitutions"], errors["deletions"], errors["insertions"])
         rows.append(
             [
                 run.name,
@@ -79,14 +77,27 @@ def _rows(run: Path) -> list[list[str]]:
                 folder.parent.name,
                 f"{score['wer']:.2f}",
                 f"{score['low']:.2f} – {score['high']:.2f}",
-                " / ".join(map(str, counts)),
+                _counts(score["errors"]),
                 f"{score['cer']:.2f}",
                 *shared,
                 f"{summary['rtf']:.4f}",
                 *shared_end,
             ]
         )
+        for part in _corpora(score):
+            cells = [f"{folder.name}, {part['title']}", folder.parent.name, f"{part['wer']:.2f}"]
+            rest = [""] * (len(rows[-1]) - len(cells) - 3)
+            rows.append([run.name, *cells, "", _counts(part["errors"]), *rest])
     return rows
+
+
+def _counts(errors: dict[str, int]) -> str:
+    return " / ".join(str(errors[key]) for key in ("substitutions", "deletions", "insertions"))
+
+
+def _corpora(score: dict[str, Any]) -> list[dict[str, Any]]:
+    """Returns the parts of a set that its STM file says are other corpora."""
+    return [part for part in score.get("parts", {}).values() if part["group"] == 1]
 
 
 def _scored(run: Path) -> list[Path]:

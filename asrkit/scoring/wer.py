@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,9 @@ class Score:
         utterances: Number of utterances.
         wrong_utterances: How many of them have an error.
         against: Comparison with another run on the same set.
+        parts: Title, group, rate, errors and segments of each category of an STM file.
+        missing: Segments of an STM file that were not decoded: all their words count as deleted.
+        scorer: What counted the errors.
     """
 
     wer: float
@@ -92,6 +95,9 @@ class Score:
     utterances: int
     wrong_utterances: int
     against: Comparison | None = None
+    parts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    missing: int = 0
+    scorer: str = "asrkit"
 
 
 def align(reference: Sequence[str], found: Sequence[str]) -> list[tuple[str, str]]:
@@ -185,7 +191,7 @@ def score_run(nbest: Path, out: Path, against: Path | None = None) -> Score:
     if not lines:
         raise UserError(f"{nbest} has no utterances")
     words = [word_errors(line) for line in lines]
-    characters = [character_errors(line) for line in lines]
+    characters = [count_errors(_joined(line["reference"]), _joined(line["text"])) for line in lines]
     low, high = bootstrap_interval(words)
     total = sum(words, Errors())
     score = Score(
@@ -227,11 +233,6 @@ def compare(nbest: Path, other: Path) -> Comparison:
 def word_errors(line: dict[str, Any]) -> Errors:
     """Returns the word errors of one line of an n-best file."""
     return count_errors(line["reference"].split(), line["text"].split())
-
-
-def character_errors(line: dict[str, Any]) -> Errors:
-    """Returns the character errors of one line of an n-best file."""
-    return count_errors(_joined(line["reference"]), _joined(line["text"]))
 
 
 def _joined(text: str) -> list[str]:

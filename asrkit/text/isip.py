@@ -1,20 +1,20 @@
 """Switchboard's ISIP (Mississippi State) transcripts: from their notation to plain words.
 
-| transcript            | words           | rule                                                       |
-| --------------------- | --------------- | ---------------------------------------------------------- |
-| `[silence] [noise]`   |                 | sounds are no words; `[laughter]`, `[vocalized-noise]` too |
-| `<b_aside> <e_aside>` |                 | marks around what is said to a third person are left out   |
-| `[laughter-yeah]`     | `yeah`          | a word that is spoken laughing is the word                 |
-| `f[or]-`              | `f-`            | of a partial word what is heard is kept, and the hyphen    |
-| `-[ex]cept`           | `-cept`         | the same at the beginning                                  |
-| `ammu[n]it-`          | `ammu-it-`      | the same in the middle                                     |
-| `[it'n/isn't]`        | `it'n`          | of a mispronounced word what is heard is kept              |
-| `[lem[guini]-/x]`     | `lem-`          | the rules apply within each other                          |
-| `{yuppiedom}`         | `yuppiedom`     | coined words are words                                     |
-| `them_1's`            | `them's`        | numbers of pronunciations are left out                     |
-| `IBM's TVs`           | `i b m's t v's` | acronyms are spelled where they are spoken by letters      |
-| `AT&T`                | `a t and t`     | so are those with an ampersand                             |
-| `I Murphy`            | `i murphy`      | everything in lower case                                   |
+| transcript            | words           | rule                                                |
+| --------------------- | --------------- | --------------------------------------------------- |
+| `[noise] [laughter]`  |                 | sounds are no words; `[vocalized-noise]`, too       |
+| `<b_aside> <e_aside>` |                 | marks of what is said to others are left out        |
+| `[laughter-yeah]`     | `yeah`          | a word spoken laughing is the word                  |
+| `f[or]-`              | `f-`            | of a partial word what is heard stays, and a hyphen |
+| `-[ex]cept`           | `-cept`         | the same at the beginning                           |
+| `ammu[n]it-`          | `ammu-it-`      | the same in the middle                              |
+| `[it'n/isn't]`        | `it'n`          | of a mispronounced word what is heard is kept       |
+| `[lem[guini]-/x]`     | `lem-`          | rules apply within each other                       |
+| `{yuppiedom}`         | `yuppiedom`     | coined words are words                              |
+| `them_1's`            | `them's`        | numbers of pronunciations are left out              |
+| `IBM's TVs`           | `i b m's t v's` | acronyms are spelled if their letters are           |
+| `AT&T`                | `a t and t`     | so are those with an ampersand                      |
+| `I Murphy`            | `i murphy`      | everything in lower case                            |
 
 The rules are those of the usual recipes, so word lists and error rates can be compared; acronyms
 are written as the references of the Hub5 test sets have them.

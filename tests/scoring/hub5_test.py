@@ -82,7 +82,7 @@ def test_hesitations_of_hypotheses_may_be_left_out(tmp_path: Path) -> None:
     found = {**FOUND, "sw_1-B-0000000-0002000": "uh hel- hello"}
     paths = _order(write(tmp_path, found), tmp_path)
     assert score_hub5(*paths).parts["sw"]["errors"]["insertions"] == 3
-    kept = score_hub5(*paths, without_hesitations=True)
+    kept = score_hub5(*paths, drop_hesitations=True)
     assert kept.errors == Errors(0, 4, 1, 20), "E is deleted now, and nothing inserted but X"
 
 
