@@ -169,6 +169,10 @@ def test_reading_aids(place: Path) -> None:
             ["score", "--run", "{place}/run", "--set", "dev", "--search", "none"],
             "is missing; first `asrkit decode",
         ),
+        (
+            ["score", "--run", "{place}/run", "--set", "dev", "--search", "x", "--stm", "a.stm"],
+            "--stm and --glm belong together",
+        ),
     ],
 )
 def test_problems_are_one_message_and_exit_code_2(

@@ -12,13 +12,15 @@ import yaml
 
 from asrkit.config.explain import difference
 from asrkit.errors import UserError
+from asrkit.scoring.hub5 import compare_segments
 from asrkit.scoring.wer import compare
 
 INTRODUCTION = """# Results
 
 Generated from run folders by `tools/results_table.py`; do not edit. WER in percent with the 95 %
 bootstrap interval over utterances. S / D / I: substituted, deleted, inserted words. RTF is the
-time of encoder and search over the audio's duration. A run's hours are the time of its training
+time of encoder and search over the audio's duration. Telephone test sets are scored as NIST does,
+with rows for the corpora that they consist of. A run's hours are the time of its training
 steps. Where a run has a parent, P(noise) is how often mere chance of the test set would give a
 difference like theirs (paired bootstrap, two-sided).
 """
@@ -147,7 +149,12 @@ def _comparisons(run: Path, parent: Path) -> list[list[str]]:
         theirs = parent / folder.relative_to(run) / "nbest.jsonl"
         cells = [folder.name, folder.parent.name, f"{_json(folder / 'score.json')['wer']:.2f}"]
         if theirs.is_file():
-            found = compare(folder / "nbest.jsonl", theirs)
+            by_segments = (folder / "segments.tsv").is_file()
+            found = (
+                compare_segments(folder, theirs.parent)
+                if by_segments
+                else compare(folder / "nbest.jsonl", theirs)
+            )
             cells += [f"{found.other:.2f}", f"{found.difference:+.2f}"]
             rows.append([*cells, f"{found.probability_of_noise:.3f}"])
         else:

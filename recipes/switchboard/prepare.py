@@ -37,7 +37,7 @@ import click
 
 from asrkit.data.manifests import Source, write_manifest
 from asrkit.errors import UserError
-from asrkit.scoring.hub5 import clean_stm, plain_text, read_stm
+from asrkit.scoring.hub5_stm import clean_stm, plain_text, read_stm
 from asrkit.text.isip import NotationError, by_case, read_dictionary, words_of
 
 DEV_SHARE = 0.01
@@ -132,11 +132,12 @@ def read_conversations(
         channel = "AB".index(side)
         speaker = speakers.get(number, (f"sw{number}A", f"sw{number}B"))[channel]
         audio = corpus.recording(f"sw0{number}")
-        lines = read_transcript(path, spelled)
-        conversations.setdefault(number, []).extend(
+        sources = [
             Source(name, audio, text, speaker, start, end - start, channel)
-            for name, start, end, text in lines
-        )
+            for name, start, end, text in read_transcript(path, spelled)
+        ]
+        if sources:
+            conversations.setdefault(number, []).extend(sources)
     if not conversations:
         raise UserError(f"{corpus.folder} has no transcripts sw*-ms98-a-trans.text; {WHERE}")
     return conversations
@@ -200,7 +201,7 @@ def training_sets(conversations: dict[str, list[Source]]) -> dict[str, list[Sour
     speakers = {
         number: (callers[0], callers[-1])
         for number, sources in conversations.items()
-        for callers in [sorted({source.speaker for source in sources}) or [number]]
+        for callers in [sorted({source.speaker for source in sources})]
     }
     count = max(round(DEV_SHARE * len(speakers)), 1)
     dev, lost = held_out(speakers, count)

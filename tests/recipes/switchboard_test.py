@@ -2,45 +2,28 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from click.testing import CliRunner
 
 from asrkit.data.dataset import read_cut, speaker_of, text_of
 from asrkit.data.manifests import open_set
-from asrkit.scoring.hub5 import read_stm
-
-ROOT = Path(__file__).parents[2]
-
-
-def held_out(speakers: dict[str, tuple[str, str]], count: int) -> tuple[set[str], set[str]]:
-    program = (
-        "import json, sys; sys.path.insert(0, sys.argv[1]); import prepare; "
-        "found = prepare.held_out(json.loads(sys.argv[2]), int(sys.argv[3])); "
-        "print(json.dumps([sorted(part) for part in found]))"
-    )
-    words = [str(ROOT / "recipes/switchboard"), json.dumps(speakers), str(count)]
-    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, check=True)
-    dev, lost = json.loads(done.stdout)
-    return set(dev), set(lost)
+from asrkit.scoring.hub5_stm import read_stm
+from recipes.switchboard.prepare import held_out, main
 
 
-def prepare(verb: str, corpus: Path, data: Path | None = None, path: str = "") -> str:
-    command = [sys.executable, "recipes/switchboard/prepare.py", verb, "--corpus", str(corpus)]
-    command += [] if data is None else ["--data", str(data)]
-    environment = {**os.environ, "PATH": f"{path}:{os.environ['PATH']}"}
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    return done.stdout + done.stderr
+def prepare(verb: str, corpus: Path, data: Path | None = None) -> str:
+    words = [verb, "--corpus", str(corpus)]
+    words += [] if data is None else ["--data", str(data), "--jobs", "1"]
+    done = CliRunner().invoke(main, words)
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done.output
 
 
 def write(path: Path, *lines: str) -> None:
@@ -174,7 +157,9 @@ def test_speakers_are_never_shared(tmp_path: Path) -> None:
     assert held_out({"1": ("a", "b")}, 5) == ({"1"}, set())
 
 
-def test_compressed_audio_is_expanded_first(corpus: Path, tmp_path: Path) -> None:
+def test_compressed_audio_is_expanded_first(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = corpus / "LDC97S62/sw2/data/sw02003.sph"
     whole = path.read_bytes()
     header = b"NIST_1A\n   1024\nsample_coding -s27 ulaw,embedded-shorten-v2.00\nend_head\n"
@@ -188,21 +173,25 @@ def test_compressed_audio_is_expanded_first(corpus: Path, tmp_path: Path) -> Non
     tool = tmp_path / "bin" / "sph2pipe"
     tool.write_text(f'#!/bin/sh\n[ "$1 $2" = "-f sph" ] && cp {tmp_path}/whole.sph "$4"\n')
     tool.chmod(0o755)
-    assert "expanded 1 files" in prepare("expand", corpus, data, str(tmp_path / "bin"))
-    assert "expanded 0 files, 1 were" in prepare("expand", corpus, data, str(tmp_path / "bin"))
+    monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
+    assert "expanded 1 files" in prepare("expand", corpus, data)
+    assert "expanded 0 files, 1 were" in prepare("expand", corpus, data)
     prepare("manifests", corpus, data)
     assert len(open_set(data, ["dev"])) == 4
     tool.write_text("#!/bin/sh\necho it is broken >&2; exit 1\n")
     (data / "expanded" / "sw02003.sph").unlink()
-    assert "failed: it is broken" in prepare("expand", corpus, data, str(tmp_path / "bin"))
+    assert "failed: it is broken" in prepare("expand", corpus, data)
 
 
-def test_what_is_missing_or_damaged_is_named(corpus: Path, tmp_path: Path) -> None:
+def test_what_is_missing_or_damaged_is_named(
+    corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     data = tmp_path / "data"
     assert "nowhere is missing" in prepare("find", tmp_path / "nowhere")
     write_side(corpus, "2001A", "0.0 1.0 [music] yes", "1.0 2.0 yes")
-    said = prepare("manifests", corpus, data)
-    assert "sw2001A-ms98-a-0001 is left out: '[music]' follows no rule" in said
+    with caplog.at_level(logging.WARNING):
+        prepare("manifests", corpus, data)
+    assert "sw2001A-ms98-a-0001 is left out: '[music]' follows no rule" in caplog.text
     write_side(corpus, "2001A", "from 1.0 yes")
     assert "trans.text, line 1: expected name, start, end" in prepare("manifests", corpus, data)
     add_test_sets(corpus)
