@@ -66,7 +66,7 @@ def score_hub5(
         theirs = [errors_of(aligned(s, other[s.id], rules)) for s in reference.segments]
         comparison = paired_test(errors, theirs)
     scorer = "asrkit"
-    if shutil.which("hubscr.pl"):
+    if shutil.which("hubscr.pl") and any(found.values()):  # sclite refuses empty files
         scorer = "hubscr.pl"
         errors = run_hubscr(reference.segments, found, stm, glm, out / "hubscr")
     low, high = bootstrap_interval(errors)
