@@ -10,6 +10,7 @@
 | `ammu[n]it-`          | `ammu-it-`      | the same in the middle                              |
 | `[it'n/isn't]`        | `it'n`          | of a mispronounced word what is heard is kept       |
 | `[lem[guini]-/x]`     | `lem-`          | rules apply within each other                       |
+| `ex[p]-/especially]`  | `ex-`           | the same where the first bracket was forgotten      |
 | `{yuppiedom}`         | `yuppiedom`     | coined words are words                              |
 | `them_1's`            | `them's`        | numbers of pronunciations are left out              |
 | `IBM's TVs`           | `i b m's t v's` | acronyms are spelled if their letters are           |
@@ -28,16 +29,17 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 SOUNDS = {"[silence]", "[noise]", "[laughter]", "[vocalized-noise]"}
-ASIDES = {"<b_aside>", "<e_aside>"}
+ASIDE = re.compile(r"<[be]_aside>", re.IGNORECASE)
 # In this order: each is a pattern of a whole token and what it becomes.
 RULES = [
+    (re.compile(r"_\d"), ""),
     (re.compile(r"^(-?)\[laughter-(.+)\](-?)$", re.IGNORECASE), r"\1\2\3"),
+    (re.compile(r"^([^][]+)\[[^][]+\]-/.+\]$"), r"\1-"),
     (re.compile(r"^\[(.+)/.+\](-?)$"), r"\1\2"),
     (re.compile(r"^-?\[[^][]+\](.+)$"), r"-\1"),
     (re.compile(r"^(.+?)-?\[[^][]+\]-?$"), r"\1-"),
     (re.compile(r"^(.*[^][-])-?\[[^][]+\]-?([^][-].*)$"), r"\1-\2"),
     (re.compile(r"^\{(.+)\}$"), r"\1"),
-    (re.compile(r"_\d"), ""),
 ]
 ACRONYM = re.compile(r"^([A-Z][A-Z&]*[A-Z])('?s)?(-?)$")
 
@@ -61,12 +63,13 @@ def words_of(transcript: str, is_spelled: Callable[[str], bool] = by_case) -> st
     Raises:
         NotationError: If a token follows none of the rules.
     """
-    words = (_word(token, is_spelled) for token in transcript.split())
+    tokens = ASIDE.sub(" ", transcript).split()
+    words = (_word(token, is_spelled) for token in tokens)
     return " ".join(word for word in words if word)
 
 
 def _word(token: str, is_spelled: Callable[[str], bool]) -> str:
-    if token.lower() in SOUNDS | ASIDES:
+    if token.lower() in SOUNDS:
         return ""
     word = token
     for pattern, replacement in RULES:
