@@ -17,8 +17,8 @@
 | `AT&T`                | `a t and t`     | so are those with an ampersand                      |
 | `I Murphy`            | `i murphy`      | everything in lower case                            |
 
-The rules are those of the usual recipes, so word lists and error rates can be compared; acronyms
-are written as the references of the Hub5 test sets have them.
+The words are those of Kaldi's recipe, so that error rates can be compared, but for acronyms
+and the two rare bracketings where it slips; its scoring maps acronyms to letters, too.
 """
 
 from __future__ import annotations
