@@ -21,6 +21,7 @@ from asrkit.experiment.prior import hash_of
 from asrkit.experiment.record import record_command
 from asrkit.experiment.system import System
 from asrkit.scoring.ctm import write_ctm, write_trn
+from asrkit.scoring.hub5 import score_hub5
 from asrkit.scoring.sclite import StmScorer
 from asrkit.scoring.wer import Score, read_nbest, score_run
 from asrkit.training import checkpoints
@@ -142,6 +143,8 @@ def score(
     search: str,
     against: Path | None = None,
     stm: Path | None = None,
+    glm: Path | None = None,
+    drop_hesitations: bool = False,
 ) -> Score:
     """Scores a decoded set; writes score.json and the aligned texts beside its n-best lists.
 
@@ -152,10 +155,16 @@ def score(
         against: Another run to compare with.
         stm: References to score against as NIST's sclite does, instead of the manifest's texts;
             the hypotheses are written beside the scores as CTM and TRN files.
+        glm: NIST's mapping rules: the set is scored as in the Hub5 and RT evaluations.
+        drop_hesitations: Whether hypotheses are scored without hesitations and partial words.
 
     Raises:
-        UserError: If the set was not decoded with this search.
+        UserError: If the set was not decoded with this search, or an option lacks another.
     """
+    if glm is not None and stm is None:
+        raise UserError("--glm maps the references of an STM file: give --stm as well")
+    if drop_hesitations and glm is None:
+        raise UserError("--drop-hesitations needs --stm and --glm, which say what a hesitation is")
     folder = run / "decode" / search / set_name
     nbest = folder / "nbest.jsonl"
     if not nbest.is_file():
@@ -167,6 +176,8 @@ def score(
     record_command(run)
     if stm is None:
         return score_run(nbest, folder, against=parent)
+    if glm is not None:
+        return score_hub5(nbest, folder, stm, glm, parent, drop_hesitations)
     scorer = StmScorer(stm)
     lines = read_nbest(nbest)
     write_ctm(folder / "hypotheses.ctm", scorer.words(lines))

@@ -17,6 +17,7 @@ from asrkit.data.manifests import (
     write_unusable,
 )
 from asrkit.data.text import TextData, TextSettings, load_sentences
+from asrkit.errors import UserError
 from asrkit.experiment.pictures import DevPictures
 from asrkit.experiment.record import record_command, record_environment
 from asrkit.experiment.spec import (
@@ -24,6 +25,7 @@ from asrkit.experiment.spec import (
     claim_run,
     load_spec,
     make_tokenizer,
+    rate_problems,
     record_vocabulary,
     resolve_spec,
 )
@@ -54,6 +56,8 @@ def train(spec_path: Path, overrides: Sequence[str], data: Path, run: Path) -> N
     world = init_distributed()
     torch.manual_seed(experiment.seed)
     model = experiment.model(vocabulary=tokenizer.vocabulary)
+    for problem in rate_problems(experiment, model):
+        raise UserError(problem)
     if world.rank == 0:
         claim_run(run, resolved)
         list_left_out(experiment, data, run)
