@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor
 from asrkit.config.registry import Factory
 from asrkit.data.batch import Batch
 from asrkit.decoding.transducer import TransducerSearch
+from asrkit.experiment.align import best_spans
 from asrkit.losses.full_sum import cell_targets, full_sum_loss
 from asrkit.losses.symbols import SigmoidBlank, SoftmaxBlank, SymbolDistribution
 from asrkit.losses.topologies import CtcTopology, RnaTopology, RnntTopology, Topology
@@ -146,6 +148,21 @@ def test_fewest_frames_are_those_of_the_loss(topology: Topology) -> None:
             finite = math.isfinite(float(report["loss"].per_utterance[0]))  # type: ignore[index]
             assert finite == (length >= need)
             assert float(report["infeasible"].total) == float(length < need)
+
+
+@TOPOLOGIES
+def test_aligned_labels_have_their_frames_in_order(topology: Topology) -> None:
+    head, seen = make(topology), encoded()
+    with torch.no_grad():
+        found = best_spans(head, seen, LABELS, LABEL_LENGTHS)
+    for row, (spans, score) in enumerate(found):
+        if math.isinf(score):
+            assert (row, topology.symbols) == (1, 3)
+            continue
+        assert len(spans) == LABEL_LENGTHS[row]
+        assert all(0 <= start < end <= LENGTHS[row] for start, end in spans)
+        if not topology.labels_stay:
+            assert all(a[1] <= b[0] for a, b in itertools.pairwise(spans))
 
 
 def eight_utterances() -> tuple[Tensor, Tensor, Tensor, Tensor]:
