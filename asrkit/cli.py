@@ -188,7 +188,7 @@ def score(
 @run_option
 @data_option
 @set_option
-@click.option("--head", default="ctc", show_default=True, help="Name of a CTC head.")
+@click.option("--head", default="ctc", show_default=True, help="Name of a CTC or transducer head.")
 @checkpoint_option
 def align(run: Path, data: Path, set_name: str, head: str, checkpoint: str) -> None:
     """Align transcripts with audio: a CTM file with the time of every label.

@@ -2,7 +2,8 @@
 
 Every value keeps the place it came from, so that errors and `asrkit explain` can name file and
 line. A file that says `extends: base.yaml` starts from that file: mappings are merged key by key;
-lists, scalars and mappings whose `type` differs replace what the base says.
+lists, scalars and mappings whose `type` differs replace what the base says, and null takes out a
+mapping of the base, such as a head.
 """
 
 from __future__ import annotations
@@ -197,6 +198,11 @@ def _merge_tree(base: Any, change: Any, path: str, sources: dict[str, str]) -> A
     result = dict(base)
     for key, value in change.items():
         child = join(path, key)
+        if value is None and isinstance(base.get(key), dict):
+            del result[key]
+            for source in [source for source in sources if _below(source, child)]:
+                del sources[source]
+            continue
         result[key] = _merge_tree(base[key], value, child, sources) if key in base else value
     return result
 

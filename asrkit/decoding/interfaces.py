@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+
+from asrkit.losses.topologies import Topology
 
 State = Any
 
@@ -56,6 +58,32 @@ class FrameScorer(Protocol):
         ...
 
 
+class SymbolScorer(Protocol):
+    """log p(symbol of a frame | labels so far): labels 0 .. V-1 and blank, column V."""
+
+    @property
+    def topology(self) -> Topology:
+        """What may follow what."""
+        ...
+
+    @property
+    def lengths(self) -> Tensor:
+        """(B,) valid frames."""
+        ...
+
+    def initial_state(self) -> State:
+        """Returns the state of the B empty hypotheses; leading axis B."""
+        ...
+
+    def score(self, state: State, frame: int) -> Tensor:
+        """Returns log-probabilities (H, V + 1) in a frame, anything where an utterance has none."""
+        ...
+
+    def advance(self, state: State, labels: Tensor) -> State:
+        """Returns the states after one more label (H,); here H may be any number."""
+        ...
+
+
 class EncodedFrames(Protocol):
     """What an encoder gives; searches only hand it on to the heads."""
 
@@ -74,6 +102,24 @@ class ScoringHead(Protocol):
 
     def frame_scorer(self, encoded: Any) -> FrameScorer:
         """Returns the scorer of frame symbols."""
+        ...
+
+
+@runtime_checkable
+class SymbolHead(Protocol):
+    """A head whose scores of a frame's symbols depend on the labels so far: a transducer."""
+
+    def symbol_scorer(self, encoded: Any) -> SymbolScorer:
+        """Returns the scorer of symbols."""
+        ...
+
+
+@runtime_checkable
+class InternalLmHead(Protocol):
+    """A head that has learnt which labels follow which, whatever is heard."""
+
+    def internal_lm(self, encoded: Any) -> LabelScorer:
+        """Returns the scorer of next labels, without the frames."""
         ...
 
 

@@ -196,11 +196,11 @@ class NgramScorer(Scorer):
 @scorers.register("internal_lm")
 @dataclass(frozen=True)
 class InternalLmScorer(Scorer):
-    """What an attention head would say without hearing anything; its weight is negative.
+    """What a head that reads labels would say without hearing anything; its weight is negative.
 
     Args:
         weight: Factor of its log-probabilities.
-        head: Name of the attention head.
+        head: Name of the attention or transducer head.
         run: Run folder of another model with the same vocabulary.
         checkpoint: Of that run.
         eos: Whether it scores the end of the sentence, too.

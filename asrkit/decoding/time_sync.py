@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from asrkit.decoding.beam import IMPOSSIBLE, MULTIPLIER, Beam, n_best
 from asrkit.decoding.interfaces import EncodedFrames, Hypothesis, ScoringHead
 from asrkit.decoding.label_states import LabelStates
 from asrkit.decoding.scorers import Scorer
 from asrkit.decoding.search import Search, searches
-
-IMPOSSIBLE = -1e30
-MULTIPLIER = 6364136223846793005
-"""Of the polynomial hash (modulo 2^64) that tells label strings apart."""
 
 
 @searches.register("time_sync")
@@ -88,12 +83,14 @@ class TimeSyncSearch(Search):
             log_probs[:, 0],
             self.timed,
         )
-        beam = _Beam.first(log_probs)
+        beam = Beam.first(log_probs)
         for frame in range(log_probs.shape[1]):
             beam = self._step(beam, states, log_probs[:, frame], frame < scorer.lengths)
-        return self._n_best(beam, states)
+        frames = (self.frames, self.weights[self.frames])
+        add = self.recombination == "sum"
+        return n_best(beam, states, frames, self.eos, add, self.length_norm)
 
-    def _step(self, beam: _Beam, states: LabelStates, frame: Tensor, going: Tensor) -> _Beam:
+    def _step(self, beam: Beam, states: LabelStates, frame: Tensor, going: Tensor) -> Beam:
         """Moves the beam over one frame (B, V + 1); utterances that have ended stay."""
         scores = self._extended(beam, states.weighted(), frame)  # (B, K, V + 1)
         width, symbols = scores.shape[1:]
@@ -110,7 +107,7 @@ class TimeSyncSearch(Search):
         moved.last = torch.where(going[:, None], chosen, last)
         return self._recombined(moved)
 
-    def _extended(self, beam: _Beam, labels: Tensor, frame: Tensor) -> Tensor:
+    def _extended(self, beam: Beam, labels: Tensor, frame: Tensor) -> Tensor:
         """Returns the totals (B, K, V + 1) of all hypotheses after all symbols."""
         weight = self.weights[self.frames]
         quiet = weight if self.scale_blank else 1.0
@@ -126,95 +123,12 @@ class TimeSyncSearch(Search):
         gains = gains.scatter(2, places, repetition[..., None])
         return (beam.totals[..., None] + gains).clamp(min=IMPOSSIBLE)
 
-    def _recombined(self, beam: _Beam) -> _Beam:
+    def _recombined(self, beam: Beam) -> Beam:
         """Keeps one hypothesis of each label string."""
         if self.recombination == "none":
             return beam
         keys = beam.hashes
         if self.merge == "string_and_symbol":
             keys = keys * MULTIPLIER + beam.spoke.long()
-        same = keys[:, :, None] == keys[:, None]  # (B, K, K)
-        earlier = same.tril(-1).any(2)  # beams are sorted: an earlier one is better
-        totals = beam.totals
-        if self.recombination == "sum":
-            spread = totals[:, None].expand_as(same).masked_fill(~same, IMPOSSIBLE)
-            totals = spread.logsumexp(2)
-        beam.totals = totals.masked_fill(earlier, IMPOSSIBLE)
+        beam.recombine(keys, add=self.recombination == "sum")
         return beam
-
-    def _n_best(self, beam: _Beam, states: LabelStates) -> list[list[Hypothesis]]:
-        parts, totals = states.sums, beam.totals
-        if self.eos:
-            parts, totals = parts + states.next[:, :, -1], totals + states.weighted()[:, :, -1]
-        labelled = parts @ states.weights  # (B, K)
-        result = []
-        for row in range(len(totals)):
-            found: dict[tuple[int, ...], tuple[float, int]] = {}
-            for place in totals[row].argsort(descending=True).tolist():
-                total = float(totals[row, place])
-                labels = tuple(beam.labels[row, place, : int(beam.sizes[row, place])].tolist())
-                if total > IMPOSSIBLE / 2:
-                    found[labels] = self._merged(found.get(labels), (total, place))
-            hypotheses = []
-            for labels, (total, place) in found.items():
-                scores = dict(zip(states.scorers, parts[row, place].tolist(), strict=True))
-                rest = total - float(labelled[row, place])
-                scores[self.frames] = rest / self.weights[self.frames]
-                score = total / (len(labels) + 1) ** self.length_norm
-                hypotheses.append(Hypothesis(list(labels), score, scores))
-            result.append(sorted(hypotheses, key=lambda h: -h.score))
-        return result
-
-    def _merged(
-        self, first: tuple[float, int] | None, second: tuple[float, int]
-    ) -> tuple[float, int]:
-        """Returns total and place of a label string that was found twice, the better one first."""
-        if first is None:
-            return second
-        if self.recombination == "sum":
-            return first[0] + math.log1p(math.exp(second[0] - first[0])), first[1]
-        return first
-
-
-@dataclass
-class _Beam:
-    """Hypotheses of the utterances, (B, K) each, best first; labels (B, K, U).
-
-    `last` is the symbol of the last frame: a label, V for blank, or -1 at the start.
-    """
-
-    totals: Tensor
-    last: Tensor
-    hashes: Tensor
-    labels: Tensor
-    sizes: Tensor
-    blank: int
-
-    @classmethod
-    def first(cls, log_probs: Tensor) -> _Beam:
-        """Returns the empty hypothesis of each utterance."""
-        size = (len(log_probs), 1)
-        zeros = torch.zeros(size, dtype=torch.int64, device=log_probs.device)
-        labels = zeros.new_zeros(*size, 0)
-        return cls(
-            log_probs.new_zeros(size), zeros - 1, zeros, labels, zeros, log_probs.shape[2] - 1
-        )
-
-    @property
-    def spoke(self) -> Tensor:
-        """(B, K): whether the last symbol was a label."""
-        return (self.last >= 0) & (self.last < self.blank)
-
-    def moved(self, parents: Tensor, symbols: Tensor, emitted: Tensor, totals: Tensor) -> _Beam:
-        """Returns the hypotheses after one more symbol each."""
-        hashes = self.hashes.gather(1, parents)
-        sizes = self.sizes.gather(1, parents)
-        labels = self.labels.gather(1, parents[..., None].expand(-1, -1, self.labels.shape[2]))
-        if bool((sizes[emitted] >= labels.shape[2]).any()):
-            labels = torch.nn.functional.pad(labels, (0, 16))
-        if labels.shape[2]:
-            slot = sizes.clamp(max=labels.shape[2] - 1)[..., None]
-            written = torch.where(emitted[..., None], symbols[..., None], labels.gather(2, slot))
-            labels = labels.scatter(2, slot, written)
-        hashes = torch.where(emitted, hashes * MULTIPLIER + symbols + 1, hashes)
-        return _Beam(totals, symbols, hashes, labels, sizes + emitted.long(), self.blank)

@@ -1,10 +1,11 @@
-"""`asrkit align`: when each label was spoken, by the CTC head's best path of the transcript."""
+"""`asrkit align`: when each label was spoken, by a head's best path of the transcript."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from asrkit.data.dataset import decode_batches
 from asrkit.data.manifests import open_set
@@ -14,6 +15,10 @@ from asrkit.experiment.record import record_command
 from asrkit.experiment.spec import make_tokenizer, open_run, trained_model
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.heads.ctc import CtcHead
+from asrkit.models.heads.transducer import TransducerHead
+from asrkit.models.interfaces import Encoded
+
+Spans = list[tuple[int, int]]
 
 
 def align(
@@ -25,15 +30,18 @@ def align(
         The path of the CTM file.
 
     Raises:
-        UserError: If the head is missing or no CTC head.
+        UserError: If the head is missing, or neither a CTC nor a transducer head.
     """
     experiment, _ = open_run(run)
     tokenizer = make_tokenizer(experiment, data)
     model, _ = trained_model(experiment, tokenizer, run, checkpoint)
-    ctc = model.named_heads().get(head)
-    if not isinstance(ctc, CtcHead):
-        names = [name for name, h in model.named_heads().items() if isinstance(h, CtcHead)]
-        raise UserError(f"{run} has no CTC head {head!r}; its CTC heads: {names or 'none'}")
+    aligning = model.named_heads().get(head)
+    kinds = (CtcHead, TransducerHead)
+    if not isinstance(aligning, kinds):
+        names = [name for name, h in model.named_heads().items() if isinstance(h, kinds)]
+        raise UserError(
+            f"{run} has no CTC or transducer head {head!r}; those that it has: {names or 'none'}"
+        )
     record_command(run)
     settings = experiment.speech
     rows: list[str] = []
@@ -41,17 +49,14 @@ def align(
         labels = [torch.tensor(tokenizer.encode(info.reference)) for info in infos]
         with torch.inference_mode():
             encoded = model.encode(batch.signal, batch.signal_lengths)
-            paths, scores = best_path(
-                ctc.log_probs(encoded),
-                encoded.lengths,
-                torch.nn.utils.rnn.pad_sequence(labels, batch_first=True),
-                torch.tensor([len(label) for label in labels]),
-            )
+            padded = torch.nn.utils.rnn.pad_sequence(labels, batch_first=True)
+            sizes = torch.tensor([len(label) for label in labels])
+            found = best_spans(aligning, encoded, padded, sizes)
         seconds = frame_seconds(model, batch.signal.shape[1])
-        for info, path, label, score in zip(infos, paths, labels, scores.tolist(), strict=True):
+        for info, label, (spans, score) in zip(infos, labels, found, strict=True):
             if score < IMPOSSIBLE / 2:
                 raise UserError(f"utterance {info.id}: its labels do not fit into its frames")
-            for unit, (begin, end) in zip(label.tolist(), label_spans(path), strict=True):
+            for unit, (begin, end) in zip(label.tolist(), spans, strict=True):
                 symbol = tokenizer.vocabulary.symbols[unit]
                 start, duration = begin * seconds, (end - begin) * seconds
                 rows.append(f"{info.id} 1 {start:.3f} {duration:.3f} {symbol}")
@@ -61,6 +66,29 @@ def align(
     partial.write_text("".join(row + "\n" for row in sorted(rows, key=_by_time)), encoding="utf-8")
     partial.replace(out)
     return out
+
+
+def best_spans(
+    head: CtcHead | TransducerHead, encoded: Encoded, labels: Tensor, label_lengths: Tensor
+) -> list[tuple[Spans, float]]:
+    """Returns first frame and end (exclusive) of each label, and the log-probability of the path.
+
+    A label of a transducer has one frame, more where the topology lets it be repeated.
+    """
+    if isinstance(head, CtcHead):
+        paths, scores = best_path(head.log_probs(encoded), encoded.lengths, labels, label_lengths)
+        return list(zip(map(label_spans, paths), scores.tolist(), strict=True))
+    alignment = head.alignment(encoded, labels, label_lengths)
+    result = []
+    for row, size in enumerate(label_lengths.tolist()):
+        symbols, spans = alignment.symbols[row].tolist(), []
+        for frame in alignment.label_frames[row, :size].tolist():
+            end = frame + 1
+            while head.topology.symbols == 3 and symbols[end : end + 1] == [symbols[frame]]:
+                end += 1
+            spans.append((frame, end))
+        result.append((spans, float(alignment.log_probs[row])))
+    return result
 
 
 def frame_seconds(model: AsrModel, num_samples: int) -> float:

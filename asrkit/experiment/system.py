@@ -10,7 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from asrkit.decoding.interfaces import FrameScorer, LabelScorer, ScoringHead
+from asrkit.decoding.interfaces import (
+    FrameScorer,
+    InternalLmHead,
+    LabelScorer,
+    ScoringHead,
+    SymbolHead,
+    SymbolScorer,
+)
 from asrkit.decoding.search import Search
 from asrkit.errors import UserError
 from asrkit.experiment.prior import read_prior
@@ -18,7 +25,6 @@ from asrkit.experiment.spec import load_into, make_tokenizer, open_run, require_
 from asrkit.lm.arpa import read_arpa
 from asrkit.lm.ngram import NgramModel
 from asrkit.models.asr_model import AsrModel
-from asrkit.models.heads.attention import AttentionHead
 from asrkit.models.interfaces import Encoded
 from asrkit.models.language_model import LanguageModel
 from asrkit.training.checkpoints import load_weights, resolve
@@ -51,15 +57,26 @@ class PlacedHead:
         """Returns the scorer of frame symbols."""
         return self.head.frame_scorer(encoded.each[self.number])
 
+    def symbol_scorer(self, encoded: Any) -> SymbolScorer:
+        """Returns the scorer of symbols after labels.
+
+        Raises:
+            UserError: If the head has none.
+        """
+        if not isinstance(self.head, SymbolHead):
+            kind = type(self.head).__name__
+            raise UserError(f"the search needs a transducer head, got one of type {kind}")
+        return self.head.symbol_scorer(encoded.each[self.number])
+
 
 @dataclass(frozen=True)
 class InternalLm:
-    """The language model inside an attention head."""
+    """The language model inside a head."""
 
-    head: AttentionHead
+    head: InternalLmHead
 
     def label_scorer(self, encoded: Any) -> LabelScorer:
-        """Returns the decoder's scores without frames."""
+        """Returns the head's scores without frames."""
         return self.head.internal_lm(encoded)
 
     def frame_scorer(self, encoded: Any) -> FrameScorer:
@@ -127,15 +144,18 @@ class System:
         return PlacedHead(found[name], self.encoders.index(model))
 
     def internal_lm(self, name: str, run: Path | None, checkpoint: str) -> ScoringHead:
-        """Returns an attention head's internal language model.
+        """Returns the internal language model of an attention or transducer head.
 
         Raises:
-            UserError: If the head is no attention head.
+            UserError: If the head has none.
         """
         placed = self.head(name, run, checkpoint)
         assert isinstance(placed, PlacedHead)
-        if not isinstance(placed.head, AttentionHead):
-            raise UserError(f"head {name!r} has no decoder, and so no internal language model")
+        if not isinstance(placed.head, InternalLmHead):
+            raise UserError(
+                f"head {name!r} has no internal language model: it is of type "
+                f"{type(placed.head).__name__}, and reads no labels"
+            )
         return PlacedHead(InternalLm(placed.head), placed.number)
 
     def ngram(self, path: Path) -> ScoringHead:

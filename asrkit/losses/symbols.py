@@ -7,16 +7,23 @@ caller decides how many logits exist at a time.
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import ABC, abstractmethod
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from asrkit.config.registry import Registry
 
-class SymbolDistribution(Protocol):
+
+class SymbolDistribution(ABC):
     """Log-probabilities of the symbols that a lattice needs, and the gradient by hand."""
 
+    @abstractmethod
+    def log_probs(self, logits: Tensor) -> Tensor:
+        """Returns the log-probabilities (..., V + 1) of all symbols, blank last."""
+
+    @abstractmethod
     def scores(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Returns log-probabilities of blank and of the targets.
 
@@ -27,8 +34,8 @@ class SymbolDistribution(Protocol):
         Returns:
             (K, ...) log-probabilities, first blank's, and (...) the normaliser for `gradient`.
         """
-        ...
 
+    @abstractmethod
     def gradient(
         self, logits: Tensor, normaliser: Tensor, occupation: Tensor, targets: Tensor
     ) -> Tensor:
@@ -43,11 +50,18 @@ class SymbolDistribution(Protocol):
         Returns:
             (..., V + 1).
         """
-        ...
 
 
-class SoftmaxBlank:
+distributions: Registry[SymbolDistribution] = Registry("blank", SymbolDistribution)
+
+
+@distributions.register("softmax")
+class SoftmaxBlank(SymbolDistribution):
     """Blank is a class of the softmax, the last one."""
+
+    def log_probs(self, logits: Tensor) -> Tensor:
+        """Returns the log-softmax (..., V + 1)."""
+        return logits.log_softmax(-1)
 
     def scores(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Returns (K, ...) log-probabilities of blank and targets, and (...) the log-sum."""
@@ -64,7 +78,8 @@ class SoftmaxBlank:
         return _subtract_at(gradient, targets, occupation[1:])
 
 
-class SigmoidBlank:
+@distributions.register("sigmoid")
+class SigmoidBlank(SymbolDistribution):
     """A sigmoid of entry V, e, decides for a label against blank, a softmax of the others which.
 
     log p(blank) = log sigma(-e), log p(label) = log sigma(e) + log softmax(label).
@@ -80,6 +95,11 @@ class SigmoidBlank:
         if not 0.0 <= label_smoothing < 1.0:
             raise ValueError(f"label_smoothing is {label_smoothing}; it must be in [0, 1)")
         self.label_smoothing = label_smoothing
+
+    def log_probs(self, logits: Tensor) -> Tensor:
+        """Returns (..., V + 1): labels' log-softmax plus that of emission; blank's log-sigmoid."""
+        labels, emit = logits[..., :-1], logits[..., -1:]
+        return torch.cat([labels.log_softmax(-1) + F.logsigmoid(emit), F.logsigmoid(-emit)], -1)
 
     def scores(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Returns (K, ...) log-probabilities of blank and targets, (...) the labels' log-sum."""

@@ -8,12 +8,13 @@ probabilities of arcs back to the cells, so that gradients need no other code.
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import ABC, abstractmethod
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from asrkit.config.registry import Registry
 from asrkit.losses.ctc import min_frames
 from asrkit.losses.lattice import INFINITY, Lattice
 from asrkit.nn.masking import length_mask
@@ -21,45 +22,51 @@ from asrkit.nn.masking import length_mask
 BLANK, LABEL, REPEAT = 0, 1, 2
 
 
-class Topology(Protocol):
+class Topology(ABC):
     """Where the symbols of the cells lead.
 
-    Args:
-        symbols: K, how many symbols of a cell have a score.
+    Implementations set `symbols`, K, how many symbols of a cell have a score, and
+    `labels_stay`, whether the label after a label may stand in the same frame.
     """
 
     symbols: int
+    labels_stay: bool = False
 
+    @abstractmethod
     def min_frames(self, labels: Tensor, label_lengths: Tensor) -> Tensor:
         """Returns (B,) how many frames the labels (B, U) need."""
-        ...
 
+    @abstractmethod
     def band(self, frames: int, lengths: Tensor, label_lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Returns (B, T) the lowest and the highest u that a path passes in each frame."""
-        ...
 
+    @abstractmethod
     def lattice(
         self, scores: Tensor, labels: Tensor, lengths: Tensor, label_lengths: Tensor
     ) -> Lattice:
         """Returns the lattice of scores (K, B, T, U + 1), which are -inf in the padding."""
-        ...
 
+    @abstractmethod
     def to_cells(self, arcs: Tensor, frames: int) -> Tensor:
         """Returns (K, B, T, U + 1) sums over the arcs (A, N, B, S) that a symbol of a cell has."""
-        ...
 
+    @abstractmethod
     def cells(self, kinds: Tensor, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Returns symbol, frame and u of arcs, all (B, N), given their kinds and states."""
-        ...
 
 
-class RnntTopology:
+topologies: Registry[Topology] = Registry("topology", Topology)
+
+
+@topologies.register("rnnt")
+class RnntTopology(Topology):
     """RNN-T: blank goes to the next frame, a label stays in its frame; a blank ends the path.
 
     Source: Graves 2012, section 2.4, figure 1. A step is an anti-diagonal n = t + u, a state is u.
     """
 
     symbols = 2
+    labels_stay = True
 
     def min_frames(self, labels: Tensor, label_lengths: Tensor) -> Tensor:
         """Returns (B,) 1 where there are labels: a frame takes any number of them."""
@@ -97,7 +104,8 @@ class RnntTopology:
         return kinds, steps - states, states
 
 
-class RnaTopology:
+@topologies.register("rna")
+class RnaTopology(Topology):
     """RNA: every frame has one symbol, blank or a label.
 
     Source: Sak et al. 2017, "Recurrent neural aligner". A step is a frame, a state is u.
@@ -130,7 +138,8 @@ class RnaTopology:
         return kinds, steps.expand_as(kinds), states
 
 
-class CtcTopology:
+@topologies.register("ctc")
+class CtcTopology(Topology):
     """CTC: as RNA, but frames in a row may have the same label, which counts once.
 
     The score of a label may depend on the labels before it; where it does not, this is CTC. Equal

@@ -94,6 +94,14 @@ def test_extends_merges_mappings_and_replaces_lists_and_types(tmp_path: Path) ->
     assert spec.source("m.x") is None
 
 
+def test_null_takes_out_a_mapping_of_the_base(tmp_path: Path) -> None:
+    write(tmp_path, "base.yaml", "heads: {a: {type: x, w: 1}, b: {type: y, w: null}}\nn: 1\n")
+    path = write(tmp_path, "child.yaml", "extends: base.yaml\nheads: {a: null}\nn: null\n")
+    spec = load(path)
+    assert spec.tree == {"heads": {"b": {"type": "y", "w": None}}, "n": None}
+    assert spec.source("heads.a.w") is None
+
+
 def test_extends_in_a_circle_and_of_a_missing_file(tmp_path: Path) -> None:
     path = write(tmp_path, "a.yaml", "extends: b.yaml\n")
     with pytest.raises(UserError, match=r"a.yaml:1: extends: there is no file"):

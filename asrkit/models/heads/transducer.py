@@ -1,0 +1,209 @@
+"""The transducer head: frames and labels meet in a joiner; the loss sums over all alignments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from asrkit.config.registry import Factory
+from asrkit.data.batch import Batch
+from asrkit.decoding.interfaces import State
+from asrkit.losses.full_sum import Alignment
+from asrkit.losses.joiner_loss import Joiner, joiner_alignment, joiner_loss
+from asrkit.losses.symbols import SoftmaxBlank, SymbolDistribution
+from asrkit.losses.topologies import Topology
+from asrkit.models.heads.ctc import require_tap
+from asrkit.models.interfaces import Encoded, Encoder, Head, LossPart, LossReport, heads
+from asrkit.models.predictors.interfaces import Predictor
+from asrkit.nn.dropout import Dropout
+from asrkit.nn.masking import length_mask
+from asrkit.nn.readouts import Readout, TanhReadout
+from asrkit.text.vocabulary import Vocabulary
+
+
+@heads.register("transducer")
+class TransducerHead(Head):
+    """Predicts labels or blank in every frame, given the labels before.
+
+    Args:
+        encoder: Whose frames are read.
+        vocabulary: The V labels.
+        weight: Of the loss in the training objective.
+        topology: What may follow what in an alignment.
+        predictor: What the labels so far say.
+        readout_dim: Size to which frames and predictor are projected before they are added.
+        readout: What becomes of the sum before the output layer.
+        blank: How blank gets its probability; labels are smoothed here.
+        dropout: Before both projections.
+        tap: Block, counted from 1, whose output is read; the last where null.
+
+    Raises:
+        ValueError: If the encoder has no such tap, or the readout can't have this size.
+
+    Source: Graves 2012, section 2; Zeyer et al. 2020 (topologies, blank apart).
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        vocabulary: Vocabulary,
+        weight: float,
+        topology: Topology,
+        predictor: Factory[Predictor],
+        readout_dim: int,
+        readout: Readout = TanhReadout(),  # noqa: B008 - has no state
+        blank: SymbolDistribution = SoftmaxBlank(),  # noqa: B008 - has no state
+        dropout: float = 0.1,
+        tap: int | None = None,
+    ) -> None:
+        super().__init__()
+        require_tap(encoder, tap)
+        self.weight, self.tap = weight, tap
+        self.topology, self.blank = topology, blank
+        self.predictor = predictor(vocabulary=vocabulary)
+        self.dropout = Dropout(dropout)
+        # One bias is enough; beside the predictor it is also the internal language model's.
+        self.frame_projection = nn.Linear(encoder.dim, readout_dim, bias=False)
+        self.label_projection = nn.Linear(self.predictor.dim, readout_dim)
+        self.readout = readout
+        self.output = nn.Linear(readout.output_dim(readout_dim), len(vocabulary) + 1)
+
+    def loss(self, encoded: Encoded, batch: Batch) -> LossReport:
+        """Returns the loss per label, and how many utterances had no alignment.
+
+        Those add nothing to the total and have no gradient; their own loss reads infinite.
+        """
+        losses = joiner_loss(*self._inputs(encoded, batch.labels, batch.label_lengths))
+        needed = self.topology.min_frames(batch.labels, batch.label_lengths)
+        fits = needed <= encoded.lengths
+        return {
+            "loss": LossPart(
+                total=losses.where(fits, 0.0).sum(),
+                count=int(batch.label_lengths.sum()),
+                weight=self.weight,
+                per_utterance=losses.detach(),
+            ),
+            "infeasible": LossPart((~fits).sum().float(), len(batch), weight=0.0),
+        }
+
+    def alignment(self, encoded: Encoded, labels: Tensor, label_lengths: Tensor) -> Alignment:
+        """Returns the best alignment of labels (B, U) with lengths (B,)."""
+        return joiner_alignment(*self._inputs(encoded, labels, label_lengths))
+
+    def symbol_scorer(self, encoded: Encoded) -> TransducerScorer:
+        """Returns the frames' scores of symbols after any labels, for transducer search."""
+        return TransducerScorer(self, self.project(encoded), encoded.lengths, self.topology)
+
+    def internal_lm(self, encoded: Encoded) -> InternalLmScorer:
+        """Returns what the head says of next labels where the frames' part of the sum is zero.
+
+        Source: Variani et al. 2020, section 3.2; Meng et al. 2021, section 3.
+        """
+        return InternalLmScorer(self, len(encoded.lengths))
+
+    def min_frames(self, labels: list[int]) -> int:
+        """Returns the frames that the topology needs."""
+        row = torch.tensor([labels], dtype=torch.int64)
+        return int(self.topology.min_frames(row, torch.tensor([len(labels)])))
+
+    def project(self, encoded: Encoded) -> Tensor:
+        """Returns the frames' part of the joiner's sum: (B, T, J)."""
+        frames: Tensor = self.frame_projection(self.dropout(encoded.at(self.tap)))
+        return frames
+
+    def project_labels(self, predicted: Tensor) -> Tensor:
+        """Returns the labels' part of the joiner's sum: (..., J) from predictions (..., D)."""
+        labels: Tensor = self.label_projection(self.dropout(predicted))
+        return labels
+
+    def logits(self, sums: Tensor) -> Tensor:
+        """Returns unnormalised scores (..., V + 1), in single precision, of sums (..., J)."""
+        scores: Tensor = self.output(self.readout(sums))
+        return scores.float()
+
+    def _inputs(
+        self, encoded: Encoded, labels: Tensor, label_lengths: Tensor
+    ) -> tuple[Tensor, Tensor, Joiner, Tensor, Tensor, Tensor, Topology]:
+        """Returns the arguments of the loss and of the alignment."""
+        known = labels.masked_fill(~length_mask(label_lengths, labels.shape[1]), 0)
+        prediction = self.project_labels(self.predictor(known))
+        joiner = Joiner(self.output.weight, self.output.bias, self.blank, self.readout)
+        frames, lengths = self.project(encoded), encoded.lengths
+        return frames, prediction, joiner, labels, lengths, label_lengths, self.topology
+
+
+@dataclass(frozen=True)
+class TransducerScorer:
+    """Scores the symbols of frames, given the labels so far.
+
+    A state is the labels' part of the joiner's sum (H, J), and the predictor's state.
+
+    Args:
+        head: Joiner and predictor.
+        frames: (B, T, J) the frames' part of the joiner's sum.
+        lengths: (B,) valid frames.
+        topology: What may follow what.
+    """
+
+    head: TransducerHead
+    frames: Tensor
+    lengths: Tensor
+    topology: Topology
+
+    def initial_state(self) -> State:
+        """Returns the states of the B empty hypotheses."""
+        return _begin(self.head, len(self.frames))
+
+    def score(self, state: State, frame: int) -> Tensor:
+        """Returns log-probabilities (H, V + 1) of the frame's symbols, blank last."""
+        labels = state[0].view(len(self.frames), -1, self.frames.shape[2])
+        sums = (labels + self.frames[:, frame, None]).flatten(0, 1)
+        return self.head.blank.log_probs(self.head.logits(sums))
+
+    def advance(self, state: State, labels: Tensor) -> State:
+        """Returns the states after one more label (H,); H may be any number."""
+        return _advance(self.head, state, labels)
+
+
+class InternalLmScorer:
+    """Scores next labels without frames and without blank; it says nothing (0) of eos.
+
+    Args:
+        head: Joiner and predictor.
+        num_utterances: B.
+    """
+
+    partial = False
+
+    def __init__(self, head: TransducerHead, num_utterances: int) -> None:
+        self.head, self.num_utterances = head, num_utterances
+
+    def initial_state(self) -> State:
+        """Returns the states of the B empty hypotheses."""
+        return _begin(self.head, self.num_utterances)
+
+    def score(self, state: State, candidates: Tensor | None = None) -> Tensor:
+        """Returns log-probabilities (H, V + 1), or (H, C) of candidates."""
+        labels = self.head.logits(state[0])[:, :-1].log_softmax(1)
+        scores = torch.cat([labels, torch.zeros_like(labels[:, :1])], dim=1)
+        return scores if candidates is None else scores.gather(1, candidates)
+
+    def advance(self, state: State, labels: Tensor) -> State:
+        """Returns the states after one more label (H,)."""
+        return _advance(self.head, state, labels)
+
+    def subset(self, utterances: Tensor) -> InternalLmScorer:
+        """Returns the scorer of some of the utterances."""
+        return InternalLmScorer(self.head, len(utterances))
+
+
+def _begin(head: TransducerHead, size: int) -> State:
+    predicted, state = head.predictor.begin(size)
+    return head.project_labels(predicted), state
+
+
+def _advance(head: TransducerHead, state: State, labels: Tensor) -> State:
+    predicted, following = head.predictor.step(state[1], labels)
+    return head.project_labels(predicted), following

@@ -1,0 +1,1 @@
+"""Prediction networks of transducers: what the labels so far say, without the frames."""

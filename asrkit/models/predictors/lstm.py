@@ -1,0 +1,64 @@
+"""The prediction network that remembers all labels: LSTM layers."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from asrkit.decoding.interfaces import State
+from asrkit.models.predictors.interfaces import Predictor, predictors
+from asrkit.nn.dropout import Dropout
+from asrkit.text.vocabulary import Vocabulary
+
+
+@predictors.register("lstm")
+class LstmPredictor(Predictor):
+    """Embedding and LSTM layers over all labels so far.
+
+    Args:
+        vocabulary: The V labels.
+        embedding_dim: Size of label embeddings.
+        hidden_dim: Size of each LSTM.
+        num_layers: Number of LSTMs.
+        dropout: After the embedding and between LSTMs.
+
+    Source: Graves 2012, section 2.1; Zeyer et al. 2020 (SlowRNN).
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        embedding_dim: int,
+        hidden_dim: int,
+        num_layers: int = 1,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.dim, self.bos = hidden_dim, vocabulary.eos
+        self.embedding = nn.Embedding(len(vocabulary) + 1, embedding_dim)
+        sizes = [embedding_dim] + [hidden_dim] * (num_layers - 1)
+        self.layers = nn.ModuleList(nn.LSTM(size, hidden_dim, batch_first=True) for size in sizes)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, labels: Tensor) -> Tensor:
+        """Returns (B, U + 1, hidden_dim) after 0 to U labels."""
+        x = self.embedding(F.pad(labels, (1, 0), value=self.bos))
+        for layer in self.layers:
+            x = layer(self.dropout(x))[0]
+        return x  # type: ignore[no-any-return]
+
+    def begin(self, size: int) -> tuple[Tensor, State]:
+        """Returns the outputs (H, hidden_dim) and states after begin of sentence."""
+        zeros = self.embedding.weight.new_zeros(size, self.dim)
+        bos = zeros.new_full((size,), self.bos).long()
+        return self.step([(zeros, zeros) for _ in self.layers], bos)
+
+    def step(self, state: State, labels: Tensor) -> tuple[Tensor, State]:
+        """Returns outputs (H, hidden_dim) and states after one more label (H,)."""
+        x = self.embedding(labels)[:, None]
+        states = []
+        for layer, (hidden, cell) in zip(self.layers, state, strict=True):
+            before = (hidden[None].contiguous(), cell[None].contiguous())
+            x, (hidden, cell) = layer(self.dropout(x), before)
+            states.append((hidden[0], cell[0]))
+        return x[:, 0], states

@@ -1,0 +1,63 @@
+"""The prediction network that remembers a few labels: embeddings and a convolution."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from asrkit.decoding.interfaces import State
+from asrkit.models.predictors.interfaces import Predictor, predictors
+from asrkit.nn.dropout import Dropout
+from asrkit.text.vocabulary import Vocabulary
+
+
+@predictors.register("stateless")
+class StatelessPredictor(Predictor):
+    """Embeddings of the last labels, combined by a convolution in each dimension, and ReLU.
+
+    Args:
+        vocabulary: The V labels.
+        dim: D, size of embeddings and of what comes out.
+        context: How many labels are remembered.
+        dropout: After the embedding.
+
+    Raises:
+        ValueError: If no label is remembered.
+
+    Source: Ghodsi et al. 2020, "RNN-transducer with stateless prediction network"; more than one
+        label by a convolution.
+    """
+
+    def __init__(
+        self, vocabulary: Vocabulary, dim: int, context: int = 2, dropout: float = 0.1
+    ) -> None:
+        super().__init__()
+        if context < 1:
+            raise ValueError(f"context ({context}) must be at least 1")
+        self.dim, self.context, self.bos = dim, context, vocabulary.eos
+        self.embedding = nn.Embedding(len(vocabulary) + 1, dim)
+        self.convolution = nn.Conv1d(dim, dim, context, groups=dim)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, labels: Tensor) -> Tensor:
+        """Returns (B, U + 1, D) after 0 to U labels."""
+        padded = F.pad(labels, (self.context, 0), value=self.bos)
+        x = self.dropout(self.embedding(padded)).transpose(1, 2)
+        return F.relu(self.convolution(x)).transpose(1, 2)
+
+    def begin(self, size: int) -> tuple[Tensor, State]:
+        """Returns the outputs (H, D), and as state the last labels (H, context): no label yet."""
+        device = self.embedding.weight.device
+        last = torch.full((size, self.context), self.bos, device=device)
+        return self._output(last), last
+
+    def step(self, state: State, labels: Tensor) -> tuple[Tensor, State]:
+        """Returns outputs (H, D) and states after one more label (H,)."""
+        last = torch.cat([state[:, 1:], labels[:, None]], dim=1)
+        return self._output(last), last
+
+    def _output(self, last: Tensor) -> Tensor:
+        """Returns (H, D) after the last labels (H, context)."""
+        x = self.dropout(self.embedding(last)).transpose(1, 2)
+        return F.relu(self.convolution(x)).squeeze(2)
