@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from asrkit.data.manifests import (
     write_unusable,
 )
 from asrkit.data.text import TextData, TextSettings, load_sentences
+from asrkit.errors import UserError
 from asrkit.experiment.pictures import DevPictures
 from asrkit.experiment.record import record_command, record_environment
 from asrkit.experiment.spec import (
@@ -25,16 +27,24 @@ from asrkit.experiment.spec import (
     load_spec,
     make_tokenizer,
     record_vocabulary,
+    require_vocabulary,
     resolve_spec,
 )
 from asrkit.experiment.statistics import estimate_statistics
 from asrkit.models.asr_model import AsrModel
 from asrkit.text.tokenizers import Tokenizer
+from asrkit.text.vocabulary import Vocabulary
+from asrkit.training.checkpoints import read_index
 from asrkit.training.curves import plot_curves
 from asrkit.training.distributed import World, init_distributed
+from asrkit.training.importing import import_weights
+
+log = logging.getLogger(__name__)
 
 LEFT_OUT = "left_out.tsv"
 """In a run's folder: the utterances that its training does not use."""
+IMPORTED = "imported.tsv"
+"""In a run's folder: which tensors it started from, and which were fresh."""
 
 
 def train(spec_path: Path, overrides: Sequence[str], data: Path, run: Path) -> None:
@@ -69,6 +79,7 @@ def train(spec_path: Path, overrides: Sequence[str], data: Path, run: Path) -> N
         sample = open_data(experiment, data, run, tokenizer, training=True, world=alone)
         estimate_statistics(model, sample.batches(epoch=1), run, world)
         pictures = DevPictures(tokenizer, dev_data) if isinstance(dev_data, CutData) else None
+    import_start(experiment, model, tokenizer.vocabulary, run, world)
     trainer = experiment.training(
         model=model,
         train=train_data,
@@ -80,6 +91,28 @@ def train(spec_path: Path, overrides: Sequence[str], data: Path, run: Path) -> N
     trainer.run()
     if world.rank == 0:
         plot_curves(run / "log.jsonl", run / "curves.png")
+
+
+def import_start(
+    experiment: Experiment, model: nn.Module, vocabulary: Vocabulary, run: Path, world: World
+) -> None:
+    """Gives a new run its imported weights; a run with checkpoints goes on without."""
+    if not experiment.imports or read_index(run / "checkpoints"):
+        return
+    imported = import_weights(model, experiment.imports)
+    if world.rank == 0:
+        for settings in experiment.imports:
+            warn_of_other_labels(settings.run, vocabulary)
+        imported.write(run / IMPORTED, model)
+        log.info("%s; the list is in %s", imported.summary(model), run / IMPORTED)
+
+
+def warn_of_other_labels(run: Path, vocabulary: Vocabulary) -> None:
+    """Says where imported weights of labels would mean other labels."""
+    try:
+        require_vocabulary(run, vocabulary)
+    except UserError as error:
+        log.warning("imports: weights of labels do not fit: %s; or leave them out", error)
 
 
 def list_left_out(experiment: Experiment, data: Path, run: Path) -> None:

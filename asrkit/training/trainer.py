@@ -26,6 +26,8 @@ from asrkit.errors import UserError
 from asrkit.models.interfaces import LossReport, TrainableModel
 from asrkit.training.checkpoints import CheckpointStore
 from asrkit.training.distributed import init_distributed
+from asrkit.training.importing import freeze as freeze_parameters
+from asrkit.training.importing import train_mode
 from asrkit.training.metrics import MetricLog, Totals
 from asrkit.training.optimizers import OptimizerFactory
 from asrkit.training.progress import EpochProgress, duration
@@ -54,6 +56,7 @@ class Trainer:
         optimizer: Makes the optimiser.
         schedule: Learning rates.
         accumulate: Batches per update and process.
+        freeze: Parameters that are not trained: regular expressions, searched in their names.
         max_grad_norm: Longer gradients are shortened to this global norm.
         precision: Of the forward pass; weights are always fp32.
         normalize: What the summed loss of an update is divided by.
@@ -78,6 +81,7 @@ class Trainer:
         optimizer: OptimizerFactory,
         schedule: Schedule,
         accumulate: int = 1,
+        freeze: Sequence[str] = (),
         max_grad_norm: float = 5.0,
         precision: Literal["fp32", "bf16"] = "fp32",
         normalize: Literal["labels", "utterances", "sum"] = "labels",
@@ -94,6 +98,7 @@ class Trainer:
         self.train, self.dev, self.run_folder, self.seed = train, dev, run, seed
         self.describe = describe
         self.epochs, self.accumulate = epochs, accumulate
+        freeze_parameters(self.model, freeze)
         self.optimizer, self.schedule = optimizer(self.model), schedule
         self.max_grad_norm, self.precision, self.normalize = max_grad_norm, precision, normalize
         self.store = CheckpointStore(run / "checkpoints", keep_best, keep_last)
@@ -127,7 +132,7 @@ class Trainer:
 
     def train_epoch(self) -> None:
         """Makes the updates of one epoch, from batch `self.batch` on."""
-        self.parallel.train()
+        train_mode(self.parallel)
         per_step = self.accumulate
         total = self.train.num_batches(self.epoch) // per_step
         title = f"epoch {self.epoch}/{self.epochs}"
