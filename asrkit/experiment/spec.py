@@ -22,6 +22,7 @@ from asrkit.config.yaml_loader import Spec, dump, load
 from asrkit.data.settings import Data, DataSettings
 from asrkit.decoding.search import Search
 from asrkit.errors import UserError
+from asrkit.experiment.phases import Phase
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import TrainableModel
 from asrkit.text.tokenizers import Tokenizer
@@ -45,6 +46,7 @@ class Experiment:
         training: Optimiser, schedule, stopping, checkpoints.
         decoding: Searches by name; `asrkit decode --search NAME` picks one.
         imports: Weights of other runs that this one starts from; later ones hold.
+        phases: What is different in the first epochs, such as a smaller model that grows.
         seed: Decides initial weights, data order, dropout and augmentation.
         plugins: Python modules to import first, since they register more names.
         parent: Run folder that RESULTS.md compares this one with.
@@ -56,6 +58,7 @@ class Experiment:
     training: Factory[Trainer]
     decoding: dict[str, Search] = field(default_factory=dict)
     imports: list[Import] = field(default_factory=list)
+    phases: list[Phase] = field(default_factory=list)
     seed: int = 1
     plugins: list[str] = field(default_factory=list)
     parent: str | None = None
@@ -119,7 +122,7 @@ def claim_run(run: Path, resolved: dict[str, Any]) -> None:
     path = run / "resolved.yaml"
     if path.is_file() and (run / "checkpoints" / "index.json").is_file():
         before = yaml.safe_load(path.read_text(encoding="utf-8"))
-        keys = ("model", "text", "imports", "seed")
+        keys = ("model", "text", "imports", "phases", "seed")
         changed = [key for key in keys if (before.get(key) or None) != (resolved.get(key) or None)]
         if changed:
             raise UserError(

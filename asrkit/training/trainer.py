@@ -262,6 +262,20 @@ class Trainer:
         if self._leads:
             log.info("going on from epoch %d, step %d", self.epoch, self.step)
 
+    def take_over(self, state: dict[str, Any], same_model: bool) -> None:
+        """Goes on where another trainer ended: epochs, updates and schedule, not best epochs.
+
+        Args:
+            state: The other trainer's last checkpoint; the model has its weights already.
+            same_model: Whether models and optimisers are alike, so that its moments still hold.
+        """
+        if same_model:
+            self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        for name in ("epoch", "step", "nonfinite", "seconds"):
+            setattr(self, name, state["progress"][name])
+        self.best_epoch = self.epoch - 1
+
     @property
     def _leads(self) -> bool:
         return self.world.rank == 0
