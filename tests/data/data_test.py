@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -391,3 +392,16 @@ def test_decoding_takes_every_utterance_longest_first(tmp_path: Path) -> None:
     assert infos[0].speaker == "s1"
     for batch, part in batches:
         assert batch.signal_lengths.tolist() == [round(i.seconds * 16000) for i in part]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_utterances_with_too_many_labels_are_left_out_of_training_only(
+    tmp_path: Path, training: bool
+) -> None:
+    sources = [replace(s, text="ab ba"[: n + 1]) for n, s in enumerate(corpus(tmp_path, 4))]
+    write_manifest(tmp_path, "train", sources)
+    chosen = DataSettings(["train"], ["dev"], 10.0, max_labels=2, num_workers=0)
+    cuts = open_set(tmp_path, ["train"])
+    data = CutData(cuts, tokenizer(tmp_path), chosen, 1, training=training)
+    ids = sorted(i for batch in data.batches(1) for i in batch.ids)
+    assert ids == (["u0", "u1"] if training else ["u0", "u1", "u2", "u3"])
