@@ -398,7 +398,8 @@ def test_decoding_takes_every_utterance_longest_first(tmp_path: Path) -> None:
 def test_utterances_with_too_many_labels_are_left_out_of_training_only(
     tmp_path: Path, training: bool
 ) -> None:
-    sources = [replace(s, text="ab ba"[: n + 1]) for n, s in enumerate(corpus(tmp_path, 4))]
+    texts = ("a", "ab", "ab b", "ab ba")
+    sources = [replace(s, text=t) for t, s in zip(texts, corpus(tmp_path, 4), strict=True)]
     write_manifest(tmp_path, "train", sources)
     chosen = DataSettings(["train"], ["dev"], 10.0, max_labels=2, num_workers=0)
     cuts = open_set(tmp_path, ["train"])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from pathlib import Path
@@ -46,8 +47,9 @@ def make_spec(folder: Path, **changes: Any) -> Path:
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes longer than training here."""
-    monkeypatch.setattr("asrkit.experiment.train.DevPictures", lambda *_: None)
-    monkeypatch.setattr("asrkit.experiment.train.plot_curves", lambda *_: None)
+    module = importlib.import_module("asrkit.experiment.train")
+    monkeypatch.setattr(module, "DevPictures", lambda *_: None)
+    monkeypatch.setattr(module, "plot_curves", lambda *_: None)
 
 
 class KilledError(Exception):
