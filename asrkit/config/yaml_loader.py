@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,33 @@ def override(tree: Any, overrides: Sequence[str]) -> Any:
     for text in overrides:
         _apply(spec, text)
     return spec.tree
+
+
+def change(tree: Any, changes: Mapping[str, Any], without: Sequence[str] = ()) -> None:
+    """Changes a tree in place.
+
+    Args:
+        tree: Mappings and lists.
+        changes: Values by key path; a mapping is merged into what is there unless its `type` is
+            another.
+        without: Key paths that are removed.
+
+    Raises:
+        UserError: If a key path has no place in the tree, or what is to be removed is not there.
+    """
+    spec = Spec(tree)
+    for key in without:
+        steps = _steps(key)
+        if not steps:
+            raise UserError(f"{key!r} is no key path")
+        parent = tree
+        for step in steps[:-1]:
+            parent = parent.get(step) if isinstance(parent, dict) else None
+        if not isinstance(parent, dict) or steps[-1] not in parent:
+            raise UserError(f"there is no {key!r} to leave out")
+        del parent[steps[-1]]
+    for key, value in changes.items():
+        _put(spec, key, _copy(value), key)
 
 
 def dump(tree: Any, path: Path) -> None:
@@ -213,14 +240,20 @@ def _below(key: str, path: str) -> bool:
 
 def _apply(spec: Spec, text: str) -> None:
     key, equals, value_text = text.partition("=")
-    steps = _steps(key)
-    if not equals or not steps:
+    if not equals or not _steps(key):
         raise UserError(f"override {text!r}: expected key=value, such as training.epochs=20")
     try:
         node = yaml.compose(value_text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
         raise UserError(f"override {text!r}: the value is not valid YAML: {error}") from error
-    value = None if node is None else _construct(node, "", "override", {})
+    _put(spec, key, None if node is None else _construct(node, "", "override", {}), text)
+
+
+def _put(spec: Spec, key: str, value: Any, text: str) -> None:
+    """Sets the value at a key path; `text` is what messages quote."""
+    steps = _steps(key)
+    if not steps:
+        raise UserError(f"{key!r} is no key path, such as training.epochs")
     parent: Any = spec.tree
     for depth, step in enumerate(steps[:-1]):
         parent = _descend(parent, step, steps[depth + 1], text)

@@ -69,10 +69,15 @@ class CutData:
                     low,
                     high,
                 )
+            if settings.max_labels is not None:
+                kept = [c for c in kept if num_labels(c, tokenizer) <= settings.max_labels]
+                log.info("%d have at most data.max_labels = %d", len(kept), settings.max_labels)
         else:
             refuse_endless(kept, settings.max_decode_seconds)
         if not kept:
-            raise UserError("no utterance is left to train or evaluate on; see data.max_seconds")
+            raise UserError(
+                "no utterance is left to train or evaluate on; see data.max_seconds and max_labels"
+            )
         self.utterances = Utterances(kept, tokenizer, settings.sample_rate)
         self.training, self.rank, self.world_size = training, rank, world_size
         self.num_workers = settings.num_workers
@@ -278,6 +283,17 @@ def read_cut(cut: Any, sample_rate: int) -> NDArray[np.int16]:
     start, count = round(cut.start * sample_rate), round(cut.duration * sample_rate)
     path = Path(cut.recording.sources[0].source)
     return read_samples(path, sample_rate, start, count, int(cut.channel))
+
+
+def num_labels(cut: Any, tokenizer: Tokenizer) -> int:
+    """Returns the labels of a cut's transcript; 0 where it has unknown symbols.
+
+    Such a cut is reported once its batch is read.
+    """
+    try:
+        return len(tokenizer.encode(text_of(cut)))
+    except UserError:
+        return 0
 
 
 def text_of(cut: Any) -> str:

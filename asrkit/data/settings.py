@@ -34,6 +34,7 @@ class DataSettings(Data):
         speeds: Each utterance is played at one of these speeds, chosen at random each epoch.
         min_seconds: Shorter training utterances are left out.
         max_seconds: Longer training utterances are left out.
+        max_labels: Training utterances with more labels are left out, if set.
         num_workers: Processes that read audio.
         decode_batch_seconds: Most audio of a batch in decoding.
         max_decode_seconds: Longer utterances are refused in decoding and as dev data: the memory
@@ -51,6 +52,7 @@ class DataSettings(Data):
     speeds: list[float] = field(default_factory=lambda: [1.0])
     min_seconds: float = 0.1
     max_seconds: float = 30.0
+    max_labels: int | None = None
     num_workers: int = 2
     decode_batch_seconds: float = 240.0
     max_decode_seconds: float = 300.0

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,8 +14,10 @@ from torch import nn
 from asrkit.config.build import SpecError, dry_build
 from asrkit.config.build import check as check_tree
 from asrkit.config.explain import difference, explain_key
+from asrkit.config.yaml_loader import Spec
 from asrkit.data.feasibility import check_set
 from asrkit.data.manifests import Unusable, open_set, unusable_path, write_unusable
+from asrkit.errors import UserError
 from asrkit.experiment.spec import (
     Experiment,
     load_spec,
@@ -22,7 +25,7 @@ from asrkit.experiment.spec import (
     rate_problems,
     resolve_spec,
 )
-from asrkit.experiment.train import count_parameters
+from asrkit.experiment.train import count_parameters, stages_of
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import TrainableModel
 from asrkit.text.vocabulary import Vocabulary
@@ -69,7 +72,7 @@ def check(spec_path: Path, overrides: Sequence[str] = (), data: Path | None = No
     problems = check_tree(Experiment, spec)
     if problems:
         return CheckReport(problems=[str(problem) for problem in problems])
-    experiment, _ = resolve_spec(spec)
+    experiment, resolved = resolve_spec(spec)
     vocabulary = Vocabulary([f"label{index}" for index in range(STAND_IN_LABELS)])
     if data is not None:
         vocabulary = make_tokenizer(experiment, data).vocabulary
@@ -78,9 +81,26 @@ def check(spec_path: Path, overrides: Sequence[str] = (), data: Path | None = No
         return CheckReport(problems=[str(problem) for problem in problems])
     report = CheckReport(problems=_unknown_heads(experiment, vocabulary))
     report.problems += rate_problems(experiment, _meta_model(experiment, vocabulary))
+    report.problems += _phase_problems(experiment, resolved, vocabulary)
     if data is not None and not report.problems:
         _check_data(experiment, data, report)
     return report
+
+
+def _phase_problems(
+    experiment: Experiment, resolved: dict[str, Any], vocabulary: Vocabulary
+) -> list[str]:
+    try:
+        stages = stages_of(experiment, resolved, Path())
+    except UserError as error:
+        return [str(error)]
+    return [
+        f"phases[{number}]: {problem}"
+        for number, stage in enumerate(stages[:-1])
+        for problem in dry_build(
+            TrainableModel, Spec(stage.resolved), "model", {"vocabulary": vocabulary}
+        )
+    ]
 
 
 def _meta_model(experiment: Experiment, vocabulary: Vocabulary) -> TrainableModel:

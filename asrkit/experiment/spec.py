@@ -22,11 +22,13 @@ from asrkit.config.yaml_loader import Spec, dump, load
 from asrkit.data.settings import Data, DataSettings
 from asrkit.decoding.search import Search
 from asrkit.errors import UserError
+from asrkit.experiment.phases import Phase
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import TrainableModel
 from asrkit.text.tokenizers import Tokenizer
 from asrkit.text.vocabulary import Vocabulary
 from asrkit.training.checkpoints import load_weights, resolve
+from asrkit.training.importing import Import
 from asrkit.training.trainer import Trainer
 
 VOCABULARY = "vocabulary.txt"
@@ -43,6 +45,8 @@ class Experiment:
         model: The model that is trained.
         training: Optimiser, schedule, stopping, checkpoints.
         decoding: Searches by name; `asrkit decode --search NAME` picks one.
+        imports: Weights of other runs that this one starts from; later ones hold.
+        phases: What is different in the first epochs, such as a smaller model that grows.
         seed: Decides initial weights, data order, dropout and augmentation.
         plugins: Python modules to import first, since they register more names.
         parent: Run folder that RESULTS.md compares this one with.
@@ -53,6 +57,8 @@ class Experiment:
     model: Factory[TrainableModel]
     training: Factory[Trainer]
     decoding: dict[str, Search] = field(default_factory=dict)
+    imports: list[Import] = field(default_factory=list)
+    phases: list[Phase] = field(default_factory=list)
     seed: int = 1
     plugins: list[str] = field(default_factory=list)
     parent: str | None = None
@@ -110,12 +116,14 @@ def claim_run(run: Path, resolved: dict[str, Any]) -> None:
     """Writes the resolved spec into the run folder, or compares it with that of its checkpoints.
 
     Raises:
-        UserError: If the folder holds a run of another model, text or seed, which can't go on.
+        UserError: If the folder holds a run of another model, text, start or seed, which can't go
+            on.
     """
     path = run / "resolved.yaml"
     if path.is_file() and (run / "checkpoints" / "index.json").is_file():
         before = yaml.safe_load(path.read_text(encoding="utf-8"))
-        changed = [key for key in ("model", "text", "seed") if before.get(key) != resolved.get(key)]
+        keys = ("model", "text", "imports", "phases", "seed")
+        changed = [key for key in keys if (before.get(key) or None) != (resolved.get(key) or None)]
         if changed:
             raise UserError(
                 f"{run} holds a run whose {', '.join(changed)} differ from this spec; compare with "

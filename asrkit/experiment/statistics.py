@@ -13,6 +13,8 @@ from asrkit.models.asr_model import AsrModel
 from asrkit.nn.masking import length_mask
 from asrkit.training.distributed import World
 
+STATISTICS = "statistics.safetensors"
+"""In a run's folder: mean and deviation of its features."""
 SAMPLE_SECONDS = 3600.0
 """An hour of speech fixes mean and variance of log-mel features to far below 1 %."""
 
@@ -29,7 +31,7 @@ def estimate_statistics(model: AsrModel, batches: Iterator[Batch], run: Path, wo
     normalization = model.features.normalization
     if not normalization.needs_statistics:
         return
-    path = run / "statistics.safetensors"
+    path = run / STATISTICS
     if world.rank == 0 and not path.is_file():
         _estimate(model, batches)
         partial = path.with_suffix(".partial")

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
+from asrkit.config.yaml_loader import Spec
 from asrkit.data.dataset import CutData
 from asrkit.data.manifests import (
     open_set,
@@ -18,6 +24,7 @@ from asrkit.data.manifests import (
 )
 from asrkit.data.text import TextData, TextSettings, load_sentences
 from asrkit.errors import UserError
+from asrkit.experiment.phases import phase_folder, phase_trees
 from asrkit.experiment.pictures import DevPictures
 from asrkit.experiment.record import record_command, record_environment
 from asrkit.experiment.spec import (
@@ -27,16 +34,41 @@ from asrkit.experiment.spec import (
     make_tokenizer,
     rate_problems,
     record_vocabulary,
+    require_vocabulary,
     resolve_spec,
 )
-from asrkit.experiment.statistics import estimate_statistics
+from asrkit.experiment.statistics import STATISTICS, estimate_statistics
 from asrkit.models.asr_model import AsrModel
+from asrkit.models.interfaces import TrainableModel
 from asrkit.text.tokenizers import Tokenizer
+from asrkit.text.vocabulary import Vocabulary
+from asrkit.training.checkpoints import load, read_index, resolve
 from asrkit.training.curves import plot_curves
 from asrkit.training.distributed import World, init_distributed
+from asrkit.training.growing import grow
+from asrkit.training.importing import import_weights
+from asrkit.training.trainer import Trainer
+
+log = logging.getLogger(__name__)
 
 LEFT_OUT = "left_out.tsv"
 """In a run's folder: the utterances that its training does not use."""
+IMPORTED = "imported.tsv"
+"""In a run's folder: which tensors it started from, and which were fresh."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a training with a spec and a run folder of its own: a phase, or what follows."""
+
+    experiment: Experiment
+    resolved: dict[str, Any]
+    run: Path
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return bool(read_index(self.run / "checkpoints"))
 
 
 def train(spec_path: Path, overrides: Sequence[str], data: Path, run: Path) -> None:
@@ -51,15 +83,50 @@ def train(spec_path: Path, overrides: Sequence[str], data: Path, run: Path) -> N
     Raises:
         UserError: If spec, data or run folder can't be used as they are.
     """
-    experiment, resolved = resolve_spec(load_spec(spec_path, overrides))
-    tokenizer = make_tokenizer(experiment, data)
+    stages = stages_of(*resolve_spec(load_spec(spec_path, overrides)), run)
     world = init_distributed()
+    first = max((n for n, stage in enumerate(stages) if stage.has_begun), default=0)
+    for number in range(first, len(stages)):
+        train_stage(stages[number], stages[number - 1] if number else None, data, world)
+        world.barrier()
+    if world.rank == 0:
+        plot_curves(run / "log.jsonl", run / "curves.png")
+
+
+def stages_of(experiment: Experiment, resolved: dict[str, Any], run: Path) -> list[Stage]:
+    """Returns the phases of an experiment, and what follows them.
+
+    Raises:
+        UserError: If a phase's spec is wrong.
+    """
+    stages = []
+    for number, tree in enumerate(phase_trees(resolved, experiment.phases), start=1):
+        try:
+            stages.append(Stage(*resolve_spec(Spec(tree)), phase_folder(run, number)))
+        except UserError as error:
+            raise UserError(f"phases[{number - 1}]: {error}") from error
+    return [*stages, Stage(experiment, resolved, run)]
+
+
+def train_stage(stage: Stage, before: Stage | None, data: Path, world: World) -> None:
+    """Trains a stage to its last epoch.
+
+    Args:
+        stage: What is trained.
+        before: The finished stage that it starts from, if it is not the first.
+        data: Data folder.
+        world: All processes.
+    """
+    experiment, run = stage.experiment, stage.run
+    tokenizer = make_tokenizer(experiment, data)
     torch.manual_seed(experiment.seed)
     model = experiment.model(vocabulary=tokenizer.vocabulary)
     for problem in rate_problems(experiment, model):
         raise UserError(problem)
     if world.rank == 0:
-        claim_run(run, resolved)
+        claim_run(run, stage.resolved)
+        if before is not None and not stage.has_begun:
+            inherit_files(before.run, run)
         list_left_out(experiment, data, run)
         record_vocabulary(run, tokenizer.vocabulary)
         record_command(run)
@@ -73,17 +140,72 @@ def train(spec_path: Path, overrides: Sequence[str], data: Path, run: Path) -> N
         sample = open_data(experiment, data, run, tokenizer, training=True, world=alone)
         estimate_statistics(model, sample.batches(epoch=1), run, world)
         pictures = DevPictures(tokenizer, dev_data) if isinstance(dev_data, CutData) else None
-    trainer = experiment.training(
-        model=model,
+    if before is None:
+        import_start(experiment, model, tokenizer.vocabulary, run, world)
+    make_trainer = partial(
+        experiment.training,
         train=train_data,
         dev=dev_data,
         run=run,
         seed=experiment.seed,
         describe=pictures,
     )
-    trainer.run()
+    if before is None or stage.has_begun:
+        make_trainer(model=model).run()
+    else:
+        grown_trainer(stage, before, model, tokenizer.vocabulary, make_trainer).run()
+
+
+def grown_trainer(
+    stage: Stage,
+    before: Stage,
+    model: TrainableModel,
+    vocabulary: Vocabulary,
+    make_trainer: Callable[..., Trainer],
+) -> Trainer:
+    """Returns the trainer of a stage that goes on from the last checkpoint of the one before."""
+    with torch.device("meta"):
+        smaller = before.experiment.model(vocabulary=vocabulary)
+    path = resolve(before.run, "last")
+    state = load(path)
+    grown = grow(model, smaller, state["model"])
+    log.info("phase: from %s: %s", path, grown)
+    settings = [s.resolved["training"] for s in (stage, before)]
+    alike = all(settings[0].get(key) == settings[1].get(key) for key in ("optimizer", "freeze"))
+    trainer = make_trainer(model=model)
+    trainer.take_over(state, same_model=grown.same_shapes and alike)
+    return trainer
+
+
+def inherit_files(before: Path, run: Path) -> None:
+    """Copies what a stage keeps of the one before: statistics, the list left out, the log."""
+    for name in (STATISTICS, LEFT_OUT, "log.jsonl"):
+        if (before / name).is_file():
+            partial_file = run / f"{name}.partial"
+            shutil.copyfile(before / name, partial_file)
+            partial_file.replace(run / name)
+
+
+def import_start(
+    experiment: Experiment, model: nn.Module, vocabulary: Vocabulary, run: Path, world: World
+) -> None:
+    """Gives a new run its imported weights; a run with checkpoints goes on without."""
+    if not experiment.imports or read_index(run / "checkpoints"):
+        return
+    imported = import_weights(model, experiment.imports)
     if world.rank == 0:
-        plot_curves(run / "log.jsonl", run / "curves.png")
+        for settings in experiment.imports:
+            warn_of_other_labels(settings.run, vocabulary)
+        imported.write(run / IMPORTED, model)
+        log.info("%s; the list is in %s", imported.summary(model), run / IMPORTED)
+
+
+def warn_of_other_labels(run: Path, vocabulary: Vocabulary) -> None:
+    """Says where imported weights of labels would mean other labels."""
+    try:
+        require_vocabulary(run, vocabulary)
+    except UserError as error:
+        log.warning("imports: weights of labels do not fit: %s; or leave them out", error)
 
 
 def list_left_out(experiment: Experiment, data: Path, run: Path) -> None:

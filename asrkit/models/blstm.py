@@ -57,6 +57,15 @@ class BlstmEncoder(Encoder):
         self.layers = nn.ModuleList(BidirectionalLstm(size, hidden_dim) for size in sizes)
         self.dropout = Dropout(dropout)
 
+    def joined_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Returns how the two directions are joined in what the next layer reads."""
+        size = self.dim // 2
+        return {
+            f"layers.{layer}.lstm.weight_ih_l0{direction}": (4, size, 2, size)
+            for layer in range(1, self.num_layers)
+            for direction in ("", "_reverse")
+        }
+
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Returns (B,) frames that come out for (B,) feature frames."""
         lengths = self.frontends.output_lengths(lengths)

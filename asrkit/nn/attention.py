@@ -50,6 +50,10 @@ class SelfAttention(Sublayer):
         self.output = nn.Linear(dim, dim, bias=bias)
         self.gate = gate(dim=dim)
 
+    def joined_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Returns how queries, keys, values and heads are joined."""
+        return attention_shapes(self.output.in_features, self.num_heads)
+
     def forward(self, x: Tensor, context: SequenceContext) -> Tensor:
         """Returns attended frames (B, T, D)."""
         projected = self.query_key_value(x).unflatten(2, (3, self.num_heads, -1))
@@ -62,6 +66,16 @@ class SelfAttention(Sublayer):
         gathered = self.output(attended.transpose(1, 2).flatten(2))
         gated: Tensor = self.gate(gathered, context.mask)
         return gated
+
+
+def attention_shapes(dim: int, num_heads: int) -> dict[str, tuple[int, ...]]:
+    """Returns how the layers `query_key_value` (3, K, C, D) and `output` (D, K, C) are joined."""
+    size = dim // num_heads
+    return {
+        "query_key_value.weight": (3, num_heads, size, dim),
+        "query_key_value.bias": (3, num_heads, size),
+        "output.weight": (dim, num_heads, size),
+    }
 
 
 def attend(

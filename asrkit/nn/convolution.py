@@ -54,6 +54,11 @@ class Convolution(Sublayer):
         self.activation = activation()
         self.contract = nn.Linear(dim, dim, bias=bias)
 
+    def joined_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Returns how values and gates are joined."""
+        dim = self.expand.in_features
+        return {"expand.weight": (2, dim, dim), "expand.bias": (2, dim)}
+
     def forward(self, x: Tensor, context: SequenceContext) -> Tensor:
         """Returns new frames (B, T, D)."""
         # Padding must be zero before the depthwise convolution: it leaks into valid frames there.

@@ -67,6 +67,11 @@ class GatedFeedForward(Sublayer):
         self.dropout = Dropout(dropout)
         self.contract = nn.Linear(hidden_dim, dim)
 
+    def joined_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Returns how the two projections are joined."""
+        hidden, dim = self.contract.in_features, self.expand.in_features
+        return {"expand.weight": (2, hidden, dim), "expand.bias": (2, hidden)}
+
     def forward(self, x: Tensor, context: SequenceContext) -> Tensor:
         """Returns new frames (B, T, D)."""
         scale, value = self.expand(x).chunk(2, dim=2)

@@ -69,6 +69,11 @@ class TransformerXLPosition(Position):
         self.distance_bias = nn.Parameter(torch.zeros(num_heads, 1, head_dim))
         self.dropout = Dropout(dropout)
 
+    def joined_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Returns how the heads are joined."""
+        heads, _, size = self.content_bias.shape
+        return {"projection.weight": (heads, size, heads * size)}
+
     def forward(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Returns queries with the content bias, keys, and the distance scores."""
         num_frames = query.shape[2]

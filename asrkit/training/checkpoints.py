@@ -41,10 +41,13 @@ class CheckpointStore:
         folder: Where they are.
         keep_best: How many of the lowest dev objectives are kept.
         keep_last: How many of the newest are kept.
+        keep_epochs: How many of the newest of finished epochs are kept.
     """
 
-    def __init__(self, folder: Path, keep_best: int = 5, keep_last: int = 2) -> None:
-        self.folder = folder
+    def __init__(
+        self, folder: Path, keep_best: int = 5, keep_last: int = 2, keep_epochs: int = 0
+    ) -> None:
+        self.folder, self.keep_epochs = folder, keep_epochs
         self.keep_best, self.keep_last = keep_best, keep_last
         folder.mkdir(parents=True, exist_ok=True)
         for partial in folder.glob("*.partial"):
@@ -87,7 +90,41 @@ class CheckpointStore:
         finished = [e for e in self.entries if e.dev is not None]
         best = sorted(finished, key=lambda e: (e.dev, -e.step))[: self.keep_best]
         last = sorted(self.entries, key=lambda e: -e.step)[: max(self.keep_last, 1)]
+        last += sorted(finished, key=lambda e: -e.step)[: self.keep_epochs]
         return [e for e in self.entries if e in best or e in last]
+
+
+@dataclass(frozen=True)
+class ReloadBest:
+    """Goes back to a better one of the last epochs before the next one begins.
+
+    Args:
+        last: How many of the last epochs are compared, the newest one included.
+        margin: By how much the dev objective must be better than that of the newest.
+        from_epoch: Earlier epochs are not compared.
+
+    Source: the option `use_last_best_model` of the reference system for transducers.
+    """
+
+    last: int
+    margin: float = 0.0
+    from_epoch: int = 1
+
+    def __post_init__(self) -> None:
+        if self.last < 2 or self.margin < 0:
+            raise ValueError(
+                f"last ({self.last}) must be at least 2, margin ({self.margin}) at least 0"
+            )
+
+    def choose(self, entries: Sequence[Entry], newest: int) -> Entry | None:
+        """Returns the checkpoint to go back to after epoch `newest`, if there is a better one."""
+        devs = {e.epoch: (e.dev, e) for e in entries if e.dev is not None}
+        first = max(self.from_epoch, newest - self.last + 1)
+        compared = [devs[epoch] for epoch in range(first, newest) if epoch in devs]
+        if newest not in devs or not compared:
+            return None
+        dev, best = min(compared, key=lambda pair: pair[0])
+        return best if dev + self.margin < devs[newest][0] else None
 
 
 def write_atomic(state: dict[str, Any], path: Path) -> None:

@@ -198,52 +198,81 @@ class EpochList(Schedule):
 class Newbob(Schedule):
     """Lowers the learning rate when the dev objective does not fall enough any more.
 
+    The relative change between two neighbouring epochs is (new - old) / |new|; divided by the
+    learning rate of the newer one over `start`, so that small rates may do less.
+
     Args:
-        start: First learning rate.
+        start: Learning rate at first, if `first` is empty, and in any case what others are
+            compared with.
+        first: Learning rates of the first epochs; later ones go on from the last of them.
         decay: Factor of a lowering.
         threshold: Lowered if the mean relative change is above this (negative is better).
         window: Changes between so many neighbouring epochs are averaged.
+        interval: Learning rates change only in epochs 1, 1 + interval, and so on.
         min_epochs: Epochs that a learning rate holds at least.
         floor: Lowest learning rate.
-        relative_lr: Whether changes are divided by lr / start, so that small rates may do less.
+        relative_lr: Whether changes are divided by lr / start.
+        divide_by_old: Whether changes are (new - old) / |old| instead.
+        growth: Factor where the mean relative change is below `growth_threshold`.
+        growth_threshold: See `growth`.
 
     Source: multi-epoch Newbob of the reference system for transducers.
     """
 
     start: float
+    first: list[float] = field(default_factory=list)
     decay: float = 0.7
     threshold: float = -0.01
     window: int = 6
+    interval: int = 1
     min_epochs: int = 3
     floor: float = 0.0
     relative_lr: bool = True
+    divide_by_old: bool = False
+    growth: float = 1.0
+    growth_threshold: float = -0.01
     _values: list[float] = field(default_factory=list, init=False, repr=False)
     _rates: list[float] = field(default_factory=list, init=False, repr=False)
 
     def lr(self, step: int, epoch: int) -> float:
-        """Returns the learning rate of an epoch."""
-        return self._rates[-1] if self._rates else self.start
+        """Returns the learning rate of the epoch after the last one that was observed."""
+        return self._history()[-1]
 
     def observe(self, epoch: int, dev: float) -> None:
         """Decides the learning rate of the next epoch."""
-        current = self.lr(0, epoch)
         self._values.append(dev)
-        changes = []
-        for before, after in zip(self._values, self._values[1:], strict=False):
-            change = (after - before) / abs(after)
-            changes.append(change / (current / self.start) if self.relative_lr else change)
-        recent = changes[-self.window :]
-        history = [self.start, *self._rates]  # of all epochs so far, this one included
-        held = next((i for i, rate in enumerate(reversed(history)) if rate != current), epoch)
-        rate = current
-        if held >= self.min_epochs and recent and sum(recent) / len(recent) > self.threshold:
-            rate = max(current * self.decay, self.floor)
-        self._rates.append(rate)
+        seen = len(self._values)
+        if seen < len(self.first):
+            self._rates.append(self.first[seen])
+            return
+        rates = self._history()
+        recent = rates[-self.min_epochs :]
+        held = len(recent) == self.min_epochs and len(set(recent)) == 1
+        due = held and seen % self.interval == 0
+        self._rates.append(self._next(rates) if due else rates[-1])
+
+    def _history(self) -> list[float]:
+        """Returns the learning rates of all epochs, that of the next one included."""
+        return [self.first[0] if self.first else self.start, *self._rates]
+
+    def _next(self, rates: list[float]) -> float:
+        changes = [
+            (new - old)
+            / abs(old if self.divide_by_old else new)
+            / (rate / self.start if self.relative_lr else 1.0)
+            for old, new, rate in zip(self._values, self._values[1:], rates[1:], strict=False)
+        ][-self.window :]
+        if not changes:
+            return rates[-1]
+        mean = sum(changes) / len(changes)
+        if mean > self.threshold:
+            return max(rates[-1] * self.decay, self.floor)
+        return rates[-1] * self.growth if mean < self.growth_threshold else rates[-1]
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the history."""
         return {"values": list(self._values), "rates": list(self._rates)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores the history."""
-        self._values, self._rates = list(state["values"]), list(state["rates"])
+        """Restores the history; without one, of another schedule, it begins here."""
+        self._values, self._rates = list(state.get("values", [])), list(state.get("rates", []))

@@ -24,9 +24,12 @@ from asrkit.config.registry import Registry
 from asrkit.data.batch import Batch
 from asrkit.errors import UserError
 from asrkit.models.interfaces import LossReport, TrainableModel
-from asrkit.training.checkpoints import CheckpointStore
+from asrkit.training.checkpoints import CheckpointStore, ReloadBest, load_weights, read_index
 from asrkit.training.distributed import init_distributed
+from asrkit.training.importing import freeze as freeze_parameters
+from asrkit.training.importing import train_mode
 from asrkit.training.metrics import MetricLog, Totals
+from asrkit.training.noise import GradientNoise, WeightChange, changed_weights, selected
 from asrkit.training.optimizers import OptimizerFactory
 from asrkit.training.progress import EpochProgress, duration
 from asrkit.training.schedules import Schedule
@@ -53,7 +56,12 @@ class Trainer:
         epochs: (Sub-)epochs to train.
         optimizer: Makes the optimiser.
         schedule: Learning rates.
-        accumulate: Batches per update and process.
+        accumulate: Batches per update and process; or pairs of a first epoch and their number from
+            there on, such as [[1, 3], [20, 1]].
+        freeze: Parameters that are not trained: regular expressions, searched in their names.
+        weight_changes: Noise on weights, and weight dropout.
+        gradient_noise: Added to gradients before they are shortened, if set.
+        reload_best: When to go back to an earlier epoch, with a fresh optimiser, if set.
         max_grad_norm: Longer gradients are shortened to this global norm.
         precision: Of the forward pass; weights are always fp32.
         normalize: What the summed loss of an update is divided by.
@@ -77,7 +85,11 @@ class Trainer:
         epochs: int,
         optimizer: OptimizerFactory,
         schedule: Schedule,
-        accumulate: int = 1,
+        accumulate: int | list[tuple[int, int]] = 1,
+        freeze: Sequence[str] = (),
+        weight_changes: Sequence[WeightChange] = (),
+        gradient_noise: GradientNoise | None = None,
+        reload_best: ReloadBest | None = None,
         max_grad_norm: float = 5.0,
         precision: Literal["fp32", "bf16"] = "fp32",
         normalize: Literal["labels", "utterances", "sum"] = "labels",
@@ -93,10 +105,16 @@ class Trainer:
         self.model = model.to(self.world.device)
         self.train, self.dev, self.run_folder, self.seed = train, dev, run, seed
         self.describe = describe
-        self.epochs, self.accumulate = epochs, accumulate
+        self.epochs, self.accumulate = epochs, _accumulation(accumulate)
+        freeze_parameters(self.model, freeze)
+        self.weight_changes, self.gradient_noise = weight_changes, gradient_noise
+        for change in weight_changes:
+            selected(self.model, change.pattern)  # refuses patterns that select nothing
+        self.make_optimizer, self.reload_best = optimizer, reload_best
         self.optimizer, self.schedule = optimizer(self.model), schedule
         self.max_grad_norm, self.precision, self.normalize = max_grad_norm, precision, normalize
-        self.store = CheckpointStore(run / "checkpoints", keep_best, keep_last)
+        compared = reload_best.last if reload_best is not None else 0
+        self.store = CheckpointStore(run / "checkpoints", keep_best, keep_last, compared)
         self.save_seconds, self.save_steps = 60 * save_minutes, save_steps
         self.early_stopping, self.max_nonfinite = early_stopping, max_nonfinite
         self.log_steps = log_steps
@@ -119,16 +137,29 @@ class Trainer:
         previous = {s: signal.signal(s, self._ask_to_stop) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
             while self.epoch <= self.epochs and not self._stopped_early():
+                self.reload()
                 self.train_epoch()
                 self.finish_epoch()
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
+    def reload(self) -> None:
+        """Goes back to a better one of the last epochs, if an epoch begins and there is one."""
+        if self.reload_best is None or self.batch:
+            return
+        entry = self.reload_best.choose(read_index(self.store.folder), self.epoch - 1)
+        if entry is None:
+            return
+        self.model.load_state_dict(load_weights(self.store.folder / entry.name))
+        self.optimizer = self.make_optimizer(self.model)
+        if self._leads:
+            log.info("epoch %d goes on from epoch %d, which was better", self.epoch, entry.epoch)
+
     def train_epoch(self) -> None:
         """Makes the updates of one epoch, from batch `self.batch` on."""
-        self.parallel.train()
-        per_step = self.accumulate
+        train_mode(self.parallel)
+        per_step = next(n for start, n in reversed(self.accumulate) if start <= self.epoch)
         total = self.train.num_batches(self.epoch) // per_step
         title = f"epoch {self.epoch}/{self.epochs}"
         progress = EpochProgress(title, total, self.batch // per_step, shown=self._leads)
@@ -160,11 +191,14 @@ class Trainer:
             group["lr"] = rate * group["lr_scale"]
         divisor = self._divisor(batches)
         reports: list[LossReport] = []
-        for number, batch in enumerate(batches):
-            torch.manual_seed(self._mixed_seed(number))
-            last = number == len(batches) - 1
-            with nullcontext() if last or self.world.size == 1 else self.parallel.no_sync():  # type: ignore[operator]
-                reports += self._backward(batch.to(self.world.device), divisor)
+        with changed_weights(self.model, self.weight_changes, self._step_seed(0)):
+            for number, batch in enumerate(batches):
+                torch.manual_seed(self._mixed_seed(number))
+                last = number == len(batches) - 1
+                with nullcontext() if last or self.world.size == 1 else self.parallel.no_sync():  # type: ignore[operator]
+                    reports += self._backward(batch.to(self.world.device), divisor)
+        if self.gradient_noise is not None:
+            self.gradient_noise.add(self.model, self.step + 1, self._step_seed(1))
         norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.max_grad_norm))
         sums = Totals()
         for report in reports:
@@ -257,6 +291,20 @@ class Trainer:
         if self._leads:
             log.info("going on from epoch %d, step %d", self.epoch, self.step)
 
+    def take_over(self, state: dict[str, Any], same_model: bool) -> None:
+        """Goes on where another trainer ended: epochs, updates and schedule, not best epochs.
+
+        Args:
+            state: The other trainer's last checkpoint; the model has its weights already.
+            same_model: Whether models and optimisers are alike, so that its moments still hold.
+        """
+        if same_model:
+            self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        for name in ("epoch", "step", "nonfinite", "seconds"):
+            setattr(self, name, state["progress"][name])
+        self.best_epoch = self.epoch - 1
+
     @property
     def _leads(self) -> bool:
         return self.world.rank == 0
@@ -296,6 +344,10 @@ class Trainer:
         overall = number * self.world.size + self.world.rank
         mixed = (self.seed * 1_000_003 + self.step) * 65_537 + overall
         return mixed % (2**63)
+
+    def _step_seed(self, purpose: int) -> int:
+        """Returns a seed of the step, the same in all processes and not that of a micro-batch."""
+        return ((self.seed * 1_000_003 + self.step) * 65_537 + 65_536 - purpose) % (2**63)
 
     def _finite(self, sums: Totals) -> bool:
         finite = torch.tensor(float(math.isfinite(sums.objective())))
@@ -380,6 +432,18 @@ class Trainer:
 
 
 _PROGRESS = ("epoch", "batch", "step", "nonfinite", "best", "best_epoch", "seconds")
+
+
+def _accumulation(given: int | list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Returns pairs of a first epoch and the batches per update from there on."""
+    pairs = [(1, given)] if isinstance(given, int) else list(given)
+    starts = [start for start, _ in pairs]
+    if starts[:1] != [1] or starts != sorted(set(starts)) or min(n for _, n in pairs) < 1:
+        raise ValueError(
+            f"accumulate ({given}) must be a positive number, or pairs of ascending epochs, the "
+            "first of them 1, and positive numbers"
+        )
+    return pairs
 
 
 def _detached(part: Any) -> Any:

@@ -239,6 +239,42 @@ def test_newbob_lowers_the_rate_when_dev_stalls() -> None:
     assert copy.lr(0, 9) == 0.3
 
 
+def test_newbob_follows_the_multi_epoch_rule_of_the_reference_system() -> None:
+    """Rates computed by hand: each change counts relative to the rate of its newer epoch."""
+    newbob = schedules.Newbob(
+        start=1.0, first=[0.25, 0.5, 1.0], decay=0.5, threshold=-0.06, window=2, min_epochs=2
+    )
+    rates = [newbob.lr(0, 1)]
+    for epoch, dev in enumerate([10.0, 10.0, 10.0, 9.0, 8.5, 8.3, 8.1], start=1):
+        newbob.observe(epoch, dev)
+        rates.append(newbob.lr(0, epoch + 1))
+    # after 3: rates 0.5, 1.0 differ: keep. after 4: (0 - 0.111) / 2 = -0.0556 > -0.06: halve.
+    # after 5: 1.0, 0.5 differ: keep. after 6: (-0.5 / 8.5 - 0.2 / 8.3) / 0.5 / 2 = -0.0829: keep.
+    # after 7: (-0.2 / 8.3 - 0.2 / 8.1) / 0.5 / 2 = -0.0488: halve.
+    assert rates == [0.25, 0.5, 1.0, 1.0, 0.5, 0.5, 0.5, 0.25]
+
+
+def test_newbob_grows_and_divides_by_the_old_value_if_told_to() -> None:
+    newbob = schedules.Newbob(
+        1.0, window=1, min_epochs=1, threshold=-0.45, growth=2.0, growth_threshold=-0.55
+    )
+    newbob.observe(1, 2.0)
+    newbob.observe(2, 1.0)  # -1 / 1 is below -0.55
+    assert newbob.lr(0, 3) == 2.0
+    by_old = schedules.Newbob(
+        1.0,
+        window=1,
+        min_epochs=1,
+        threshold=-0.45,
+        growth=2.0,
+        growth_threshold=-0.55,
+        divide_by_old=True,
+    )
+    by_old.observe(1, 2.0)
+    by_old.observe(2, 1.0)  # -1 / 2 is between
+    assert by_old.lr(0, 3) == 1.0
+
+
 def test_parameter_groups_first_match_holds() -> None:
     model = nn.ModuleDict({"a": nn.Linear(2, 2), "b": nn.LayerNorm(2)})
     groups = parameter_groups(

@@ -13,7 +13,7 @@ from asrkit.decoding.interfaces import State
 from asrkit.models.decoders.interfaces import LabelDecoder, decoders
 from asrkit.models.decoders.past import Past
 from asrkit.nn.activations import Activation, ReLU
-from asrkit.nn.attention import attend
+from asrkit.nn.attention import attend, attention_shapes
 from asrkit.nn.dropout import Dropout
 from asrkit.nn.positions import sinusoids
 from asrkit.text.vocabulary import Vocabulary
@@ -223,6 +223,10 @@ class CausalAttention(nn.Module):
         self.query_key_value = nn.Linear(dim, 3 * dim)
         self.output = nn.Linear(dim, dim)
 
+    def joined_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Returns how queries, keys, values and heads are joined."""
+        return attention_shapes(self.output.in_features, self.num_heads)
+
     def forward(self, x: Tensor) -> Tensor:
         """Returns (B, L, D) for (B, L, D)."""
         query, key, value = self._project(x)
@@ -257,6 +261,22 @@ class CrossAttention(nn.Module):
         self.query = nn.Linear(dim, dim)
         self.key_value = nn.Linear(encoder_dim, 2 * dim)
         self.output = nn.Linear(dim, dim)
+
+    def joined_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Returns how keys, values and heads are joined."""
+        dim, encoder_dim, heads = (
+            self.output.in_features,
+            self.key_value.in_features,
+            self.num_heads,
+        )
+        size = dim // heads
+        return {
+            "query.weight": (heads, size, dim),
+            "query.bias": (heads, size),
+            "key_value.weight": (2, heads, size, encoder_dim),
+            "key_value.bias": (2, heads, size),
+            "output.weight": (dim, heads, size),
+        }
 
     def memory(self, frames: Tensor) -> KeyValue:
         """Returns keys and values (B, K, T, C) of frames (B, T, D)."""

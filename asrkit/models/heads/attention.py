@@ -29,9 +29,10 @@ class AttentionHead(Head):
         decoder: Scores next labels.
         label_smoothing: Probability taken from the target and shared by the other labels.
         tap: Block, counted from 1, whose output is read; the last where null.
+        switchout: Share of the labels before, in training, that are replaced by random ones.
 
     Raises:
-        ValueError: If the encoder has no such tap, or the smoothing is no share.
+        ValueError: If the encoder has no such tap, or the smoothing or switchout is no share.
     """
 
     def __init__(
@@ -42,18 +43,23 @@ class AttentionHead(Head):
         decoder: Factory[LabelDecoder],
         label_smoothing: float = 0.1,
         tap: int | None = None,
+        switchout: float = 0.0,
     ) -> None:
         super().__init__()
         require_tap(encoder, tap)
-        if not 0.0 <= label_smoothing < 1.0:
-            raise ValueError(f"label_smoothing ({label_smoothing}) must be at least 0 and below 1")
+        for name, share in (("label_smoothing", label_smoothing), ("switchout", switchout)):
+            if not 0.0 <= share < 1.0:
+                raise ValueError(f"{name} ({share}) must be at least 0 and below 1")
         self.weight, self.tap, self.label_smoothing = weight, tap, label_smoothing
+        self.switchout = switchout
         self.eos = vocabulary.eos
         self.decoder = decoder(vocabulary=vocabulary, encoder_dim=encoder.dim)
 
     def loss(self, encoded: Encoded, batch: Batch) -> LossReport:
         """Returns the loss per label (eos included), and the share of wrong labels."""
         inputs, targets, mask = with_eos(batch, self.eos)
+        if self.training and self.switchout:
+            inputs = switch_out(inputs, self.switchout, self.eos)
         frames = encoded.at(self.tap)
         logits = self.decoder(inputs, frames, length_mask(encoded.lengths, frames.shape[1]))
         losses = cross_entropy(logits, targets, mask, self.label_smoothing)
@@ -120,6 +126,16 @@ class AttentionScorer:
         """Returns the scorer of some of the utterances."""
         memory = map_state(self.memory, lambda tensor: tensor.index_select(0, utterances))
         return AttentionScorer(self.decoder, memory, self.lengths[utterances], self.eos)
+
+
+def switch_out(inputs: Tensor, share: float, num_labels: int) -> Tensor:
+    """Returns decoder inputs (B, L), some labels replaced by random ones; the first one stays.
+
+    Source: Wang et al. 2018, section 3, with a fixed share, on the decoder's side only.
+    """
+    switched = torch.rand(inputs.shape, device=inputs.device) < share
+    switched[:, 0] = False
+    return torch.where(switched, torch.randint_like(inputs, num_labels), inputs)
 
 
 def with_eos(batch: Batch, eos: int) -> tuple[Tensor, Tensor, Tensor]:

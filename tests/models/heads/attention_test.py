@@ -12,7 +12,7 @@ from torch import Tensor
 from asrkit.data.batch import Batch
 from asrkit.decoding.interfaces import select
 from asrkit.models.decoders.transformer import TransformerDecoder
-from asrkit.models.heads.attention import AttentionHead, with_eos
+from asrkit.models.heads.attention import AttentionHead, switch_out, with_eos
 from asrkit.models.interfaces import Encoded, Encoder
 from asrkit.text.vocabulary import Vocabulary
 
@@ -136,3 +136,26 @@ def test_bad_values_are_refused() -> None:
         with pytest.raises(ValueError, match=rf"label_smoothing \({share}\) must be at least 0"):
             make(share)
     assert make(tap=1).tap == 1
+
+
+def test_switchout_replaces_a_share_of_the_labels_but_not_the_first() -> None:
+    torch.manual_seed(0)
+    inputs = torch.full((200, 101), 7)
+    switched = switch_out(inputs, 0.2, num_labels=50)
+    assert bool((switched[:, 0] == 7).all())
+    changed = (switched[:, 1:] != 7).float().mean()
+    assert float(changed) == pytest.approx(0.2 * 49 / 50, abs=0.01)
+    assert switched.min() == 0
+    assert switched.max() == 49
+
+
+def test_switchout_holds_in_training_only() -> None:
+    decoder = partial(
+        TransformerDecoder, dim=8, num_layers=2, num_heads=2, hidden_dim=12, dropout=0.0
+    )
+    torch.manual_seed(0)
+    head = AttentionHead(TwoBlocks(), Vocabulary(list("abc")), 1.0, decoder, switchout=0.9)
+    frames, labels = encoded([0, 1, 2]), batch([0, 1, 2])
+    plain = head.eval().loss(frames, labels)["loss"].total
+    assert torch.equal(plain, head.loss(frames, labels)["loss"].total)
+    assert not torch.allclose(plain, head.train().loss(frames, labels)["loss"].total)

@@ -1,0 +1,58 @@
+"""A larger model takes over the weights of a smaller one.
+
+Source: the reference system for transducers, whose encoder grows in depth and width; there, too,
+the numbers of the smaller layers fill the beginning of the larger ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from asrkit.nn.growth import copy_corner, joined_shapes
+
+
+@dataclass(frozen=True)
+class Grown:
+    """Names of tensors that were taken over whole or in part, and of those that start afresh."""
+
+    whole: list[str]
+    partly: list[str]
+    fresh: list[str]
+
+    @property
+    def same_shapes(self) -> bool:
+        """Whether nothing grew."""
+        return not self.partly and not self.fresh
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.whole)} tensors as they were, {len(self.partly)} larger, "
+            f"{len(self.fresh)} new"
+        )
+
+
+def grow(model: nn.Module, smaller: nn.Module, weights: Mapping[str, Tensor]) -> Grown:
+    """Copies a smaller model's weights to their places in a larger one.
+
+    What joins two tensors of unequal size, as the readout of an LSTM decoder does, is in its place
+    as long as only the last of them grows; likewise with the two directions of a BLSTM that a head
+    reads. Such a layer has to learn more again than others.
+
+    Args:
+        model: The larger one; what is beyond the smaller one's tensors stays as it is.
+        smaller: For its shapes; may be without data.
+        weights: Those of the smaller one, by name.
+    """
+    shapes, before = joined_shapes(model), joined_shapes(smaller)
+    grown = Grown([], [], [])
+    for name, tensor in model.state_dict().items():
+        shape, old = shapes[name], before.get(name)
+        if name not in weights or old is None or len(old) != len(shape):
+            grown.fresh.append(name)
+            continue
+        (grown.whole if old == shape else grown.partly).append(name)
+        copy_corner(tensor.view(shape), weights[name].view(old))
+    return grown

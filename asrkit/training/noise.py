@@ -1,0 +1,154 @@
+"""Noise on weights and gradients in training: weight noise, weight dropout, gradient noise.
+
+Weights are changed while the gradient of one update is computed, then put back; all processes and
+micro-batches of an update see the same change. Draws are a function of the run's seed and the step.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from asrkit.config.registry import Registry
+from asrkit.training.importing import check_patterns
+
+
+class WeightChange(ABC):
+    """Changes the weights that a pattern selects, for the length of one update."""
+
+    pattern: str
+
+    @abstractmethod
+    def draw(self, weight: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Returns a changed copy of a weight, and the factor of its gradient, if any."""
+
+
+weight_changes: Registry[WeightChange] = Registry("weight_change", WeightChange)
+
+
+@weight_changes.register("weight_noise")
+@dataclass(frozen=True)
+class WeightNoise(WeightChange):
+    """Adds normal noise to weights.
+
+    Args:
+        pattern: Regular expression, searched in the names of the parameters.
+        deviation: Standard deviation of the noise.
+
+    Source: Graves 2011, section 3, with a fixed deviation.
+    """
+
+    pattern: str
+    deviation: float
+
+    def __post_init__(self) -> None:
+        check_patterns([self.pattern])
+        if self.deviation <= 0:
+            raise ValueError(f"deviation ({self.deviation}) must be above 0")
+
+    def draw(self, weight: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Returns weights with noise; the gradient is that at the noisy weights."""
+        return weight + self.deviation * torch.randn_like(weight), None
+
+
+@weight_changes.register("weight_dropout")
+@dataclass(frozen=True)
+class WeightDropout(WeightChange):
+    """Sets single weights to zero at random, and scales up the others.
+
+    Args:
+        pattern: Regular expression, searched in the names of the parameters.
+        probability: Of each weight to become zero.
+
+    Source: Wan et al. 2013, section 3, with one mask for all examples of an update.
+    """
+
+    pattern: str
+    probability: float
+
+    def __post_init__(self) -> None:
+        check_patterns([self.pattern])
+        if not 0 < self.probability < 1:
+            raise ValueError(f"probability ({self.probability}) must be above 0 and below 1")
+
+    def draw(self, weight: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Returns masked weights, and the mask; the gradient passes where weights are kept."""
+        kept = torch.rand_like(weight) >= self.probability
+        factor = kept.to(weight.dtype) / (1 - self.probability)
+        return weight * factor, factor
+
+
+def selected(model: nn.Module, pattern: str) -> list[nn.Parameter]:
+    """Returns the trained parameters whose names a pattern is found in.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    found = [
+        parameter
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and re.search(pattern, name)
+    ]
+    if not found:
+        raise ValueError(f"weight_changes: {pattern!r} selects no trained parameter")
+    return found
+
+
+@contextmanager
+def changed_weights(model: nn.Module, changes: Sequence[WeightChange], seed: int) -> Iterator[None]:
+    """Changes weights inside, and puts them back afterwards; gradients get their factors.
+
+    Args:
+        model: Its parameters are changed in place.
+        changes: One after the other.
+        seed: Of all draws.
+    """
+    before: list[tuple[nn.Parameter, Tensor]] = []
+    factors: list[tuple[nn.Parameter, Tensor]] = []
+    if changes:
+        torch.manual_seed(seed)
+    try:
+        with torch.no_grad():
+            for change in changes:
+                for parameter in selected(model, change.pattern):
+                    before.append((parameter, parameter.clone()))
+                    weight, factor = change.draw(parameter)
+                    parameter.copy_(weight)
+                    factors += [(parameter, factor)] if factor is not None else []
+        yield
+        for parameter, factor in factors:
+            if parameter.grad is not None:
+                parameter.grad.mul_(factor)
+    finally:
+        with torch.no_grad():
+            for parameter, weight in reversed(before):
+                parameter.copy_(weight)
+
+
+@dataclass(frozen=True)
+class GradientNoise:
+    """Normal noise on gradients, with variance scale / step^decay.
+
+    Args:
+        scale: Variance in the first update.
+        decay: How fast the variance falls.
+
+    Source: Neelakantan et al. 2015, section 3.
+    """
+
+    scale: float
+    decay: float = 0.55
+
+    def add(self, model: nn.Module, step: int, seed: int) -> None:
+        """Adds the noise of update `step`, counted from 1, to all gradients of a model."""
+        torch.manual_seed(seed)
+        deviation = (self.scale / step**self.decay) ** 0.5
+        for parameter in model.parameters():
+            if parameter.grad is not None:
+                parameter.grad.add_(torch.randn_like(parameter.grad), alpha=deviation)

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from asrkit.errors import UserError
+from asrkit.experiment.check import check
+from asrkit.experiment.train import train
+from asrkit.training.checkpoints import CheckpointStore, load, load_weights, resolve
+from tests.training.resume_test import read
+from tests.training.whole_resume_test import make_data
+
+PHASES = [
+    {
+        "epochs": 1,
+        "changes": {
+            "model.encoder": {"dim": 4, "num_layers": 1},
+            "model.encoder.frontend[0].dim": 4,
+            "data.batch_seconds": 3.0,
+            "training.schedule": {"type": "constant", "value": 0.002},
+        },
+        "without": ["model.heads.attention"],
+    },
+    {"epochs": 1, "changes": {"model.encoder.num_layers": 1}},
+    {"epochs": 1, "changes": {"training.accumulate": 2}},
+]
+
+
+def make_spec(folder: Path, **changes: Any) -> Path:
+    make_data(folder)
+    spec = yaml.safe_load((folder / "spec.yaml").read_text())
+    spec["data"]["num_workers"] = 0
+    spec["model"]["encoder"]["num_layers"] = 2
+    spec.update({"phases": PHASES, **changes})
+    path = folder / "phases.yaml"
+    path.write_text(yaml.safe_dump(spec))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes longer than training here."""
+    module = importlib.import_module("asrkit.experiment.train")
+    monkeypatch.setattr(module, "DevPictures", lambda *_: None)
+    monkeypatch.setattr(module, "plot_curves", lambda *_: None)
+
+
+class KilledError(Exception):
+    pass
+
+
+def kill_after(monkeypatch: pytest.MonkeyPatch, saves: int) -> None:
+    original, done = CheckpointStore.save, [0]
+
+    def save(self: CheckpointStore, *arguments: Any) -> None:
+        original(self, *arguments)
+        done[0] += 1
+        if done[0] == saves:
+            raise KilledError
+
+    monkeypatch.setattr(CheckpointStore, "save", save)
+
+
+def test_a_growing_training_killed_anywhere_ends_the_same(tmp_path: Path) -> None:
+    spec = make_spec(tmp_path)
+    data = tmp_path / "data"
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    train(spec, [], data, whole)
+    kills = 0
+    while True:
+        with pytest.MonkeyPatch.context() as patch:
+            kill_after(patch, 2)
+            try:
+                train(spec, [], data, killed)
+                break
+            except KilledError:
+                kills += 1
+    assert kills >= 4  # each phase at least once
+    (log, weights), (log_killed, weights_killed) = read(whole), read(killed)
+    assert [entry["epoch"] for entry in log] == [1, 2, 3, 4]
+    assert log == log_killed
+    assert all(torch.equal(tensor, weights_killed[name]) for name, tensor in weights.items())
+    check_sizes(whole)
+
+
+def check_sizes(run: Path) -> None:
+    states = [load(resolve(folder, "last")) for folder in phase_folders(run)]
+    names = ["encoder.blocks.0.ffn.module.contract.bias", "encoder.norms.0.norm.weight"]
+    sizes = [[len(s["model"][n]) for n in s["model"] if n in names] for s in states]
+    assert {size for row in sizes[1:] for size in row} == {8}
+    assert set(sizes[0]) == {4}
+    assert not any(name.startswith("heads.attention") for name in states[0]["model"])
+    assert [any(".blocks.1." in n for n in s["model"]) for s in states] == [False, False, True]
+    steps = [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()]
+    assert steps[0] < steps[1] - steps[0]  # larger batches
+    assert load(resolve(run / "phases/2", "last"))["progress"]["step"] == steps[1]
+
+
+def phase_folders(run: Path) -> list[Path]:
+    return [run / "phases" / str(number) for number in (1, 2, 3)]
+
+
+def test_the_optimiser_is_kept_where_only_batches_change(tmp_path: Path) -> None:
+    spec = make_spec(tmp_path, phases=[PHASES[2]])
+    overrides = ["training.epochs=2"]
+    train(spec, overrides, tmp_path / "data", tmp_path / "run")
+    before = load(resolve(tmp_path / "run/phases/1", "last"))["optimizer"]["state"][0]["step"]
+    after = load(resolve(tmp_path / "run", "last"))["optimizer"]["state"][0]["step"]
+    assert 0 < before < after
+    assert len(load_weights(resolve(tmp_path / "run", "last"))) > 10
+
+
+@pytest.mark.parametrize(
+    ("phase", "message"),
+    [
+        ({"epochs": 4}, "phases last 4 epochs, training.epochs is 4"),
+        ({"epochs": 1, "changes": {"model.encoder.num_layer": 1}}, r"phases\[0\].*num_layer"),
+        ({"epochs": 1, "changes": {"model.encoder.taps": [9]}}, r"phases\[0\].*taps \[9\]"),
+        ({"epochs": 1, "without": ["model.heads.other"]}, "no 'model.heads.other' to leave out"),
+        ({"epochs": 1, "changes": {"seed": 2}}, "a phase can't change 'seed'"),
+        ({"epochs": 1, "changes": {"training.epochs": 9}}, "can't change 'training.epochs'"),
+        ({"epochs": 0}, "must be at least 1"),
+    ],
+)
+def test_wrong_phases_are_refused(tmp_path: Path, phase: dict[str, Any], message: str) -> None:
+    spec = make_spec(tmp_path, phases=[phase])
+    try:
+        problems = "\n".join(check(spec).problems)
+    except UserError as error:
+        problems = str(error)
+    assert problems
+    assert re.search(message, problems.replace("\n", " ")), problems
