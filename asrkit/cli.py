@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 import logging
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 from rich.console import Console
@@ -142,23 +143,40 @@ def decode(
 @click.option("--search", required=True, help="Name of the search that decoded the set.")
 @click.option("--against", type=FOLDER, help="Another run to compare with on the same set.")
 @click.option("--stm", type=FILE, help="STM file with references: count errors as sclite does.")
-def score(run: Path, set_name: str, search: str, against: Path | None, stm: Path | None) -> None:
+@click.option("--glm", type=FILE, help="NIST's mapping rules: with --stm, score as Hub5 does.")
+@click.option(
+    "--drop-hesitations",
+    is_flag=True,
+    help="With --glm: leave hesitations and partial words out of hypotheses, as Kaldi does.",
+)
+def score(
+    run: Path,
+    set_name: str,
+    search: str,
+    against: Path | None,
+    stm: Path | None,
+    glm: Path | None,
+    drop_hesitations: bool,
+) -> None:
     """Score a decoded set: WER with its 95 % interval, errors by utterance and speaker.
 
     With --stm, NIST's sclite counts the word errors if it is installed; else, asrkit counts them
-    by the same rules.
+    by the same rules. With --stm and --glm, the set is scored as in the Hub5 and RT evaluations
+    of telephone speech, by hubscr.pl if that is installed.
 
     Example: asrkit score --run run/first --set dev --search joint
     """
     from asrkit import experiment
 
-    result = experiment.score(run, set_name, search, against, stm)
+    result = experiment.score(run, set_name, search, against, stm, glm, drop_hesitations)
     e = result.errors
     click.echo(
         f"{set_name} {search}: WER {result.wer:.2f} % [{result.low:.2f}, {result.high:.2f}], "
         f"{e.total} errors in {e.words} words ({e.substitutions} sub, {e.deletions} del, "
         f"{e.insertions} ins), CER {result.cer:.2f} %"
     )
+    for name, part in result.parts.items():
+        click.echo(f"  {name:<6} {part['wer']:6.2f} % of {part['errors']['words']} words")
     if result.against is not None:
         click.echo(
             f"against {against}: {result.against.difference:+.2f} absolute, "
@@ -216,6 +234,130 @@ def show(spec: Path, data: Path | None, overrides: tuple[str, ...]) -> None:
     from asrkit import experiment
 
     click.echo(experiment.show(spec, overrides, data))
+
+
+@main.command()
+@run_option
+@data_option
+@set_option
+@click.option("--head", default="ctc", show_default=True, help="Name of the CTC head.")
+@checkpoint_option
+@click.option(
+    "--mean",
+    type=click.Choice(["probabilities", "logarithms"]),
+    default="probabilities",
+    show_default=True,
+    help="What is averaged over frames.",
+)
+def prior(
+    run: Path,
+    data: Path,
+    set_name: str,
+    head: str,
+    checkpoint: str,
+    mean: Literal["probabilities", "logarithms"],
+) -> None:
+    """Estimate label priors of a CTC head, for `prior:` of a ctc scorer.
+
+    Example: asrkit prior --run run/first --data data --set train
+    """
+    from asrkit import experiment
+
+    click.echo(experiment.estimate_prior(run, data, set_name, head, checkpoint, mean))
+
+
+@main.command()
+@run_option
+@data_option
+@set_option
+@checkpoint_option
+def perplexity(run: Path, data: Path, set_name: str, checkpoint: str) -> None:
+    """Say how well a language model predicts the transcripts of a set.
+
+    Example: asrkit perplexity --run run/lm --data data --set dev
+    """
+    from asrkit import experiment
+
+    found = experiment.perplexity(run, data, set_name, checkpoint)
+    click.echo(
+        f"{set_name}: perplexity {found.per_word:.2f} per word, {found.per_token:.2f} per label "
+        f"({found.words} words and {found.tokens} labels, ends of sentences included)"
+    )
+
+
+@main.command(name="search-errors")
+@run_option
+@data_option
+@set_option
+@click.option("--search", required=True, help="Name of the search that decoded the set.")
+def search_errors(run: Path, data: Path, set_name: str, search: str) -> None:
+    """Count sentences whose reference scores higher than what the search found.
+
+    Example: asrkit search-errors --run run/first --data data --set dev --search joint
+    """
+    from asrkit import experiment
+
+    report = experiment.search_errors(run, data, set_name, search)
+    click.echo(
+        f"{set_name} {search}: {report['search_errors']} search errors in {report['sentences']} "
+        f"sentences ({report['rate']} %), {report['wrong']} wrong sentences, "
+        f"{report['unreachable_references']} references without a path"
+    )
+
+
+@main.command()
+@run_option
+@data_option
+@set_option
+@click.option("--search", required=True, help="Name of a search below decoding: in the spec.")
+@click.option(
+    "--vary",
+    multiple=True,
+    required=True,
+    metavar="SCORER=LOW:HIGH",
+    help="A weight to tune, and between which values.",
+)
+@click.option("--decodes", default=3, show_default=True, help="Decodes after the first.")
+@checkpoint_option
+@click.option("--spec", type=FILE, help="File whose decoding: replaces that of the run.")
+def tune(
+    run: Path,
+    data: Path,
+    set_name: str,
+    search: str,
+    vary: tuple[str, ...],
+    decodes: int,
+    checkpoint: str,
+    spec: Path | None,
+) -> None:
+    """Tune the weights of a search on a dev set, by n-best lists and a few decodes.
+
+    Example: asrkit tune --run run/first --data data --set dev --search joint --vary ctc=0.1:0.9
+    """
+    from asrkit import experiment
+
+    ranges = dict(_range(word) for word in vary)
+    path, trials = experiment.tune(run, data, set_name, search, ranges, decodes, checkpoint, spec)
+    table = Table("weights", "WER %", "95 % interval", title=f"{search} on {set_name}")
+    best = min(trials, key=lambda trial: trial.wer)
+    for trial in trials:
+        weights = ", ".join(f"{name} {weight:g}" for name, weight in trial.weights.items())
+        style = "bold" if trial is best else None
+        table.add_row(weights, f"{trial.wer:.2f}", f"{trial.low:.2f} {trial.high:.2f}", style=style)
+    Console(stderr=True).print(table)
+    click.echo(f"asrkit decode --spec {path} --search {search}")
+
+
+def _range(word: str) -> tuple[str, tuple[float, float]]:
+    """Returns name and range of a word such as `ctc=0.1:0.9`.
+
+    Raises:
+        UserError: If it is of another form.
+    """
+    match = re.fullmatch(r"([^=]+)=(-?[0-9.]+):(-?[0-9.]+)", word)
+    if match is None or float(match[2]) > float(match[3]):
+        raise UserError(f"--vary {word}: expected SCORER=LOW:HIGH, such as ctc=0.1:0.9")
+    return match[1], (float(match[2]), float(match[3]))
 
 
 @main.command(name="list")

@@ -168,6 +168,7 @@ def test_stm_files_are_references(tmp_path: Path) -> None:
         (["check", "{spec}", "model.encoder.dimm=3"], "did you mean 'dim'?"),
         (["check", "{spec}", "decoding.joint.scorers.lm=0.5"], "the model has no head 'lm'"),
         (["check", "{spec}", "model.encoder.dim=7"], "num_heads (2) must divide dim (7)"),
+        (["check", "{spec}", "data.sample_rate=8000"], "sample_rate is 16000, data.sample_rate is"),
         (["check", "{spec}", "plugins=[none_such]"], "can't import 'none_such'"),
         (["list", "nothing"], "there is no kind 'nothing'"),
         (["explain", "{spec}", "training.epoch"], "there is no key 'training.epoch'"),
@@ -187,6 +188,10 @@ def test_stm_files_are_references(tmp_path: Path) -> None:
         (
             ["score", "--run", "{place}/run", "--set", "dev", "--search", "none"],
             "is missing; first `asrkit decode",
+        ),
+        (
+            ["score", "--run", "{place}/run", "--set", "dev", "--search", "x", "--stm", "a.stm"],
+            "--stm and --glm belong together",
         ),
     ],
 )

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from asrkit.data.dataset import read_cut
 from asrkit.data.manifests import open_set
 
 ROOT = Path(__file__).parents[1]
@@ -53,3 +56,22 @@ def test_librispeech_mini_has_all_its_utterances(tmp_path: Path) -> None:
     for name in evaluation:
         if name != "train":
             assert not speakers(tmp_path, "train") & speakers(tmp_path, name)
+
+
+@pytest.mark.skipif(
+    not (Path(CORPORA) / "LibriSpeech").is_dir(), reason="needs ASRKIT_CORPORA/LibriSpeech"
+)
+def test_readers_on_the_telephone_are_cut_out_again(tmp_path: Path) -> None:
+    source, out, data = CORPORA, tmp_path / "out", tmp_path / "data"
+    tool = ["tools/make_toy_corpus.py", "--layout", "switchboard", "--utterances", "56"]
+    command = [sys.executable, *tool, "--source", source, "--out", str(out)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    prepare("switchboard", "--corpus", str(out), "--data", str(data))
+    cuts = list(open_set(data, ["train_dev"]))
+    assert len(cuts) == 56
+    assert not speakers(data, "train") & speakers(data, "dev")
+    for cut in cuts:
+        sides = cut, replace(cut, channel=1 - cut.channel)
+        own, other = (np.median(np.abs(read_cut(side, 8000).astype(int))) for side in sides)
+        assert own > other, "a reader speaks on one channel, the other one listens"

@@ -4,9 +4,12 @@
     python tools/make_toy_corpus.py --layout librispeech --out toy/corpus
     python tools/make_toy_corpus.py --layout an4 --out toy/corpus
     python tools/make_toy_corpus.py --layout tedlium2 --out toy/corpus
+    python tools/make_toy_corpus.py --layout switchboard --out toy/corpus
     python tools/make_toy_corpus.py --layout tedlium2 --source CORPORA --out relaid
+    python tools/make_toy_corpus.py --layout switchboard --source CORPORA --out relaid
 
-The last one takes real speech from the folder that holds LibriSpeech instead, a chapter as a talk.
+The last two take real speech from the folder that holds LibriSpeech instead: a chapter becomes a
+talk, and readers talk to each other on the telephone.
 
 Ten voices of eSpeak NG (the PyPI package espeakng-loader) speak short commands of a small
 vocabulary at their own pitch and speed. The same options give the same corpus, sample by sample.
@@ -17,6 +20,7 @@ from __future__ import annotations
 import ctypes
 import gzip
 import random
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +32,19 @@ import soundfile
 import torch
 import torchaudio
 from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tools.toy_switchboard import (
+    TURNS,
+    Caller,
+    Conversation,
+    Turn,
+    converse,
+    relay_switchboard,
+    spoken_at,
+    write_switchboard,
+)
 
 SAMPLE_RATE = 16000
 VERBS = ["START", "STOP", "OPEN", "CLOSE", "REPEAT", "DELETE", "ENTER"]
@@ -265,22 +282,63 @@ def part_voices(number: int, seed: int) -> list[Voice]:
     ]
 
 
+def write_conversations(out: Path, parts: dict[str, int], seed: int) -> None:
+    """Writes telephone conversations between two voices in the layout of Switchboard and Hub5'00.
+
+    The last pair of training voices has one conversation only, which can be held out for free.
+    """
+    synthesizer = Synthesizer()
+    made: dict[str, list[Conversation]] = {}
+    for number, (part, count) in enumerate(parts.items()):
+        draw = random.Random(f"{seed} {part}")
+        speakers = part_voices(number, seed)
+        pairs = list(zip(speakers[::2], speakers[1::2], strict=True))
+        most = min(TURNS, max(count // 2, 1))
+        lengths = [min(most, count - first) for first in range(0, count, most)]
+        made[part] = []
+        for index, turns in enumerate(lengths):
+            is_last = index == len(lengths) - 1
+            pair = pairs[-1] if is_last else pairs[index % (len(pairs) - 1)]
+            said = [
+                Turn(words, spoken_at(synthesizer.speak(words, pair[turn % 2]), SAMPLE_RATE))
+                for turn in range(turns)
+                for words in [remark(draw)]
+            ]
+            callers = [Caller(str(1000 + voice.number), voice.sex) for voice in pair]
+            made[part].append(converse(callers, said, draw))
+    write_switchboard(out, made["train"], made["test"], seed)
+
+
+def remark(draw: random.Random) -> str:
+    """Returns a command as people say it on the telephone."""
+    opening = draw.choice(["", "", "uh ", "it's ", "i'm ", "uh-huh "])
+    return f"{opening}{sentence(draw).lower()}"
+
+
 LAYOUTS = {
     "librispeech": write_librispeech,
     "an4": write_an4,
     "tedlium2": write_toy_tedlium2,
+    "switchboard": write_conversations,
 }
 PARTS = {
     "librispeech": {"train-clean-5": 300, "dev-clean-mini": 30, "test-clean-mini": 40},
     "an4": {"train": 330, "test": 40},
     "tedlium2": {"train": 300, "dev": 30, "test": 40},
+    "switchboard": {"train": 330, "test": 60},
 }
 
 
 def relay(layout: str, out: Path, source: Path, utterances: int | None, seed: int) -> None:
     """Writes real speech of LibriSpeech in another layout."""
-    if layout != "tedlium2" or utterances is not None:
-        raise click.UsageError("--source goes with --layout tedlium2, without --utterances")
+    if layout == "switchboard":
+        count = relay_switchboard(source / "LibriSpeech", out, utterances, seed)
+        click.echo(f"{out}: {count} utterances of {source}/LibriSpeech")
+        return
+    if layout != "tedlium2":
+        raise click.UsageError("--source goes with --layout tedlium2 or switchboard")
+    if utterances is not None:
+        raise click.UsageError("--layout tedlium2 takes --source without --utterances")
     for part in PARTS[layout]:
         if not any((source / "LibriSpeech").glob(f"{part}*/*/*/*.trans.txt")):
             raise click.ClickException(f"{source}/LibriSpeech has no part {part}*: see --source")
@@ -297,7 +355,7 @@ def relay(layout: str, out: Path, source: Path, utterances: int | None, seed: in
 @click.option(
     "--source",
     type=click.Path(path_type=Path),
-    help="Folder that holds LibriSpeech: re-lay its speech as tedlium2.",
+    help="Folder that holds LibriSpeech: re-lay its speech as tedlium2 or switchboard.",
 )
 def main(layout: str, out: Path, utterances: int | None, seed: int, source: Path | None) -> None:
     """Makes a toy corpus."""

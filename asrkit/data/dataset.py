@@ -281,7 +281,8 @@ def read_cut(cut: Any, sample_rate: int) -> NDArray[np.int16]:
         AudioError: If they can't be read.
     """
     start, count = round(cut.start * sample_rate), round(cut.duration * sample_rate)
-    return read_samples(Path(cut.recording.sources[0].source), sample_rate, start, count)
+    path = Path(cut.recording.sources[0].source)
+    return read_samples(path, sample_rate, start, count, int(cut.channel))
 
 
 def num_labels(cut: Any, tokenizer: Tokenizer) -> int:

@@ -16,28 +16,28 @@ from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 from lhotse.audio import AudioSource
 from lhotse.serialization import SequentialJsonlWriter
 
+from asrkit.data.audio import reason
 from asrkit.errors import UserError
 
 DUPLICATE_NAME = "duplicate name"
+OVERHANG = 0.5
+"""Transcripts round times: by so many seconds an utterance may end after its file, and is cut."""
 
 log = logging.getLogger(__name__)
 
 
-MAX_OVERSHOOT = 0.5
-"""A segment may end so many seconds after its file, as transcripts of whole talks sometimes say."""
-
-
 @dataclass(frozen=True)
 class Source:
-    """One utterance of a corpus folder.
+    """One utterance of a corpus folder: a file, or from `start` on a part of one of its channels.
 
     Args:
         id: Name of the utterance.
-        path: Its audio file.
-        text: Its transcript.
-        speaker: Who speaks.
-        start: Where it starts within the file, in seconds.
-        duration: In seconds; all to the end of the file where None.
+        path: The audio file.
+        text: What is said.
+        speaker: Who says it.
+        start: Where in the file it begins, in seconds.
+        duration: Its length in seconds; up to the file's end where None.
+        channel: Which channel of the file it is on, from 0 on.
     """
 
     id: str
@@ -46,6 +46,7 @@ class Source:
     speaker: str
     start: float = 0.0
     duration: float | None = None
+    channel: int = 0
 
 
 @dataclass(frozen=True)
@@ -121,20 +122,19 @@ def inspect(source: Source) -> MonoCut | Unusable:
     header = read_header(source.path)
     if header.trouble:
         return Unusable(source.id, header.trouble, header.detail)
-    first, last = _span(source, header)
-    if not 0 <= first < last <= header.frames:
-        detail = (
-            f"{source.path} is {header.frames / header.rate:.2f} s long, the segment goes from "
-            f"{source.start:.2f} s to {last / header.rate:.2f} s"
-        )
-        return Unusable(source.id, "no such part of the audio", detail)
     if not source.text.strip():
         return Unusable(source.id, "empty text", "the transcript is empty or missing")
+    first, last = _span(source, header)
+    problem = _outside(source, header, first, last)
+    if problem:
+        return Unusable(source.id, "outside the file", f"{source.path} has {problem}")
     # Segments share the recording of their file.
-    name = source.id if source.duration is None else source.path.stem
+    is_part = source.duration is not None or source.start > 0
+    name = source.path.stem if is_part else source.id
+    channels = [*range(header.channels)]
     recording = Recording(
         id=name,
-        sources=[AudioSource(type="file", channels=[0], source=str(source.path))],
+        sources=[AudioSource(type="file", channels=channels, source=str(source.path))],
         sampling_rate=header.rate,
         num_samples=header.frames,
         duration=header.frames / header.rate,
@@ -145,6 +145,7 @@ def inspect(source: Source) -> MonoCut | Unusable:
         recording_id=name,
         start=0.0,  # counted from the start of the cut
         duration=seconds,
+        channel=source.channel,
         text=source.text,
         speaker=source.speaker,
     )
@@ -152,7 +153,7 @@ def inspect(source: Source) -> MonoCut | Unusable:
         id=source.id,
         start=first / header.rate,
         duration=seconds,
-        channel=0,
+        channel=source.channel,
         recording=recording,
         supervisions=[segment],
     )
@@ -164,6 +165,7 @@ class Header:
 
     frames: int = 0
     rate: int = 0
+    channels: int = 0
     trouble: str = ""
     detail: str = ""
 
@@ -176,11 +178,11 @@ def read_header(path: Path) -> Header:
     try:
         info = soundfile.info(path)
     except (soundfile.LibsndfileError, RuntimeError) as error:
-        detail = "is empty" if not path.stat().st_size else f"can't be read: {error}"
-        return Header(trouble="unreadable audio", detail=f"{path} {detail}")
+        detail = f"{path} can't be read: {reason(path, error)}"
+        return Header(trouble="unreadable audio", detail=detail)
     if not info.frames:
         return Header(trouble="no samples", detail=f"{path} has no samples")
-    return Header(info.frames, info.samplerate)
+    return Header(info.frames, info.samplerate, info.channels)
 
 
 def _span(source: Source, header: Header) -> tuple[int, int]:
@@ -189,8 +191,18 @@ def _span(source: Source, header: Header) -> tuple[int, int]:
     if source.duration is None:
         return first, header.frames
     last = round((source.start + source.duration) * header.rate)
-    overshoot = last - header.frames
-    return first, header.frames if 0 < overshoot <= MAX_OVERSHOOT * header.rate else last
+    overhang = last - header.frames
+    return first, header.frames if 0 < overhang <= OVERHANG * header.rate else last
+
+
+def _outside(source: Source, header: Header, first: int, last: int) -> str:
+    """Returns what a file has instead of the utterance; nothing where it is all there."""
+    if not 0 <= source.channel < header.channels:
+        return f"{header.channels} channels, the utterance is on number {source.channel + 1}"
+    if not 0 <= first < last <= header.frames:
+        whole, end = header.frames / header.rate, last / header.rate
+        return f"{whole:.3f} s, the utterance goes from {source.start:.3f} to {end:.3f} s"
+    return ""
 
 
 def open_set(data: Path, names: list[str]) -> CutSet:

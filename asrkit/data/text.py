@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import logging
 import lzma
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +23,9 @@ from asrkit.data.settings import Data, data_kinds
 from asrkit.errors import UserError
 from asrkit.text.tokenizers import Tokenizer
 
+OPENERS: dict[str, Callable[[Path, str], Any]] = {".xz": lzma.open, ".gz": gzip.open}
+"""How compressed text is opened, by the end of its name."""
+
 log = logging.getLogger(__name__)
 
 
@@ -33,7 +38,7 @@ class TextSettings(Data):
         train: Sets whose transcripts are trained on.
         dev: Sets whose transcripts choose checkpoints and learning rates.
         files: Further training text, a sentence per line: names below DATA/text, or paths; may be
-            compressed with xz.
+            compressed with gzip or xz.
         batch_labels: Most labels of a batch, padding and end of sentence counted in.
         max_labels: Longer training sentences are left out.
         sub_epochs: An epoch of the trainer is this part of the training text.
@@ -167,10 +172,10 @@ def read_lines(path: Path) -> Iterator[str]:
     if not path.is_file():
         raise UserError(f"there is no text file {path}; see data.files")
     try:
-        with lzma.open(path) if path.suffix == ".xz" else path.open("rb") as lines:
+        with OPENERS.get(path.suffix, open)(path, "rb") as lines:
             for line in lines:
                 yield line.decode("utf-8").strip()
-    except (UnicodeDecodeError, lzma.LZMAError) as error:
+    except (UnicodeDecodeError, lzma.LZMAError, gzip.BadGzipFile) as error:
         raise UserError(f"{path} is no text in UTF-8: {error}") from error
 
 

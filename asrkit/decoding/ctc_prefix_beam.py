@@ -38,6 +38,8 @@ class CtcPrefixBeamSearch(Search):
     Source: Hannun et al. 2014, algorithm 1; any label scorers in place of a word model.
     """
 
+    can_be_forced = True
+
     def __init__(
         self,
         beam_size: int,

@@ -52,6 +52,8 @@ class LabelSyncSearch(Search):
     Source: Watanabe et al. 2017, section IV; ended hypotheses compete with live ones for the beam.
     """
 
+    can_be_forced = True
+
     def __init__(
         self,
         scorers: Mapping[str, float | Scorer],

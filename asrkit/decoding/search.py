@@ -17,6 +17,7 @@ from asrkit.errors import UserError
 class Search(ABC):
     """Finds the best label sequences of utterances.
 
+    `can_be_forced` says whether `rescoring.forced` may hold it to given label sequences.
     `scorers` has an entry for everything that scores, `weights` those that are not 0, and
     `scorer_seconds` adds up the time that each took.
 
@@ -27,6 +28,8 @@ class Search(ABC):
     Raises:
         ValueError: If no entry has a weight.
     """
+
+    can_be_forced = False
 
     def __init__(self, scorers: Mapping[str, float | Scorer]) -> None:
         entries = {

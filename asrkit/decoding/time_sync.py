@@ -49,6 +49,8 @@ class TimeSyncSearch(Search):
         by label string, blank unscaled); Hori et al. 2017, section 3.2, does it label by label.
     """
 
+    can_be_forced = True
+
     def __init__(
         self,
         scorers: Mapping[str, float | Scorer],

@@ -4,9 +4,13 @@ from asrkit.experiment.align import align
 from asrkit.experiment.check import CheckReport, check, diff, explain, show
 from asrkit.experiment.decode import average, decode, score
 from asrkit.experiment.ngram import ngram
+from asrkit.experiment.perplexity import perplexity
+from asrkit.experiment.prior import estimate_prior
+from asrkit.experiment.search_errors import search_errors
 from asrkit.experiment.spec import Experiment, load_spec
 from asrkit.experiment.tokenizer import tokenizer
 from asrkit.experiment.train import train
+from asrkit.experiment.tune import tune
 
 __all__ = [
     "CheckReport",
@@ -16,11 +20,15 @@ __all__ = [
     "check",
     "decode",
     "diff",
+    "estimate_prior",
     "explain",
     "load_spec",
     "ngram",
+    "perplexity",
     "score",
+    "search_errors",
     "show",
     "tokenizer",
     "train",
+    "tune",
 ]

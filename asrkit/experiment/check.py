@@ -18,7 +18,13 @@ from asrkit.config.yaml_loader import Spec
 from asrkit.data.feasibility import check_set
 from asrkit.data.manifests import Unusable, open_set, unusable_path, write_unusable
 from asrkit.errors import UserError
-from asrkit.experiment.spec import Experiment, load_spec, make_tokenizer, resolve_spec
+from asrkit.experiment.spec import (
+    Experiment,
+    load_spec,
+    make_tokenizer,
+    rate_problems,
+    resolve_spec,
+)
 from asrkit.experiment.train import count_parameters, stages_of
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import TrainableModel
@@ -75,6 +81,7 @@ def check(spec_path: Path, overrides: Sequence[str] = (), data: Path | None = No
         return CheckReport(problems=[str(problem) for problem in problems])
     report = CheckReport(problems=_unknown_heads(experiment, vocabulary))
     report.problems += _phase_problems(experiment, resolved, vocabulary)
+    report.problems += rate_problems(experiment, _meta_model(experiment, vocabulary))
     if data is not None and not report.problems:
         _check_data(experiment, data, report)
     return report

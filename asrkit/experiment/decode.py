@@ -21,6 +21,7 @@ from asrkit.experiment.prior import hash_of
 from asrkit.experiment.record import record_command
 from asrkit.experiment.system import System
 from asrkit.scoring.ctm import write_ctm, write_trn
+from asrkit.scoring.hub5 import score_hub5
 from asrkit.scoring.sclite import StmScorer
 from asrkit.scoring.wer import Score, read_nbest, score_run
 from asrkit.training import checkpoints
@@ -57,20 +58,63 @@ def decode(
     node = search_node(system.resolved, search, spec, overrides)
     chosen = build(Search, node, f"decoding.{search}")
     system.prepare(chosen)
-    cuts = open_set(data, [set_name])
-    weights = [(str(path), hash_of(path)) for path in system.files()]
-    fingerprint = json.dumps([node, weights, set_name], sort_keys=True)
     record_command(run)
+    return decode_into(run / "decode" / search / set_name, system, node, chosen, set_name)
+
+
+def decode_into(
+    out: Path,
+    system: System,
+    node: Any,
+    search: Search,
+    set_name: str,
+    max_hypotheses: int = 10,
+) -> dict[str, Any]:
+    """Decodes one set with a prepared system; notes beside the result how it was found.
+
+    Args:
+        out: Folder of the result.
+        system: What the search scores with.
+        node: The spec node that the search was built from.
+        search: The search.
+        set_name: The set.
+        max_hypotheses: Most hypotheses that are written per utterance.
+
+    Returns:
+        The summary that is also written to summary.json.
+    """
+    cuts = open_set(system.data, [set_name])
+    weights = [(str(path), hash_of(path)) for path in system.files()]
+    fingerprint = json.dumps([node, weights, set_name, max_hypotheses], sort_keys=True)
+    out.mkdir(parents=True, exist_ok=True)
+    partial = out / "search.partial"
+    note = {"search": node, "checkpoint": str(system.checkpoint)}
+    partial.write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
+    partial.replace(out / "search.json")
     return decode_set(
         model=system,
         batches=decode_batches(cuts, system.experiment.speech),
         tokenizer=system.tokenizer,
-        search=chosen,
-        out=run / "decode" / search / set_name,
-        device=device,
+        search=search,
+        out=out,
+        device=system.device,
         total=len(cuts),
         fingerprint=hashlib.sha256(fingerprint.encode()).hexdigest(),
+        max_hypotheses=max_hypotheses,
     )
+
+
+def searched_with(folder: Path) -> tuple[Any, str]:
+    """Returns the search's spec node and the checkpoint that a result was found with.
+
+    Raises:
+        UserError: If there is no result.
+    """
+    path = folder / "search.json"
+    if not path.is_file() or not (folder / "nbest.jsonl").is_file():
+        raise UserError(f"{folder} has no decoded set; first `asrkit decode`")
+    note = json.loads(path.read_text(encoding="utf-8"))
+    return note["search"], note["checkpoint"]
 
 
 def search_node(
@@ -99,6 +143,8 @@ def score(
     search: str,
     against: Path | None = None,
     stm: Path | None = None,
+    glm: Path | None = None,
+    drop_hesitations: bool = False,
 ) -> Score:
     """Scores a decoded set; writes score.json and the aligned texts beside its n-best lists.
 
@@ -109,10 +155,16 @@ def score(
         against: Another run to compare with.
         stm: References to score against as NIST's sclite does, instead of the manifest's texts;
             the hypotheses are written beside the scores as CTM and TRN files.
+        glm: NIST's mapping rules: the set is scored as in the Hub5 and RT evaluations.
+        drop_hesitations: Whether hypotheses are scored without hesitations and partial words.
 
     Raises:
-        UserError: If the set was not decoded with this search.
+        UserError: If the set was not decoded with this search, or an option lacks another.
     """
+    if glm is not None and stm is None:
+        raise UserError("--glm maps the references of an STM file: give --stm as well")
+    if drop_hesitations and glm is None:
+        raise UserError("--drop-hesitations needs --stm and --glm, which say what a hesitation is")
     folder = run / "decode" / search / set_name
     nbest = folder / "nbest.jsonl"
     if not nbest.is_file():
@@ -124,6 +176,8 @@ def score(
     record_command(run)
     if stm is None:
         return score_run(nbest, folder, against=parent)
+    if glm is not None:
+        return score_hub5(nbest, folder, stm, glm, parent, drop_hesitations)
     scorer = StmScorer(stm)
     lines = read_nbest(nbest)
     write_ctm(folder / "hypotheses.ctm", scorer.words(lines))

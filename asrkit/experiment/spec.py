@@ -167,6 +167,19 @@ def make_tokenizer(experiment: Experiment, data: Path) -> Tokenizer:
     return experiment.text(directory=data / "text")
 
 
+def rate_problems(experiment: Experiment, model: object) -> list[str]:
+    """Returns why the model can't hear the data at its sample rate; nothing where it can."""
+    if not isinstance(model, AsrModel) or not isinstance(experiment.data, DataSettings):
+        return []
+    expected = experiment.data.sample_rate
+    if model.features.sample_rate == expected:
+        return []
+    return [
+        f"model.features.sample_rate is {model.features.sample_rate}, data.sample_rate is "
+        f"{expected}: both must be that of the audio"
+    ]
+
+
 def trained_model(
     experiment: Experiment, tokenizer: Tokenizer, run: Path, checkpoint: str
 ) -> tuple[AsrModel, Path]:

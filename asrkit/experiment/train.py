@@ -32,6 +32,7 @@ from asrkit.experiment.spec import (
     claim_run,
     load_spec,
     make_tokenizer,
+    rate_problems,
     record_vocabulary,
     require_vocabulary,
     resolve_spec,
@@ -120,6 +121,8 @@ def train_stage(stage: Stage, before: Stage | None, data: Path, world: World) ->
     tokenizer = make_tokenizer(experiment, data)
     torch.manual_seed(experiment.seed)
     model = experiment.model(vocabulary=tokenizer.vocabulary)
+    for problem in rate_problems(experiment, model):
+        raise UserError(problem)
     if world.rank == 0:
         claim_run(run, stage.resolved)
         if before is not None and not stage.has_begun:

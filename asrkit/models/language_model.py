@@ -41,8 +41,9 @@ class LanguageModel(TrainableModel):
     def forward(self, batch: Batch, step: int = 0) -> LossReport:
         """Returns the loss per label (eos included), and the share of wrong labels."""
         inputs, targets, mask = with_eos(batch, self.vocabulary.eos)
+        smoothing = self.label_smoothing if self.training else 0.0  # dev losses give perplexities
         logits = self.decoder(inputs, None, self._no_frames(batch.label_lengths))
-        losses = cross_entropy(logits, targets, mask, self.label_smoothing)
+        losses = cross_entropy(logits, targets, mask, smoothing)
         count = int(batch.label_lengths.sum()) + len(batch)
         return {
             "loss": LossPart(losses.sum(), count, 1.0, losses.detach()),

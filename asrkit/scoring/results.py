@@ -12,13 +12,15 @@ import yaml
 
 from asrkit.config.explain import difference
 from asrkit.errors import UserError
+from asrkit.scoring.hub5 import compare_segments
 from asrkit.scoring.wer import Comparison, Errors, paired_test
 
 INTRODUCTION = """# Results
 
 Generated from run folders by `tools/results_table.py`; do not edit. WER in percent with the 95 %
 bootstrap interval over utterances. S / D / I: substituted, deleted, inserted words. RTF is the
-time of encoder and search over the audio's duration. A run's hours are the time of its training
+time of encoder and search over the audio's duration. Telephone test sets are scored as NIST does,
+with rows for the corpora that they consist of. A run's hours are the time of its training
 steps. Where a run has a parent, P(noise) is how often mere chance of the test set would give a
 difference like theirs (paired bootstrap, two-sided).
 """
@@ -70,8 +72,6 @@ def _rows(run: Path) -> list[list[str]]:
     rows = []
     for folder in _scored(run):
         score, summary = _json(folder / "score.json"), _json(folder / "summary.json")
-        errors = score["errors"]
-        counts = (errors["substitutions"], errors["deletions"], errors["insertions"])
         rows.append(
             [
                 run.name,
@@ -79,14 +79,27 @@ def _rows(run: Path) -> list[list[str]]:
                 folder.parent.name,
                 f"{score['wer']:.2f}",
                 f"{score['low']:.2f} – {score['high']:.2f}",
-                " / ".join(map(str, counts)),
+                _counts(score["errors"]),
                 f"{score['cer']:.2f}",
                 *shared,
                 f"{summary['rtf']:.4f}",
                 *shared_end,
             ]
         )
+        for part in _corpora(score):
+            cells = [f"{folder.name}, {part['title']}", folder.parent.name, f"{part['wer']:.2f}"]
+            rest = [""] * (len(rows[-1]) - len(cells) - 3)
+            rows.append([run.name, *cells, "", _counts(part["errors"]), *rest])
     return rows
+
+
+def _counts(errors: dict[str, int]) -> str:
+    return " / ".join(str(errors[key]) for key in ("substitutions", "deletions", "insertions"))
+
+
+def _corpora(score: dict[str, Any]) -> list[dict[str, Any]]:
+    """Returns the parts of a set that its STM file says are other corpora."""
+    return [part for part in score.get("parts", {}).values() if part["group"] == 1]
 
 
 def _scored(run: Path) -> list[Path]:
@@ -135,8 +148,10 @@ def _comparisons(run: Path, parent: Path) -> list[list[str]]:
     for folder in _scored(run):
         theirs = parent / folder.relative_to(run)
         cells = [folder.name, folder.parent.name, f"{_json(folder / 'score.json')['wer']:.2f}"]
-        if (theirs / "utterances.tsv").is_file():
-            found = _compare(folder / "utterances.tsv", theirs / "utterances.tsv")
+        by_segments = (folder / "segments.tsv").is_file()
+        if (theirs / ("segments.tsv" if by_segments else "utterances.tsv")).is_file():
+            compare = compare_segments if by_segments else _compare_utterances
+            found = compare(folder, theirs)
             cells += [f"{found.other:.2f}", f"{found.difference:+.2f}"]
             rows.append([*cells, f"{found.probability_of_noise:.3f}"])
         else:
@@ -144,8 +159,9 @@ def _comparisons(run: Path, parent: Path) -> list[list[str]]:
     return rows
 
 
-def _compare(path: Path, other: Path) -> Comparison:
+def _compare_utterances(folder: Path, other_folder: Path) -> Comparison:
     """Compares errors as they were counted when the sets were scored, whatever the rules."""
+    path, other = folder / "utterances.tsv", other_folder / "utterances.tsv"
     ours, theirs = _errors(path), _errors(other)
     if ours.keys() != theirs.keys():
         different = sorted(ours.keys() ^ theirs.keys())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -93,6 +93,9 @@ class Score:
         utterances: Number of utterances.
         wrong_utterances: How many of them have an error.
         against: Comparison with another run on the same set.
+        parts: Title, group, rate, errors and segments of each category of an STM file.
+        missing: Segments of an STM file that were not decoded: all their words count as deleted.
+        scorer: What counted the errors.
     """
 
     wer: float
@@ -103,6 +106,9 @@ class Score:
     utterances: int
     wrong_utterances: int
     against: Comparison | None = None
+    parts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    missing: int = 0
+    scorer: str = "asrkit"
 
 
 def align(reference: Sequence[str], found: Sequence[str]) -> list[tuple[str, str]]:
@@ -221,10 +227,11 @@ def score_run(
         wrong_utterances=sum(1 for e in words if e.total),
         against=None if against is None else compare(nbest, against, aligner),
     )
-    _write(out / "score.json", [json.dumps(asdict(score), indent=2)])
-    _write(out / "utterances.tsv", _utterance_rows(lines, words))
-    _write(out / "speakers.tsv", _speaker_rows(lines, words))
-    _write(out / "aligned.txt", _aligned(lines, aligned))
+    write_lines(out / "score.json", [json.dumps(asdict(score), indent=2)])
+    write_lines(out / "utterances.tsv", _utterance_rows(lines, words))
+    write_lines(out / "speakers.tsv", _speaker_rows(lines, words))
+    write_lines(out / "aligned.txt", _aligned(lines, aligned))
+    (out / "segments.tsv").unlink(missing_ok=True)  # of another scoring, by the rules of Hub5
     return score
 
 
@@ -294,7 +301,8 @@ def _aligned(lines: list[dict[str, Any]], aligned: list[Aligned]) -> list[str]:
     return rows
 
 
-def _write(path: Path, rows: Iterable[str]) -> None:
+def write_lines(path: Path, rows: Iterable[str]) -> None:
+    """Writes lines to a file, which is there as a whole or not at all."""
     partial = path.with_suffix(".partial")
     partial.write_text("".join(row + "\n" for row in rows), encoding="utf-8")
     partial.replace(path)

@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lhotse import CutSet
+from numpy.typing import NDArray
 
 from asrkit.data.audio import AudioError, read_samples
 from asrkit.data.dataset import CutData, at_speed, decode_batches, read_cut
@@ -171,8 +172,8 @@ def test_segments_outside_their_file_are_left_out(
     (cut,) = open_set(tmp_path, ["all"])
     assert (cut.id, cut.start, cut.duration) == ("good", 4.0, 1.0)
     (bad,) = read_unusable(rejected_path(tmp_path, "all"))
-    assert (bad.id, bad.reason) == ("bad", "no such part of the audio")
-    assert "talk.wav is 5.00 s long, the segment goes from" in bad.detail
+    assert (bad.id, bad.reason) == ("bad", "outside the file")
+    assert "talk.wav has 5.000 s, the utterance goes from" in bad.detail
 
 
 def test_a_file_that_became_shorter_is_named(tmp_path: Path) -> None:
@@ -406,3 +407,68 @@ def test_utterances_with_too_many_labels_are_left_out_of_training_only(
     data = CutData(cuts, tokenizer(tmp_path), chosen, 1, training=training)
     ids = sorted(i for batch in data.batches(1) for i in batch.ids)
     assert ids == (["u0", "u1"] if training else ["u0", "u1", "u2", "u3"])
+
+
+def write_conversation(path: Path, seconds: float = 2.0) -> NDArray[np.int16]:
+    random = np.random.default_rng(5)
+    samples = random.integers(-3000, 3000, (int(seconds * 8000), 2)).astype(np.int16)
+    soundfile.write(path, samples, 8000, format="NIST", subtype="ULAW")
+    decoded: NDArray[np.int16] = soundfile.read(path, dtype="int16")[0]
+    return decoded
+
+
+def test_parts_of_one_channel_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "sw02001.sph"
+    samples = write_conversation(path)
+    assert np.abs(samples.astype(int)).max() > 2000
+    for channel in (0, 1):
+        assert np.array_equal(read_samples(path, 8000, channel=channel), samples[:, channel])
+        part = read_samples(path, 8000, start=4000, count=800, channel=channel)
+        assert np.array_equal(part, samples[4000:4800, channel])
+    with pytest.raises(AudioError, match="has 16000 samples, expected some from 15000 to 17000"):
+        read_samples(path, start=15000, count=2000)
+    with pytest.raises(AudioError, match="has 16000 samples, expected some from 16000 to 16000"):
+        read_samples(path, start=16000)
+    with pytest.raises(AudioError, match="has 2 channels, there is no number 3"):
+        read_samples(path, channel=2)
+
+
+def test_manifests_hold_parts_of_channels(tmp_path: Path) -> None:
+    path = tmp_path / "sw02001.sph"
+    samples = write_conversation(path)
+    sources = [
+        Source("whole", path, "ab", "a"),
+        Source("part", path, "ab", "b", 0.5, 0.25, 1),
+        Source("rest", path, "ab", "b", 1.5, None, 1),
+        Source("rounded", path, "ab", "b", 1.0, 1.2, 1),
+        Source("late", path, "ab", "b", 2.1, 0.2, 0),
+        Source("long", path, "ab", "b", 1.0, 3.0, 0),
+        Source("third", path, "ab", "b", 0.0, 1.0, 2),
+        Source("empty", path, "ab", "b", 1.0, 0.0, 0),
+    ]
+    assert write_manifest(tmp_path, "train", sources) == 4
+    reasons = {u.id: (u.reason, u.detail) for u in read_unusable(rejected_path(tmp_path, "train"))}
+    assert {reason for reason, _ in reasons.values()} == {"outside the file"}
+    assert "has 2 channels, the utterance is on number 3" in reasons["third"][1]
+    assert "has 2.000 s, the utterance goes from 1.000 to 4.000 s" in reasons["long"][1]
+    expected = {
+        "whole": samples[:, 0],
+        "part": samples[4000:6000, 1],
+        "rest": samples[12000:, 1],
+        "rounded": samples[8000:, 1],
+    }
+    cuts = {cut.id: cut for cut in open_set(tmp_path, ["train"])}
+    assert cuts.keys() == expected.keys()
+    for name, part in expected.items():
+        assert np.array_equal(read_cut(cuts[name], 8000), part)
+        assert cuts[name].duration == pytest.approx(len(part) / 8000)
+
+
+def test_compressed_sphere_is_named_with_its_tool(tmp_path: Path) -> None:
+    path = tmp_path / "en_4156.sph"
+    header = (
+        "NIST_1A\n   1024\nchannel_count -i 2\nsample_coding -s27 ulaw,embedded-shorten-v2.00\n"
+    )
+    path.write_bytes((header + "end_head\n").encode().ljust(1024) + b"ajkg" + bytes(5000))
+    with pytest.raises(UserError, match=r"en_4156.sph can't be read: .*shorten.*`sph2pipe -f sph"):
+        write_manifest(tmp_path, "test", [Source("a", path, "ab", "s")])

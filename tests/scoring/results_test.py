@@ -8,8 +8,12 @@ from typing import Any
 import pytest
 
 from asrkit.errors import UserError
+from asrkit.scoring.hub5 import score_hub5
 from asrkit.scoring.results import INTRODUCTION, markdown_table, write_results
 from asrkit.scoring.wer import Aligned, Errors, score_run
+from tests.scoring.hub5_test import FOUND, without_hubscr, write
+
+__all__ = ["without_hubscr"]
 
 FIRST = """
 | run   | set  | search | WER   | 95 %          | S / D / I | CER   | parameters | epochs | hours | RTF    | device         | revision |
@@ -131,3 +135,24 @@ def test_tables_are_aligned() -> None:
     assert markdown_table(["a", "bc"], [["123", "4"]]) == (
         "| a   | bc |\n| --- | -- |\n| 123 | 4  |\n"
     )
+
+
+@pytest.mark.usefixtures("without_hubscr")
+def test_telephone_sets_have_rows_for_their_corpora(tmp_path: Path) -> None:
+    for name, found in (("base", FOUND), ("first", {**FOUND, "sw_1-B-0000000-0002000": "hello"})):
+        spec = "parent: base\n" if name == "first" else "seed: 1\n"
+        run = make_run(tmp_path / name, "ONE TWO", spec)
+        folder = run / "decode" / "greedy" / "test"
+        nbest, stm, glm = write(folder, found)
+        score_hub5(nbest, folder, stm, glm)
+    table = write_results([tmp_path / "first"], tmp_path / "RESULTS.md")
+    rows = [[cell.strip() for cell in line.split("|")[2:5]] for line in table.splitlines()[2:]]
+    assert rows == [
+        ["test", "greedy", "25.00"],
+        ["test, CallHome", "greedy", "9.09"],
+        ["test, Swbd", "greedy", "44.44"],
+    ]
+    assert "| test | greedy | 25.00 | 30.00       | -5.00" in (tmp_path / "RESULTS.md").read_text()
+    (tmp_path / "base/decode/greedy/test/segments.tsv").write_text("segment\n")
+    with pytest.raises(UserError, match="other segments"):
+        write_results([tmp_path / "first"], tmp_path / "RESULTS.md")

@@ -23,7 +23,7 @@ def run(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("layout", ["librispeech", "an4", "tedlium2"])
+@pytest.mark.parametrize("layout", ["librispeech", "an4", "tedlium2", "switchboard"])
 def test_toy_corpora_are_prepared_and_repeatable(tmp_path: Path, layout: str) -> None:
     for name in ("one", "two"):
         made = run(
@@ -39,14 +39,15 @@ def test_toy_corpora_are_prepared_and_repeatable(tmp_path: Path, layout: str) ->
     corpus = tmp_path / "one" / ("an4" if layout == "an4" else "")
     size = ["--size", "mini"] if layout == "librispeech" else []
     prepare = ROOT / "recipes" / layout / "prepare.py"
-    found = run(prepare, "download", "--corpus", corpus, *size)
+    search = "find" if layout == "switchboard" else "download"
+    found = run(prepare, search, "--corpus", corpus, *size)
     assert "found" in found.stdout, found.stderr
     made = run(prepare, "manifests", "--corpus", corpus, *size, "--data", tmp_path / "data")
     assert made.returncode == 0, made.stderr
     assert (tmp_path / "data" / "manifests" / "train.jsonl").stat().st_size > 0
 
 
-@pytest.mark.parametrize("layout", ["librispeech", "an4", "tedlium2"])
+@pytest.mark.parametrize("layout", ["librispeech", "an4", "tedlium2", "switchboard"])
 def test_a_missing_corpus_is_named(tmp_path: Path, layout: str) -> None:
     size = ["--size", "mini"] if layout == "librispeech" else []
     options = ["--corpus", tmp_path / "nowhere", *size, "--data", tmp_path / "data"]
@@ -102,7 +103,7 @@ def test_chapters_of_librispeech_become_talks(tmp_path: Path) -> None:
     ("options", "code", "message"),
     [
         (["--layout", "tedlium2"], 1, "has no part dev*"),
-        (["--layout", "an4"], 2, "--source goes with --layout tedlium2"),
+        (["--layout", "an4"], 2, "--source goes with --layout tedlium2 or switchboard"),
         (["--layout", "tedlium2", "--utterances", "3"], 2, "without --utterances"),
     ],
 )
@@ -115,3 +116,51 @@ def test_what_can_not_be_relaid_is_said(
     failed = run(*make, "--out", tmp_path / "out", *options)
     assert failed.returncode == code
     assert message in failed.stderr
+
+
+def write_librispeech(root: Path) -> Path:
+    """Writes two parts of LibriSpeech with four and two readers, three utterances each."""
+    time = np.arange(16000) / 16000
+    rows = [";ID|SEX|SUBSET"]
+    for part, readers in (("train-clean-5", (11, 12, 13, 14)), ("test-clean-mini", (21, 22))):
+        for reader in readers:
+            rows.append(f"{reader} | {'FM'[reader % 2]} | {part}")
+            chapter = root / part / str(reader) / "7"
+            chapter.mkdir(parents=True)
+            names = [f"{reader}-7-{number:04d}" for number in range(3)]
+            for name in names:
+                tone = (8000 * np.sin(2 * np.pi * 50 * reader * time)).astype(np.int16)
+                soundfile.write(chapter / f"{name}.flac", tone, 16000)
+            lines = [f"{name} SAY {name[-1]} AND {reader}\n" for name in names]
+            (chapter / f"{reader}-7.trans.txt").write_text("".join(lines))
+    (root / "SPEAKERS.TXT").write_text("\n".join(rows))
+    return root
+
+
+def test_readers_talk_to_each_other(tmp_path: Path) -> None:
+    source, out, data = (
+        write_librispeech(tmp_path / "LibriSpeech"),
+        tmp_path / "out",
+        tmp_path / "d",
+    )
+    tool = ROOT / "tools/make_toy_corpus.py"
+    made = run(tool, "--layout", "switchboard", "--out", out, "--source", source.parent)
+    assert made.returncode == 0, made.stderr
+    assert "18 utterances" in made.stdout
+    prepared = run(
+        ROOT / "recipes/switchboard/prepare.py", "manifests", "--corpus", out, "--data", data
+    )
+    assert prepared.returncode == 0, prepared.stderr
+    found = {cut.id: cut for cut in open_set(data, ["train_dev"])}
+    assert len(found) == 12
+    assert {cut.supervisions[0].speaker for cut in found.values()} == {"11", "12", "13", "14"}
+    for cut in found.values():
+        samples = read_cut(cut, 8000)
+        assert len(samples) == 8000
+        loudest = int(np.abs(np.fft.rfft(samples.astype(float))).argmax())
+        assert loudest == 50 * int(cut.supervisions[0].speaker), "the speaker's own channel"
+    segments = open_set(data, ["hub5e_00"])
+    assert len(segments) == 6
+    assert {cut.supervisions[0].text.split()[0] for cut in segments} == {"say"}
+    refused = run(tool, "--layout", "an4", "--out", out, "--source", source)
+    assert "--source goes with --layout tedlium2 or switchboard" in refused.stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -38,6 +40,8 @@ class TransformerDecoder(LabelDecoder):
         hidden_dim: Of the feed-forward sublayers.
         dropout: Everywhere.
         activation: Of the feed-forward sublayers.
+        embedding_dim: Size of label embeddings, brought to D by a linear layer; D where null.
+        position: What is added to embeddings; without, only the causal order tells positions.
 
     Raises:
         ValueError: If the heads do not divide D, or there is no layer.
@@ -55,6 +59,8 @@ class TransformerDecoder(LabelDecoder):
         hidden_dim: int,
         dropout: float = 0.1,
         activation: Factory[Activation] = ReLU,
+        embedding_dim: int | None = None,
+        position: Literal["sinusoidal", "none"] = "sinusoidal",
     ) -> None:
         super().__init__()
         if dim % num_heads:
@@ -62,8 +68,11 @@ class TransformerDecoder(LabelDecoder):
         if num_layers < 1:
             raise ValueError(f"num_layers ({num_layers}) must be at least 1")
         self.dim = dim
-        self.embedding = nn.Embedding(len(vocabulary) + 1, dim)
-        nn.init.normal_(self.embedding.weight, std=dim**-0.5)
+        size = dim if embedding_dim is None else embedding_dim
+        self.embedding = nn.Embedding(len(vocabulary) + 1, size)
+        nn.init.normal_(self.embedding.weight, std=size**-0.5)
+        self.widen = nn.Identity() if embedding_dim is None else nn.Linear(size, dim)
+        self.position = position
         self.dropout = Dropout(dropout)
         self.blocks = nn.ModuleList(
             DecoderBlock(dim, encoder_dim, num_heads, hidden_dim, dropout, activation)
@@ -114,8 +123,10 @@ class TransformerDecoder(LabelDecoder):
         return last.weights(x, frames, mask)
 
     def _embed(self, labels: Tensor, places: Tensor) -> Tensor:
-        embedded = self.embedding(labels) * self.dim**0.5
-        return self.dropout(embedded + sinusoids(places, self.dim).to(embedded.dtype))  # type: ignore[no-any-return]
+        embedded: Tensor = self.widen(self.embedding(labels) * self.embedding.embedding_dim**0.5)
+        if self.position == "sinusoidal":
+            embedded = embedded + sinusoids(places, self.dim).to(embedded.dtype)
+        return self.dropout(embedded)  # type: ignore[no-any-return]
 
     def _blocks(self) -> list[DecoderBlock]:
         return [block for block in self.blocks if isinstance(block, DecoderBlock)]

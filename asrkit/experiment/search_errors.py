@@ -1,0 +1,98 @@
+"""`asrkit search-errors`: how often a search missed a better scoring reference."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from asrkit.config.build import build
+from asrkit.data.batch import Batch
+from asrkit.data.dataset import decode_batches
+from asrkit.data.manifests import open_set
+from asrkit.decoding.rescoring import forced
+from asrkit.decoding.search import Search
+from asrkit.errors import UserError
+from asrkit.experiment.decode import searched_with
+from asrkit.experiment.record import record_command
+from asrkit.experiment.system import System
+from asrkit.scoring.wer import read_nbest
+
+TOLERANCE = 1e-3
+"""Scores that differ by less are the same: sums in another order."""
+
+
+def search_errors(run: Path, data: Path, set_name: str, search: str) -> dict[str, Any]:
+    """Scores the references by the search that decoded a set; writes search_errors.json there.
+
+    A search error is a sentence whose labels differ from the reference's although the search
+    itself scores the reference higher; all other wrong sentences are errors of the model.
+
+    Args:
+        run: Folder of a trained run.
+        data: Data folder.
+        set_name: A set that was decoded.
+        search: By which search.
+
+    Returns:
+        Number of sentences, wrong ones, search errors, their rate in percent, references that no
+        path reaches, and of each search error both texts and scores.
+
+    Raises:
+        UserError: If the set was not decoded with this search.
+
+    Source: reference system for joint search, section on search errors.
+    """
+    folder = run / "decode" / search / set_name
+    node, checkpoint = searched_with(folder)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    system = System(run, data, checkpoint, device)
+    chosen = build(Search, node, f"decoding.{search}")
+    if not chosen.can_be_forced:
+        kind = node if isinstance(node, str) else node.get("type")
+        raise UserError(f"search {search!r} ({kind}) can't be held to given sentences")
+    system.prepare(chosen)
+    lines = {line["id"]: line for line in read_nbest(folder / "nbest.jsonl")}
+    found: list[dict[str, Any]] = []
+    wrong = unreachable = 0
+    for batch, infos in decode_batches(open_set(data, [set_name]), system.experiment.speech):
+        missing = [info.id for info in infos if info.id not in lines]
+        if missing:
+            raise UserError(f"{folder}/nbest.jsonl has no utterance {missing[0]}: decode it anew")
+        references = [system.tokenizer.encode(info.reference) for info in infos]
+        scored = _forced(system, chosen, batch, references)
+        for info, reference, forced_one in zip(infos, references, scored, strict=True):
+            best = lines[info.id]["hypotheses"][0]
+            wrong += best["labels"] != reference
+            unreachable += forced_one is None
+            if forced_one is None or best["labels"] == reference:
+                continue
+            if forced_one.score > best["score"] + TOLERANCE:
+                entry = {"id": info.id, "reference": info.reference, "found": best["text"]}
+                scores = {"reference_score": forced_one.score, "found_score": best["score"]}
+                found.append({**entry, **scores})
+    total = len(lines)
+    report = {
+        "sentences": total,
+        "wrong": wrong,
+        "search_errors": len(found),
+        "rate": round(100 * len(found) / max(total, 1), 2),
+        "unreachable_references": unreachable,
+        "list": found,
+    }
+    record_command(run)
+    partial = folder / "search_errors.partial"
+    partial.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(folder / "search_errors.json")
+    return report
+
+
+def _forced(system: System, search: Search, batch: Batch, references: list[list[int]]) -> Any:
+    with torch.inference_mode():
+        encoded = system.encode(
+            batch.signal.to(system.device), batch.signal_lengths.to(system.device)
+        )
+        heads = system.named_heads()
+        return forced(search, heads, encoded, references, len(system.vocabulary))

@@ -1,0 +1,164 @@
+"""`asrkit tune`: weights of scorers, fitted on n-best lists and confirmed by decoding."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+
+from asrkit.config.build import build
+from asrkit.decoding.search import Search
+from asrkit.errors import UserError
+from asrkit.experiment.decode import decode_into, search_node
+from asrkit.experiment.record import record_command
+from asrkit.experiment.system import System
+from asrkit.scoring.weights import Pool, best_weights, pool
+from asrkit.scoring.wer import read_nbest, score_run
+
+NBEST = 30
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One decode: its weights, and its WER in percent with interval."""
+
+    weights: dict[str, float]
+    wer: float
+    low: float
+    high: float
+
+
+def tune(
+    run: Path,
+    data: Path,
+    set_name: str,
+    search: str,
+    ranges: Mapping[str, tuple[float, float]],
+    decodes: int = 3,
+    checkpoint: str = "average",
+    spec: Path | None = None,
+) -> tuple[Path, list[Trial]]:
+    """Finds weights on a dev set; writes RUN/tune/SEARCH.yaml, a table and a picture.
+
+    The set is decoded with the weights of the spec; all n-best lists so far tell the weights of
+    the next decode, and the weights of the best decode are taken. Only weights in `ranges` change.
+
+    Args:
+        run: Folder of a trained run.
+        data: Data folder.
+        set_name: The set to tune on; never one that is reported on.
+        search: Name of a search below `decoding:`.
+        ranges: Lowest and highest weight of the scorers to tune.
+        decodes: How many decodes follow the first.
+        checkpoint: "average", "best", "last" or a path.
+        spec: YAML file whose `decoding:` replaces that of the run.
+
+    Returns:
+        The file to give to `asrkit decode --spec`, and all decodes.
+
+    Raises:
+        UserError: If a scorer to tune is none of the search's.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    system = System(run, data, checkpoint, device)
+    node = search_node(system.resolved, search, spec, ())
+    scorers = node.get("scorers") if isinstance(node, dict) else None
+    unknown = [name for name in ranges if name not in (scorers or {})]
+    if not scorers or unknown:
+        raise UserError(
+            f"search {search!r} has no scorer {unknown[0] if unknown else ''!r} to tune; it has "
+            f"{', '.join(scorers or [])}"
+        )
+    record_command(run)
+    weights = {name: weight_of(entry) for name, entry in scorers.items()}
+    length_norm = float(node.get("length_norm", 0.0))
+    folder = run / "tune" / search
+    trials: list[Trial] = []
+    found: list[list[dict[str, Any]]] = []
+    gathered: Pool | None = None
+    for number in range(decodes + 1):
+        out = folder / str(number)
+        changed = with_weights(node, weights)
+        chosen = build(Search, changed, f"decoding.{search}")
+        system.prepare(chosen)
+        decode_into(out, system, changed, chosen, set_name, max_hypotheses=NBEST)
+        score = score_run(out / "nbest.jsonl", out)
+        trials.append(Trial(dict(weights), score.wer, score.low, score.high))
+        found.append(read_nbest(out / "nbest.jsonl"))
+        gathered = pool(found, list(weights))
+        weights, _ = best_weights(gathered, weights, ranges, length_norm, seed=number)
+        if any(trial.weights == weights for trial in trials):
+            break
+    best = min(trials, key=lambda trial: trial.wer)
+    assert gathered is not None
+    path = run / "tune" / f"{search}.yaml"
+    _write(path, yaml.safe_dump({"decoding": {search: with_weights(node, best.weights)}}))
+    _write(path.with_suffix(".json"), json.dumps([vars(trial) for trial in trials], indent=2))
+    plot_surface(gathered, best.weights, ranges, length_norm, path.with_suffix(".png"))
+    return path, trials
+
+
+def weight_of(entry: Any) -> float:
+    """Returns the weight of a scorer's spec node."""
+    return float(entry["weight"] if isinstance(entry, dict) else entry)
+
+
+def with_weights(node: Any, weights: Mapping[str, float]) -> Any:
+    """Returns a search's spec node with other weights."""
+    changed = deepcopy(node)
+    for name, weight in weights.items():
+        if isinstance(changed["scorers"][name], dict):
+            changed["scorers"][name]["weight"] = weight
+        else:
+            changed["scorers"][name] = weight
+    return changed
+
+
+def plot_surface(
+    found: Pool,
+    weights: Mapping[str, float],
+    ranges: Mapping[str, tuple[float, float]],
+    length_norm: float,
+    path: Path,
+) -> None:
+    """Draws the WER over one or two weights, the others at their best, from the n-best lists."""
+    from matplotlib.figure import Figure
+
+    names = list(ranges)[:2]
+    axes = [np.linspace(*ranges[name], 25) for name in names]
+    figure = Figure(figsize=(6, 4.5), layout="constrained")
+    plot = figure.add_subplot()
+    if len(names) == 1:
+        rates = [found.rate({**weights, names[0]: x}, length_norm) for x in axes[0]]
+        plot.plot(axes[0], rates)
+        plot.axvline(weights[names[0]], linestyle=":")
+        plot.set_ylabel("WER in % on the n-best lists")
+    else:
+        grid = np.array(
+            [
+                [found.rate({**weights, names[0]: x, names[1]: y}, length_norm) for x in axes[0]]
+                for y in axes[1]
+            ]
+        )
+        shown = plot.contourf(axes[0], axes[1], grid, levels=20, cmap="viridis_r")
+        figure.colorbar(shown, label="WER in % on the n-best lists")
+        plot.plot(weights[names[0]], weights[names[1]], "r+", markersize=12)
+        plot.set_ylabel(f"weight of {names[1]}")
+    plot.set_xlabel(f"weight of {names[0]}")
+    partial = path.with_suffix(".partial.png")
+    figure.savefig(partial, dpi=120)
+    partial.replace(path)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

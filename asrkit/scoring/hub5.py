@@ -1,0 +1,205 @@
+"""Scores of the Hub5 and RT telephone test sets: STM references, GLM rules, results by category.
+
+Where NIST's `hubscr.pl` is on the PATH it counts the errors; otherwise asrkit does, by the same
+rules.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from asrkit.errors import UserError
+from asrkit.scoring.glm import HESITATION, Glm, read_glm
+from asrkit.scoring.hub5_stm import Segment, Stm, read_stm
+from asrkit.scoring.hubscr import run_hubscr
+from asrkit.scoring.wer import (
+    EMPTY,
+    Comparison,
+    Errors,
+    Score,
+    bootstrap_interval,
+    count_errors,
+    paired_test,
+    read_nbest,
+    write_lines,
+)
+from asrkit.scoring.word_graph import Pair, align, errors_of, parse
+
+
+def score_hub5(
+    nbest: Path,
+    out: Path,
+    stm: Path,
+    glm: Path,
+    against: Path | None = None,
+    drop_hesitations: bool = False,
+) -> Score:
+    """Scores the best hypotheses of a set against an STM file.
+
+    Writes score.json, segments.tsv and aligned.txt, and where hubscr.pl counts, its files.
+
+    Args:
+        nbest: The n-best file; its utterances are named as the segments of the STM file.
+        out: Folder to write to.
+        stm: Segments with their reference texts.
+        glm: Mapping rules for references and hypotheses.
+        against: N-best file of another system for the same set.
+        drop_hesitations: Whether hesitations and partial words are left out of hypotheses, as
+            Kaldi's and ESPnet's recipes do: they may be left out of references without an error.
+
+    Raises:
+        UserError: If a file is missing or damaged, or the utterances are not those of the STM file.
+    """
+    reference, rules = read_stm(stm), read_glm(glm)
+    lines = read_nbest(nbest)
+    found = hypotheses(lines, reference, nbest, rules, drop_hesitations)
+    pairs = [aligned(segment, found[segment.id], rules) for segment in reference.segments]
+    errors = [errors_of(pair) for pair in pairs]
+    comparison = None
+    if against is not None:
+        other = hypotheses(read_nbest(against), reference, against, rules, drop_hesitations)
+        theirs = [errors_of(aligned(s, other[s.id], rules)) for s in reference.segments]
+        comparison = paired_test(errors, theirs)
+    scorer = "asrkit"
+    if shutil.which("hubscr.pl") and any(found.values()):  # sclite refuses empty files
+        scorer = "hubscr.pl"
+        errors = run_hubscr(reference.segments, found, stm, glm, out / "hubscr")
+    low, high = bootstrap_interval(errors)
+    total = sum(errors, Errors())
+    score = Score(
+        wer=total.rate,
+        low=low,
+        high=high,
+        cer=sum(map(_character_errors, pairs), Errors()).rate,
+        errors=total,
+        utterances=len(reference.segments),
+        wrong_utterances=sum(1 for e in errors if e.total),
+        against=comparison,
+        parts=by_category(reference, errors),
+        missing=len(reference.segments) - len(lines),
+        scorer=scorer,
+    )
+    write_lines(out / "score.json", [json.dumps(asdict(score), indent=2)])
+    write_lines(out / "segments.tsv", _rows(reference.segments, errors))
+    write_lines(out / "aligned.txt", _pictures(reference.segments, pairs))
+    for name in ("utterances.tsv", "speakers.tsv"):
+        (out / name).unlink(missing_ok=True)  # of another scoring, by other rules
+    return score
+
+
+def hypotheses(
+    lines: Sequence[dict[str, Any]], stm: Stm, path: Path, glm: Glm, drop_hesitations: bool
+) -> dict[str, str]:
+    """Returns the recognised text of each segment; nothing where it was not decoded.
+
+    Raises:
+        UserError: If there are utterances that are no segments of the STM file.
+    """
+    texts = {segment.id: "" for segment in stm.segments}
+    for line in lines:
+        if line["id"] not in texts:
+            raise UserError(
+                f"{path} has utterance {line['id']}, which is no segment of the STM file, such as "
+                f"{stm.segments[0].id}: score the set with the STM file it was prepared from"
+            )
+        words = line["text"].split()
+        if drop_hesitations:
+            words = [word for word in words if not _is_hesitation(word, glm)]
+        texts[line["id"]] = " ".join(words)
+    return texts
+
+
+def _is_hesitation(word: str, glm: Glm) -> bool:
+    return word.endswith("-") or glm.hypothesis(word) == HESITATION
+
+
+def aligned(segment: Segment, text: str, glm: Glm) -> list[Pair]:
+    """Returns the alignment of a segment's reference and what was recognised."""
+    return align(parse(glm.reference(segment.text)), parse(glm.hypothesis(text)))
+
+
+def _character_errors(pairs: list[Pair]) -> Errors:
+    """Returns the character errors of an alignment; what may be missing is not counted."""
+    reference = [a.word for a, b in pairs if a is not None and (b is not None or not a.optional)]
+    found = [b.word for _, b in pairs if b is not None]
+    return count_errors(list(" ".join(reference)), list(" ".join(found)))
+
+
+def by_category(stm: Stm, errors: Sequence[Errors]) -> dict[str, dict[str, Any]]:
+    """Returns the errors of each category that segments are labelled with.
+
+    The group of a category is the place of its label: 0 for all segments, 1 for the corpora.
+    """
+    parts: dict[str, dict[str, Any]] = {
+        label: {"title": title, "segments": 0, "errors": Errors()}
+        for label, title in stm.titles.items()
+    }
+    for segment, found in zip(stm.segments, errors, strict=True):
+        for group, label in enumerate(segment.labels):
+            part = parts.setdefault(label, {"title": label, "segments": 0, "errors": Errors()})
+            part["group"] = group
+            part["segments"] += 1
+            part["errors"] += found
+    return {
+        label: {**part, "wer": part["errors"].rate, "errors": asdict(part["errors"])}
+        for label, part in parts.items()
+        if part["segments"]
+    }
+
+
+def _rows(segments: Sequence[Segment], errors: Sequence[Errors]) -> list[str]:
+    rows = ["segment\tlabels\twer\twords\tsubstitutions\tdeletions\tinsertions"]
+    for segment, e in zip(segments, errors, strict=True):
+        counts = (e.words, e.substitutions, e.deletions, e.insertions)
+        cells = [segment.id, ",".join(segment.labels), f"{e.rate:.2f}", *map(str, counts)]
+        rows.append("\t".join(cells))
+    return rows
+
+
+def compare_segments(ours: Path, theirs: Path) -> Comparison:
+    """Compares two systems by what `score_hub5` wrote of them for the same set.
+
+    Args:
+        ours: Folder with segments.tsv.
+        theirs: The other system's.
+
+    Raises:
+        UserError: If a file is missing, or the segments differ.
+    """
+    one, other = (_read_rows(folder / "segments.tsv") for folder in (ours, theirs))
+    if one.keys() != other.keys():
+        raise UserError(f"{theirs} was scored on other segments than {ours}; score both anew")
+    return paired_test([*one.values()], [other[name] for name in one])
+
+
+def _read_rows(path: Path) -> dict[str, Errors]:
+    if not path.is_file():
+        raise UserError(f"{path} is missing; score the set with --stm and --glm first")
+    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()[1:]]
+    counts = {row[0]: [int(cell) for cell in row[3:]] for row in rows}
+    return {name: Errors(s, d, i, words) for name, (words, s, d, i) in counts.items()}
+
+
+def _pictures(segments: Sequence[Segment], pairs: Sequence[list[Pair]]) -> list[str]:
+    """Returns reference over hypothesis for every segment, with a mark under errors."""
+    rows = []
+    for segment, path in zip(segments, pairs, strict=True):
+        e = errors_of(path)
+        rows.append(f"{segment.id}  ({e.total} errors in {e.words} words)")
+        columns = [_column(pair) for pair in path]
+        widths = [max(map(len, column)) for column in columns]
+        for number, title in enumerate(("REF", "HYP", "   ")):
+            cells = [c[number].ljust(width) for c, width in zip(columns, widths, strict=True)]
+            rows.append(f"{title} {' '.join(cells)}".rstrip())
+        rows.append("")
+    return rows
+
+
+def _column(pair: Pair) -> tuple[str, str, str]:
+    shown = ["" if a is None else f"({a.word})" if a.optional else a.word for a in pair]
+    return shown[0] or EMPTY, shown[1] or EMPTY, "^" if errors_of([pair]).total else ""

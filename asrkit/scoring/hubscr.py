@@ -1,0 +1,105 @@
+"""NIST's hubscr.pl (SCTK) as the counter of errors, where it is installed."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from asrkit.errors import UserError
+from asrkit.scoring.wer import Errors, write_lines
+
+SCORED = re.compile(
+    r'^<PATH .*file="(?P<file>[^"]*)" channel="(?P<channel>[^"]*)".*'
+    r'R_T1="(?P<start>[^"]*)" R_T2="(?P<end>[^"]*)".*>\n(?P<words>.*)',
+    re.MULTILINE,
+)
+EDIT = re.compile(r"(?:^|:)([CSDI]),")
+Place = tuple[str, str, int, int]
+"""Recording and channel in lower case, beginning and end in milliseconds."""
+
+
+class TimedSegment(Protocol):
+    """A segment of an STM file, as far as it needs to be known here."""
+
+    @property
+    def id(self) -> str:
+        """Name of the utterance."""
+
+    @property
+    def recording(self) -> str:
+        """Name of the recording."""
+
+    @property
+    def channel(self) -> str:
+        """A or B."""
+
+    @property
+    def start(self) -> float:
+        """Seconds from the recording's beginning."""
+
+    @property
+    def end(self) -> float:
+        """Seconds from the recording's beginning."""
+
+
+def ctm_lines(segments: Iterable[TimedSegment], texts: Mapping[str, str]) -> list[str]:
+    """Returns the recognised words with times: those of a segment share its time evenly."""
+    lines = []
+    for segment in sorted(segments, key=lambda s: (s.recording, s.channel, s.start)):
+        words = texts[segment.id].split()
+        share = (segment.end - segment.start) / max(len(words), 1)
+        for number, word in enumerate(words):
+            place = f"{segment.recording} {segment.channel}"
+            lines.append(f"{place} {segment.start + number * share:.3f} {share:.3f} {word}")
+    return lines
+
+
+def run_hubscr(
+    segments: Sequence[TimedSegment], texts: Mapping[str, str], stm: Path, glm: Path, out: Path
+) -> list[Errors]:
+    """Returns the errors of each segment as hubscr.pl counts them; its reports go to a folder.
+
+    Args:
+        segments: Those of the STM file.
+        texts: The recognised text of each segment, by its name.
+        stm: The STM file.
+        glm: The mapping rules.
+        out: Folder for the reports.
+
+    Raises:
+        UserError: If hubscr.pl fails; says what it said last.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(stm, out / "reference.stm")
+    write_lines(out / "hypotheses.ctm", ctm_lines(segments, texts))
+    command = ["hubscr.pl", "-V", "-l", "english", "-h", "hub5", "-g", str(glm.resolve())]
+    command += ["-r", "reference.stm", "hypotheses.ctm"]
+    done = subprocess.run(command, cwd=out, capture_output=True, text=True, check=False)
+    report = out / "hypotheses.ctm.filt.sgml"
+    if done.returncode or not report.is_file():
+        said = "\n".join((done.stdout + done.stderr).splitlines()[-5:])
+        raise UserError(f"{' '.join(command)} failed in {out}:\n{said}")
+    found = counted(report.read_text(encoding="utf-8"))
+    return [found.get(place_of(segment), Errors()) for segment in segments]
+
+
+def place_of(segment: TimedSegment) -> Place:
+    """Returns what identifies a segment in sclite's reports."""
+    name = (segment.recording.lower(), segment.channel.lower())
+    return (*name, round(segment.start * 1000), round(segment.end * 1000))
+
+
+def counted(sgml: str) -> dict[Place, Errors]:
+    """Returns the errors of each segment of sclite's SGML report."""
+    result = {}
+    for found in SCORED.finditer(sgml):
+        kinds = EDIT.findall(found["words"])
+        start, end = (round(float(found[name]) * 1000) for name in ("start", "end"))
+        words = len(kinds) - kinds.count("I")
+        errors = Errors(kinds.count("S"), kinds.count("D"), kinds.count("I"), words)
+        result[found["file"].lower(), found["channel"].lower(), start, end] = errors
+    return result

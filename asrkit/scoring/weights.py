@@ -1,0 +1,128 @@
+"""Which weights of scorers give the fewest errors, told from n-best lists in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asrkit.errors import UserError
+from asrkit.scoring.wer import Errors, count_errors
+
+
+@dataclass(frozen=True)
+class Pool:
+    """All hypotheses of all utterances of a set, for trying weights.
+
+    Args:
+        names: S names of scorers.
+        scores: (N, S) the score of each hypothesis by each scorer.
+        lengths: (N,) labels of each.
+        errors: (N,) word errors of each.
+        starts: (M,) the first hypothesis of each utterance.
+        words: Reference words of the set.
+    """
+
+    names: list[str]
+    scores: NDArray[np.float64]
+    lengths: NDArray[np.int64]
+    errors: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    words: int
+
+    def rate(self, weights: Mapping[str, float], length_norm: float = 0.0) -> float:
+        """Returns the WER in percent if hypotheses are ranked with these weights."""
+        vector = np.array([weights[name] for name in self.names])
+        totals = self.scores @ vector / (self.lengths + 1.0) ** length_norm
+        highest = np.maximum.reduceat(totals, self.starts)
+        sizes = np.diff([*self.starts, len(totals)])
+        best = totals >= np.repeat(highest, sizes)
+        # Of equally good ones the first counts, as in a search.
+        order = np.flatnonzero(best)
+        utterance = np.repeat(np.arange(len(self.starts)), sizes)[order]
+        first = order[np.unique(utterance, return_index=True)[1]]
+        return 100.0 * float(self.errors[first].sum()) / max(self.words, 1)
+
+
+def pool(decodes: Sequence[Sequence[dict[str, Any]]], names: list[str]) -> Pool:
+    """Joins the n-best lists of several decodes of one set.
+
+    Raises:
+        UserError: If a hypothesis lacks the score of one of the scorers.
+    """
+    rows: list[list[float]] = []
+    lengths: list[int] = []
+    errors: list[int] = []
+    starts: list[int] = []
+    words = 0
+    for lines in zip(*decodes, strict=True):
+        starts.append(len(rows))
+        reference = lines[0]["reference"].split()
+        words += len(reference)
+        seen: dict[tuple[int, ...], Any] = {}
+        for line in lines:
+            for hypothesis in line["hypotheses"]:
+                seen.setdefault(tuple(hypothesis["labels"]), hypothesis)
+        counted: dict[str, Errors] = {}
+        for labels, hypothesis in seen.items():
+            missing = [name for name in names if name not in hypothesis["scores"]]
+            if missing:
+                raise UserError(f"utterance {lines[0]['id']}: no score of {missing[0]!r} is stored")
+            text = hypothesis["text"]
+            if text not in counted:
+                counted[text] = count_errors(reference, text.split())
+            rows.append([hypothesis["scores"][name] for name in names])
+            lengths.append(len(labels))
+            errors.append(counted[text].total)
+    return Pool(names, np.array(rows), np.array(lengths), np.array(errors), np.array(starts), words)
+
+
+def best_weights(
+    found: Pool,
+    fixed: Mapping[str, float],
+    ranges: Mapping[str, tuple[float, float]],
+    length_norm: float,
+    seed: int = 1,
+    draws: int = 600,
+) -> tuple[dict[str, float], float]:
+    """Returns the weights with the lowest WER on a pool, and that WER.
+
+    Random draws find the region; then each weight in turn is moved in ever smaller steps. Among
+    equally good weights those in the middle of the best draws are taken: a plateau's edge is luck.
+
+    Args:
+        found: The hypotheses.
+        fixed: All weights; those with a range start from here.
+        ranges: Lowest and highest value of the weights to choose.
+        length_norm: Of the search.
+        seed: Of the draws.
+        draws: How many.
+    """
+    random = np.random.default_rng(seed)
+    names = list(ranges)
+    low, high = (np.array([ranges[name][side] for name in names]) for side in (0, 1))
+    points = low + (high - low) * random.random((draws, len(names)))
+    points = np.vstack([[fixed[name] for name in names], points]).clip(low, high)
+
+    def rate(point: NDArray[np.float64]) -> float:
+        return found.rate({**fixed, **dict(zip(names, point, strict=True))}, length_norm)
+
+    rates = np.array([rate(point) for point in points])
+    plateau = points[rates <= rates.min() + 1e-9]
+    center = plateau[np.abs(plateau - plateau.mean(0)).sum(1).argmin()]
+    best, lowest = center, float(rates.min())
+    step = (high - low) / 8
+    for _ in range(4):
+        for axis in range(len(names)):
+            for sign in (-1, 1):
+                trial = best.copy()
+                trial[axis] = np.clip(trial[axis] + sign * step[axis], low[axis], high[axis])
+                now = rate(trial)
+                if now < lowest - 1e-9:
+                    best, lowest = trial, now
+        step = step / 2
+    chosen = {name: round(float(value), 3) for name, value in zip(names, best, strict=True)}
+    return {**fixed, **chosen}, lowest

@@ -1,0 +1,150 @@
+"""Language models, priors, joint searches, search errors and tuning from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli_test import asrkit, place
+
+__all__ = ["place"]
+
+LANGUAGE_MODEL = """
+text: characters
+data: {type: text, train: [train], dev: [dev], files: [extra.txt], batch_labels: 40}
+model:
+  type: language_model
+  decoder: {type: stacked_lstm, embedding_dim: 8, hidden_dim: 12, num_layers: 2}
+training: {epochs: 3, optimizer: adamw, schedule: {type: constant, value: 1e-2}}
+"""
+
+SEARCHES = """
+decoding:
+  everything:
+    type: label_sync
+    beam_size: 4
+    length_norm: 1.0
+    scorers:
+      attention: 0.6
+      ctc: {type: ctc, weight: 0.4, prior: RUN/prior/ctc.json, prior_scale: 0.3}
+      lm: {type: language_model, weight: 0.3, run: LM}
+      ngram: {type: ngram, weight: 0.1, arpa: DATA/lm/two.arpa.gz}
+      ilm: {type: internal_lm, weight: -0.2}
+      length: {type: length, weight: 0.1}
+      other: {type: head, weight: 0.2, head: ctc, run: RUN, checkpoint: last}
+  by_frame:
+    type: time_sync
+    beam_size: 4
+    scorers:
+      attention: 0.6
+      ctc: 0.4
+      lm: {type: language_model, weight: 0.3, run: LM}
+  second_pass:
+    type: two_pass
+    first: {type: label_sync, beam_size: 4, scorers: {attention: 1.0}}
+    scorers: {attention: 0.7, ctc: 0.3}
+"""
+
+
+@pytest.fixture(scope="module")
+def joint(place: Path) -> Path:  # noqa: F811 - the fixture
+    """The folder of a trained model, with a language model, an n-gram, a prior and a spec."""
+    data = place / "data"
+    (data / "text" / "extra.txt").write_text("ABBA AB\nBA\nA$B\n")
+    (place / "lm.yaml").write_text(LANGUAGE_MODEL)
+    for words in (
+        ["train", place / "lm.yaml", "--data", data, "--run", place / "lm"],
+        ["average", "--run", place / "lm", "--best", 2],
+        ["average", "--run", place / "run", "--best", 2],
+        ["prior", "--run", place / "run", "--data", data, "--set", "train"],
+        ["ngram", "--data", data, "--set", "train", "--order", 2, "--units", "characters",
+         "--name", "two"],
+    ):  # fmt: skip
+        result = asrkit(*words)
+        assert result.exit_code == 0, result.output
+    text = SEARCHES.replace("RUN", str(place / "run")).replace("LM", str(place / "lm"))
+    (place / "joint.yaml").write_text(text.replace("DATA", str(data)))
+    return place
+
+
+def decode(folder: Path, search: str, *words: str) -> dict[str, float]:
+    options = ("--data", folder / "data", "--run", folder / "run", "--set", "dev")
+    spec = ("--spec", folder / "joint.yaml", "--search", search)
+    result = asrkit("decode", *options, *spec, *words)
+    assert result.exit_code == 0, result.output
+    nbest = (folder / "run" / "decode" / search / "dev" / "nbest.jsonl").read_text()
+    first = json.loads(nbest.splitlines()[0])["hypotheses"][0]
+    scores: dict[str, float] = first["scores"]
+    return {**scores, "total": first["score"], "labels": len(first["labels"])}
+
+
+def test_language_models_are_trained_and_measured(joint: Path) -> None:
+    found = asrkit("perplexity", "--run", joint / "lm", "--data", joint / "data", "--set", "dev")
+    assert found.exit_code == 0, found.output
+    assert "per word" in found.output
+    log = [json.loads(line) for line in (joint / "lm" / "log.jsonl").read_text().splitlines()]
+    assert log[-1]["dev"]["loss"] < log[0]["dev"]["loss"]
+    refused = asrkit("perplexity", "--run", joint / "run", "--data", joint / "data", "--set", "dev")
+    assert refused.exit_code == 2
+    assert "no language model" in refused.output
+
+
+def test_all_scorers_add_up(joint: Path) -> None:
+    scores = decode(joint, "everything")
+    weights = {
+        "attention": 0.6, "ctc": 0.4, "lm": 0.3, "ngram": 0.1, "ilm": -0.2, "length": 0.1,
+        "other": 0.2,
+    }  # fmt: skip
+    total = sum(weight * scores[name] for name, weight in weights.items())
+    assert scores["length"] == scores["labels"]
+    assert scores["total"] == pytest.approx(total / (scores["labels"] + 1), abs=1e-4)
+    assert scores["ctc"] != pytest.approx(scores["other"], abs=1e-3)  # the prior
+
+
+@pytest.mark.parametrize("search", ["everything", "by_frame"])
+def test_search_errors_are_counted(joint: Path, search: str) -> None:
+    decode(joint, search)
+    options = ("--data", joint / "data", "--run", joint / "run", "--set", "dev")
+    found = asrkit("search-errors", *options, "--search", search)
+    assert found.exit_code == 0, found.output
+    folder = joint / "run" / "decode" / search / "dev"
+    report = json.loads((folder / "search_errors.json").read_text())
+    assert report["sentences"] == 2
+    assert report["search_errors"] == len(report["list"])
+    for entry in report["list"]:
+        assert entry["reference_score"] > entry["found_score"]
+
+
+def test_searches_that_cannot_be_forced_say_so(joint: Path) -> None:
+    decode(joint, "second_pass")
+    options = ("--data", joint / "data", "--run", joint / "run", "--set", "dev")
+    found = asrkit("search-errors", *options, "--search", "second_pass")
+    assert found.exit_code == 2
+    assert "can't be held to given sentences" in found.output
+
+
+def test_tuning_never_ends_worse_than_it_began(joint: Path) -> None:
+    options = ("--data", joint / "data", "--run", joint / "run", "--set", "dev")
+    spec = ("--spec", joint / "joint.yaml", "--search", "everything")
+    vary = ("--vary", "ctc=0.1:0.9", "--vary", "lm=0:1", "--decodes", 2)
+    found = asrkit("tune", *options, *spec, *vary)
+    assert found.exit_code == 0, found.output
+    trials = json.loads((joint / "run" / "tune" / "everything.json").read_text())
+    assert min(trial["wer"] for trial in trials) <= trials[0]["wer"]
+    assert (joint / "run" / "tune" / "everything.png").stat().st_size > 1000
+    tuned = joint / "run" / "tune" / "everything.yaml"
+    again = asrkit("decode", *options, "--spec", tuned, "--search", "everything")
+    assert again.exit_code == 0, again.output
+    wrong = asrkit("tune", *options, *spec, "--vary", "none=0:1")
+    assert wrong.exit_code == 2
+    assert "no scorer 'none' to tune" in wrong.output
+
+
+def test_priors_of_other_weights_are_refused(joint: Path) -> None:
+    options = ("--data", joint / "data", "--run", joint / "run", "--set", "dev")
+    spec = ("--spec", joint / "joint.yaml", "--search", "everything", "--checkpoint", "last")
+    found = asrkit("decode", *options, *spec)
+    assert found.exit_code == 2
+    assert "was estimated with other weights" in found.output.replace("\n", " ")

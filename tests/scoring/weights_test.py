@@ -1,0 +1,55 @@
+"""Weights from n-best lists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from asrkit.errors import UserError
+from asrkit.scoring.weights import best_weights, pool
+
+
+def line(number: int, hypotheses: list[tuple[str, float, float]]) -> dict[str, Any]:
+    return {
+        "id": f"u{number}",
+        "reference": "a b",
+        "hypotheses": [
+            {"text": text, "labels": [ord(c) for c in text], "scores": {"x": x, "y": y}}
+            for text, x, y in hypotheses
+        ],
+    }
+
+
+# x alone prefers the wrong one, y alone as well, elsewhere; half of each is right everywhere.
+LINES = [
+    line(0, [("a c", -1.0, -4.0), ("a b", -2.0, -1.0)]),
+    line(1, [("a b", -1.0, -2.0), ("d b", -4.0, -1.0)]),
+    line(2, [("a b", -1.0, -1.0), ("c c", -2.0, -2.0)]),
+]
+
+
+def test_rates_are_those_of_ranking_by_hand() -> None:
+    found = pool([LINES], ["x", "y"])
+    assert found.words == 6
+    assert found.rate({"x": 1.0, "y": 0.0}) == pytest.approx(100 / 6)
+    assert found.rate({"x": 0.0, "y": 1.0}) == pytest.approx(100 / 6)
+    assert found.rate({"x": 0.5, "y": 0.5}) == 0.0
+
+
+def test_the_fit_finds_weights_without_errors() -> None:
+    found = pool([LINES], ["x", "y"])
+    weights, rate = best_weights(found, {"x": 1.0, "y": 0.0}, {"y": (0.0, 3.0)}, 0.0)
+    assert rate == 0.0
+    assert weights["x"] == 1.0
+    assert 1 / 3 < weights["y"] < 3.0
+
+
+def test_lists_of_several_decodes_are_joined_without_doubles() -> None:
+    other = [line(n, [("a b", -9.0, -9.0), ("b b", -3.0, -3.0)]) for n in range(3)]
+    found = pool([LINES, other], ["x", "y"])
+    assert len(found.errors) == 9
+    assert np.diff([*found.starts, 9]).tolist() == [3, 3, 3]
+    with pytest.raises(UserError, match="u0: no score of 'z'"):
+        pool([LINES], ["z"])
