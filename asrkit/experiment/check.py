@@ -80,8 +80,8 @@ def check(spec_path: Path, overrides: Sequence[str] = (), data: Path | None = No
     if problems:
         return CheckReport(problems=[str(problem) for problem in problems])
     report = CheckReport(problems=_unknown_heads(experiment, vocabulary))
-    report.problems += rate_problems(experiment, _meta_model(experiment, vocabulary))
     report.problems += _phase_problems(experiment, resolved, vocabulary)
+    report.problems += rate_problems(experiment, _meta_model(experiment, vocabulary))
     if data is not None and not report.problems:
         _check_data(experiment, data, report)
     return report

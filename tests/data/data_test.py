@@ -395,6 +395,20 @@ def test_decoding_takes_every_utterance_longest_first(tmp_path: Path) -> None:
         assert batch.signal_lengths.tolist() == [round(i.seconds * 16000) for i in part]
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_utterances_with_too_many_labels_are_left_out_of_training_only(
+    tmp_path: Path, training: bool
+) -> None:
+    texts = ("a", "ab", "ab b", "ab ba")
+    sources = [replace(s, text=t) for t, s in zip(texts, corpus(tmp_path, 4), strict=True)]
+    write_manifest(tmp_path, "train", sources)
+    chosen = DataSettings(["train"], ["dev"], 10.0, max_labels=2, num_workers=0)
+    cuts = open_set(tmp_path, ["train"])
+    data = CutData(cuts, tokenizer(tmp_path), chosen, 1, training=training)
+    ids = sorted(i for batch in data.batches(1) for i in batch.ids)
+    assert ids == (["u0", "u1"] if training else ["u0", "u1", "u2", "u3"])
+
+
 def write_conversation(path: Path, seconds: float = 2.0) -> NDArray[np.int16]:
     random = np.random.default_rng(5)
     samples = random.integers(-3000, 3000, (int(seconds * 8000), 2)).astype(np.int16)
@@ -458,17 +472,3 @@ def test_compressed_sphere_is_named_with_its_tool(tmp_path: Path) -> None:
     path.write_bytes((header + "end_head\n").encode().ljust(1024) + b"ajkg" + bytes(5000))
     with pytest.raises(UserError, match=r"en_4156.sph can't be read: .*shorten.*`sph2pipe -f sph"):
         write_manifest(tmp_path, "test", [Source("a", path, "ab", "s")])
-
-
-@pytest.mark.parametrize("training", [True, False])
-def test_utterances_with_too_many_labels_are_left_out_of_training_only(
-    tmp_path: Path, training: bool
-) -> None:
-    texts = ("a", "ab", "ab b", "ab ba")
-    sources = [replace(s, text=t) for t, s in zip(texts, corpus(tmp_path, 4), strict=True)]
-    write_manifest(tmp_path, "train", sources)
-    chosen = DataSettings(["train"], ["dev"], 10.0, max_labels=2, num_workers=0)
-    cuts = open_set(tmp_path, ["train"])
-    data = CutData(cuts, tokenizer(tmp_path), chosen, 1, training=training)
-    ids = sorted(i for batch in data.batches(1) for i in batch.ids)
-    assert ids == (["u0", "u1"] if training else ["u0", "u1", "u2", "u3"])
