@@ -62,7 +62,7 @@ def test_librispeech_mini_has_all_its_utterances(tmp_path: Path) -> None:
     not (Path(CORPORA) / "LibriSpeech").is_dir(), reason="needs ASRKIT_CORPORA/LibriSpeech"
 )
 def test_readers_on_the_telephone_are_cut_out_again(tmp_path: Path) -> None:
-    source, out, data = f"{CORPORA}/LibriSpeech", tmp_path / "out", tmp_path / "data"
+    source, out, data = CORPORA, tmp_path / "out", tmp_path / "data"
     tool = ["tools/make_toy_corpus.py", "--layout", "switchboard", "--utterances", "56"]
     command = [sys.executable, *tool, "--source", source, "--out", str(out)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

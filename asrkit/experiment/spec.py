@@ -161,8 +161,10 @@ def make_tokenizer(experiment: Experiment, data: Path) -> Tokenizer:
 
 def rate_problems(experiment: Experiment, model: object) -> list[str]:
     """Returns why the model can't hear the data at its sample rate; nothing where it can."""
+    if not isinstance(model, AsrModel) or not isinstance(experiment.data, DataSettings):
+        return []
     expected = experiment.data.sample_rate
-    if not isinstance(model, AsrModel) or model.features.sample_rate == expected:
+    if model.features.sample_rate == expected:
         return []
     return [
         f"model.features.sample_rate is {model.features.sample_rate}, data.sample_rate is "

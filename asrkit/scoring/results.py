@@ -148,12 +148,10 @@ def _comparisons(run: Path, parent: Path) -> list[list[str]]:
     for folder in _scored(run):
         theirs = parent / folder.relative_to(run)
         cells = [folder.name, folder.parent.name, f"{_json(folder / 'score.json')['wer']:.2f}"]
-        if (folder / "segments.tsv").is_file():
-            name, by_rules = "segments.tsv", compare_segments
-        else:
-            name, by_rules = "utterances.tsv", _compare_utterances
-        if (theirs / name).is_file():
-            found = by_rules(folder, theirs)
+        by_segments = (folder / "segments.tsv").is_file()
+        if (theirs / ("segments.tsv" if by_segments else "utterances.tsv")).is_file():
+            compare = compare_segments if by_segments else _compare_utterances
+            found = compare(folder, theirs)
             cells += [f"{found.other:.2f}", f"{found.difference:+.2f}"]
             rows.append([*cells, f"{found.probability_of_noise:.3f}"])
         else:
