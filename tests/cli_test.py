@@ -190,8 +190,8 @@ def test_stm_files_are_references(tmp_path: Path) -> None:
             "is missing; first `asrkit decode",
         ),
         (
-            ["score", "--run", "{place}/run", "--set", "dev", "--search", "x", "--stm", "a.stm"],
-            "--stm and --glm belong together",
+            ["score", "--run", "{place}/run", "--set", "dev", "--search", "x", "--glm", "a.glm"],
+            "give --stm as well",
         ),
     ],
 )
