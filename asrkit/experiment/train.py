@@ -38,6 +38,7 @@ from asrkit.experiment.spec import (
     resolve_spec,
 )
 from asrkit.experiment.statistics import STATISTICS, estimate_statistics
+from asrkit.files import replaced
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import TrainableModel
 from asrkit.text.tokenizers import Tokenizer
@@ -181,9 +182,8 @@ def inherit_files(before: Path, run: Path) -> None:
     """Copies what a stage keeps of the one before: statistics, the list left out, the log."""
     for name in (STATISTICS, LEFT_OUT, "log.jsonl"):
         if (before / name).is_file():
-            partial_file = run / f"{name}.partial"
-            shutil.copyfile(before / name, partial_file)
-            partial_file.replace(run / name)
+            with replaced(run / name) as partial_file:
+                shutil.copyfile(before / name, partial_file)
 
 
 def import_start(
