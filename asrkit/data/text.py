@@ -37,7 +37,7 @@ class TextSettings(Data):
 
     Args:
         train: Sets whose transcripts are trained on.
-        dev: Sets whose transcripts choose checkpoints and learning rates.
+        dev: Sets whose transcripts choose checkpoints and learning rates; may be empty.
         files: Further training text, a sentence per line: names below DATA/text, or paths; may be
             compressed with gzip or xz.
         batch_labels: Most labels of a batch, padding and end of sentence counted in.

@@ -48,6 +48,7 @@ from asrkit.training.curves import plot_curves
 from asrkit.training.distributed import World, init_distributed
 from asrkit.training.growing import grow
 from asrkit.training.importing import import_weights
+from asrkit.training.sources import NoBatches
 from asrkit.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -226,13 +227,15 @@ def open_data(
     tokenizer: Tokenizer,
     training: bool,
     world: World,
-) -> CutData | TextData:
+) -> CutData | TextData | NoBatches:
     """Returns the training or dev batches, without the utterances that the run leaves out."""
     settings = experiment.data
+    names = settings.train if training else settings.dev
+    if not names and not training:
+        return NoBatches()
     if isinstance(settings, TextSettings):
         sentences = load_sentences(settings, data, tokenizer, training)
         return TextData(sentences, settings, experiment.seed, training, world.rank, world.size)
-    names = experiment.data.train if training else experiment.data.dev
     cuts = without(open_set(data, names), read_unusable(run / LEFT_OUT))
     return CutData(
         cuts, tokenizer, experiment.speech, experiment.seed, training, world.rank, world.size
