@@ -191,7 +191,7 @@ def test_stm_files_are_references(tmp_path: Path) -> None:
         (["check", "{spec}", "plugins=[none_such]"], "can't import 'none_such'"),
         (["list", "nothing"], "there is no kind 'nothing'"),
         (["explain", "{spec}", "training.epoch"], "there is no key 'training.epoch'"),
-        (["average", "--run", "{place}/none"], "has no checkpoint of a finished epoch"),
+        (["average", "--run", "{place}/none"], "there is no run folder"),
         (
             ["train", "{spec}", "--data", "{place}", "--run", "{place}/r"],
             "there is no tokenizer file",

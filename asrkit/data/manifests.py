@@ -218,11 +218,17 @@ def open_set(data: Path, names: list[str]) -> CutSet:
                 f"there is no set {name!r} in {data}: {path} is missing; "
                 f"sets there: {', '.join(present) or 'none'}; run the recipe's stage 1 first"
             )
-        try:
-            cuts += list(CutSet.from_jsonl_lazy(path))
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path} is no manifest of cuts: {error}") from error
+        cuts += _read_cuts(path)
     return CutSet.from_cuts(cuts)
+
+
+def _read_cuts(path: Path) -> list[MonoCut]:
+    cuts: list[MonoCut] = []
+    try:
+        cuts.extend(CutSet.from_jsonl_lazy(path))
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}:{len(cuts) + 1}: no manifest line of a cut: {error}") from error
+    return cuts
 
 
 def without(cuts: CutSet, unusable: Iterable[Unusable]) -> CutSet:

@@ -195,7 +195,7 @@ def resolve(run: Path, which: str) -> Path:
     Raises:
         UserError: If there is no such checkpoint.
     """
-    folder = run / "checkpoints"
+    folder = _checkpoints(run)
     if which == "average":
         path = folder / "average.pt"
         if not path.is_file():
@@ -206,11 +206,17 @@ def resolve(run: Path, which: str) -> Path:
         pool = [e for e in entries if e.dev is not None] if which == "best" else entries
         if not pool:
             raise UserError(f"{folder} has no checkpoint yet; train first")
-        key = (lambda e: e.dev) if which == "best" else (lambda e: -e.step)
+        key = (lambda e: (e.dev, -e.step)) if which == "best" else (lambda e: -e.step)
         return folder / min(pool, key=key).name
     if not Path(which).is_file():
         raise UserError(f"there is no checkpoint {which!r}: expected average, best, last or a path")
     return Path(which)
+
+
+def _checkpoints(run: Path) -> Path:
+    if not run.is_dir():
+        raise UserError(f"there is no run folder {run}")
+    return run / "checkpoints"
 
 
 def average_run(run: Path, best: int | None = None, last: int | None = None) -> Path:
@@ -227,7 +233,7 @@ def average_run(run: Path, best: int | None = None, last: int | None = None) -> 
     Raises:
         UserError: If the run has no finished epoch.
     """
-    folder = run / "checkpoints"
+    folder = _checkpoints(run)
     finished = [e for e in read_index(folder) if e.dev is not None]
     if not finished:
         raise UserError(f"{folder} has no checkpoint of a finished epoch; train first")
