@@ -10,6 +10,7 @@ import pytest
 import soundfile
 import torch
 from click.testing import CliRunner, Result
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from asrkit.cli import main
 from asrkit.data.manifests import Source, write_manifest
@@ -94,6 +95,16 @@ def test_from_training_to_score(place: Path) -> None:
     assert [entry["epoch"] for entry in log] == [1, 2]
     for name in ("resolved.yaml", "environment.json", "commands.txt", "curves.png"):
         assert (place / "run" / name).is_file()
+
+
+def test_tensorboard_shows_dev_utterances_and_their_attention(place: Path) -> None:
+    events = EventAccumulator(str(place / "run" / "tensorboard"))
+    events.Reload()
+    tags = events.Tags()
+    assert {"train/ctc.loss", "dev/attention.loss", "dev/ctc.loss"} <= set(tags["scalars"])
+    text = events.Tensors("dev/ctc/text_summary")[0].tensor_proto.string_val[0].decode()
+    assert "| u6 | AB B |" in text
+    assert events.Images("dev/attention")[0].width > 100
 
 
 def test_training_on_goes_from_the_last_epoch(place: Path) -> None:
