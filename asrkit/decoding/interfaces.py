@@ -19,6 +19,8 @@ from torch import Tensor
 from asrkit.losses.topologies import Topology
 
 State = Any
+IMPOSSIBLE = -1e30
+"""A log-probability of zero; finite, so that differences stay numbers."""
 
 
 class LabelScorer(Protocol):
@@ -56,6 +58,14 @@ class FrameScorer(Protocol):
     def lengths(self) -> Tensor:
         """(B,) valid frames."""
         ...
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A frame scorer as such: log-probabilities (B, T, V + 1) and valid frames (B,)."""
+
+    log_probs: Tensor
+    lengths: Tensor
 
 
 class SymbolScorer(Protocol):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from asrkit.decoding.interfaces import (
+    IMPOSSIBLE,
     EncodedFrames,
     FrameScorer,
     Hypothesis,
@@ -21,8 +22,6 @@ from asrkit.decoding.interfaces import (
 )
 from asrkit.decoding.scorers import Loader, Scorer
 from asrkit.decoding.search import Search, searches
-
-IMPOSSIBLE = -1e30
 
 
 def score_labels(scorer: LabelScorer, sequences: Sequence[Sequence[list[int]]]) -> list[Tensor]:

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
 from asrkit.data.batch import Batch
 from asrkit.decoding.ctc_prefix import CtcPrefixScorer
-from asrkit.decoding.interfaces import FrameScorer, LabelScorer
+from asrkit.decoding.interfaces import Frames, FrameScorer, LabelScorer
 from asrkit.losses.ctc import ctc_loss
 from asrkit.models.interfaces import Encoded, Encoder, Head, LossPart, LossReport, heads
 from asrkit.nn.dropout import Dropout
 from asrkit.text.vocabulary import Vocabulary
-
-
-@dataclass(frozen=True)
-class CtcFrames:
-    """Log-probabilities (B, T, V + 1) of labels and blank, and valid frames (B,)."""
-
-    log_probs: Tensor
-    lengths: Tensor
 
 
 @heads.register("ctc")
@@ -84,7 +74,7 @@ class CtcHead(Head):
 
     def frame_scorer(self, encoded: Encoded) -> FrameScorer:
         """Returns the frames' log-probabilities, for time-synchronous search."""
-        return CtcFrames(self.log_probs(encoded), encoded.lengths)
+        return Frames(self.log_probs(encoded), encoded.lengths)
 
     def min_frames(self, labels: list[int]) -> int:
         """Returns one frame per label and a blank between equal neighbours."""
