@@ -125,6 +125,15 @@ class SymbolHead(Protocol):
 
 
 @runtime_checkable
+class EosFrameHead(Protocol):
+    """A head whose frames may hold eos, a label that its `frame_scorer` has made part of blank."""
+
+    def frames_without_eos(self, encoded: Any) -> FrameScorer:
+        """Returns the scorer of frame symbols where eos' probability is lost."""
+        ...
+
+
+@runtime_checkable
 class InternalLmHead(Protocol):
     """A head that has learnt which labels follow which, whatever is heard."""
 

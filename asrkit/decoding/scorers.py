@@ -15,7 +15,7 @@ from typing import Protocol
 from torch import Tensor
 
 from asrkit.config.registry import Registry
-from asrkit.decoding.frames import AdjustedHead, FrameChanges
+from asrkit.decoding.frames import AdjustedHead, FrameChanges, LostEos
 from asrkit.decoding.interfaces import ScoringHead
 from asrkit.decoding.label_scorers import LengthReward, WithoutEos
 from asrkit.text.vocabulary import Vocabulary
@@ -129,12 +129,15 @@ class CtcScorer(OfHead):
         blank_penalty: Subtracted from blank's log-probability.
         blank_collapse: Of successive frames whose blank is more probable than this, one is kept,
             and none at the edges; null keeps all.
+        mask_eos: Of heads that were trained with `eos: true`: whether blank gets the probability
+            of eos; else that is lost.
     """
 
     prior: Path | None = None
     prior_scale: float = 0.0
     blank_penalty: float = 0.0
     blank_collapse: float | None = None
+    mask_eos: bool = True
 
     def __post_init__(self) -> None:
         if self.prior_scale and self.prior is None:
@@ -148,7 +151,8 @@ class CtcScorer(OfHead):
         if self.prior is not None:
             prior = self.prior_scale * loader.prior(self.prior, self.run, self.checkpoint)
         changes = FrameChanges(prior, self.blank_penalty, self.blank_collapse)
-        return AdjustedHead(loader.head(self.head or name, self.run, self.checkpoint), changes)
+        head = loader.head(self.head or name, self.run, self.checkpoint)
+        return AdjustedHead(head if self.mask_eos else LostEos(head), changes)
 
 
 @scorers.register("language_model")

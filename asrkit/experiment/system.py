@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from asrkit.decoding.interfaces import (
+    EosFrameHead,
     FrameScorer,
     InternalLmHead,
     LabelScorer,
@@ -56,6 +57,17 @@ class PlacedHead:
     def frame_scorer(self, encoded: Any) -> FrameScorer:
         """Returns the scorer of frame symbols."""
         return self.head.frame_scorer(encoded.each[self.number])
+
+    def frames_without_eos(self, encoded: Any) -> FrameScorer:
+        """Returns the scorer of frame symbols where the probability of eos is lost.
+
+        Raises:
+            UserError: If the head is no CTC head, or has no eos.
+        """
+        if not isinstance(self.head, EosFrameHead):
+            kind = type(self.head).__name__
+            raise UserError(f"mask_eos: false needs a CTC head, got one of type {kind}")
+        return self.head.frames_without_eos(encoded.each[self.number])
 
     def symbol_scorer(self, encoded: Any) -> SymbolScorer:
         """Returns the scorer of symbols after labels.
