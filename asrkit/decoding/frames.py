@@ -10,13 +10,11 @@ from torch import Tensor
 
 from asrkit.decoding.ctc_prefix import CtcPrefixScorer
 from asrkit.decoding.interfaces import (
-    EosFrameHead,
     Frames,
     FrameScorer,
     LabelScorer,
     ScoringHead,
 )
-from asrkit.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -48,33 +46,6 @@ class FrameChanges:
             penalty[-1] = self.blank_penalty
             log_probs = log_probs - penalty
         return Frames(log_probs, lengths)
-
-
-@dataclass(frozen=True)
-class LostEos:
-    """A CTC head for which eos is a label: searches see its frames without eos' probability.
-
-    Args:
-        head: The head.
-    """
-
-    head: ScoringHead
-
-    def frame_scorer(self, encoded: Any) -> FrameScorer:
-        """Returns the frames without eos.
-
-        Raises:
-            UserError: If the head is no CTC head, or has no eos.
-        """
-        if not isinstance(self.head, EosFrameHead):
-            kind = type(self.head).__name__
-            raise UserError(f"mask_eos: false needs a CTC head, got one of type {kind}")
-        return self.head.frames_without_eos(encoded)
-
-    def label_scorer(self, encoded: Any) -> LabelScorer:
-        """Returns prefix scores over the frames without eos."""
-        frames = self.frame_scorer(encoded)
-        return CtcPrefixScorer(frames.log_probs, frames.lengths)
 
 
 class AdjustedHead:

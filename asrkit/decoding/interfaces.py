@@ -133,6 +133,36 @@ class EosFrameHead(Protocol):
         ...
 
 
+class LabelAttention(Protocol):
+    """How a decoder attends to the frames when it predicts a label, given the labels so far."""
+
+    @property
+    def num_labels(self) -> int:
+        """V."""
+        ...
+
+    def initial_state(self) -> tuple[Tensor, State]:
+        """Returns the attention (B, T) for the first labels, and the states of empty hypotheses."""
+        ...
+
+    def advance(self, state: State, labels: Tensor) -> tuple[Tensor, State]:
+        """Returns the attention (H, T) for the label after one more (H,), and new states."""
+        ...
+
+    def subset(self, utterances: Tensor) -> LabelAttention:
+        """Returns the attention of some of the utterances (indices)."""
+        ...
+
+
+@runtime_checkable
+class AttendingHead(Protocol):
+    """A head with attention to the frames."""
+
+    def label_attention(self, encoded: Any) -> LabelAttention:
+        """Returns how it attends; 0 beyond an utterance's frames."""
+        ...
+
+
 @runtime_checkable
 class InternalLmHead(Protocol):
     """A head that has learnt which labels follow which, whatever is heard."""

@@ -1,4 +1,4 @@
-"""Label scorers that need no model of their own: rewards of labels, and no score of the end."""
+"""Label scorers that need no model of their own: rewards, coverage, and no score of the end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from asrkit.decoding.interfaces import EncodedFrames, FrameScorer, LabelScorer, ScoringHead, State
+from asrkit.decoding.interfaces import (
+    EncodedFrames,
+    FrameScorer,
+    LabelAttention,
+    LabelScorer,
+    ScoringHead,
+    State,
+)
 
 
 class LengthReward:
@@ -52,6 +59,48 @@ class LengthReward:
         """Returns the reward for some of the utterances."""
         assert self.utterances is not None
         return LengthReward(self.num_labels, self.utterances[utterances])
+
+
+class CoveredFrames:
+    """Scores how many frames a label newly covers: those whose attention, added up, passes a bound.
+
+    The sum over a hypothesis with eos is the number of frames that it covers. A state is that
+    number's last increase (H,), the attention so far (H, T), and the decoder's state.
+
+    Args:
+        attention: How the decoder attends.
+        threshold: Attention from which on a frame counts.
+    """
+
+    partial = False
+
+    def __init__(self, attention: LabelAttention, threshold: float) -> None:
+        self.attention, self.threshold = attention, threshold
+
+    def initial_state(self) -> State:
+        """Returns the states of the B empty hypotheses."""
+        weights, state = self.attention.initial_state()
+        return self._covered(weights), weights, state
+
+    def score(self, state: State, candidates: Tensor | None = None) -> Tensor:
+        """Returns the frames that are newly covered, the same for all labels and eos."""
+        width = self.attention.num_labels + 1 if candidates is None else candidates.shape[1]
+        increase: Tensor = state[0][:, None].expand(-1, width)
+        return increase
+
+    def advance(self, state: State, labels: Tensor) -> State:
+        """Returns the states after one more label (H,)."""
+        _, before, inner = state
+        weights, inner = self.attention.advance(inner, labels)
+        total = before + weights
+        return self._covered(total) - self._covered(before), total, inner
+
+    def subset(self, utterances: Tensor) -> LabelScorer:
+        """Returns the scorer of some of the utterances."""
+        return CoveredFrames(self.attention.subset(utterances), self.threshold)
+
+    def _covered(self, total: Tensor) -> Tensor:
+        return (total > self.threshold).sum(1).float()
 
 
 class WithoutEos:

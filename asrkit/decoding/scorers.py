@@ -8,17 +8,27 @@ models' heads and length rewards are scorers like any other.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from torch import Tensor
 
 from asrkit.config.registry import Registry
-from asrkit.decoding.frames import AdjustedHead, FrameChanges, LostEos
+from asrkit.decoding.frames import AdjustedHead, FrameChanges
 from asrkit.decoding.interfaces import ScoringHead
 from asrkit.decoding.label_scorers import LengthReward, WithoutEos
+from asrkit.decoding.views import Coverage, InternalLm, LostEos
 from asrkit.text.vocabulary import Vocabulary
+
+View = Callable[[ScoringHead], ScoringHead]
+
+
+def plain(head: ScoringHead) -> ScoringHead:
+    """Returns a head as it is."""
+    return head
 
 
 class Loader(Protocol):
@@ -26,12 +36,8 @@ class Loader(Protocol):
 
     vocabulary: Vocabulary
 
-    def head(self, name: str, run: Path | None, checkpoint: str) -> ScoringHead:
-        """Returns a head of the decoded model, or of that of another run."""
-        ...
-
-    def internal_lm(self, name: str, run: Path | None, checkpoint: str) -> ScoringHead:
-        """Returns a head that scores labels without frames, as its decoder learnt to."""
+    def head(self, name: str, run: Path | None, checkpoint: str, view: View = plain) -> ScoringHead:
+        """Returns what `view` makes of a head of the decoded model, or of that of another run."""
         ...
 
     def language_model(self, run: Path, checkpoint: str) -> ScoringHead:
@@ -50,11 +56,13 @@ class Loader(Protocol):
 class Scorer(ABC):
     """One entry of a search's scorers; implementations set `weight`, and `eos` if it is a choice.
 
-    Where `eos` is false, the end of the sentence gets no score.
+    Where `eos` is false, the end of the sentence gets no score. `rewards` says whether scores may
+    be positive, so that no search can tell from a hypothesis what it is still going to gain.
     """
 
     weight: float
     eos: bool = True
+    rewards: ClassVar[bool] = False
 
     def load(self, name: str, loader: Loader) -> ScoringHead:
         """Returns what scores; `name` is the entry's."""
@@ -151,8 +159,10 @@ class CtcScorer(OfHead):
         if self.prior is not None:
             prior = self.prior_scale * loader.prior(self.prior, self.run, self.checkpoint)
         changes = FrameChanges(prior, self.blank_penalty, self.blank_collapse)
-        head = loader.head(self.head or name, self.run, self.checkpoint)
-        return AdjustedHead(head if self.mask_eos else LostEos(head), changes)
+        view = plain if self.mask_eos else LostEos
+        return AdjustedHead(
+            loader.head(self.head or name, self.run, self.checkpoint, view), changes
+        )
 
 
 @scorers.register("language_model")
@@ -222,7 +232,45 @@ class InternalLmScorer(OfHead):
 
     def find(self, name: str, loader: Loader) -> ScoringHead:
         """Returns the head's internal language model."""
-        return loader.internal_lm(self.head, self.run, self.checkpoint)
+        return loader.head(self.head, self.run, self.checkpoint, InternalLm)
+
+
+@scorers.register("coverage")
+@dataclass(frozen=True)
+class CoverageScorer(OfHead):
+    """Scores the frames that a hypothesis attended to, each once, however often it did.
+
+    It keeps a search from leaving a part of the utterance out; going over one part again gains
+    nothing. The decoder runs once more for it.
+
+    Args:
+        weight: Reward of a frame.
+        head: Name of the attention head.
+        run: Run folder of another model with the same vocabulary.
+        checkpoint: Of that run.
+        threshold: Attention from which on a frame counts, added up over the labels.
+        eos: Whether frames that are first attended to at the end of the sentence count.
+
+    Raises:
+        ValueError: If the threshold is not positive.
+
+    Source: Chorowski and Jaitly 2017 (coverage as a number of frames, with threshold 0.5); of
+        several heads of attention, the mean over those of the last layer counts.
+    """
+
+    head: str = "attention"
+    threshold: float = 0.5
+    eos: bool = True
+    rewards: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if not self.threshold > 0:
+            raise ValueError(f"threshold ({self.threshold}) must be positive")
+
+    def find(self, name: str, loader: Loader) -> ScoringHead:
+        """Returns the head's coverage."""
+        view = partial(Coverage, threshold=self.threshold)
+        return loader.head(self.head, self.run, self.checkpoint, view)
 
 
 @scorers.register("length")
@@ -235,6 +283,7 @@ class LengthScorer(Scorer):
     """
 
     weight: float
+    rewards: ClassVar[bool] = True
 
     def find(self, name: str, loader: Loader) -> ScoringHead:
         """Returns the reward."""

@@ -47,9 +47,17 @@ class LabelDecoder(nn.Module, ABC):
     def step(self, state: State, labels: Tensor, memory: Any) -> tuple[Tensor, State]:
         """Reads one label (H,) per hypothesis; returns log-probabilities (H, V + 1) and states."""
 
+
+class AttendingDecoder(LabelDecoder):
+    """A label decoder with attention to frames; without frames it may be a language model."""
+
     @abstractmethod
     def attention_weights(self, labels: Tensor, frames: Tensor, mask: Tensor) -> Tensor:
         """Returns the attention (B, L, T) of each position, averaged over heads, for pictures."""
+
+    @abstractmethod
+    def attention_step(self, state: State, labels: Tensor, memory: Any) -> tuple[Tensor, State]:
+        """Reads one label (H,) per hypothesis; returns that attention (H, T) and states."""
 
 
 decoders: Registry[LabelDecoder] = Registry(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from asrkit.decoding.interfaces import State
-from asrkit.models.decoders.interfaces import LabelDecoder, decoders
+from asrkit.models.decoders.interfaces import AttendingDecoder, decoders
 from asrkit.nn.dropout import Dropout
 from asrkit.text.vocabulary import Vocabulary
 
@@ -15,7 +15,7 @@ Memory = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 @decoders.register("lstm")
-class LstmDecoder(LabelDecoder):
+class LstmDecoder(AttendingDecoder):
     """One LSTM over labels and attention, an MLP attention that knows what was attended, a readout.
 
     Args:
@@ -93,6 +93,12 @@ class LstmDecoder(LabelDecoder):
         state, _ = self._advance(state, embedded, memory)
         scores = self._scores(state[0], embedded, state[2])
         return torch.log_softmax(scores.float(), dim=1), state
+
+    @torch.no_grad()
+    def attention_step(self, state: State, labels: Tensor, memory: Memory) -> tuple[Tensor, State]:
+        """Returns the attention (H, T) after one more label (H,), and new states."""
+        state, weights = self._advance(state, self.embedding(labels), memory)
+        return weights, state
 
     def _unroll(
         self, labels: Tensor, frames: Tensor | None, mask: Tensor
