@@ -172,6 +172,19 @@ class InternalLmHead(Protocol):
         ...
 
 
+@runtime_checkable
+class EstimatedLm(Protocol):
+    """A language model that was trained as the internal one of a certain head."""
+
+    def stands_beside(self, head: object) -> bool:
+        """Returns whether it is this head."""
+        ...
+
+    def label_scorer(self, encoded: Any) -> LabelScorer:
+        """Returns the scorer of next labels."""
+        ...
+
+
 @dataclass(frozen=True)
 class Hypothesis:
     """One entry of an n-best list.

@@ -20,7 +20,8 @@ from asrkit.decoding.interfaces import (
     State,
     select,
 )
-from asrkit.decoding.scorers import Loader, Scorer
+from asrkit.decoding.loader import Loader
+from asrkit.decoding.scorers import Scorer
 from asrkit.decoding.search import Search, searches
 
 

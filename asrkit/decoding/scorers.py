@@ -8,49 +8,18 @@ models' heads and length rewards are scorers like any other.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Protocol
-
-from torch import Tensor
+from typing import ClassVar
 
 from asrkit.config.registry import Registry
 from asrkit.decoding.frames import AdjustedHead, FrameChanges
 from asrkit.decoding.interfaces import ScoringHead
+from asrkit.decoding.internal_lms import Estimation, ZeroContext
 from asrkit.decoding.label_scorers import LengthReward, WithoutEos
-from asrkit.decoding.views import Coverage, InternalLm, LostEos
-from asrkit.text.vocabulary import Vocabulary
-
-View = Callable[[ScoringHead], ScoringHead]
-
-
-def plain(head: ScoringHead) -> ScoringHead:
-    """Returns a head as it is."""
-    return head
-
-
-class Loader(Protocol):
-    """Finds what scorers are made of; `vocabulary` holds the labels of the search."""
-
-    vocabulary: Vocabulary
-
-    def head(self, name: str, run: Path | None, checkpoint: str, view: View = plain) -> ScoringHead:
-        """Returns what `view` makes of a head of the decoded model, or of that of another run."""
-        ...
-
-    def language_model(self, run: Path, checkpoint: str) -> ScoringHead:
-        """Returns a trained language model."""
-        ...
-
-    def ngram(self, path: Path) -> ScoringHead:
-        """Returns an n-gram model over the same labels, from an ARPA file."""
-        ...
-
-    def prior(self, path: Path, run: Path | None, checkpoint: str) -> Tensor:
-        """Returns log-priors (V + 1,) that were estimated with the same weights."""
-        ...
+from asrkit.decoding.loader import Loader, plain
+from asrkit.decoding.views import Coverage, LostEos
 
 
 class Scorer(ABC):
@@ -223,16 +192,16 @@ class InternalLmScorer(OfHead):
         run: Run folder of another model with the same vocabulary.
         checkpoint: Of that run.
         eos: Whether it scores the end of the sentence, too.
-
-    Source: Variani et al. 2020; Meng et al. 2021, section 3 (zero context).
+        estimation: How that is found out.
     """
 
     head: str = "attention"
     eos: bool = True
+    estimation: Estimation = ZeroContext()
 
     def find(self, name: str, loader: Loader) -> ScoringHead:
         """Returns the head's internal language model."""
-        return loader.head(self.head, self.run, self.checkpoint, InternalLm)
+        return loader.head(self.head, self.run, self.checkpoint, self.estimation.view(loader))
 
 
 @scorers.register("coverage")

@@ -9,6 +9,7 @@ from asrkit.decoding.ctc_prefix import CtcPrefixScorer
 from asrkit.decoding.interfaces import (
     AttendingHead,
     EosFrameHead,
+    EstimatedLm,
     FrameScorer,
     InternalLmHead,
     LabelScorer,
@@ -39,6 +40,36 @@ class InternalLm:
     def label_scorer(self, encoded: Any) -> LabelScorer:
         """Returns the head's scores without frames."""
         return self.head.internal_lm(encoded)
+
+    def frame_scorer(self, encoded: Any) -> FrameScorer:
+        """There are no symbols of frames."""
+        raise NotImplementedError("an internal language model scores labels, not frames")
+
+
+class TrainedInternalLm:
+    """A language model that was trained as the internal one of a head.
+
+    Args:
+        head: The head.
+        model: The language model.
+        where: Its run, for messages.
+
+    Raises:
+        UserError: If it is not that of this head.
+    """
+
+    def __init__(self, head: ScoringHead, model: ScoringHead, where: str) -> None:
+        if not isinstance(model, EstimatedLm) or not model.stands_beside(head):
+            raise UserError(
+                f"{where} is not its internal language model: expected a mini_lstm whose decoder "
+                "has the weights of this head; train it with the weights of the decoded "
+                "checkpoint imported"
+            )
+        self.model = model
+
+    def label_scorer(self, encoded: Any) -> LabelScorer:
+        """Returns the language model's scores."""
+        return self.model.label_scorer(encoded)
 
     def frame_scorer(self, encoded: Any) -> FrameScorer:
         """There are no symbols of frames."""

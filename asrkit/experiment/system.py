@@ -17,7 +17,7 @@ from asrkit.decoding.interfaces import (
     SymbolHead,
     SymbolScorer,
 )
-from asrkit.decoding.scorers import View, plain
+from asrkit.decoding.loader import View, plain
 from asrkit.decoding.search import Search
 from asrkit.errors import UserError
 from asrkit.experiment.prior import read_prior

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from asrkit.decoding.interfaces import Hypothesis
 from asrkit.decoding.label_sync import LabelSyncSearch
-from asrkit.decoding.scorers import CoverageScorer, Scorer, View, plain
+from asrkit.decoding.loader import View, plain
+from asrkit.decoding.scorers import CoverageScorer, Scorer
 from asrkit.decoding.time_sync import TimeSyncSearch
 from asrkit.decoding.views import Coverage
 from asrkit.errors import UserError

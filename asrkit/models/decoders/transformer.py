@@ -67,7 +67,7 @@ class TransformerDecoder(AttendingDecoder):
             raise ValueError(f"num_heads ({num_heads}) must divide dim ({dim})")
         if num_layers < 1:
             raise ValueError(f"num_layers ({num_layers}) must be at least 1")
-        self.dim = dim
+        self.dim, self.embedding_dim, self.context_dim = dim, dim, num_layers * dim
         size = dim if embedding_dim is None else embedding_dim
         self.embedding = nn.Embedding(len(vocabulary) + 1, size)
         nn.init.normal_(self.embedding.weight, std=size**-0.5)
@@ -124,6 +124,38 @@ class TransformerDecoder(AttendingDecoder):
             x = block(x, frames, mask)
         return last.weights(x, frames, mask)
 
+    def embed(self, labels: Tensor) -> Tensor:
+        """Returns embeddings (..., D) of labels (...), without their positions."""
+        scale = self.embedding.embedding_dim**0.5
+        embedded: Tensor = self.widen(self.embedding(labels) * scale)
+        return embedded
+
+    def in_context(self, labels: Tensor, context: Tensor) -> Tensor:
+        """Returns unnormalised scores (B, L, V + 1), given each layer's context (B, L, N D)."""
+        x = self._embed(labels, torch.arange(labels.shape[1], device=labels.device))
+        for block, attended in zip(self._blocks(), self._of_layers(context), strict=True):
+            x = block.in_context(x, attended)
+        scores: Tensor = self.output(self.norm(x))
+        return scores
+
+    @torch.no_grad()
+    def step_in_context(
+        self, state: State, labels: Tensor, context: Tensor
+    ) -> tuple[Tensor, State]:
+        """Returns log-probabilities (H, V + 1) and states, given each layer's context (H, N D)."""
+        x = self._embed(labels[:, None], state[0].lengths[:, None])
+        grown = []
+        layers = zip(self._blocks(), state, self._of_layers(context[:, None]), strict=True)
+        for block, past, attended in layers:
+            x, past = block.step_in_context(x, past, attended)
+            grown.append(past)
+        return self._log_probs(x), grown
+
+    def _of_layers(self, context: Tensor) -> tuple[Tensor, ...]:
+        """Returns the part (..., D) of each layer."""
+        parts: tuple[Tensor, ...] = context.unflatten(-1, (len(self.blocks), self.dim)).unbind(-2)
+        return parts
+
     def _through(
         self, state: State, labels: Tensor, memory: Memory, layers: int
     ) -> tuple[Tensor, list[Past]]:
@@ -141,7 +173,7 @@ class TransformerDecoder(AttendingDecoder):
         return torch.log_softmax(self.output(self.norm(x[:, 0])).float(), dim=1)
 
     def _embed(self, labels: Tensor, places: Tensor) -> Tensor:
-        embedded: Tensor = self.widen(self.embedding(labels) * self.embedding.embedding_dim**0.5)
+        embedded = self.embed(labels)
         if self.position == "sinusoidal":
             embedded = embedded + sinusoids(places, self.dim).to(embedded.dtype)
         return self.dropout(embedded)  # type: ignore[no-any-return]
@@ -216,6 +248,18 @@ class DecoderBlock(nn.Module):
             # (H, 1, D) -> (B, H / B, D): the hypotheses of an utterance share its keys
             grouped = self.cross_norm(x).view(len(mask), -1, x.shape[2])
             x = x + self.cross(grouped, key_value, mask).view(x.shape)
+        return x + self.feed_forward(x), past
+
+    def in_context(self, x: Tensor, context: Tensor) -> Tensor:
+        """Returns (B, L, D) for (B, L, D) where attention to the frames gives the context."""
+        x = x + self.dropout(self.attention(self.attention_norm(x)))
+        x = x + self.dropout(context)
+        return x + self.dropout(self.feed_forward(x))  # type: ignore[no-any-return]
+
+    def step_in_context(self, x: Tensor, past: Past, context: Tensor) -> tuple[Tensor, Past]:
+        """Returns the same (H, 1, D) for the newest position, and the grown past."""
+        attended, past = self.attention.step(self.attention_norm(x), past)
+        x = x + attended + context
         return x + self.feed_forward(x), past
 
     def weights(self, x: Tensor, frames: Tensor, mask: Tensor) -> Tensor:
