@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from click.testing import CliRunner, Result
 
 from asrkit.cli import main
@@ -112,6 +113,24 @@ def test_a_check_of_other_utterances_does_not_change_a_run_that_goes_on(place: P
     assert asrkit("check", place / "spec.yaml", "--data", place / "data").exit_code == 0
 
 
+def test_without_a_dev_set_the_newest_checkpoints_are_averaged(place: Path) -> None:
+    options = ("--data", place / "data", "--run", place / "all")
+    words = ("data.train=[train,dev]", "data.dev=[]", "training.keep_best=2", "training.epochs=3")
+    result = asrkit("train", place / "spec.yaml", *options, *words)
+    assert result.exit_code == 0, result.output
+    assert asrkit("average", "--run", place / "all", "--best", 2).exit_code == 0
+    log = [json.loads(line) for line in (place / "all" / "log.jsonl").read_text().splitlines()]
+    assert [entry["dev"] for entry in log] == [{}, {}, {}]
+    steps = [f"step-{entry['step']:08}.pt" for entry in log[1:]]
+    found = torch.load(place / "all" / "checkpoints" / "average.pt", weights_only=True)
+    assert sorted(found["averaged"]) == steps
+    assert (place / "all" / "curves.png").is_file()
+    for setting in ("training.early_stopping=2", "training.schedule={type: newbob, start: 1e-3}"):
+        refused = asrkit("train", place / "spec.yaml", *options[:3], place / "no", *words, setting)
+        assert refused.exit_code == 2
+        assert "needs a dev set, but data.dev is empty" in refused.output
+
+
 def test_alignments_are_in_order(place: Path) -> None:
     options = ("--data", place / "data", "--run", place / "run", "--set", "dev")
     result = asrkit("align", *options, "--checkpoint", "last")
@@ -172,7 +191,7 @@ def test_stm_files_are_references(tmp_path: Path) -> None:
         (["check", "{spec}", "plugins=[none_such]"], "can't import 'none_such'"),
         (["list", "nothing"], "there is no kind 'nothing'"),
         (["explain", "{spec}", "training.epoch"], "there is no key 'training.epoch'"),
-        (["average", "--run", "{place}/none"], "has no checkpoint of a finished epoch"),
+        (["average", "--run", "{place}/none"], "there is no run folder"),
         (
             ["train", "{spec}", "--data", "{place}", "--run", "{place}/r"],
             "there is no tokenizer file",

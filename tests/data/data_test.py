@@ -191,6 +191,16 @@ def test_missing_sets_are_named_with_those_that_are_there(tmp_path: Path) -> Non
         open_set(tmp_path / "data", ["dev"])
 
 
+def test_damaged_lines_of_manifests_are_named(tmp_path: Path) -> None:
+    write_manifest(tmp_path, "train", corpus(tmp_path, 3))
+    path = tmp_path / "manifests" / "train.jsonl"
+    whole = path.read_text().splitlines()
+    for damaged in (whole[2][:100], '{"id": 3}'):
+        path.write_text("\n".join([*whole[:2], damaged]))
+        with pytest.raises(UserError, match=r"train.jsonl:3: no manifest line of a cut"):
+            open_set(tmp_path, ["train"])
+
+
 def test_manifests_made_by_several_processes_are_the_same(tmp_path: Path) -> None:
     sources = corpus(tmp_path, 5)
     for name, jobs in (("one", 1), ("two", 2)):
