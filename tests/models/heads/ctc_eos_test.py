@@ -14,6 +14,7 @@ from asrkit.data.batch import Batch
 from asrkit.decoding.ctc_greedy import greedy_labels
 from asrkit.decoding.ctc_prefix_beam import CtcPrefixBeamSearch
 from asrkit.decoding.label_sync import LabelSyncSearch
+from asrkit.decoding.loader import View, plain
 from asrkit.decoding.scorers import CtcScorer
 from asrkit.decoding.time_sync import TimeSyncSearch
 from asrkit.errors import UserError
@@ -95,8 +96,8 @@ class OneHead:
     def __init__(self, head: Any) -> None:
         self.only = head
 
-    def head(self, name: str, run: Any, checkpoint: str) -> Any:
-        return self.only
+    def head(self, name: str, run: Any, checkpoint: str, view: View = plain) -> Any:
+        return view(self.only)
 
 
 @pytest.mark.parametrize("mask_eos", [True, False])
@@ -126,6 +127,5 @@ def test_a_head_without_eos_has_none_to_lose() -> None:
     heads = search.load(OneHead(make(eos=False)))  # type: ignore[arg-type]
     with pytest.raises(UserError, match="trained with `eos: true`"):
         search.run(heads, encoded())
-    heads = search.load(OneHead(object()))  # type: ignore[arg-type]
     with pytest.raises(UserError, match="needs a CTC head, got one of type object"):
-        search.run(heads, encoded())
+        search.load(OneHead(object()))  # type: ignore[arg-type]
