@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
+from asrkit.training.checkpoints import load_weights, resolve
 from tests.cli_test import asrkit, place
 
 __all__ = ["place"]
@@ -69,10 +71,9 @@ def joint(place: Path) -> Path:  # noqa: F811 - the fixture
     return place
 
 
-def decode(folder: Path, search: str, *words: str) -> dict[str, float]:
+def decode(folder: Path, search: str, file: str = "joint.yaml") -> dict[str, float]:
     options = ("--data", folder / "data", "--run", folder / "run", "--set", "dev")
-    spec = ("--spec", folder / "joint.yaml", "--search", search)
-    result = asrkit("decode", *options, *spec, *words)
+    result = asrkit("decode", *options, "--spec", folder / file, "--search", search)
     assert result.exit_code == 0, result.output
     nbest = (folder / "run" / "decode" / search / "dev" / "nbest.jsonl").read_text()
     first = json.loads(nbest.splitlines()[0])["hypotheses"][0]
@@ -148,3 +149,68 @@ def test_priors_of_other_weights_are_refused(joint: Path) -> None:
     found = asrkit("decode", *options, *spec)
     assert found.exit_code == 2
     assert "was estimated with other weights" in found.output.replace("\n", " ")
+
+
+MINI_LSTM = """
+text: characters
+data: {type: text, train: [train], dev: [dev], batch_labels: 40}
+model:
+  type: language_model
+  decoder:
+    type: mini_lstm
+    frame_dim: 8
+    units: 5
+    decoder: {type: transformer, dim: 8, num_layers: 1, num_heads: 2, hidden_dim: 8}
+imports:
+  - run: RUN
+    checkpoint: average
+    renames: {heads.attention.decoder.: decoder.decoder.}
+training:
+  epochs: 3
+  optimizer: {type: adamw, weight_decay: 0.1}
+  schedule: {type: constant, value: 1e-2}
+  freeze: ['^decoder[.]decoder[.]']
+"""
+
+ESTIMATED = """
+decoding:
+  estimated:
+    type: TYPE
+    beam_size: 4
+    scorers:
+      attention: 0.6
+      ctc: 0.4
+      coverage: {type: coverage, weight: 0.1}
+      ilm: {type: internal_lm, weight: -0.2, estimation: {type: mini_lstm, run: ILM}}
+"""
+
+
+def test_mini_lstms_are_trained_beside_a_frozen_decoder_and_subtracted(joint: Path) -> None:
+    run, ilm = joint / "run", joint / "ilm"
+    (joint / "ilm.yaml").write_text(MINI_LSTM.replace("RUN", str(run)))
+    for words in (
+        ["train", joint / "ilm.yaml", "--data", joint / "data", "--run", ilm],
+        ["average", "--run", ilm, "--best", 2],
+    ):
+        result = asrkit(*words)
+        assert result.exit_code == 0, result.output
+    before, after = load_weights(resolve(run, "average")), load_weights(resolve(ilm, "last"))
+    copied = {name: tensor for name, tensor in after.items() if ".decoder." in name}
+    for name, tensor in copied.items():
+        assert torch.equal(tensor, before[f"heads.attention.{name.removeprefix('decoder.')}"])
+    assert {n.rsplit(".", 1)[0] for n in after.keys() - copied.keys()} == {
+        "decoder.lstm",
+        "decoder.context",
+    }
+    log = [json.loads(line) for line in (ilm / "log.jsonl").read_text().splitlines()]
+    assert log[-1]["dev"]["loss"] < log[0]["dev"]["loss"]
+    for kind in ("label_sync", "time_sync"):
+        text = ESTIMATED.replace("ILM", str(ilm)).replace("TYPE", kind)
+        (joint / "estimated.yaml").write_text(text)
+        scores = decode(joint, "estimated", "estimated.yaml")
+        assert scores["ilm"] < 0
+        assert scores["coverage"] >= 0
+    options = ("--data", joint / "data", "--run", run, "--set", "dev", "--checkpoint", "last")
+    found = asrkit("decode", *options, "--spec", joint / "estimated.yaml", "--search", "estimated")
+    assert found.exit_code == 2
+    assert "is not its internal language model" in " ".join(found.output.split())

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from asrkit.config.build import build
+from asrkit.config.build import build, filled
 from asrkit.data.batch import Batch
 from asrkit.decoding.search import Search
 from asrkit.experiment import Experiment, check, load_spec
@@ -81,3 +81,15 @@ def test_searches_have_no_problems(path: Path) -> None:
     assert searches
     for name, node in searches.items():
         assert build(Search, node, f"decoding.{name}").entries
+
+
+@pytest.mark.parametrize(
+    "path", sorted(RECIPES.glob("*/conf/lm/mini_lstm_ilm.yaml")), ids=lambda path: path.parts[-4]
+)
+def test_mini_lstms_stand_beside_the_decoder_of_the_run_they_import(path: Path) -> None:
+    tree = filled(Experiment, load_spec(path).tree)
+    base = path.parents[1] / (Path(tree["imports"][0]["run"]).name + ".yaml")
+    model = filled(Experiment, load_spec(base).tree)["model"]
+    assert tree["model"]["decoder"]["decoder"] == model["heads"]["attention"]["decoder"]
+    assert tree["model"]["decoder"]["frame_dim"] == model["encoder"]["dim"]
+    assert tree["training"]["freeze"] == [r"^decoder\.decoder\."]

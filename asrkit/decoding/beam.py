@@ -11,10 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from asrkit.decoding.interfaces import Hypothesis
+from asrkit.decoding.interfaces import IMPOSSIBLE, Hypothesis
 from asrkit.decoding.label_states import LabelStates
 
-IMPOSSIBLE = -1e30
 MULTIPLIER = 6364136223846793005
 """Of the polynomial hash (modulo 2^64) that tells label strings apart."""
 

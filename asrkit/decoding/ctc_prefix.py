@@ -12,10 +12,7 @@ from copy import copy
 import torch
 from torch import Tensor
 
-from asrkit.decoding.interfaces import State
-
-IMPOSSIBLE = -1e30
-"""A log-probability of zero; finite, so that differences stay numbers."""
+from asrkit.decoding.interfaces import IMPOSSIBLE, State
 
 
 class CtcPrefixScorer:

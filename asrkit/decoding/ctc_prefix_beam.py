@@ -8,18 +8,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from asrkit.decoding.interfaces import EncodedFrames, Hypothesis, ScoringHead
+from asrkit.decoding.beam import MULTIPLIER
+from asrkit.decoding.frame_search import FrameSearch
+from asrkit.decoding.interfaces import IMPOSSIBLE, EncodedFrames, Hypothesis, ScoringHead
 from asrkit.decoding.label_states import LabelStates
 from asrkit.decoding.scorers import Scorer
-from asrkit.decoding.search import Search, searches
-
-IMPOSSIBLE = -1e30
-MULTIPLIER = 6364136223846793005
-"""Of the polynomial hash (modulo 2^64) that tells label strings apart."""
+from asrkit.decoding.search import searches
 
 
 @searches.register("ctc_prefix_beam")
-class CtcPrefixBeamSearch(Search):
+class CtcPrefixBeamSearch(FrameSearch):
     """Follows the most probable label strings frame by frame.
 
     A string's score is the weighted log-probability of all its alignments so far, plus what the
@@ -48,13 +46,7 @@ class CtcPrefixBeamSearch(Search):
         symbols: int | None = None,
         eos: bool = True,
     ) -> None:
-        super().__init__(scorers)
-        if frames not in self.weights:
-            names = ", ".join(self.weights)
-            raise ValueError(f"frames ({frames}) must be one of the scorers with a weight: {names}")
-        if beam_size < 1:
-            raise ValueError(f"beam_size ({beam_size}) must be at least 1")
-        self.beam_size, self.frames = beam_size, frames
+        super().__init__(scorers, beam_size, frames)
         self.symbols, self.eos = symbols, eos
 
     def run(
@@ -64,13 +56,7 @@ class CtcPrefixBeamSearch(Search):
         with self.timed(self.frames):
             scorer = self.head(heads, self.frames).frame_scorer(encoded)
         beam = self._start(scorer.log_probs)
-        labels = [name for name in self.weights if name != self.frames]
-        states = LabelStates(
-            {name: self.head(heads, name).label_scorer(encoded) for name in labels},
-            self.weights,
-            scorer.log_probs[:, 0],
-            self.timed,
-        )
+        states = self.label_states(heads, encoded, scorer.log_probs[:, 0])
         first = torch.zeros_like(beam.last)
         states.advance(first, first, first > 0)  # one string becomes a beam of them
         for frame in range(scorer.log_probs.shape[1]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-IMPOSSIBLE = -1e30
+from asrkit.decoding.interfaces import IMPOSSIBLE
 
 
 def best_path(

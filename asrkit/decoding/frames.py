@@ -9,15 +9,12 @@ import torch
 from torch import Tensor
 
 from asrkit.decoding.ctc_prefix import CtcPrefixScorer
-from asrkit.decoding.interfaces import FrameScorer, LabelScorer, ScoringHead
-
-
-@dataclass(frozen=True)
-class Frames:
-    """Log-probabilities (B, T, V + 1) of labels and blank, and valid frames (B,)."""
-
-    log_probs: Tensor
-    lengths: Tensor
+from asrkit.decoding.interfaces import (
+    Frames,
+    FrameScorer,
+    LabelScorer,
+    ScoringHead,
+)
 
 
 @dataclass(frozen=True)

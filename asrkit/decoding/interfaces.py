@@ -19,6 +19,8 @@ from torch import Tensor
 from asrkit.losses.topologies import Topology
 
 State = Any
+IMPOSSIBLE = -1e30
+"""A log-probability of zero; finite, so that differences stay numbers."""
 
 
 class LabelScorer(Protocol):
@@ -56,6 +58,14 @@ class FrameScorer(Protocol):
     def lengths(self) -> Tensor:
         """(B,) valid frames."""
         ...
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A frame scorer as such: log-probabilities (B, T, V + 1) and valid frames (B,)."""
+
+    log_probs: Tensor
+    lengths: Tensor
 
 
 class SymbolScorer(Protocol):
@@ -115,11 +125,63 @@ class SymbolHead(Protocol):
 
 
 @runtime_checkable
+class EosFrameHead(Protocol):
+    """A head whose frames may hold eos, a label that its `frame_scorer` has made part of blank."""
+
+    def frames_without_eos(self, encoded: Any) -> FrameScorer:
+        """Returns the scorer of frame symbols where eos' probability is lost."""
+        ...
+
+
+class LabelAttention(Protocol):
+    """How a decoder attends to the frames when it predicts a label, given the labels so far."""
+
+    @property
+    def num_labels(self) -> int:
+        """V."""
+        ...
+
+    def initial_state(self) -> tuple[Tensor, State]:
+        """Returns the attention (B, T) for the first labels, and the states of empty hypotheses."""
+        ...
+
+    def advance(self, state: State, labels: Tensor) -> tuple[Tensor, State]:
+        """Returns the attention (H, T) for the label after one more (H,), and new states."""
+        ...
+
+    def subset(self, utterances: Tensor) -> LabelAttention:
+        """Returns the attention of some of the utterances (indices)."""
+        ...
+
+
+@runtime_checkable
+class AttendingHead(Protocol):
+    """A head with attention to the frames."""
+
+    def label_attention(self, encoded: Any) -> LabelAttention:
+        """Returns how it attends; 0 beyond an utterance's frames."""
+        ...
+
+
+@runtime_checkable
 class InternalLmHead(Protocol):
     """A head that has learnt which labels follow which, whatever is heard."""
 
     def internal_lm(self, encoded: Any) -> LabelScorer:
         """Returns the scorer of next labels, without the frames."""
+        ...
+
+
+@runtime_checkable
+class EstimatedLm(Protocol):
+    """A language model that was trained as the internal one of a certain head."""
+
+    def stands_beside(self, head: object) -> bool:
+        """Returns whether it is this head."""
+        ...
+
+    def label_scorer(self, encoded: Any) -> LabelScorer:
+        """Returns the scorer of next labels."""
         ...
 
 

@@ -30,8 +30,8 @@ class LabelSyncSearch(Search):
     An utterance ends when no live hypothesis can pass its best ended one. With weights that are
     not negative a live hypothesis' unnormalised sum can gain nothing but the rewards of the labels
     up to the limit, so this is exact. That bound is late with length normalisation or reward, and
-    there is none with negative weights: then an utterance also ends once `patience` steps brought
-    no better ended hypothesis.
+    there is none with negative weights or with scorers that reward (length, coverage): then an
+    utterance also ends once `patience` steps brought no better ended hypothesis.
 
     Args:
         scorers: What scores, by name: the weight of the head of that name, or an entry of a kind
@@ -197,7 +197,7 @@ class LabelSyncSearch(Search):
     def _finished(self, beam: _Beam, ended: list[list[Hypothesis]], length: int) -> list[bool]:
         """Says which utterances have ended, now that live hypotheses have `length` labels."""
         bounds, alive = self._bounds(beam, length).tolist(), (beam.totals[:, 0] > DEAD).tolist()
-        late = bool(self.length_norm) or self.length_reward > 0 or min(self.weights.values()) < 0
+        late = bool(self.length_norm) or self.length_reward > 0 or not self._can_only_lose()
         wanted = self.nbest or 1
         result = []
         for row, (utterance, limit) in enumerate(
@@ -213,7 +213,7 @@ class LabelSyncSearch(Search):
     def _bounds(self, beam: _Beam, length: int) -> Tensor:
         """Returns what no live hypothesis of `length` labels can pass any more: (B,)."""
         best = beam.totals[:, 0]
-        if min(self.weights.values()) < 0:
+        if not self._can_only_lose():
             return torch.full_like(best, float("inf"))
         if not self.length_norm and self.length_reward <= 0:
             return best
@@ -222,6 +222,11 @@ class LabelSyncSearch(Search):
         reachable = reachable / (length + more + 1) ** self.length_norm
         beyond = (length + more > beam.limits[:, None]) & (more > 0)
         return reachable.masked_fill(beyond, DEAD).amax(1)
+
+    def _can_only_lose(self) -> bool:
+        """Whether scorers add nothing positive to a hypothesis."""
+        rewarding = any(entry.rewards for entry in self.entries.values())
+        return not rewarding and min(self.weights.values()) >= 0
 
     def _without(self, beam: _Beam, done: list[bool]) -> _Beam:
         """Closes finished utterances, and drops them once they are a quarter of the batch."""

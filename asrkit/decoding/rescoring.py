@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from asrkit.decoding.interfaces import (
+    IMPOSSIBLE,
     EncodedFrames,
     FrameScorer,
     Hypothesis,
@@ -19,10 +20,9 @@ from asrkit.decoding.interfaces import (
     State,
     select,
 )
-from asrkit.decoding.scorers import Loader, Scorer
+from asrkit.decoding.loader import Loader
+from asrkit.decoding.scorers import Scorer
 from asrkit.decoding.search import Search, searches
-
-IMPOSSIBLE = -1e30
 
 
 def score_labels(scorer: LabelScorer, sequences: Sequence[Sequence[list[int]]]) -> list[Tensor]:

@@ -9,58 +9,38 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
-
-import torch
-from torch import Tensor
+from typing import ClassVar
 
 from asrkit.config.registry import Registry
 from asrkit.decoding.frames import AdjustedHead, FrameChanges
-from asrkit.decoding.interfaces import (
-    EncodedFrames,
-    FrameScorer,
-    LabelScorer,
-    ScoringHead,
-    State,
-)
-from asrkit.text.vocabulary import Vocabulary
-
-
-class Loader(Protocol):
-    """Finds what scorers are made of; `vocabulary` holds the labels of the search."""
-
-    vocabulary: Vocabulary
-
-    def head(self, name: str, run: Path | None, checkpoint: str) -> ScoringHead:
-        """Returns a head of the decoded model, or of that of another run."""
-        ...
-
-    def internal_lm(self, name: str, run: Path | None, checkpoint: str) -> ScoringHead:
-        """Returns a head that scores labels without frames, as its decoder learnt to."""
-        ...
-
-    def language_model(self, run: Path, checkpoint: str) -> ScoringHead:
-        """Returns a trained language model."""
-        ...
-
-    def ngram(self, path: Path) -> ScoringHead:
-        """Returns an n-gram model over the same labels, from an ARPA file."""
-        ...
-
-    def prior(self, path: Path, run: Path | None, checkpoint: str) -> Tensor:
-        """Returns log-priors (V + 1,) that were estimated with the same weights."""
-        ...
+from asrkit.decoding.interfaces import ScoringHead
+from asrkit.decoding.internal_lms import Estimation, ZeroContext
+from asrkit.decoding.label_scorers import LengthReward, WithoutEos
+from asrkit.decoding.loader import Loader, plain
+from asrkit.decoding.views import Coverage, LostEos
 
 
 class Scorer(ABC):
-    """One entry of a search's scorers; implementations set `weight`."""
+    """One entry of a search's scorers; implementations set `weight`, and `eos` if it is a choice.
+
+    Where `eos` is false, the end of the sentence gets no score. `rewards` says whether scores may
+    be positive, so that no search can tell from a hypothesis what it is still going to gain.
+    """
 
     weight: float
+    eos: bool = True
+    rewards: ClassVar[bool] = False
 
-    @abstractmethod
     def load(self, name: str, loader: Loader) -> ScoringHead:
         """Returns what scores; `name` is the entry's."""
+        head = self.find(name, loader)
+        return head if self.eos else WithoutEos(head, loader.vocabulary.eos)
+
+    @abstractmethod
+    def find(self, name: str, loader: Loader) -> ScoringHead:
+        """Returns what scores, the end of the sentence included; `name` is the entry's."""
 
     def own_head(self, name: str) -> str | None:
         """Returns which head of the decoded model it uses, None for none."""
@@ -70,9 +50,30 @@ class Scorer(ABC):
 scorers: Registry[Scorer] = Registry("scorer", Scorer, default="head")
 
 
+@dataclass(frozen=True)
+class OfHead(Scorer):
+    """An entry that uses a head of the decoded model or of another run's.
+
+    Args:
+        weight: Factor of its log-probabilities.
+        head: Name of the head; the entry's name where null.
+        run: Run folder of another model with the same vocabulary (system combination).
+        checkpoint: Of that run.
+    """
+
+    weight: float
+    head: str | None = None
+    run: Path | None = None
+    checkpoint: str = "average"
+
+    def own_head(self, name: str) -> str | None:
+        """Returns the head, unless it is another run's."""
+        return None if self.run is not None else self.head or name
+
+
 @scorers.register("head")
 @dataclass(frozen=True)
-class HeadScorer(Scorer):
+class HeadScorer(OfHead):
     """A head of the model, or of another model.
 
     Args:
@@ -83,25 +84,16 @@ class HeadScorer(Scorer):
         eos: Whether it scores the end of the sentence, too.
     """
 
-    weight: float
-    head: str | None = None
-    run: Path | None = None
-    checkpoint: str = "average"
     eos: bool = True
 
-    def load(self, name: str, loader: Loader) -> ScoringHead:
+    def find(self, name: str, loader: Loader) -> ScoringHead:
         """Returns the head."""
-        head = loader.head(self.head or name, self.run, self.checkpoint)
-        return head if self.eos else WithoutEos(head, loader.vocabulary.eos)
-
-    def own_head(self, name: str) -> str | None:
-        """Returns the head, unless it is another run's."""
-        return None if self.run is not None else self.head or name
+        return loader.head(self.head or name, self.run, self.checkpoint)
 
 
 @scorers.register("ctc")
 @dataclass(frozen=True)
-class CtcScorer(Scorer):
+class CtcScorer(OfHead):
     """A CTC head whose frame probabilities are changed before the search.
 
     Args:
@@ -114,16 +106,15 @@ class CtcScorer(Scorer):
         blank_penalty: Subtracted from blank's log-probability.
         blank_collapse: Of successive frames whose blank is more probable than this, one is kept,
             and none at the edges; null keeps all.
+        mask_eos: Of heads that were trained with `eos: true`: whether blank gets the probability
+            of eos; else that is lost.
     """
 
-    weight: float
-    head: str | None = None
-    run: Path | None = None
-    checkpoint: str = "average"
     prior: Path | None = None
     prior_scale: float = 0.0
     blank_penalty: float = 0.0
     blank_collapse: float | None = None
+    mask_eos: bool = True
 
     def __post_init__(self) -> None:
         if self.prior_scale and self.prior is None:
@@ -131,17 +122,16 @@ class CtcScorer(Scorer):
         if self.blank_collapse is not None and not 0 < self.blank_collapse < 1:
             raise ValueError(f"blank_collapse ({self.blank_collapse}) must be between 0 and 1")
 
-    def load(self, name: str, loader: Loader) -> ScoringHead:
+    def find(self, name: str, loader: Loader) -> ScoringHead:
         """Returns the head with its changes."""
         prior = None
         if self.prior is not None:
             prior = self.prior_scale * loader.prior(self.prior, self.run, self.checkpoint)
         changes = FrameChanges(prior, self.blank_penalty, self.blank_collapse)
-        return AdjustedHead(loader.head(self.head or name, self.run, self.checkpoint), changes)
-
-    def own_head(self, name: str) -> str | None:
-        """Returns the head, unless it is another run's."""
-        return None if self.run is not None else self.head or name
+        view = plain if self.mask_eos else LostEos
+        return AdjustedHead(
+            loader.head(self.head or name, self.run, self.checkpoint, view), changes
+        )
 
 
 @scorers.register("language_model")
@@ -166,10 +156,9 @@ class LanguageModelScorer(Scorer):
     checkpoint: str = "average"
     eos: bool = True
 
-    def load(self, name: str, loader: Loader) -> ScoringHead:
+    def find(self, name: str, loader: Loader) -> ScoringHead:
         """Returns the language model."""
-        model = loader.language_model(self.run, self.checkpoint)
-        return model if self.eos else WithoutEos(model, loader.vocabulary.eos)
+        return loader.language_model(self.run, self.checkpoint)
 
 
 @scorers.register("ngram")
@@ -187,15 +176,14 @@ class NgramScorer(Scorer):
     arpa: Path
     eos: bool = True
 
-    def load(self, name: str, loader: Loader) -> ScoringHead:
+    def find(self, name: str, loader: Loader) -> ScoringHead:
         """Returns the n-gram model."""
-        model = loader.ngram(self.arpa)
-        return model if self.eos else WithoutEos(model, loader.vocabulary.eos)
+        return loader.ngram(self.arpa)
 
 
 @scorers.register("internal_lm")
 @dataclass(frozen=True)
-class InternalLmScorer(Scorer):
+class InternalLmScorer(OfHead):
     """What a head that reads labels would say without hearing anything; its weight is negative.
 
     Args:
@@ -204,24 +192,54 @@ class InternalLmScorer(Scorer):
         run: Run folder of another model with the same vocabulary.
         checkpoint: Of that run.
         eos: Whether it scores the end of the sentence, too.
-
-    Source: Variani et al. 2020; Meng et al. 2021, section 3 (zero context).
+        estimation: How that is found out.
     """
 
-    weight: float
     head: str = "attention"
-    run: Path | None = None
-    checkpoint: str = "average"
     eos: bool = True
+    estimation: Estimation = ZeroContext()
 
-    def load(self, name: str, loader: Loader) -> ScoringHead:
+    def find(self, name: str, loader: Loader) -> ScoringHead:
         """Returns the head's internal language model."""
-        head = loader.internal_lm(self.head, self.run, self.checkpoint)
-        return head if self.eos else WithoutEos(head, loader.vocabulary.eos)
+        return loader.head(self.head, self.run, self.checkpoint, self.estimation.view(loader))
 
-    def own_head(self, name: str) -> str | None:
-        """Returns the head, unless it is another run's."""
-        return None if self.run is not None else self.head
+
+@scorers.register("coverage")
+@dataclass(frozen=True)
+class CoverageScorer(OfHead):
+    """Scores the frames that a hypothesis attended to, each once, however often it did.
+
+    It keeps a search from leaving a part of the utterance out; going over one part again gains
+    nothing. The decoder runs once more for it.
+
+    Args:
+        weight: Reward of a frame.
+        head: Name of the attention head.
+        run: Run folder of another model with the same vocabulary.
+        checkpoint: Of that run.
+        threshold: Attention from which on a frame counts, added up over the labels.
+        eos: Whether frames that are first attended to at the end of the sentence count.
+
+    Raises:
+        ValueError: If the threshold is not positive.
+
+    Source: Chorowski and Jaitly 2017 (coverage as a number of frames, with threshold 0.5); of
+        several heads of attention, the mean over those of the last layer counts.
+    """
+
+    head: str = "attention"
+    threshold: float = 0.5
+    eos: bool = True
+    rewards: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if not self.threshold > 0:
+            raise ValueError(f"threshold ({self.threshold}) must be positive")
+
+    def find(self, name: str, loader: Loader) -> ScoringHead:
+        """Returns the head's coverage."""
+        view = partial(Coverage, threshold=self.threshold)
+        return loader.head(self.head, self.run, self.checkpoint, view)
 
 
 @scorers.register("length")
@@ -234,92 +252,8 @@ class LengthScorer(Scorer):
     """
 
     weight: float
+    rewards: ClassVar[bool] = True
 
-    def load(self, name: str, loader: Loader) -> ScoringHead:
+    def find(self, name: str, loader: Loader) -> ScoringHead:
         """Returns the reward."""
         return LengthReward(len(loader.vocabulary))
-
-
-class LengthReward:
-    """A head that scores 1 for every label.
-
-    Args:
-        num_labels: V.
-    """
-
-    partial = True
-
-    def __init__(self, num_labels: int, utterances: Tensor | None = None) -> None:
-        self.num_labels = num_labels
-        self.utterances = utterances
-
-    def label_scorer(self, encoded: EncodedFrames) -> LabelScorer:
-        """Returns the reward for these utterances."""
-        return LengthReward(self.num_labels, torch.zeros_like(encoded.lengths))
-
-    def frame_scorer(self, encoded: Any) -> FrameScorer:
-        """There are no symbols of frames."""
-        raise NotImplementedError("a length reward scores labels, not frames")
-
-    def initial_state(self) -> State:
-        """Returns nothing of interest, with leading axis B."""
-        assert self.utterances is not None
-        return self.utterances
-
-    def score(self, state: State, candidates: Tensor | None = None) -> Tensor:
-        """Returns 1 for labels and 0 for eos: (H, V + 1), or (H, C) of candidates."""
-        if candidates is not None:
-            return (candidates < self.num_labels).float()
-        rewards = torch.ones(len(state), self.num_labels + 1, device=state.device)
-        rewards[:, -1] = 0.0
-        return rewards
-
-    def advance(self, state: State, labels: Tensor) -> State:
-        """Returns nothing of interest, for as many hypotheses."""
-        return state
-
-    def subset(self, utterances: Tensor) -> LabelScorer:
-        """Returns the reward for some of the utterances."""
-        assert self.utterances is not None
-        return LengthReward(self.num_labels, self.utterances[utterances])
-
-
-class WithoutEos:
-    """A head whose label scorer gives 0 for the end of sentence.
-
-    Args:
-        head: The head.
-        eos: The id of end of sentence.
-    """
-
-    def __init__(self, head: ScoringHead, eos: int) -> None:
-        self.head, self.eos = head, eos
-
-    def label_scorer(self, encoded: Any) -> LabelScorer:
-        """Returns the scorer, 0 for eos."""
-        return _SilentAtEos(self.head.label_scorer(encoded), self.eos)
-
-    def frame_scorer(self, encoded: Any) -> FrameScorer:
-        """Returns the frames' scorer as it is: frames have no eos."""
-        return self.head.frame_scorer(encoded)
-
-
-class _SilentAtEos:
-    def __init__(self, inner: LabelScorer, eos: int) -> None:
-        self.inner, self.eos = inner, eos
-        self.partial = inner.partial
-
-    def initial_state(self) -> State:
-        return self.inner.initial_state()
-
-    def score(self, state: State, candidates: Tensor | None = None) -> Tensor:
-        scores = self.inner.score(state, candidates)
-        if candidates is not None:
-            return scores.masked_fill(candidates == self.eos, 0.0)
-        return torch.cat([scores[:, :-1], torch.zeros_like(scores[:, -1:])], dim=1)
-
-    def advance(self, state: State, labels: Tensor) -> State:
-        return self.inner.advance(state, labels)
-
-    def subset(self, utterances: Tensor) -> LabelScorer:
-        return _SilentAtEos(self.inner.subset(utterances), self.eos)

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 
 from asrkit.config.registry import Registry
 from asrkit.decoding.interfaces import EncodedFrames, Hypothesis, ScoringHead
-from asrkit.decoding.scorers import HeadScorer, Loader, Scorer
+from asrkit.decoding.loader import Loader
+from asrkit.decoding.scorers import HeadScorer, Scorer
 from asrkit.errors import UserError
 
 

@@ -8,15 +8,16 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from asrkit.decoding.beam import IMPOSSIBLE, MULTIPLIER, Beam, n_best
-from asrkit.decoding.interfaces import EncodedFrames, Hypothesis, ScoringHead
+from asrkit.decoding.beam import MULTIPLIER, Beam, n_best
+from asrkit.decoding.frame_search import FrameSearch
+from asrkit.decoding.interfaces import IMPOSSIBLE, EncodedFrames, Hypothesis, ScoringHead
 from asrkit.decoding.label_states import LabelStates
 from asrkit.decoding.scorers import Scorer
-from asrkit.decoding.search import Search, searches
+from asrkit.decoding.search import searches
 
 
 @searches.register("time_sync")
-class TimeSyncSearch(Search):
+class TimeSyncSearch(FrameSearch):
     """Extends every hypothesis by one symbol per frame: blank, its last label again, or a label.
 
     A new label scores its weighted log-probability in the frame plus what the label scorers say
@@ -58,13 +59,7 @@ class TimeSyncSearch(Search):
         eos: bool = True,
         length_norm: float = 0.0,
     ) -> None:
-        super().__init__(scorers)
-        if frames not in self.weights:
-            names = ", ".join(self.weights)
-            raise ValueError(f"frames ({frames}) must be one of the scorers with a weight: {names}")
-        if beam_size < 1:
-            raise ValueError(f"beam_size ({beam_size}) must be at least 1")
-        self.beam_size, self.frames = beam_size, frames
+        super().__init__(scorers, beam_size, frames)
         self.recombination, self.merge = recombination, merge
         self.scale_blank, self.emission_term = scale_blank, emission_term
         self.eos, self.length_norm = eos, length_norm
@@ -76,13 +71,7 @@ class TimeSyncSearch(Search):
         with self.timed(self.frames):
             scorer = self.head(heads, self.frames).frame_scorer(encoded)
         log_probs = scorer.log_probs.float()
-        labels = [name for name in self.weights if name != self.frames]
-        states = LabelStates(
-            {name: self.head(heads, name).label_scorer(encoded) for name in labels},
-            self.weights,
-            log_probs[:, 0],
-            self.timed,
-        )
+        states = self.label_states(heads, encoded, log_probs[:, 0])
         beam = Beam.first(log_probs)
         for frame in range(log_probs.shape[1]):
             beam = self._step(beam, states, log_probs[:, frame], frame < scorer.lengths)

@@ -8,8 +8,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from asrkit.decoding.beam import IMPOSSIBLE, MULTIPLIER, Beam, n_best
+from asrkit.decoding.beam import MULTIPLIER, Beam, n_best
+from asrkit.decoding.frame_search import FrameSearch
 from asrkit.decoding.interfaces import (
+    IMPOSSIBLE,
     EncodedFrames,
     Hypothesis,
     ScoringHead,
@@ -20,12 +22,12 @@ from asrkit.decoding.interfaces import (
 )
 from asrkit.decoding.label_states import LabelStates
 from asrkit.decoding.scorers import Scorer
-from asrkit.decoding.search import Search, searches
+from asrkit.decoding.search import searches
 from asrkit.errors import UserError
 
 
 @searches.register("transducer")
-class TransducerSearch(Search):
+class TransducerSearch(FrameSearch):
     """Extends hypotheses frame by frame by the symbols of a transducer head.
 
     Where a frame has one symbol (RNA, CTC), all hypotheses take one. In RNN-T a hypothesis that
@@ -59,40 +61,29 @@ class TransducerSearch(Search):
         max_symbols: int = 10,
         eos: bool = True,
     ) -> None:
-        super().__init__(scorers)
-        if transducer not in self.weights:
-            names = ", ".join(self.weights)
-            raise ValueError(f"transducer ({transducer}) must be one of the scorers: {names}")
-        for name, value in (("beam_size", beam_size), ("max_symbols", max_symbols)):
-            if value < 1:
-                raise ValueError(f"{name} ({value}) must be at least 1")
-        self.beam_size, self.transducer = beam_size, transducer
+        super().__init__(scorers, beam_size, transducer, setting="transducer")
+        if max_symbols < 1:
+            raise ValueError(f"max_symbols ({max_symbols}) must be at least 1")
         self.recombination, self.max_symbols, self.eos = recombination, max_symbols, eos
 
     def run(
         self, heads: Mapping[str, ScoringHead], encoded: EncodedFrames
     ) -> list[list[Hypothesis]]:
         """Returns an n-best list per utterance, best first."""
-        head = self.head(heads, self.transducer)
+        head = self.head(heads, self.frames)
         if not isinstance(head, SymbolHead):
             kind = type(head).__name__
-            raise UserError(f"scorer {self.transducer!r}: expected a transducer head, got {kind}")
-        with self.timed(self.transducer):
+            raise UserError(f"scorer {self.frames!r}: expected a transducer head, got {kind}")
+        with self.timed(self.frames):
             symbols = _SymbolStates(head.symbol_scorer(encoded))
             first = symbols.score(0)
-        names = [name for name in self.weights if name != self.transducer]
-        labels = LabelStates(
-            {name: self.head(heads, name).label_scorer(encoded) for name in names},
-            self.weights,
-            first[:, 0],
-            self.timed,
-        )
+        labels = self.label_states(heads, encoded, first[:, 0])
         beam = Beam.first(first)
         lengths = symbols.scorer.lengths
         for frame in range(int(lengths.max())):
             beam = self._frame(beam, symbols, labels, frame, frame < lengths)
         add = self.recombination != "max"
-        frames = (self.transducer, self.weights[self.transducer])
+        frames = (self.frames, self.weights[self.frames])
         return n_best(beam, labels, frames, self.eos, add)
 
     def _frame(
@@ -119,8 +110,8 @@ class TransducerSearch(Search):
         self, beam: Beam, symbols: _SymbolStates, labels: LabelStates, frame: int, may_emit: bool
     ) -> Tensor:
         """Returns what every symbol adds to every hypothesis: (B, K, V + 1)."""
-        with self.timed(self.transducer):
-            own = self.weights[self.transducer] * symbols.score(frame)
+        with self.timed(self.frames):
+            own = self.weights[self.frames] * symbols.score(frame)
         if not may_emit:
             return own[..., -1:] + _waiting(own)
         gains = own + labels.weighted()
@@ -151,7 +142,7 @@ class TransducerSearch(Search):
         if symbols.repeats:
             emitted &= chosen != last
         labels.advance(parents, chosen, emitted)
-        with self.timed(self.transducer):
+        with self.timed(self.frames):
             symbols.advance(parents, chosen, emitted)
         following = beam.moved(parents, chosen, emitted, best)
         following.last = torch.where(moved, chosen, last)

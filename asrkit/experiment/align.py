@@ -9,7 +9,8 @@ from torch import Tensor
 
 from asrkit.data.dataset import decode_batches
 from asrkit.data.manifests import open_set
-from asrkit.decoding.forced_alignment import IMPOSSIBLE, best_path, label_spans
+from asrkit.decoding.forced_alignment import best_path, label_spans
+from asrkit.decoding.interfaces import IMPOSSIBLE
 from asrkit.errors import UserError
 from asrkit.experiment.record import record_command
 from asrkit.experiment.spec import make_tokenizer, open_run, trained_model

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from asrkit.decoding.interfaces import (
     FrameScorer,
-    InternalLmHead,
     LabelScorer,
     ScoringHead,
     SymbolHead,
     SymbolScorer,
 )
+from asrkit.decoding.loader import View, plain
 from asrkit.decoding.search import Search
 from asrkit.errors import UserError
 from asrkit.experiment.prior import read_prior
@@ -70,21 +70,6 @@ class PlacedHead:
 
 
 @dataclass(frozen=True)
-class InternalLm:
-    """The language model inside a head."""
-
-    head: InternalLmHead
-
-    def label_scorer(self, encoded: Any) -> LabelScorer:
-        """Returns the head's scores without frames."""
-        return self.head.internal_lm(encoded)
-
-    def frame_scorer(self, encoded: Any) -> FrameScorer:
-        """There are no symbols of frames."""
-        raise NotImplementedError("an internal language model scores labels, not frames")
-
-
-@dataclass(frozen=True)
 class NgramHead:
     """An n-gram model as one of a search's heads."""
 
@@ -126,11 +111,11 @@ class System:
         """Loads what a search scores with."""
         self.heads = search.load(self)
 
-    def head(self, name: str, run: Path | None, checkpoint: str) -> ScoringHead:
-        """Returns a head of the decoded model, or of that of another run.
+    def head(self, name: str, run: Path | None, checkpoint: str, view: View = plain) -> ScoringHead:
+        """Returns what `view` makes of a head of the decoded model, or of that of another run.
 
         Raises:
-            UserError: If the model has no such head; names those that it has.
+            UserError: If the model has no such head, or the view needs another kind of head.
         """
         model = self.encoders[0]
         if run is not None:
@@ -141,22 +126,10 @@ class System:
         if name not in found:
             where = run or self.run
             raise UserError(f"the model of {where} has no head {name!r}; it has {', '.join(found)}")
-        return PlacedHead(found[name], self.encoders.index(model))
-
-    def internal_lm(self, name: str, run: Path | None, checkpoint: str) -> ScoringHead:
-        """Returns the internal language model of an attention or transducer head.
-
-        Raises:
-            UserError: If the head has none.
-        """
-        placed = self.head(name, run, checkpoint)
-        assert isinstance(placed, PlacedHead)
-        if not isinstance(placed.head, InternalLmHead):
-            raise UserError(
-                f"head {name!r} has no internal language model: it is of type "
-                f"{type(placed.head).__name__}, and reads no labels"
-            )
-        return PlacedHead(InternalLm(placed.head), placed.number)
+        try:
+            return PlacedHead(view(found[name]), self.encoders.index(model))
+        except UserError as error:
+            raise UserError(f"head {name!r}: {error}") from error
 
     def ngram(self, path: Path) -> ScoringHead:
         """Returns an n-gram model over the labels, from an ARPA file."""

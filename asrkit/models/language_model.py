@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from asrkit.config.registry import Factory
@@ -11,7 +12,8 @@ from asrkit.data.batch import Batch
 from asrkit.decoding.interfaces import FrameScorer, LabelScorer
 from asrkit.losses.cross_entropy import cross_entropy, label_errors
 from asrkit.models.decoders.interfaces import LabelDecoder
-from asrkit.models.heads.attention import AttentionScorer, with_eos
+from asrkit.models.decoders.mini_lstm import MiniLstmDecoder
+from asrkit.models.heads.attention import AttentionHead, AttentionScorer, with_eos
 from asrkit.models.interfaces import LossPart, LossReport, TrainableModel, models
 from asrkit.text.vocabulary import Vocabulary
 
@@ -54,6 +56,16 @@ class LanguageModel(TrainableModel):
         """Returns the log-probabilities of next labels for as many utterances as are encoded."""
         memory = self.decoder.begin(None, self._no_frames(encoded.lengths))
         return AttentionScorer(self.decoder, memory, encoded.lengths, self.vocabulary.eos)
+
+    def stands_beside(self, head: object) -> bool:
+        """Returns whether it was trained as the internal language model of this very head."""
+        if not isinstance(self.decoder, MiniLstmDecoder) or not isinstance(head, AttentionHead):
+            return False
+        mine, theirs = self.decoder.decoder.state_dict(), head.decoder.state_dict()
+        return mine.keys() == theirs.keys() and all(
+            tensor.shape == theirs[name].shape and torch.allclose(tensor, theirs[name], rtol=1e-4)
+            for name, tensor in mine.items()
+        )
 
     def frame_scorer(self, encoded: Any) -> FrameScorer:
         """There are no symbols of frames."""

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from asrkit.decoding.ctc_prefix import IMPOSSIBLE, CtcPrefixScorer, accumulate
-from asrkit.decoding.interfaces import select
+from asrkit.decoding.ctc_prefix import CtcPrefixScorer, accumulate
+from asrkit.decoding.interfaces import IMPOSSIBLE, select
 
 V = 4
 

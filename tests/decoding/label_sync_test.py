@@ -11,7 +11,9 @@ from torch import Tensor
 
 from asrkit.decoding.ctc_prefix import CtcPrefixScorer
 from asrkit.decoding.interfaces import State
+from asrkit.decoding.label_scorers import LengthReward
 from asrkit.decoding.label_sync import LabelSyncSearch
+from asrkit.decoding.scorers import LengthScorer
 
 V, T = 2, 5
 
@@ -135,3 +137,17 @@ def test_a_clear_utterance_ends_soon() -> None:
 def test_bad_settings_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         LabelSyncSearch(**{"scorers": {"a": 1.0}, "beam_size": 2, **options})
+
+
+def test_rewards_that_are_still_to_come_keep_an_utterance_open() -> None:
+    table = torch.tensor([[-0.7, -9.0, -0.7], [-9.0, -9.0, -1e-3], [-4.0, -9.0, -0.02]])
+    encoded = Encoded()
+    encoded.lengths = torch.tensor([6])
+    heads = {
+        "a": Head(TableScorer(table[None])),
+        "length": Head(LengthReward(V).label_scorer(encoded)),
+    }
+    search = LabelSyncSearch({"a": 1.0, "length": LengthScorer(2.0)}, 4)
+    best = search.run(heads, encoded)[0][0]
+    assert best.labels == [0] * 6
+    assert best.score == pytest.approx(-4.0 - 6 * 0.7 + 6 * 2.0, abs=1e-4)

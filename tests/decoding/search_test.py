@@ -15,8 +15,8 @@ from torch import Tensor
 from asrkit.decoding.ctc_greedy import CtcGreedySearch
 from asrkit.decoding.ctc_prefix import CtcPrefixScorer
 from asrkit.decoding.ctc_prefix_beam import CtcPrefixBeamSearch
-from asrkit.decoding.forced_alignment import IMPOSSIBLE, best_path, label_spans
-from asrkit.decoding.interfaces import Hypothesis, State, select
+from asrkit.decoding.forced_alignment import best_path, label_spans
+from asrkit.decoding.interfaces import IMPOSSIBLE, Hypothesis, State, select
 from asrkit.decoding.label_sync import LabelSyncSearch
 from asrkit.errors import UserError
 

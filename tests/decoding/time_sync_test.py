@@ -14,8 +14,8 @@ from torch import Tensor
 
 from asrkit.decoding.ctc_prefix_beam import CtcPrefixBeamSearch
 from asrkit.decoding.frames import FrameChanges, collapse_blanks
+from asrkit.decoding.label_scorers import LengthReward
 from asrkit.decoding.label_sync import LabelSyncSearch
-from asrkit.decoding.scorers import LengthReward
 from asrkit.decoding.time_sync import TimeSyncSearch
 from tests.decoding.search_test import (
     Frames,

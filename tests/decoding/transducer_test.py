@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from asrkit.decoding.interfaces import State
-from asrkit.decoding.scorers import LengthReward
+from asrkit.decoding.label_scorers import LengthReward
 from asrkit.decoding.transducer import TransducerSearch
 from asrkit.errors import UserError
 from asrkit.losses.topologies import CtcTopology, RnaTopology, RnntTopology, Topology

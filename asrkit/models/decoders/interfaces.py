@@ -47,9 +47,38 @@ class LabelDecoder(nn.Module, ABC):
     def step(self, state: State, labels: Tensor, memory: Any) -> tuple[Tensor, State]:
         """Reads one label (H,) per hypothesis; returns log-probabilities (H, V + 1) and states."""
 
+
+class AttendingDecoder(LabelDecoder):
+    """A label decoder with attention to frames; without frames it may be a language model.
+
+    Its context is what attention gives at one position: `context_dim` (C) numbers, all layers'
+    together. Implementations also set `embedding_dim` (E).
+    """
+
+    embedding_dim: int
+    context_dim: int
+
     @abstractmethod
     def attention_weights(self, labels: Tensor, frames: Tensor, mask: Tensor) -> Tensor:
         """Returns the attention (B, L, T) of each position, averaged over heads, for pictures."""
+
+    @abstractmethod
+    def attention_step(self, state: State, labels: Tensor, memory: Any) -> tuple[Tensor, State]:
+        """Reads one label (H,) per hypothesis; returns that attention (H, T) and states."""
+
+    @abstractmethod
+    def embed(self, labels: Tensor) -> Tensor:
+        """Returns the embeddings (..., E) of labels (...), without their positions."""
+
+    @abstractmethod
+    def in_context(self, labels: Tensor, context: Tensor) -> Tensor:
+        """Returns the scores of `forward` for labels (B, L), the context (B, L, C) being given."""
+
+    @abstractmethod
+    def step_in_context(
+        self, state: State, labels: Tensor, context: Tensor
+    ) -> tuple[Tensor, State]:
+        """Returns what `step` does for labels (H,), the context (H, C) being given."""
 
 
 decoders: Registry[LabelDecoder] = Registry(

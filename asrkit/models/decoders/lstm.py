@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from asrkit.decoding.interfaces import State
-from asrkit.models.decoders.interfaces import LabelDecoder, decoders
+from asrkit.models.decoders.interfaces import AttendingDecoder, decoders
 from asrkit.nn.dropout import Dropout
 from asrkit.text.vocabulary import Vocabulary
 
@@ -15,7 +15,7 @@ Memory = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 @decoders.register("lstm")
-class LstmDecoder(LabelDecoder):
+class LstmDecoder(AttendingDecoder):
     """One LSTM over labels and attention, an MLP attention that knows what was attended, a readout.
 
     Args:
@@ -53,6 +53,7 @@ class LstmDecoder(LabelDecoder):
         for name, share in (("zoneout_cell", zoneout_cell), ("zoneout_output", zoneout_output)):
             if not 0.0 <= share < 1.0:
                 raise ValueError(f"{name} ({share}) must be at least 0 and below 1")
+        self.embedding_dim, self.context_dim = embedding_dim, encoder_dim
         self.embedding = nn.Embedding(len(vocabulary) + 1, embedding_dim)
         self.cell = nn.LSTMCell(embedding_dim + encoder_dim, hidden_dim)
         self.key = nn.Linear(encoder_dim, attention_dim, bias=False)
@@ -94,6 +95,37 @@ class LstmDecoder(LabelDecoder):
         scores = self._scores(state[0], embedded, state[2])
         return torch.log_softmax(scores.float(), dim=1), state
 
+    @torch.no_grad()
+    def attention_step(self, state: State, labels: Tensor, memory: Memory) -> tuple[Tensor, State]:
+        """Returns the attention (H, T) after one more label (H,), and new states."""
+        state, weights = self._advance(state, self.embedding(labels), memory)
+        return weights, state
+
+    def embed(self, labels: Tensor) -> Tensor:
+        """Returns embeddings (..., E) of labels (...)."""
+        embedded: Tensor = self.embedding(labels)
+        return embedded
+
+    def in_context(self, labels: Tensor, context: Tensor) -> Tensor:
+        """Returns unnormalised scores (B, L, V + 1), the attended frames (B, L, D) being given."""
+        embedded = self.embedding(labels)
+        nothing = torch.zeros(len(labels), 0, dtype=torch.bool, device=labels.device)
+        state = self.initial_state(self.without_frames(nothing))
+        hidden = []
+        for each, attended in zip(embedded.unbind(1), context.unbind(1), strict=True):
+            state = (*self._recur(state, each), attended, state[3])
+            hidden.append(state[0])
+        return self._scores(torch.stack(hidden, 1), embedded, context)
+
+    def step_in_context(
+        self, state: State, labels: Tensor, context: Tensor
+    ) -> tuple[Tensor, State]:
+        """Returns log-probabilities (H, V + 1) and states, the attended frames (H, D) given."""
+        embedded = self.embedding(labels)
+        state = (*self._recur(state, embedded), context, state[3])
+        scores = self._scores(state[0], embedded, context)
+        return torch.log_softmax(scores.float(), dim=1), state
+
     def _unroll(
         self, labels: Tensor, frames: Tensor | None, mask: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -109,19 +141,25 @@ class LstmDecoder(LabelDecoder):
 
     def _advance(self, state: State, embedded: Tensor, memory: Memory) -> tuple[State, Tensor]:
         """Moves (H, ...) states by one label; returns them and the attention (H, T)."""
-        hidden, cell, attended, accumulated = state
+        accumulated = state[3]
         frames, keys, fertility, mask = memory
-        new_hidden, new_cell = self.cell(torch.cat([embedded, attended], dim=1), (hidden, cell))
-        hidden = self._zoneout(hidden, new_hidden, self.zoneout_output)
-        cell = self._zoneout(cell, new_cell, self.zoneout_cell)
+        hidden, cell = self._recur(state, embedded)
         utterances = len(mask)
-        query = self.query(hidden).view(utterances, -1, 1, keys.shape[2])
-        past = self.feedback(accumulated.view(utterances, -1, mask.shape[1], 1))
+        each = len(hidden) // utterances  # where there are no frames, -1 would be ambiguous
+        query = self.query(hidden).view(utterances, each, 1, keys.shape[2])
+        past = self.feedback(accumulated.view(utterances, each, mask.shape[1], 1))
         energy = self.energy(torch.tanh(keys[:, None] + query + past)).squeeze(3)
         weights = energy.masked_fill(~mask[:, None], float("-inf")).softmax(2)  # (B, H / B, T)
         attended = (weights @ frames).flatten(0, 1)
         grown = accumulated + 0.5 * (weights * fertility[:, None]).flatten(0, 1)
         return (hidden, cell, attended, grown), weights.flatten(0, 1)
+
+    def _recur(self, state: State, embedded: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns output and cell (H, ...) of the LSTM after what was attended before."""
+        hidden, cell, attended, _ = state
+        new_hidden, new_cell = self.cell(torch.cat([embedded, attended], dim=1), (hidden, cell))
+        hidden = self._zoneout(hidden, new_hidden, self.zoneout_output)
+        return hidden, self._zoneout(cell, new_cell, self.zoneout_cell)
 
     def _zoneout(self, old: Tensor, new: Tensor, share: float) -> Tensor:
         if not share:

@@ -74,11 +74,3 @@ class StackedLstmDecoder(LabelDecoder):
             x = self.dropout(x)
             states.append((hidden[0], cell[0]))
         return torch.log_softmax(self.output(x[:, 0]).float(), dim=1), states
-
-    def attention_weights(self, labels: Tensor, frames: Tensor, mask: Tensor) -> Tensor:
-        """There is no attention.
-
-        Raises:
-            ValueError: Always.
-        """
-        raise ValueError("a stacked_lstm has no attention to frames")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from asrkit.config.registry import Factory
 from asrkit.decoding.interfaces import State
-from asrkit.models.decoders.interfaces import LabelDecoder, decoders
+from asrkit.models.decoders.interfaces import AttendingDecoder, decoders
 from asrkit.models.decoders.past import Past
 from asrkit.nn.activations import Activation, ReLU
 from asrkit.nn.attention import attend, attention_shapes
@@ -25,7 +25,7 @@ Memory = tuple[list[KeyValue | None], Tensor]
 
 
 @decoders.register("transformer")
-class TransformerDecoder(LabelDecoder):
+class TransformerDecoder(AttendingDecoder):
     """Causal self-attention, attention over the frames, feed-forward; norms before each.
 
     Without frames (`encoder_dim` None) it is a language model; only the mask (B, 0) then says how
@@ -67,7 +67,7 @@ class TransformerDecoder(LabelDecoder):
             raise ValueError(f"num_heads ({num_heads}) must divide dim ({dim})")
         if num_layers < 1:
             raise ValueError(f"num_layers ({num_layers}) must be at least 1")
-        self.dim = dim
+        self.dim, self.embedding_dim, self.context_dim = dim, dim, num_layers * dim
         size = dim if embedding_dim is None else embedding_dim
         self.embedding = nn.Embedding(len(vocabulary) + 1, size)
         nn.init.normal_(self.embedding.weight, std=size**-0.5)
@@ -105,14 +105,16 @@ class TransformerDecoder(LabelDecoder):
     @torch.no_grad()
     def step(self, state: State, labels: Tensor, memory: Memory) -> tuple[Tensor, State]:
         """Returns log-probabilities (H, V + 1) after one more label (H,), and new states."""
+        x, grown = self._through(state, labels, memory, len(state))
+        return self._log_probs(x), grown
+
+    @torch.no_grad()
+    def attention_step(self, state: State, labels: Tensor, memory: Memory) -> tuple[Tensor, State]:
+        """Returns the last layer's attention (H, T) after one more label (H,), and new states."""
         keys_values, mask = memory
-        x = self._embed(labels[:, None], state[0].lengths[:, None])  # (H, 1, D)
-        grown = []
-        for block, past, key_value in zip(self._blocks(), state, keys_values, strict=True):
-            x, past = block.step(x, past, key_value, mask)
-            grown.append(past)
-        log_probs = torch.log_softmax(self.output(self.norm(x[:, 0])).float(), dim=1)
-        return log_probs, grown
+        x, grown = self._through(state, labels, memory, len(state) - 1)
+        weights, past = self._blocks()[-1].weights_step(x, state[-1], keys_values[-1], mask)
+        return weights, [*grown, past]
 
     def attention_weights(self, labels: Tensor, frames: Tensor, mask: Tensor) -> Tensor:
         """Returns the last layer's attention (B, L, T) over the frames, averaged over heads."""
@@ -122,8 +124,56 @@ class TransformerDecoder(LabelDecoder):
             x = block(x, frames, mask)
         return last.weights(x, frames, mask)
 
+    def embed(self, labels: Tensor) -> Tensor:
+        """Returns embeddings (..., D) of labels (...), without their positions."""
+        scale = self.embedding.embedding_dim**0.5
+        embedded: Tensor = self.widen(self.embedding(labels) * scale)
+        return embedded
+
+    def in_context(self, labels: Tensor, context: Tensor) -> Tensor:
+        """Returns unnormalised scores (B, L, V + 1), given each layer's context (B, L, N D)."""
+        x = self._embed(labels, torch.arange(labels.shape[1], device=labels.device))
+        for block, attended in zip(self._blocks(), self._of_layers(context), strict=True):
+            x = block.in_context(x, attended)
+        scores: Tensor = self.output(self.norm(x))
+        return scores
+
+    @torch.no_grad()
+    def step_in_context(
+        self, state: State, labels: Tensor, context: Tensor
+    ) -> tuple[Tensor, State]:
+        """Returns log-probabilities (H, V + 1) and states, given each layer's context (H, N D)."""
+        x = self._embed(labels[:, None], state[0].lengths[:, None])
+        grown = []
+        layers = zip(self._blocks(), state, self._of_layers(context[:, None]), strict=True)
+        for block, past, attended in layers:
+            x, past = block.step_in_context(x, past, attended)
+            grown.append(past)
+        return self._log_probs(x), grown
+
+    def _of_layers(self, context: Tensor) -> tuple[Tensor, ...]:
+        """Returns the part (..., D) of each layer."""
+        parts: tuple[Tensor, ...] = context.unflatten(-1, (len(self.blocks), self.dim)).unbind(-2)
+        return parts
+
+    def _through(
+        self, state: State, labels: Tensor, memory: Memory, layers: int
+    ) -> tuple[Tensor, list[Past]]:
+        """Returns (H, 1, D) for labels (H,) after some of the layers, and what those remember."""
+        keys_values, mask = memory
+        x = self._embed(labels[:, None], state[0].lengths[:, None])
+        grown = []
+        every = list(zip(self._blocks(), state, keys_values, strict=True))
+        for block, past, key_value in every[:layers]:
+            x, past = block.step(x, past, key_value, mask)
+            grown.append(past)
+        return x, grown
+
+    def _log_probs(self, x: Tensor) -> Tensor:
+        return torch.log_softmax(self.output(self.norm(x[:, 0])).float(), dim=1)
+
     def _embed(self, labels: Tensor, places: Tensor) -> Tensor:
-        embedded: Tensor = self.widen(self.embedding(labels) * self.embedding.embedding_dim**0.5)
+        embedded = self.embed(labels)
         if self.position == "sinusoidal":
             embedded = embedded + sinusoids(places, self.dim).to(embedded.dtype)
         return self.dropout(embedded)  # type: ignore[no-any-return]
@@ -200,16 +250,42 @@ class DecoderBlock(nn.Module):
             x = x + self.cross(grouped, key_value, mask).view(x.shape)
         return x + self.feed_forward(x), past
 
+    def in_context(self, x: Tensor, context: Tensor) -> Tensor:
+        """Returns (B, L, D) for (B, L, D) where attention to the frames gives the context."""
+        x = x + self.dropout(self.attention(self.attention_norm(x)))
+        x = x + self.dropout(context)
+        return x + self.dropout(self.feed_forward(x))  # type: ignore[no-any-return]
+
+    def step_in_context(self, x: Tensor, past: Past, context: Tensor) -> tuple[Tensor, Past]:
+        """Returns the same (H, 1, D) for the newest position, and the grown past."""
+        attended, past = self.attention.step(self.attention_norm(x), past)
+        x = x + attended + context
+        return x + self.feed_forward(x), past
+
     def weights(self, x: Tensor, frames: Tensor, mask: Tensor) -> Tensor:
         """Returns the attention (B, L, T) over the frames, averaged over heads.
 
         Raises:
             ValueError: If the layer reads no frames.
         """
-        key_value = self.memory(frames)
+        x = x + self.attention(self.attention_norm(x))
+        return self._cross_weights(x, self.memory(frames), mask)
+
+    def weights_step(
+        self, x: Tensor, past: Past, key_value: KeyValue | None, mask: Tensor
+    ) -> tuple[Tensor, Past]:
+        """Returns the newest position's attention (H, T), averaged over heads, and the past.
+
+        Raises:
+            ValueError: If the layer reads no frames.
+        """
+        attended, past = self.attention.step(self.attention_norm(x), past)
+        grouped = (x + attended).view(len(mask), -1, x.shape[2])
+        return self._cross_weights(grouped, key_value, mask).flatten(0, 1), past
+
+    def _cross_weights(self, x: Tensor, key_value: KeyValue | None, mask: Tensor) -> Tensor:
         if self.cross is None or key_value is None:
             raise ValueError("a layer without encoder_dim has no attention to frames")
-        x = x + self.attention(self.attention_norm(x))
         return self.cross.weights(self.cross_norm(x), key_value, mask)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,9 +10,9 @@ from torch import Tensor
 
 from asrkit.config.registry import Factory
 from asrkit.data.batch import Batch
-from asrkit.decoding.interfaces import State, map_state
+from asrkit.decoding.interfaces import State, select
 from asrkit.losses.cross_entropy import cross_entropy, label_errors
-from asrkit.models.decoders.interfaces import LabelDecoder
+from asrkit.models.decoders.interfaces import AttendingDecoder, LabelDecoder
 from asrkit.models.heads.ctc import require_tap
 from asrkit.models.interfaces import Encoded, Encoder, Head, LossPart, LossReport, heads
 from asrkit.nn.masking import length_mask
@@ -32,7 +33,8 @@ class AttentionHead(Head):
         switchout: Share of the labels before, in training, that are replaced by random ones.
 
     Raises:
-        ValueError: If the encoder has no such tap, or the smoothing or switchout is no share.
+        ValueError: If the encoder has no such tap, the smoothing or switchout is no share, or the
+            decoder reads no frames.
     """
 
     def __init__(
@@ -53,7 +55,10 @@ class AttentionHead(Head):
         self.weight, self.tap, self.label_smoothing = weight, tap, label_smoothing
         self.switchout = switchout
         self.eos = vocabulary.eos
-        self.decoder = decoder(vocabulary=vocabulary, encoder_dim=encoder.dim)
+        made = decoder(vocabulary=vocabulary, encoder_dim=encoder.dim)
+        if not isinstance(made, AttendingDecoder):
+            raise ValueError(f"decoder: a {type(made).__name__} has no attention to frames")
+        self.decoder = made
 
     def loss(self, encoded: Encoded, batch: Batch) -> LossReport:
         """Returns the loss per label (eos included), and the share of wrong labels."""
@@ -71,10 +76,11 @@ class AttentionHead(Head):
 
     def label_scorer(self, encoded: Encoded) -> AttentionScorer:
         """Returns the decoder's log-probabilities, step by step."""
-        frames = encoded.at(self.tap)
-        mask = length_mask(encoded.lengths, frames.shape[1])
-        memory = self.decoder.begin(frames, mask)
-        return AttentionScorer(self.decoder, memory, encoded.lengths, self.eos)
+        return AttentionScorer(self.decoder, self._memory(encoded), encoded.lengths, self.eos)
+
+    def label_attention(self, encoded: Encoded) -> DecoderAttention:
+        """Returns how the decoder attends to the frames, step by step."""
+        return DecoderAttention(self.decoder, self._memory(encoded), encoded.lengths, self.eos)
 
     def internal_lm(self, encoded: Encoded) -> AttentionScorer:
         """Returns what the decoder says of next labels where attention gives zeros.
@@ -91,6 +97,42 @@ class AttentionHead(Head):
         frames = encoded.at(self.tap)
         mask = length_mask(encoded.lengths, frames.shape[1])
         return self.decoder.attention_weights(inputs, frames, mask)
+
+    def _memory(self, encoded: Encoded) -> Any:
+        frames = encoded.at(self.tap)
+        return self.decoder.begin(frames, length_mask(encoded.lengths, frames.shape[1]))
+
+
+@dataclass(frozen=True)
+class DecoderAttention:
+    """How a label decoder attends to the frames for the label after those so far.
+
+    Args:
+        decoder: The decoder.
+        memory: What it computed from the frames, leading axis B.
+        lengths: (B,) valid frames.
+        num_labels: V, the id of the first input, too.
+    """
+
+    decoder: AttendingDecoder
+    memory: Any
+    lengths: Tensor
+    num_labels: int
+
+    def initial_state(self) -> tuple[Tensor, State]:
+        """Returns the attention (B, T) for the first labels, and the states of empty hypotheses."""
+        bos = torch.full_like(self.lengths, self.num_labels)
+        return self.advance(self.decoder.initial_state(self.memory), bos)
+
+    def advance(self, state: State, labels: Tensor) -> tuple[Tensor, State]:
+        """Returns the attention (H, T) for the label after one more (H,), and new states."""
+        return self.decoder.attention_step(state, labels, self.memory)
+
+    def subset(self, utterances: Tensor) -> DecoderAttention:
+        """Returns the attention of some of the utterances."""
+        memory = select(self.memory, utterances)
+        lengths = self.lengths[utterances]
+        return DecoderAttention(self.decoder, memory, lengths, self.num_labels)
 
 
 class AttentionScorer:
@@ -124,7 +166,7 @@ class AttentionScorer:
 
     def subset(self, utterances: Tensor) -> AttentionScorer:
         """Returns the scorer of some of the utterances."""
-        memory = map_state(self.memory, lambda tensor: tensor.index_select(0, utterances))
+        memory = select(self.memory, utterances)
         return AttentionScorer(self.decoder, memory, self.lengths[utterances], self.eos)
 
 

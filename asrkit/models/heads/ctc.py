@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
 from asrkit.data.batch import Batch
 from asrkit.decoding.ctc_prefix import CtcPrefixScorer
-from asrkit.decoding.interfaces import FrameScorer, LabelScorer
+from asrkit.decoding.interfaces import Frames, FrameScorer, LabelScorer
+from asrkit.errors import UserError
 from asrkit.losses.ctc import ctc_loss
 from asrkit.models.interfaces import Encoded, Encoder, Head, LossPart, LossReport, heads
 from asrkit.nn.dropout import Dropout
 from asrkit.text.vocabulary import Vocabulary
-
-
-@dataclass(frozen=True)
-class CtcFrames:
-    """Log-probabilities (B, T, V + 1) of labels and blank, and valid frames (B,)."""
-
-    log_probs: Tensor
-    lengths: Tensor
 
 
 @heads.register("ctc")
@@ -34,11 +25,14 @@ class CtcHead(Head):
         weight: Of the loss in the training objective.
         tap: Block, counted from 1, whose output is read; the last where null.
         dropout: Before the linear layer.
+        eos: Whether every transcript ends in a label of its own, end of sentence. Searches have no
+            use for it there: for them its probability is blank's, unless the `ctc` scorer says
+            `mask_eos: false`.
 
     Raises:
         ValueError: If the encoder has no such tap.
 
-    Source: Graves et al. 2006.
+    Source: Graves et al. 2006; with eos, the reference system for joint search.
     """
 
     def __init__(
@@ -48,30 +42,40 @@ class CtcHead(Head):
         weight: float,
         tap: int | None = None,
         dropout: float = 0.1,
+        eos: bool = False,
     ) -> None:
         super().__init__()
         require_tap(encoder, tap)
         self.weight, self.tap = weight, tap
         self.dropout = Dropout(dropout)
-        self.output = nn.Linear(encoder.dim, len(vocabulary) + 1)
+        self.eos = vocabulary.eos if eos else None
+        self.output = nn.Linear(encoder.dim, len(vocabulary) + (2 if eos else 1))
 
     def log_probs(self, encoded: Encoded) -> Tensor:
-        """Returns log-probabilities (B, T, V + 1), blank last, in single precision."""
+        """Returns log-probabilities (B, T, V + 1), in single precision; blank last, eos in it."""
+        symbols = self.symbol_log_probs(encoded)
+        return symbols if self.eos is None else eos_as_blank(symbols)
+
+    def symbol_log_probs(self, encoded: Encoded) -> Tensor:
+        """Returns log-probabilities (B, T, V + 1), or (B, T, V + 2) of labels, eos and blank."""
         logits = self.output(self.dropout(encoded.at(self.tap)))
         return torch.log_softmax(logits.float(), dim=2)
 
     def loss(self, encoded: Encoded, batch: Batch) -> LossReport:
-        """Returns the loss per label, and how many utterances had no alignment.
+        """Returns the loss per label (eos counts), and how many utterances had no alignment.
 
         Those add nothing to the total and have no gradient; their own loss reads infinite.
         """
+        labels, label_lengths = batch.labels, batch.label_lengths
+        if self.eos is not None:
+            labels, label_lengths = appended(labels, label_lengths, self.eos)
         losses, feasible = ctc_loss(
-            self.log_probs(encoded), encoded.lengths, batch.labels, batch.label_lengths
+            self.symbol_log_probs(encoded), encoded.lengths, labels, label_lengths
         )
         return {
             "loss": LossPart(
                 total=losses.sum(),
-                count=int(batch.label_lengths.sum()),
+                count=int(label_lengths.sum()),
                 weight=self.weight,
                 per_utterance=losses.detach().masked_fill(~feasible, float("inf")),
             ),
@@ -84,11 +88,40 @@ class CtcHead(Head):
 
     def frame_scorer(self, encoded: Encoded) -> FrameScorer:
         """Returns the frames' log-probabilities, for time-synchronous search."""
-        return CtcFrames(self.log_probs(encoded), encoded.lengths)
+        return Frames(self.log_probs(encoded), encoded.lengths)
+
+    def frames_without_eos(self, encoded: Encoded) -> FrameScorer:
+        """Returns the frames' log-probabilities (B, T, V + 1), that of eos lost.
+
+        Raises:
+            UserError: If eos is no label of this head.
+        """
+        if self.eos is None:
+            raise UserError(
+                "mask_eos: false needs a CTC head that was trained with `eos: true`, this one has "
+                "no such label; leave mask_eos out"
+            )
+        symbols = self.symbol_log_probs(encoded)
+        return Frames(torch.cat([symbols[..., :-2], symbols[..., -1:]], 2), encoded.lengths)
 
     def min_frames(self, labels: list[int]) -> int:
-        """Returns one frame per label and a blank between equal neighbours."""
-        return len(labels) + sum(a == b for a, b in zip(labels, labels[1:], strict=False))
+        """Returns one frame per label, eos counted in, and a blank between equal neighbours."""
+        ends = 0 if self.eos is None else 1
+        return ends + len(labels) + sum(a == b for a, b in zip(labels, labels[1:], strict=False))
+
+
+def eos_as_blank(log_probs: Tensor) -> Tensor:
+    """Returns log-probabilities (..., V + 1) with eos in blank, of labels, eos, blank (..., V + 2).
+
+    Source: the reference system for joint search (`mask_eos`).
+    """
+    return torch.cat([log_probs[..., :-2], log_probs[..., -2:].logsumexp(-1, keepdim=True)], -1)
+
+
+def appended(labels: Tensor, lengths: Tensor, label: int) -> tuple[Tensor, Tensor]:
+    """Returns sequences (B, U + 1) of labels (B, U) and one more, and their lengths (B,)."""
+    last = torch.full_like(lengths, label)[:, None]
+    return nn.functional.pad(labels, (0, 1)).scatter(1, lengths[:, None], last), lengths + 1
 
 
 def require_tap(encoder: Encoder, tap: int | None) -> None:
