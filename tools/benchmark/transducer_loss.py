@@ -2,9 +2,10 @@
 """A transducer's joiner and RNN-T loss, forward and backward: asrkit against torchaudio.
 
 From the projected encoder (B, T, J) and prediction (B, U + 1, J), random, to the gradients of both
-and of the output layer. Three ways: all logits at once and torchaudio's `rnnt_loss`, all logits at
-once and asrkit's `full_sum_loss`, and `joiner_loss`. Each round is a process of its own for each
-way; the memory is the highest of the first run above that before it.
+and of the output layer. Four ways: all logits at once and torchaudio's `rnnt_loss`, all logits at
+once and asrkit's `full_sum_loss`, `joiner_loss`, and pruning to five label counts a frame, with
+the trivial joiner that chooses them, from its two projections to its gradients. Each round is a
+process of its own for each way; the memory is the highest of the first run above that before it.
 
     python tools/benchmark/transducer_loss.py
     python tools/benchmark/transducer_loss.py --batch 8 --frames 200 --labels 50 --vocabulary 1000
@@ -30,10 +31,14 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from asrkit.losses.full_sum import cell_targets, full_sum_loss
 from asrkit.losses.joiner_loss import Joiner, joiner_loss
+from asrkit.losses.pruned_loss import pruned_joiner_loss
+from asrkit.losses.pruning import best_windows
 from asrkit.losses.symbols import SoftmaxBlank
 from asrkit.losses.topologies import RnntTopology
+from asrkit.losses.trivial_joiner import trivial_joiner_loss
 
 RUNS = 3  # timed, in each process
+RANGE = 5  # label counts of a frame that are not pruned
 
 
 @dataclass(frozen=True)
@@ -94,10 +99,24 @@ def by_blocks(example: Example) -> Tensor:
     return joiner_loss(*inputs, *example.lengths(), RnntTopology())
 
 
+def by_windows(example: Example) -> Tensor:
+    """Returns the losses (B,) of asrkit with pruning, that of the trivial joiner added."""
+    given = (*example.lengths(), RnntTopology())
+    # The output layer stands for both projections of the trivial joiner: it has their size.
+    frames = F.linear(example.encoder, example.weight)
+    states = F.linear(example.prediction, example.weight, example.bias)
+    simple, occupation = trivial_joiner_loss(frames, states, example.labels, *given)
+    windows = best_windows(occupation, *given, RANGE)
+    joiner = Joiner(example.weight, example.bias)
+    inputs = (example.encoder, example.prediction, joiner, example.labels)
+    return pruned_joiner_loss(*inputs, *given, windows) + simple
+
+
 WAYS: dict[str, Callable[[Example], Tensor]] = {
     "torchaudio": by_torchaudio,
     "all logits": by_all_logits,
     "joiner_loss": by_blocks,
+    "pruned": by_windows,
 }
 
 
@@ -127,7 +146,7 @@ def run(way: str, example: Example) -> float:
 @click.option("--rounds", default=5, show_default=True)
 @click.option("--measure", type=click.Choice(list(WAYS)), help="One way, in this process.")
 def main(measure: str | None, threads: int, rounds: int, **sizes: int) -> None:
-    """Compares time and memory of the three ways."""
+    """Compares time and memory of the four ways."""
     if measure is None:
         arguments = [f"--{name}={size}" for name, size in sizes.items()]
         compare([*arguments, f"--threads={threads}"], rounds)

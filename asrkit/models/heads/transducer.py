@@ -12,9 +12,11 @@ from asrkit.data.batch import Batch
 from asrkit.decoding.interfaces import State
 from asrkit.losses.full_sum import Alignment
 from asrkit.losses.joiner_loss import Joiner, joiner_alignment, joiner_loss
+from asrkit.losses.pruned_loss import pruned_joiner_loss
 from asrkit.losses.symbols import SoftmaxBlank, SymbolDistribution
 from asrkit.losses.topologies import Topology
 from asrkit.models.heads.ctc import require_tap
+from asrkit.models.heads.pruning import Pruning
 from asrkit.models.interfaces import Encoded, Encoder, Head, LossPart, LossReport, heads
 from asrkit.models.predictors.interfaces import Predictor
 from asrkit.nn.dropout import Dropout
@@ -38,6 +40,7 @@ class TransducerHead(Head):
         blank: How blank gets its probability; labels are smoothed here.
         dropout: Before both projections.
         tap: Block, counted from 1, whose output is read; the last where null.
+        pruning: Cheap loss by which most of the joiner's work is left out; none where null.
 
     Raises:
         ValueError: If the encoder has no such tap, or the readout can't have this size.
@@ -57,6 +60,7 @@ class TransducerHead(Head):
         blank: SymbolDistribution = SoftmaxBlank(),  # noqa: B008 - has no state
         dropout: float = 0.1,
         tap: int | None = None,
+        pruning: Factory[Pruning] | None = None,
     ) -> None:
         super().__init__()
         require_tap(encoder, tap)
@@ -69,28 +73,29 @@ class TransducerHead(Head):
         self.label_projection = nn.Linear(self.predictor.dim, readout_dim)
         self.readout = readout
         self.output = nn.Linear(readout.output_dim(readout_dim), len(vocabulary) + 1)
+        self.pruning: Pruning | None = None
+        if pruning is not None:
+            sizes = {"frame_dim": encoder.dim, "state_dim": self.predictor.dim}
+            self.pruning = pruning(**sizes, vocabulary=vocabulary, topology=topology)
 
     def loss(self, encoded: Encoded, batch: Batch) -> LossReport:
         """Returns the loss per label, and how many utterances had no alignment.
 
-        Those add nothing to the total and have no gradient; their own loss reads infinite.
+        Those add nothing to the total and have no gradient; their own loss reads infinite. With
+        pruning there is its simple loss too, and the other counts the alignments in its windows.
         """
-        losses = joiner_loss(*self._inputs(encoded, batch.labels, batch.label_lengths))
         needed = self.topology.min_frames(batch.labels, batch.label_lengths)
         fits = needed <= encoded.lengths
+        count = int(batch.label_lengths.sum())
         return {
-            "loss": LossPart(
-                total=losses.where(fits, 0.0).sum(),
-                count=int(batch.label_lengths.sum()),
-                weight=self.weight,
-                per_utterance=losses.detach(),
-            ),
-            "infeasible": LossPart((~fits).sum().float(), len(batch), weight=0.0),
-        }
+            name: LossPart(losses.where(fits, 0.0).sum(), count, weight, losses.detach())
+            for name, (losses, weight) in self._losses(encoded, batch).items()
+        } | {"infeasible": LossPart((~fits).sum().float(), len(batch), weight=0.0)}
 
     def alignment(self, encoded: Encoded, labels: Tensor, label_lengths: Tensor) -> Alignment:
         """Returns the best alignment of labels (B, U) with lengths (B,)."""
-        return joiner_alignment(*self._inputs(encoded, labels, label_lengths))
+        states = self._states(labels, label_lengths)
+        return joiner_alignment(*self._inputs(encoded, states, labels, label_lengths))
 
     def symbol_scorer(self, encoded: Encoded) -> TransducerScorer:
         """Returns the frames' scores of symbols after any labels, for transducer search."""
@@ -123,12 +128,28 @@ class TransducerHead(Head):
         scores: Tensor = self.output(self.readout(sums))
         return scores.float()
 
+    def _losses(self, encoded: Encoded, batch: Batch) -> dict[str, tuple[Tensor, float]]:
+        """Returns the (B,) losses by name, with their weights."""
+        states = self._states(batch.labels, batch.label_lengths)
+        inputs = self._inputs(encoded, states, batch.labels, batch.label_lengths)
+        if self.pruning is None:
+            return {"loss": (joiner_loss(*inputs), self.weight)}
+        given = (batch.labels, encoded.lengths, batch.label_lengths)
+        simple, windows = self.pruning(encoded.at(self.tap), states, *given)
+        pruned = pruned_joiner_loss(*inputs, windows)
+        return {"loss": (pruned, self.weight), "simple": (simple, self.pruning.weight)}
+
+    def _states(self, labels: Tensor, label_lengths: Tensor) -> Tensor:
+        """Returns the predictor's (B, U + 1, D) after 0 to U labels."""
+        known = labels.masked_fill(~length_mask(label_lengths, labels.shape[1]), 0)
+        states: Tensor = self.predictor(known)
+        return states
+
     def _inputs(
-        self, encoded: Encoded, labels: Tensor, label_lengths: Tensor
+        self, encoded: Encoded, states: Tensor, labels: Tensor, label_lengths: Tensor
     ) -> tuple[Tensor, Tensor, Joiner, Tensor, Tensor, Tensor, Topology]:
         """Returns the arguments of the loss and of the alignment."""
-        known = labels.masked_fill(~length_mask(label_lengths, labels.shape[1]), 0)
-        prediction = self.project_labels(self.predictor(known))
+        prediction = self.project_labels(states)
         joiner = Joiner(self.output.weight, self.output.bias, self.blank, self.readout)
         frames, lengths = self.project(encoded), encoded.lengths
         return frames, prediction, joiner, labels, lengths, label_lengths, self.topology

@@ -1,0 +1,268 @@
+"""The full-sum loss of a transducer over the alignments within windows of label counts.
+
+As `joiner_loss.py`, but the joiner is applied to S cells of each frame only, all frames of a batch
+in a row, a few logits at a time. A cell outside of the windows has probability 0, so that the
+lattice of all cells sums over what is left. It has no axis for the vocabulary and costs little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from asrkit.losses.full_sum import cell_targets, exact_dtype, full_sum_loss, occupations
+from asrkit.losses.joiner_loss import MAX_LOGITS, Joiner
+from asrkit.losses.lattice import INFINITY
+from asrkit.losses.pruning import Windows
+from asrkit.losses.topologies import Topology
+from asrkit.nn.masking import length_mask
+
+
+def pruned_joiner_loss(
+    encoder: Tensor,
+    prediction: Tensor,
+    joiner: Joiner,
+    labels: Tensor,
+    lengths: Tensor,
+    label_lengths: Tensor,
+    topology: Topology,
+    windows: Windows,
+) -> Tensor:
+    """Returns -log p(labels, alignment within windows | frames) of each utterance.
+
+    That is `joiner_loss` where the windows hold all counts, else at least as much.
+
+    Args:
+        encoder: (B, T, J) projected frames.
+        prediction: (B, U + 1, J) projected states after 0 to U labels.
+        joiner: What follows their sum.
+        labels: (B, U).
+        lengths: (B,) valid frames.
+        label_lengths: (B,).
+        topology: Which alignments there are.
+        windows: The cells that are not left out; no gradient goes through their choice.
+
+    Returns:
+        (B,) losses; infinite, with a zero gradient, where no alignment is within the windows.
+
+    Source: Kuang et al. 2022, "Pruned RNN-T for fast, memory-efficient ASR training", section 3.
+    """
+    given = (labels, lengths, label_lengths, topology)
+    if not torch.is_grad_enabled():
+        cells = _Cells.of(windows, lengths, prediction.shape[1])
+        inputs = _Inputs.of(encoder, prediction, joiner, label_lengths)
+        targets = cell_targets(labels, label_lengths, topology).flatten(1)
+        scores, _ = inputs.scores(cells, targets)
+        return full_sum_loss(cells.spread(scores, -INFINITY), *given)
+    tensors = (encoder, prediction, joiner.weight, joiner.bias)
+    losses: Tensor = _PrunedLoss.apply(*tensors, joiner, *given, windows)  # type: ignore[no-untyped-call]
+    return losses
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """The R valid frames of a batch and S cells of each.
+
+    Args:
+        frames: (R,) places in B · T.
+        counts: (R, S) places in B · (U + 1).
+        utterances: (R,) of the frames.
+        cells: (R, S) places in B · T · (U + 1).
+        shape: B, T, U + 1.
+    """
+
+    frames: Tensor
+    counts: Tensor
+    utterances: Tensor
+    cells: Tensor
+    shape: tuple[int, int, int]
+
+    @classmethod
+    def of(cls, windows: Windows, lengths: Tensor, num_counts: int) -> _Cells:
+        """Returns the cells of the windows; num_counts is U + 1."""
+        batch, num_frames = windows.start.shape
+        frames = length_mask(lengths, num_frames).flatten().nonzero().squeeze(1)
+        utterances = frames.div(max(num_frames, 1), rounding_mode="floor")
+        counts = windows.counts().flatten(0, 1)[frames]
+        return cls(
+            frames,
+            counts + num_counts * utterances[:, None],
+            utterances,
+            counts + num_counts * frames[:, None],
+            (batch, num_frames, num_counts),
+        )
+
+    def parts(self, max_frames: int) -> Iterator[slice]:
+        """Yields slices of the R frames."""
+        for start in range(0, len(self.frames), max_frames):
+            yield slice(start, start + max_frames)
+
+    def spread(self, values: Tensor, elsewhere: float) -> Tensor:
+        """Returns (K, B, T, U + 1) with values (K, R, S) in their cells."""
+        batch, frames, counts = self.shape
+        spread = values.new_full((len(values), batch * frames * counts), elsewhere)
+        spread[:, self.cells] = values
+        return spread.view(-1, *self.shape)
+
+    def collect(self, values: Tensor) -> Tensor:
+        """Returns (K, R, S) from values (K, B, T, U + 1)."""
+        return values.flatten(1)[:, self.cells]
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """The joiner's tensors in the dtype of the matrix products.
+
+    Args:
+        joiner: Distribution and activation.
+        encoder: (B · T, J).
+        prediction: (B · (U + 1), J), zeros in the padding.
+        weight: (V + 1, H).
+        bias: (V + 1,).
+    """
+
+    joiner: Joiner
+    encoder: Tensor
+    prediction: Tensor
+    weight: Tensor
+    bias: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        encoder: Tensor,
+        prediction: Tensor,
+        joiner: Joiner,
+        label_lengths: Tensor,
+        dtype: torch.dtype | None = None,
+    ) -> _Inputs:
+        """Returns the inputs in this dtype, or in the one that autocast or the tensors ask for."""
+        device = encoder.device.type
+        if dtype is None and torch.is_autocast_enabled(device):
+            dtype = torch.get_autocast_dtype(device)
+        dtype = dtype or torch.promote_types(encoder.dtype, prediction.dtype)
+        mask = length_mask(label_lengths + 1, prediction.shape[1])
+        known = prediction.detach().masked_fill(~mask[..., None], 0.0)
+        tensors = (encoder.detach().flatten(0, 1), known.flatten(0, 1), joiner.weight, joiner.bias)
+        return cls(joiner, *(each.detach().to(dtype) for each in tensors))
+
+    def max_frames(self, cells: _Cells) -> int:
+        """Returns how many frames are computed at a time."""
+        limit = self.joiner.max_logits or MAX_LOGITS.get(self.encoder.device.type, 2**22)
+        return max(1, limit // (cells.cells.shape[1] * len(self.weight)))
+
+    def sums(self, cells: _Cells, part: slice) -> Tensor:
+        """Returns (C, S, J)."""
+        return self.prediction[cells.counts[part]] + self.encoder[cells.frames[part]][:, None]
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Returns (C, S, V + 1) from hidden (C, S, H)."""
+        logits = torch.addmm(self.bias, hidden.flatten(0, 1), self.weight.T)
+        return logits.to(exact_dtype(logits)).view(*hidden.shape[:2], -1)
+
+    @torch.no_grad()
+    def scores(self, cells: _Cells, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns (K, R, S) scores and (R, S) normalisers; targets (K - 1, B · (U + 1))."""
+        normaliser = torch.empty_like(cells.counts, dtype=exact_dtype(self.encoder))
+        scores = normaliser.new_empty((len(targets) + 1, *normaliser.shape))
+        with torch.autocast(self.encoder.device.type, enabled=False):
+            for part in cells.parts(self.max_frames(cells)):
+                logits = self.logits(self.joiner.activation(self.sums(cells, part)))
+                found = self.joiner.distribution.scores(logits, targets[:, cells.counts[part]])
+                scores[:, part], normaliser[part] = found
+        return scores, normaliser
+
+
+@dataclass(frozen=True)
+class _Gradients:
+    """What the parts add up, in float32 at least; shapes as those of `_Inputs`."""
+
+    encoder: Tensor
+    prediction: Tensor
+    weight: Tensor
+    bias: Tensor
+
+    def add_logits(self, inputs: _Inputs, hidden: Tensor, outputs: Tensor) -> Tensor:
+        """Adds the gradient of logits, outputs (C, S, V + 1); returns that of hidden (C, S, H)."""
+        rows, flat = hidden.flatten(0, 1), outputs.flatten(0, 1)
+        self.bias.add_(flat.sum(0))
+        flat = flat.to(rows.dtype)
+        if self.weight.dtype == rows.dtype:
+            self.weight.addmm_(flat.T, rows)
+        else:
+            self.weight.add_(flat.T @ rows)
+        return (flat @ inputs.weight).view_as(hidden)
+
+    def add_sums(self, cells: _Cells, part: slice, inner: Tensor) -> None:
+        """Adds the gradient of sums, inner (C, S, J)."""
+        dtype = self.encoder.dtype
+        self.encoder[cells.frames[part]] = inner.sum(1, dtype=dtype)
+        places = cells.counts[part].flatten()
+        self.prediction.index_add_(0, places, inner.flatten(0, 1).to(dtype))
+
+
+class _PrunedLoss(torch.autograd.Function):
+    """The loss, whose backward pass makes the logits of the windows again."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        encoder: Tensor,
+        prediction: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        joiner: Joiner,
+        labels: Tensor,
+        lengths: Tensor,
+        label_lengths: Tensor,
+        topology: Topology,
+        windows: Windows,
+    ) -> Tensor:
+        """Returns (B,) losses."""
+        cells = _Cells.of(windows, lengths, prediction.shape[1])
+        inputs = _Inputs.of(encoder, prediction, joiner, label_lengths)
+        targets = cell_targets(labels, label_lengths, topology).flatten(1)
+        scores, normaliser = inputs.scores(cells, targets)
+        spread = cells.spread(scores, -INFINITY)
+        losses, occupation = occupations(spread, labels, lengths, label_lengths, topology)
+        kept = cells.collect(occupation)
+        ctx.save_for_backward(
+            encoder, prediction, weight, bias, normaliser, kept, targets, label_lengths
+        )
+        ctx.joiner, ctx.cells, ctx.dtype = joiner, cells, inputs.encoder.dtype
+        return losses
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Returns the gradients of encoder, prediction, weight and bias."""
+        *tensors, normaliser, occupation, targets, label_lengths = ctx.saved_tensors
+        encoder, prediction, weight, bias = tensors
+        joiner = replace(ctx.joiner, weight=weight, bias=bias)
+        cells: _Cells = ctx.cells
+        inputs = _Inputs.of(encoder, prediction, joiner, label_lengths, ctx.dtype)
+        shapes = (inputs.encoder, inputs.prediction, weight, bias)
+        sums = _Gradients(*(torch.zeros_like(each, dtype=normaliser.dtype) for each in shapes))
+        factors = gradients[0].to(normaliser.dtype)[cells.utterances]
+        with torch.autocast(encoder.device.type, enabled=False):
+            for part in cells.parts(inputs.max_frames(cells)):
+                with torch.enable_grad():
+                    before = inputs.sums(cells, part).requires_grad_()
+                    hidden = joiner.activation(before)
+                outputs = joiner.distribution.gradient(
+                    inputs.logits(hidden.detach()),
+                    normaliser[part],
+                    occupation[:, part],
+                    targets[:, cells.counts[part]],
+                ).mul_(factors[part, None, None])
+                upstream = sums.add_logits(inputs, hidden.detach(), outputs)
+                (inner,) = torch.autograd.grad(hidden, before, upstream)
+                sums.add_sums(cells, part, inner)
+        found = (sums.encoder, sums.prediction, sums.weight, sums.bias)
+        given = (each.view_as(to).to(to.dtype) for each, to in zip(found, tensors, strict=True))
+        return (*given, None, None, None, None, None, None)
