@@ -34,7 +34,7 @@ def example(count: int) -> Labels:
     """Returns (5, count) labels with equal neighbours, padding, and what fits into no frames."""
     torch.manual_seed(0)
     labels = torch.tensor([[0, 1, 1, 5], [2, 2, 0, 9], [3, -1, 0, 0], [1, 2, 3, 4], [1, 1, 1, 1]])
-    lengths, sizes = torch.tensor([9, 5, 3, 0, 4]), torch.tensor([4, 2, 0, 4, 4])
+    lengths, sizes = torch.tensor([6, 5, 3, 0, 4]), torch.tensor([4, 2, 0, 4, 4])
     return labels[:, :count], lengths, sizes.clamp(max=count)
 
 
@@ -54,7 +54,7 @@ def assert_same(found: Tensor, right: Tensor, tolerance: float = 1e-6) -> None:
 
 @ALL
 @pytest.mark.parametrize("count", [0, 1, 4])
-@pytest.mark.parametrize("frames", [0, 9])
+@pytest.mark.parametrize("frames", [0, 6])
 def test_recursions_are_those_of_pytorch(topology: Topology, count: int, frames: int) -> None:
     labels, lengths, sizes = example(count)
     scores = torch.randn(topology.symbols, 5, frames, count + 1)
@@ -63,7 +63,6 @@ def test_recursions_are_those_of_pytorch(topology: Topology, count: int, frames:
     alpha, beta = triton_lattice.both_scores(on_device(lattice))
     assert_same(alpha, reference.forward_scores(lattice))
     assert_same(beta, reference.backward_scores(lattice))
-    assert torch.equal(triton_lattice.forward_scores(on_device(lattice)), alpha)
     totals = reference.log_likelihoods(lattice, alpha.cpu())
     fits = topology.min_frames(labels, sizes) <= given[1]
     assert totals.isfinite().tolist() == fits.tolist()
@@ -81,11 +80,13 @@ def test_one_utterance_and_many_states(topology: Topology) -> None:
 
 def test_long_sums_keep_their_digits(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(4)
-    given = (torch.randint(0, 4, (1, 20)), torch.tensor([80]), torch.tensor([20]))
-    lattice = valid_lattice(20 * torch.randn(3, 1, 80, 21) - 500, *given, CtcTopology())
+    given = (torch.randint(0, 4, (1, 20)), torch.tensor([50]), torch.tensor([20]))
+    lattice = valid_lattice(20 * torch.randn(3, 1, 50, 21) - 500, *given, CtcTopology())
     totals, expected = reference.posteriors(lattice)
     assert float(totals) < -1e4  # float32 has three digits after the point here
+    expected_alpha = reference.forward_scores(lattice)
     monkeypatch.setattr(reference, "triton_serves", lambda tensor: True)
+    assert_same(reference.forward_scores(on_device(lattice)), expected_alpha)
     found = reference.posteriors(on_device(lattice))
     assert_same(found[0], totals, 1e-9)
     assert_same(found[1], expected, 2e-6)
@@ -93,8 +94,8 @@ def test_long_sums_keep_their_digits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_not_a_number_is_seen() -> None:
     labels, lengths, sizes = example(4)
-    scores = torch.randn(2, 5, 9, 5)
-    scores[0, 0, 4, 2] = math.nan
+    scores = torch.randn(2, 5, 6, 5)
+    scores[0, 0, 3, 2] = math.nan
     lattice = valid_lattice(scores, labels, lengths, sizes, RnntTopology())
     alpha, beta = triton_lattice.both_scores(on_device(lattice))
     assert_same(alpha, reference.forward_scores(lattice))
@@ -155,9 +156,9 @@ def test_loss_of_a_joiner_is_that_of_pytorch(
     dtype: torch.dtype,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    shapes = [(5, 5, 5), (5, 4, 5), (10, 5), (10,)]
-    labels, lengths, sizes = example(3)
-    lengths = lengths.clamp(max=5)
+    shapes = [(3, 4, 5), (3, 3, 5), (7, 5), (7,)]
+    labels, lengths, sizes = (each[1:4] for each in example(2))
+    lengths = lengths.clamp(max=4)
     tensors = [torch.randn(shape).to(dtype) for shape in shapes]
 
     def loss(leaves: list[Tensor], given: Labels) -> list[Tensor]:
@@ -165,14 +166,12 @@ def test_loss_of_a_joiner_is_that_of_pytorch(
             leaf.requires_grad_()
         joiner = Joiner(leaves[2], leaves[3], distribution, max_logits=150)
         losses = joiner_loss(leaves[0], leaves[1], joiner, *given, topology)
-        factors = torch.tensor([1.0, -0.5, 3.0, 2.0, 2.0], device=losses.device)
+        factors = torch.tensor([1.0, -0.5, 3.0], device=losses.device)
         finite = (losses * factors).where(losses.isfinite(), 0.0)
-        with torch.no_grad():
-            again = joiner_loss(leaves[0], leaves[1], joiner, *given, topology)
-        return [losses.detach(), again, *torch.autograd.grad(finite.sum(), leaves)]
+        return [losses.detach(), *torch.autograd.grad(finite.sum(), leaves)]
 
     expected = loss([each.clone() for each in tensors], (labels, lengths, sizes))
-    assert bool(expected[0][3].isinf())
+    assert expected[0].isinf().tolist() == [False, False, True]
     for module in (reference, softmax, joiner_module):
         monkeypatch.setattr(module, "triton_serves", lambda tensor: not tensor.requires_grad)
     given = (moved(labels), moved(lengths), moved(sizes))
@@ -187,7 +186,7 @@ def test_loss_of_a_joiner_is_that_of_pytorch(
 @ALL
 def test_scores_on_the_gpu_have_derivatives(topology: Topology) -> None:
     labels, lengths, sizes = example(4)
-    scores = torch.randn(topology.symbols, 5, 9, 5, requires_grad=True)
+    scores = torch.randn(topology.symbols, 5, 6, 5, requires_grad=True)
     there = scores.detach().to(DEVICE).requires_grad_()
     expected = full_sum_loss(scores, labels, lengths, sizes, topology)
     found = full_sum_loss(there, moved(labels), moved(lengths), moved(sizes), topology)
