@@ -41,7 +41,7 @@ def _recursions(lattice: Lattice, directions: int) -> Tensor:
     with torch.cuda.device_of(arcs):
         _recursion_kernel[(batch, directions)](
             arcs,
-            lattice.steps,
+            lattice.steps.contiguous(),
             lattice.final.contiguous(),
             scores,
             steps,
