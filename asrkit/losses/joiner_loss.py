@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from asrkit.losses.acceleration import triton_serves
 from asrkit.losses.blocks import Block, blocks, occupied_band
 from asrkit.losses.full_sum import (
     Alignment,
@@ -148,9 +149,11 @@ class _Inputs:
         return block.frames_of(self.encoder)[:, None] + block.counts_of(self.prediction)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Returns (C, W, V + 1) from hidden (C, W, H)."""
+        """Returns (C, W, V + 1) from hidden (C, W, H), ready for the joiner's distribution."""
         logits = torch.addmm(self.bias, hidden.flatten(0, 1), self.weight.T)
-        return logits.to(self.exact_dtype).view(*hidden.shape[:2], -1)
+        if not triton_serves(logits):  # whose kernels make float32 of each value that they read
+            logits = logits.to(self.exact_dtype)
+        return logits.view(*hidden.shape[:2], -1)
 
     @torch.no_grad()
     def scores(
@@ -192,7 +195,7 @@ class _Gradients:
             hidden = inputs.joiner.activation(sums)
         rows = hidden.detach().flatten(0, 1)
         outputs = of_logits(inputs.logits(hidden.detach())).flatten(0, 1)
-        self.bias.add_(outputs.sum(0), alpha=factor)
+        self.bias.add_(outputs.sum(0, dtype=self.bias.dtype), alpha=factor)
         outputs = outputs.to(rows.dtype)
         if self.weight.dtype == rows.dtype:
             self.weight.addmm_(outputs.T, rows, alpha=factor)

@@ -4,7 +4,8 @@ A path starts in state 0, takes one arc a step and ends, after as many steps as 
 in a final state. An arc leaves a state alone or raises it by one or two. RNN-T, RNA and CTC are
 such lattices (`topologies.py`). A step is one operation over all states and utterances; for RNN-T
 it is an anti-diagonal of the grid. Everything here is in float64: a lattice is small beside the
-logits it comes from, and sums of thousands of log-probabilities keep few digits in float32.
+logits it comes from, and sums of thousands of log-probabilities keep few digits in float32. On a
+GPU a kernel of Triton goes through the steps (`triton_lattice.py`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from asrkit.losses.acceleration import triton_serves
 
 INFINITY = float("inf")
 
@@ -39,6 +42,10 @@ def forward_scores(lattice: Lattice) -> Tensor:
 
     Source: Rabiner 1989, equations 19 and 20.
     """
+    if triton_serves(lattice.arcs):
+        from asrkit.losses import triton_lattice
+
+        return triton_lattice.forward_scores(lattice)
     arcs = _entering(lattice.arcs)
     kinds, steps, batch, states = arcs.shape
     alpha = arcs.new_full((steps + 1, batch, kinds - 1 + states), -INFINITY)
@@ -77,6 +84,15 @@ def backward_scores(lattice: Lattice) -> Tensor:
     return beta
 
 
+def both_scores(lattice: Lattice) -> tuple[Tensor, Tensor]:
+    """Returns what `forward_scores` and `backward_scores` do, on a GPU in one go."""
+    if triton_serves(lattice.arcs):
+        from asrkit.losses import triton_lattice
+
+        return triton_lattice.both_scores(lattice)
+    return forward_scores(lattice), backward_scores(lattice)
+
+
 def log_likelihoods(lattice: Lattice, alpha: Tensor) -> Tensor:
     """Returns (B,) the log-sum over all paths, -inf where there is none; alpha (N + 1, B, S)."""
     last = alpha[lattice.steps, torch.arange(alpha.shape[1], device=alpha.device)]
@@ -95,7 +111,7 @@ def posteriors(lattice: Lattice) -> tuple[Tensor, Tensor]:
 
     Source: Rabiner 1989, equation 37.
     """
-    alpha, beta = forward_scores(lattice), backward_scores(lattice)
+    alpha, beta = both_scores(lattice)
     totals = log_likelihoods(lattice, alpha)
     kinds, states = len(lattice.arcs), alpha.shape[2]
     # Without a path the sums below are -inf already; -inf - -inf would make them NaN.

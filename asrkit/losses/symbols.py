@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from asrkit.config.registry import Registry
+from asrkit.losses.softmax import pick_log_probs, put_gradient
 
 
 class SymbolDistribution(ABC):
@@ -65,17 +66,15 @@ class SoftmaxBlank(SymbolDistribution):
 
     def scores(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Returns (K, ...) log-probabilities of blank and targets, and (...) the log-sum."""
-        log_probs = logits.log_softmax(-1)
-        blank = log_probs[..., -1]
-        return torch.cat([blank[None], _pick(log_probs, targets)]), logits[..., -1] - blank
+        return pick_log_probs(logits, _with_blank(targets, logits.shape[-1] - 1))
 
     def gradient(
         self, logits: Tensor, normaliser: Tensor, occupation: Tensor, targets: Tensor
     ) -> Tensor:
         """Returns (..., V + 1): all occupation times the softmax, less what each class has."""
-        gradient = _weighted_softmax(logits, normaliser, occupation.sum(0))
-        gradient[..., -1] -= occupation[0]
-        return _subtract_at(gradient, targets, occupation[1:])
+        symbols = _with_blank(targets, logits.shape[-1] - 1)
+        put_gradient(logits, normaliser, occupation, symbols)
+        return logits
 
 
 @distributions.register("sigmoid")
@@ -103,38 +102,23 @@ class SigmoidBlank(SymbolDistribution):
 
     def scores(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Returns (K, ...) log-probabilities of blank and targets, (...) the labels' log-sum."""
-        labels, emit = logits[..., :-1], logits[..., -1]
-        normaliser = labels[..., 0] - labels.log_softmax(-1)[..., 0]
-        picked = _pick(labels, targets) - normaliser + F.logsigmoid(emit)
-        return torch.cat([F.logsigmoid(-emit)[None], picked]), normaliser
+        picked, normaliser = pick_log_probs(logits[..., :-1], targets)
+        emit = logits[..., -1].to(picked.dtype)
+        return torch.cat([F.logsigmoid(-emit)[None], picked + F.logsigmoid(emit)]), normaliser
 
     def gradient(
         self, logits: Tensor, normaliser: Tensor, occupation: Tensor, targets: Tensor
     ) -> Tensor:
         """Returns (..., V + 1)."""
         blank, emitted = occupation[0], occupation[1:].sum(0)
-        probability = logits[..., -1].sigmoid()
+        probability = logits[..., -1].to(occupation.dtype).sigmoid()
         logits[..., -1] = blank * probability - emitted * (1 - probability)
-        labels = _weighted_softmax(logits[..., :-1], normaliser, emitted)
+        labels = logits[..., :-1]
         share = self.label_smoothing / max(labels.shape[-1] - 1, 1)
-        if share:
-            labels -= share * emitted.unsqueeze(-1)
-        _subtract_at(labels, targets, occupation[1:] * (1 - labels.shape[-1] * share))
+        put_gradient(labels, normaliser, occupation[1:], targets, share)
         return logits
 
 
-def _pick(scores: Tensor, targets: Tensor) -> Tensor:
-    """Returns (K - 1, ...) the scores (..., C) of the targets (K - 1, ...)."""
-    return torch.stack([scores.gather(-1, each.unsqueeze(-1)).squeeze(-1) for each in targets])
-
-
-def _weighted_softmax(logits: Tensor, normaliser: Tensor, weights: Tensor) -> Tensor:
-    """Returns the softmax of logits (..., C) times weights (...), in their place."""
-    return logits.add_((weights.log() - normaliser).unsqueeze(-1)).exp_()
-
-
-def _subtract_at(gradient: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    """Returns gradient (..., C) less weights (K - 1, ...) at the targets, in its place."""
-    for each, weight in zip(targets, weights, strict=True):
-        gradient.scatter_add_(-1, each.unsqueeze(-1), -weight.unsqueeze(-1))
-    return gradient
+def _with_blank(targets: Tensor, blank: int) -> Tensor:
+    """Returns (K, ...) blank before the targets (K - 1, ...)."""
+    return torch.cat([torch.full_like(targets[:1], blank), targets])

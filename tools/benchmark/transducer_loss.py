@@ -6,9 +6,12 @@ and of the output layer. Four ways: all logits at once and torchaudio's `rnnt_lo
 once and asrkit's `full_sum_loss`, `joiner_loss`, and pruning to five label counts a frame, with
 the trivial joiner that chooses them, from its two projections to its gradients. Each round is a
 process of its own for each way; the memory is the highest of the first run above that before it.
+The bandwidth is that of a loss which writes and reads its logits and their gradients once, whatever
+a way really moves.
 
     python tools/benchmark/transducer_loss.py
     python tools/benchmark/transducer_loss.py --batch 8 --frames 200 --labels 50 --vocabulary 1000
+    python tools/benchmark/transducer_loss.py --device cuda --autocast
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +42,8 @@ from asrkit.losses.trivial_joiner import trivial_joiner_loss
 
 RUNS = 3  # timed, in each process
 RANGE = 5  # label counts of a frame that are not pruned
+# B, T, U and one V or more; the GPU has more to do.
+SHAPES = {"cpu": (4, 120, 30, (500,)), "cuda": (30, 400, 60, (500, 5000))}
 
 
 @dataclass(frozen=True)
@@ -52,21 +57,24 @@ class Example:
     labels: Tensor
 
     @classmethod
-    def random(cls, batch: int, frames: int, labels: int, vocabulary: int, dim: int) -> Example:
+    def random(
+        cls, batch: int, frames: int, labels: int, vocabulary: int, dim: int, device: str
+    ) -> Example:
         """Returns an example whose logits have about the variance of an untrained model's."""
         torch.manual_seed(0)
         shapes = [(batch, frames, dim), (batch, labels + 1, dim), (vocabulary + 1, dim)]
         tensors = [torch.randn(shape) for shape in shapes]
         tensors[2] /= dim**0.5
         tensors.append(torch.zeros(vocabulary + 1))
-        leaves = [each.requires_grad_() for each in tensors]
-        leaves.append(torch.randint(0, vocabulary, (batch, labels)))
+        leaves = [each.to(device).requires_grad_() for each in tensors]
+        leaves.append(torch.randint(0, vocabulary, (batch, labels)).to(device))
         return cls(*leaves)
 
     def lengths(self) -> tuple[Tensor, Tensor]:
         """Returns frames and label counts, (B,) each."""
         batch, frames, _ = self.encoder.shape
-        return torch.full((batch,), frames), torch.full((batch,), self.labels.shape[1])
+        sizes = torch.tensor([frames, self.labels.shape[1]], device=self.labels.device)
+        return sizes[:1].expand(batch).contiguous(), sizes[1:].expand(batch).contiguous()
 
     def logits(self) -> Tensor:
         """Returns (B, T, U + 1, V + 1)."""
@@ -78,7 +86,7 @@ def by_torchaudio(example: Example) -> Tensor:
     """Returns the losses (B,) of torchaudio."""
     lengths = [each.int() for each in example.lengths()]
     losses: Tensor = torchaudio.functional.rnnt_loss(
-        example.logits(), example.labels.int(), *lengths, reduction="none"
+        example.logits().float(), example.labels.int(), *lengths, reduction="none"
     )
     return losses
 
@@ -120,68 +128,149 @@ WAYS: dict[str, Callable[[Example], Tensor]] = {
 }
 
 
-def memory(peak: bool) -> float:
-    """Returns the resident memory of this process in MiB, now or at its highest."""
+def memory(device: str, peak: bool) -> float:
+    """Returns what this process has in MiB, now or at its highest: resident, or on the GPU."""
+    if device == "cuda":
+        used = torch.cuda.max_memory_allocated() if peak else torch.cuda.memory_allocated()
+        return used / 2**20
     key = "VmHWM:" if peak else "VmRSS:"
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(float(line.split()[1]) / 1024 for line in lines if line.startswith(key))
 
 
-def run(way: str, example: Example) -> float:
+def start_peak(device: str) -> None:
+    """Makes the highest memory start anew."""
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+
+
+def run(way: str, example: Example, autocast: bool) -> float:
     """Returns the seconds of forward and backward."""
-    start = time.perf_counter()
-    losses = WAYS[way](example)
+    device = example.encoder.device.type
     leaves = (example.encoder, example.prediction, example.weight, example.bias)
+    synchronize(device)
+    start = time.perf_counter()
+    with torch.autocast(device, torch.bfloat16, enabled=autocast):
+        losses = WAYS[way](example)
     torch.autograd.grad(losses.sum(), leaves)
+    synchronize(device)
     return time.perf_counter() - start
 
 
+def synchronize(device: str) -> None:
+    """Waits for the GPU, if it is one."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
 @click.command()
-@click.option("--batch", default=4, show_default=True)
-@click.option("--frames", default=120, show_default=True)
-@click.option("--labels", default=30, show_default=True)
-@click.option("--vocabulary", default=500, show_default=True)
+@click.option("--batch", type=int, help="B; the default of these depends on the device.")
+@click.option("--frames", type=int, help="T.")
+@click.option("--labels", type=int, help="U.")
+@click.option("--vocabulary", type=int, multiple=True, help="V, one or more.")
 @click.option("--dim", default=512, show_default=True, help="J, of the joiner.")
+@click.option("--device", type=click.Choice(list(SHAPES)), default="cpu", show_default=True)
+@click.option("--autocast", is_flag=True, help="Matrix products in bfloat16.")
 @click.option("--threads", default=1, show_default=True)
 @click.option("--rounds", default=5, show_default=True)
 @click.option("--measure", type=click.Choice(list(WAYS)), help="One way, in this process.")
-def main(measure: str | None, threads: int, rounds: int, **sizes: int) -> None:
+def main(
+    batch: int | None,
+    frames: int | None,
+    labels: int | None,
+    vocabulary: tuple[int, ...],
+    dim: int,
+    device: str,
+    autocast: bool,
+    threads: int,
+    rounds: int,
+    measure: str | None,
+) -> None:
     """Compares time and memory of the four ways."""
-    if measure is None:
-        arguments = [f"--{name}={size}" for name, size in sizes.items()]
-        compare([*arguments, f"--threads={threads}"], rounds)
-        return
+    if device == "cuda" and not torch.cuda.is_available():
+        raise click.UsageError("--device cuda: there is no GPU here that PyTorch can use")
+    usual = SHAPES[device]
+    sizes = {"batch": batch or usual[0], "frames": frames or usual[1], "labels": labels or usual[2]}
+    sizes["dim"] = dim
     torch.set_num_threads(threads)
-    run(measure, Example.random(1, 4, 2, 8, 8))  # what the libraries load counts for nobody
-    example = Example.random(**sizes)
-    before = memory(peak=False)
-    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak starts anew
-    run(measure, example)
-    peak = memory(peak=True) - before
-    seconds = statistics.median(run(measure, example) for _ in range(RUNS))
-    print(json.dumps({"seconds": seconds, "MiB": peak}))
+    for each in vocabulary or usual[3]:
+        sizes["vocabulary"] = each
+        if measure is not None:
+            print(json.dumps(measured(measure, sizes, device, autocast)))
+            continue
+        arguments = [f"--{name}={size}" for name, size in sizes.items()]
+        arguments += [f"--threads={threads}", f"--device={device}"]
+        if autocast:
+            arguments.append("--autocast")
+        print(", ".join(f"{name} {size}" for name, size in sizes.items()))
+        logits = sizes["batch"] * sizes["frames"] * (sizes["labels"] + 1) * (each + 1)
+        compare(arguments, rounds, logits * (2 if autocast else 4), limit(device))
 
 
-def compare(arguments: list[str], rounds: int) -> None:
-    """Measures all ways in turn and prints medians and the ratios to torchaudio."""
+def measured(way: str, sizes: dict[str, int], device: str, autocast: bool) -> dict[str, float]:
+    """Returns the median of the seconds, and the memory of the first run."""
+    small = dict.fromkeys(sizes, 8)
+    run(way, Example.random(**small, device=device), autocast)  # what libraries load is nobody's
+    example = Example.random(**sizes, device=device)
+    before = memory(device, peak=False)
+    start_peak(device)
+    run(way, example, autocast)
+    peak = memory(device, peak=True) - before
+    seconds = statistics.median(run(way, example, autocast) for _ in range(RUNS))
+    return {"seconds": seconds, "MiB": peak}
+
+
+def limit(device: str) -> float | None:
+    """Returns the bytes that the GPU's memory can move in a second, by its clock and width."""
+    if device == "cpu":
+        return None
+    properties = torch.cuda.get_device_properties(0)
+    per_cycle = 2 * properties.memory_bus_width / 8  # at both edges of a cycle
+    return float(per_cycle * properties.memory_clock_rate * 1000)
+
+
+def compare(arguments: list[str], rounds: int, logits: int, limit: float | None) -> None:
+    """Measures all ways in turn and prints medians and the ratios to torchaudio.
+
+    Args:
+        arguments: Of the command line, for one way.
+        rounds: How often.
+        logits: Bytes of all logits.
+        limit: Bytes of memory that can be moved in a second, None where nobody knows.
+    """
     found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
     for _ in range(rounds):
         for way, results in found.items():
             command = [sys.executable, __file__, "--measure", way, *arguments]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
-                sys.exit(f"{way} failed:\n{done.stderr[-2000:]}")
+                print(f"{way} failed: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+                continue
             results.append(json.loads(done.stdout.splitlines()[-1]))
     for way, results in found.items():
-        shown = []
-        for key in ("seconds", "MiB"):
-            peers = zip(results, found["torchaudio"], strict=True)
-            ratios = [one[key] / peer[key] for one, peer in peers]
-            middle = statistics.median(each[key] for each in results)
+        if results:
+            print(f"{way}: " + "; ".join(summary(results, found["torchaudio"], logits, limit)))
+
+
+def summary(
+    results: list[dict[str, float]],
+    peers: list[dict[str, float]],
+    logits: int,
+    limit: float | None,
+) -> Iterator[str]:
+    """Yields time, memory and bandwidth, the former two with their ratio to the peers'."""
+    for key in ("seconds", "MiB"):
+        shown = f"{statistics.median(each[key] for each in results):.3g} {key}"
+        if len(peers) == len(results):
+            ratios = [one[key] / peer[key] for one, peer in zip(results, peers, strict=True)]
             low, high = min(ratios), max(ratios)
-            ratio = f"{statistics.median(ratios):.2f} ({low:.2f} to {high:.2f}) of torchaudio"
-            shown.append(f"{middle:.3g} {key}, {ratio}")
-        print(f"{way}: " + "; ".join(shown))
+            shown += f", {statistics.median(ratios):.2f} ({low:.2f} to {high:.2f}) of torchaudio"
+        yield shown
+    rate = 4 * logits / statistics.median(each["seconds"] for each in results)
+    share = f", {rate / limit:.1%} of the chip's {limit / 1e12:.2f}" if limit else ""
+    yield f"{rate / 1e12:.3g} TB/s of logits{share}"
 
 
 if __name__ == "__main__":

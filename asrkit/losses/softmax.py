@@ -1,0 +1,74 @@
+"""The softmax of many logits, of which few classes are asked for, and the gradient by hand.
+
+The logits are the largest tensor of a transducer's loss. On a GPU kernels of Triton
+(`triton_softmax.py`) read them once each way and calculate in float32, whatever the logits' dtype;
+elsewhere they are PyTorch's operations, in the dtype of the logits.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from asrkit.losses.acceleration import triton_serves
+
+
+def pick_log_probs(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the log-softmax of some classes.
+
+    Args:
+        logits: (..., C).
+        targets: (K, ...) classes.
+
+    Returns:
+        (K, ...) log-probabilities of the targets and (...) the log-sum of the logits' exponentials.
+    """
+    if triton_serves(logits):
+        from asrkit.losses import triton_softmax
+
+        return triton_softmax.pick_log_probs(logits, targets)
+    return picked_by_torch(logits, targets)
+
+
+def put_gradient(
+    logits: Tensor, normaliser: Tensor, weights: Tensor, targets: Tensor, share: float = 0.0
+) -> None:
+    """Puts the gradient of the negative sum of weight times log-probability in the logits' place.
+
+    Args:
+        logits: (..., C), which become the gradient.
+        normaliser: (...) the log-sum of the logits' exponentials.
+        weights: (K, ...) weight of each target, not negative.
+        targets: (K, ...) classes.
+        share: Part of the weight that each class other than the target takes from it.
+    """
+    if triton_serves(logits):
+        from asrkit.losses import triton_softmax
+
+        triton_softmax.put_gradient(logits, normaliser, weights, targets, share)
+    else:
+        gradient_by_torch(logits, normaliser, weights, targets, share)
+
+
+def picked_by_torch(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns what `pick_log_probs` does."""
+    log_probs = logits.log_softmax(-1)
+    picked = torch.stack([_at(log_probs, each) for each in targets])
+    return picked, _at(logits, targets[0]) - picked[0]
+
+
+def gradient_by_torch(
+    logits: Tensor, normaliser: Tensor, weights: Tensor, targets: Tensor, share: float
+) -> None:
+    """Does what `put_gradient` does."""
+    total = weights.sum(0)
+    logits.add_((total.log() - normaliser).unsqueeze(-1)).exp_()
+    if share:
+        logits -= share * total.unsqueeze(-1)
+    kept = 1 - logits.shape[-1] * share
+    for each, weight in zip(targets, weights, strict=True):
+        logits.scatter_add_(-1, each.unsqueeze(-1), -(kept * weight).unsqueeze(-1))
+
+
+def _at(values: Tensor, classes: Tensor) -> Tensor:
+    return values.gather(-1, classes.unsqueeze(-1)).squeeze(-1)

@@ -1,0 +1,156 @@
+"""Kernels of Triton for `softmax.py`: one program for each row of logits.
+
+Forward, a row is read once: the largest logit so far and the sum relative to it go along
+(an online log-sum), and the few classes asked for are read again while they are in the cache.
+Backward, a row is read and written once, in its place. No normalised (..., C) is ever stored.
+
+Source: Milakov and Gimelshein 2018, "Online normalizer calculation for softmax".
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+FORWARD_BLOCK, BACKWARD_BLOCK = 2048, 4096  # logits of a row at a time
+
+
+def pick_log_probs(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns (K, ...) log-probabilities of the targets and (...) log-sums, in float32 at least.
+
+    Args:
+        logits: (..., C).
+        targets: (K, ...) classes.
+    """
+    flat = logits.flatten(0, -2)
+    flat = flat if flat.stride(1) == 1 else flat.contiguous()
+    dtype = torch.promote_types(logits.dtype, torch.float32)
+    picked = logits.new_empty(targets.shape, dtype=dtype)
+    normaliser = logits.new_empty(logits.shape[:-1], dtype=dtype)
+    rows, classes = flat.shape
+    if not rows:
+        return picked, normaliser
+    block = min(triton.next_power_of_2(classes), FORWARD_BLOCK)
+    with torch.cuda.device_of(logits):
+        _picking_kernel[(rows,)](
+            flat,
+            targets.contiguous(),
+            picked,
+            normaliser,
+            rows,
+            flat.stride(0),
+            CLASSES=classes,
+            TARGETS=len(targets),
+            BLOCK=block,
+            num_warps=_warps(block),
+        )
+    return picked, normaliser
+
+
+def put_gradient(
+    logits: Tensor, normaliser: Tensor, weights: Tensor, targets: Tensor, share: float
+) -> None:
+    """Puts the gradient of the negative sum of weight times log-probability in the logits' place.
+
+    Args:
+        logits: (..., C), rows at equal distances, as where the last classes were cut off.
+        normaliser: (...) as from `pick_log_probs`.
+        weights: (K, ...) weight of each target, not negative.
+        targets: (K, ...) classes.
+        share: Part of the weight that each class other than the target takes from it.
+    """
+    flat = logits.flatten(0, -2)
+    assert flat.data_ptr() == logits.data_ptr(), "a copy would take the gradient"
+    rows, classes = flat.shape
+    if not rows:
+        return
+    assert flat.stride(1) == 1
+    block = min(triton.next_power_of_2(classes), BACKWARD_BLOCK)
+    with torch.cuda.device_of(logits):
+        _gradient_kernel[(rows, triton.cdiv(classes, block))](
+            flat,
+            targets.contiguous(),
+            weights.contiguous(),
+            normaliser.contiguous(),
+            rows,
+            flat.stride(0),
+            share,
+            CLASSES=classes,
+            TARGETS=len(targets),
+            BLOCK=block,
+            num_warps=_warps(block),
+        )
+
+
+def _warps(block: int) -> int:
+    """Returns how many warps have eight logits for each thread, but at most eight."""
+    return min(max(block // 256, 1), 8)
+
+
+@triton.jit(do_not_specialize=["rows"])
+def _picking_kernel(
+    logits: tl.tensor,
+    targets: tl.tensor,
+    picked: tl.tensor,
+    normaliser: tl.tensor,
+    rows: tl.tensor,
+    stride: tl.tensor,
+    CLASSES: tl.constexpr,
+    TARGETS: tl.constexpr,
+    BLOCK: tl.constexpr,
+) -> None:
+    """Writes the log-sum of a row and the log-probabilities of its targets."""
+    row = tl.program_id(0).to(tl.int64)
+    start = logits + row * stride
+    columns = tl.arange(0, BLOCK)
+    dtype = normaliser.dtype.element_ty
+    top = tl.full((), float("-inf"), dtype)
+    sums = tl.zeros((BLOCK,), dtype)
+    for first in range(0, CLASSES, BLOCK):
+        valid = first + columns < CLASSES
+        values = tl.load(start + first + columns, mask=valid, other=float("-inf")).to(dtype)
+        higher = tl.maximum(top, tl.max(values, 0))
+        base = tl.where(higher == float("-inf"), 0.0, higher)  # -inf - -inf would be NaN
+        sums = sums * tl.exp(top - base) + tl.exp(values - base)
+        top = higher
+    log_total = tl.log(tl.sum(sums, 0))
+    tl.store(normaliser + row, top + log_total)
+    for which in tl.static_range(TARGETS):
+        target = tl.load(targets + which * rows.to(tl.int64) + row)
+        value = tl.load(start + target).to(dtype)
+        tl.store(picked + which * rows.to(tl.int64) + row, (value - top) - log_total)
+
+
+@triton.jit(do_not_specialize=["rows"])
+def _gradient_kernel(
+    logits: tl.tensor,
+    targets: tl.tensor,
+    weights: tl.tensor,
+    normaliser: tl.tensor,
+    rows: tl.tensor,
+    stride: tl.tensor,
+    share: tl.tensor,
+    CLASSES: tl.constexpr,
+    TARGETS: tl.constexpr,
+    BLOCK: tl.constexpr,
+) -> None:
+    """Puts a part of a row's gradient in its logits' place."""
+    row = tl.program_id(0).to(tl.int64)
+    columns = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    valid = columns < CLASSES
+    dtype = normaliser.dtype.element_ty
+    place = logits + row * stride + columns
+    total = tl.zeros((), dtype)
+    taken = tl.zeros((BLOCK,), dtype)
+    for which in tl.static_range(TARGETS):
+        weight = tl.load(weights + which * rows.to(tl.int64) + row)
+        target = tl.load(targets + which * rows.to(tl.int64) + row)
+        total += weight
+        taken += tl.where(columns == target, weight, 0.0)
+    # log(0) makes an exact 0 of what a cell without weight has, whatever its logits.
+    shift = tl.log(total) - tl.load(normaliser + row)
+    values = tl.load(place, mask=valid, other=float("-inf")).to(dtype)
+    gradient = tl.exp(values + shift) - share * total - (1.0 - CLASSES * share) * taken
+    tl.store(place, gradient, mask=valid)
