@@ -20,6 +20,7 @@ LAYERS = [
         "asrkit",
         "asrkit.allocator",
         "asrkit.errors",
+        "asrkit.files",
         "asrkit.config",
         "asrkit.data.batch",
         "asrkit.data.batch_info",

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from click.testing import CliRunner, Result
 
 from asrkit.cli import main
@@ -110,6 +111,24 @@ def test_a_check_of_other_utterances_does_not_change_a_run_that_goes_on(place: P
     assert train(place, "training.epochs=4").exit_code == 0
     assert (place / "run" / "left_out.tsv").read_text() == before
     assert asrkit("check", place / "spec.yaml", "--data", place / "data").exit_code == 0
+
+
+def test_without_a_dev_set_the_newest_checkpoints_are_averaged(place: Path) -> None:
+    options = ("--data", place / "data", "--run", place / "all")
+    words = ("data.train=[train,dev]", "data.dev=[]", "training.keep_best=2", "training.epochs=3")
+    result = asrkit("train", place / "spec.yaml", *options, *words)
+    assert result.exit_code == 0, result.output
+    assert asrkit("average", "--run", place / "all", "--best", 2).exit_code == 0
+    log = [json.loads(line) for line in (place / "all" / "log.jsonl").read_text().splitlines()]
+    assert [entry["dev"] for entry in log] == [{}, {}, {}]
+    steps = [f"step-{entry['step']:08}.pt" for entry in log[1:]]
+    found = torch.load(place / "all" / "checkpoints" / "average.pt", weights_only=True)
+    assert sorted(found["averaged"]) == steps
+    assert (place / "all" / "curves.png").is_file()
+    for setting in ("training.early_stopping=2", "training.schedule={type: newbob, start: 1e-3}"):
+        refused = asrkit("train", place / "spec.yaml", *options[:3], place / "no", *words, setting)
+        assert refused.exit_code == 2
+        assert "needs a dev set, but data.dev is empty" in refused.output
 
 
 def test_alignments_are_in_order(place: Path) -> None:

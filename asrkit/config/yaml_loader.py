@@ -8,7 +8,6 @@ mapping of the base, such as a head.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import Any
 import yaml
 
 from asrkit.errors import UserError
+from asrkit.files import replaced
 
 _INT = re.compile(r"[-+]?[0-9]+$")
 _OCTAL = re.compile(r"0o[0-7]+$")
@@ -111,13 +111,9 @@ def change(tree: Any, changes: Mapping[str, Any], without: Sequence[str] = ()) -
 
 
 def dump(tree: Any, path: Path) -> None:
-    """Writes a tree as YAML under a temporary name, then renames it."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
+    """Writes a tree as YAML."""
+    with replaced(path) as partial, partial.open("w", encoding="utf-8") as file:
         yaml.dump(tree, file, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def _load_file(path: Path, above: tuple[Path, ...]) -> Spec:

@@ -18,6 +18,7 @@ from lhotse.serialization import SequentialJsonlWriter
 
 from asrkit.data.audio import reason
 from asrkit.errors import UserError
+from asrkit.files import replaced, write_lines
 
 DUPLICATE_NAME = "duplicate name"
 OVERHANG = 0.5
@@ -73,14 +74,13 @@ def write_manifest(data: Path, name: str, sources: Iterable[Source], jobs: int =
     Raises:
         UserError: If no utterance can be used.
     """
-    path = manifest_path(data, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{name}.partial.jsonl")
     read_header.cache_clear()  # files may have changed since the last manifest
     seen: set[str] = set()
     unusable: list[Unusable] = []
-    count = 0
-    with SequentialJsonlWriter(partial, overwrite=True) as writer:
+    with (
+        replaced(manifest_path(data, name)) as partial,
+        SequentialJsonlWriter(partial, overwrite=True) as writer,
+    ):
         for result in _inspect_all(sources, jobs):
             if isinstance(result, MonoCut) and result.id in seen:
                 result = Unusable(result.id, DUPLICATE_NAME, "this name occurs more than once")
@@ -89,11 +89,9 @@ def write_manifest(data: Path, name: str, sources: Iterable[Source], jobs: int =
                 continue
             seen.add(result.id)
             writer.write(result)
-            count += 1
-    if not count:
-        first = f"; the first: {unusable[0].id}: {unusable[0].detail}" if unusable else ""
-        raise UserError(f"set {name}: no utterance can be used{first}")
-    partial.replace(path)
+        if not seen:
+            first = f"; the first: {unusable[0].id}: {unusable[0].detail}" if unusable else ""
+            raise UserError(f"set {name}: no utterance can be used{first}")
     write_unusable(rejected_path(data, name), unusable)
     if unusable:
         log.warning(
@@ -104,7 +102,7 @@ def write_manifest(data: Path, name: str, sources: Iterable[Source], jobs: int =
             unusable[0].detail,
             rejected_path(data, name),
         )
-    return count
+    return len(seen)
 
 
 def _inspect_all(sources: Iterable[Source], jobs: int) -> Iterator[MonoCut | Unusable]:
@@ -262,11 +260,8 @@ def read_unusable(path: Path) -> list[Unusable]:
 
 def write_unusable(path: Path, unusable: Iterable[Unusable]) -> None:
     """Writes a list of utterances and what is wrong with them."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     rows = (
         "\t".join(t.replace("\t", " ").replace("\n", " ") for t in (u.id, u.reason, u.detail))
         for u in unusable
     )
-    partial = path.with_suffix(".partial")
-    partial.write_text("".join(row + "\n" for row in rows), encoding="utf-8")
-    partial.replace(path)
+    write_lines(path, rows)

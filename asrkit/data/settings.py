@@ -25,7 +25,8 @@ class DataSettings(Data):
 
     Args:
         train: Names of the training sets (manifests of the data folder).
-        dev: Names of the sets that choose checkpoints and learning rates.
+        dev: Names of the sets that choose checkpoints and learning rates; if empty, the newest
+            checkpoints count as the best.
         batch_seconds: Most audio of a batch, padding counted in.
         max_utterances: Most utterances of a batch.
         order: In which order utterances are visited.

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asrkit.errors import UserError
+from asrkit.files import write_lines
 
 IGNORED = "ignore_time_segment_in_scoring"
 """Stands instead of words where nothing is to be recognised or scored."""
@@ -119,7 +120,4 @@ def write_stm(path: Path, segments: Iterable[Segment], comments: Sequence[str] =
     """Writes segments in their order, after comments without their `;;`."""
     rows = [f"{COMMENT} {comment}".rstrip() for comment in comments]
     rows += [format_segment(segment).rstrip() for segment in segments]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text("".join(row + "\n" for row in rows), encoding="utf-8")
-    partial.replace(path)
+    write_lines(path, rows)

@@ -21,6 +21,7 @@ from asrkit.data.dataset import text_of
 from asrkit.data.manifests import open_set
 from asrkit.data.settings import Data, data_kinds
 from asrkit.errors import UserError
+from asrkit.files import replaced
 from asrkit.text.tokenizers import Tokenizer
 
 OPENERS: dict[str, Callable[[Path, str], Any]] = {".xz": lzma.open, ".gz": gzip.open}
@@ -36,7 +37,7 @@ class TextSettings(Data):
 
     Args:
         train: Sets whose transcripts are trained on.
-        dev: Sets whose transcripts choose checkpoints and learning rates.
+        dev: Sets whose transcripts choose checkpoints and learning rates; may be empty.
         files: Further training text, a sentence per line: names below DATA/text, or paths; may be
             compressed with gzip or xz.
         batch_labels: Most labels of a batch, padding and end of sentence counted in.
@@ -224,8 +225,6 @@ def _encoded_file(path: Path, kept: Path, tokenizer: Tokenizer) -> Sentences:
         with np.load(file, allow_pickle=False) as arrays:
             return Sentences(arrays["labels"], arrays["ends"])
     found = encode_all(read_lines(path), tokenizer, str(path))
-    kept.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".partial.npz")
-    np.savez(partial, labels=found.labels, ends=found.ends)
-    partial.replace(file)
+    with replaced(file) as partial:
+        np.savez(partial, labels=found.labels, ends=found.ends)
     return found

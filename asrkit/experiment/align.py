@@ -13,6 +13,7 @@ from asrkit.decoding.forced_alignment import IMPOSSIBLE, best_path, label_spans
 from asrkit.errors import UserError
 from asrkit.experiment.record import record_command
 from asrkit.experiment.spec import make_tokenizer, open_run, trained_model
+from asrkit.files import write_lines
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.heads.ctc import CtcHead
 from asrkit.models.heads.transducer import TransducerHead
@@ -61,10 +62,7 @@ def align(
                 start, duration = begin * seconds, (end - begin) * seconds
                 rows.append(f"{info.id} 1 {start:.3f} {duration:.3f} {symbol}")
     out = run / "align" / f"{set_name}.ctm"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_suffix(".partial")
-    partial.write_text("".join(row + "\n" for row in sorted(rows, key=_by_time)), encoding="utf-8")
-    partial.replace(out)
+    write_lines(out, sorted(rows, key=_by_time))
     return out
 
 

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from asrkit.config.build import build
 from asrkit.config.yaml_loader import load, override
 from asrkit.data.dataset import decode_batches
@@ -19,7 +17,9 @@ from asrkit.decoding.search import Search
 from asrkit.errors import UserError
 from asrkit.experiment.prior import hash_of
 from asrkit.experiment.record import record_command
+from asrkit.experiment.spec import available_device
 from asrkit.experiment.system import System
+from asrkit.files import write_text
 from asrkit.scoring.ctm import write_ctm, write_trn
 from asrkit.scoring.hub5 import score_hub5
 from asrkit.scoring.sclite import StmScorer
@@ -53,7 +53,7 @@ def decode(
     Raises:
         UserError: If run, set, search or checkpoint don't exist or don't fit together.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = available_device()
     system = System(run, data, checkpoint, device)
     node = search_node(system.resolved, search, spec, overrides)
     chosen = build(Search, node, f"decoding.{search}")
@@ -86,11 +86,8 @@ def decode_into(
     cuts = open_set(system.data, [set_name])
     weights = [(str(path), hash_of(path)) for path in system.files()]
     fingerprint = json.dumps([node, weights, set_name, max_hypotheses], sort_keys=True)
-    out.mkdir(parents=True, exist_ok=True)
-    partial = out / "search.partial"
     note = {"search": node, "checkpoint": str(system.checkpoint)}
-    partial.write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
-    partial.replace(out / "search.json")
+    write_text(out / "search.json", json.dumps(note, indent=2) + "\n")
     return decode_set(
         model=system,
         batches=decode_batches(cuts, system.experiment.speech),

@@ -10,7 +10,13 @@ import torch
 
 from asrkit.data.text import Sentences, TextData, TextSettings, encode_all, read_texts
 from asrkit.errors import UserError
-from asrkit.experiment.spec import load_into, make_tokenizer, open_run, require_vocabulary
+from asrkit.experiment.spec import (
+    available_device,
+    load_into,
+    make_tokenizer,
+    open_run,
+    require_vocabulary,
+)
 from asrkit.models.language_model import LanguageModel
 from asrkit.training.checkpoints import load_weights, resolve
 
@@ -55,7 +61,7 @@ def perplexity(run: Path, data: Path, set_name: str, checkpoint: str = "average"
         raise UserError(f"{run} is the run of a {type(model).__name__}, no language model")
     path = resolve(run, checkpoint)
     load_into(model, load_weights(path), path)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = available_device()
     model.eval().to(device)
     texts = list(read_texts(data, [set_name]))
     sentences: Sentences = encode_all(texts, tokenizer, f"set {set_name}")

@@ -74,7 +74,10 @@ def attention_figure(weights: Tensor, batch: Batch, encoded: Encoded) -> Figure:
     num_labels, num_frames = int(batch.label_lengths[0]), int(encoded.lengths[0])
     figure, axes = plt.subplots(figsize=(8, 4))
     axes.imshow(
-        weights[:num_labels, :num_frames].float().cpu(), aspect="auto", origin="lower", cmap="magma"
+        weights[:num_labels, :num_frames].float().cpu().numpy(),
+        aspect="auto",
+        origin="lower",
+        cmap="magma",
     )
     axes.set(xlabel="encoder frame", ylabel="label", title=batch.ids[0])
     figure.tight_layout()

@@ -15,7 +15,8 @@ from asrkit.data.dataset import decode_batches
 from asrkit.data.manifests import open_set
 from asrkit.errors import UserError
 from asrkit.experiment.record import record_command
-from asrkit.experiment.spec import make_tokenizer, open_run, trained_model
+from asrkit.experiment.spec import available_device, make_tokenizer, open_run, trained_model
+from asrkit.files import write_text
 
 Mean = Literal["probabilities", "logarithms"]
 
@@ -49,7 +50,7 @@ def estimate_prior(
     heads = model.named_heads()
     if head not in heads:
         raise UserError(f"the model of {run} has no head {head!r}; it has {', '.join(heads)}")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = available_device()
     model.to(device)
     total = torch.zeros(len(tokenizer.vocabulary) + 1, dtype=torch.float64)
     frames = 0
@@ -68,11 +69,8 @@ def estimate_prior(
 
 def write_prior(path: Path, log_prior: Tensor, weights: Path, frames: int) -> Path:
     """Writes log-priors (V + 1,) and what they were estimated with."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     entry = {"weights": hash_of(weights), "frames": frames, "log_prior": log_prior.tolist()}
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(entry) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_text(path, json.dumps(entry) + "\n")
     return path
 
 

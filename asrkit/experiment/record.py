@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 import asrkit
+from asrkit.files import write_text
 
 
 def this_command() -> str:
@@ -44,10 +45,7 @@ def record_environment(run: Path, parameters: int) -> None:
         "parameters": parameters,
         "started": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
-    path = run / "environment.json"
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_text(run / "environment.json", json.dumps(facts, indent=2) + "\n")
 
 
 def git_revision() -> str:

@@ -17,7 +17,9 @@ from asrkit.decoding.search import Search
 from asrkit.errors import UserError
 from asrkit.experiment.decode import searched_with
 from asrkit.experiment.record import record_command
+from asrkit.experiment.spec import available_device
 from asrkit.experiment.system import System
+from asrkit.files import write_text
 from asrkit.scoring.wer import read_nbest
 
 TOLERANCE = 1e-3
@@ -47,7 +49,7 @@ def search_errors(run: Path, data: Path, set_name: str, search: str) -> dict[str
     """
     folder = run / "decode" / search / set_name
     node, checkpoint = searched_with(folder)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = available_device()
     system = System(run, data, checkpoint, device)
     chosen = build(Search, node, f"decoding.{search}")
     if not chosen.can_be_forced:
@@ -83,9 +85,8 @@ def search_errors(run: Path, data: Path, set_name: str, search: str) -> dict[str
         "list": found,
     }
     record_command(run)
-    partial = folder / "search_errors.partial"
-    partial.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(folder / "search_errors.json")
+    text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+    write_text(folder / "search_errors.json", text)
     return report
 
 

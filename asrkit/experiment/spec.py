@@ -23,6 +23,7 @@ from asrkit.data.settings import Data, DataSettings
 from asrkit.decoding.search import Search
 from asrkit.errors import UserError
 from asrkit.experiment.phases import Phase
+from asrkit.files import write_lines
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import TrainableModel
 from asrkit.text.tokenizers import Tokenizer
@@ -133,12 +134,14 @@ def claim_run(run: Path, resolved: dict[str, Any]) -> None:
     dump(resolved, path)
 
 
+def available_device() -> torch.device:
+    """Returns the GPU if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def record_vocabulary(run: Path, vocabulary: Vocabulary) -> None:
     """Writes the labels of a run beside its weights, which mean nothing without them."""
-    path = run / VOCABULARY
-    partial = path.with_suffix(".partial")
-    partial.write_text("\n".join(vocabulary.symbols) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_lines(run / VOCABULARY, vocabulary.symbols)
 
 
 def require_vocabulary(run: Path, vocabulary: Vocabulary) -> None:

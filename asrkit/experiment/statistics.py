@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from asrkit.data.batch import Batch
+from asrkit.files import replaced
 from asrkit.models.asr_model import AsrModel
 from asrkit.nn.masking import length_mask
 from asrkit.training.distributed import World
@@ -34,9 +35,8 @@ def estimate_statistics(model: AsrModel, batches: Iterator[Batch], run: Path, wo
     path = run / STATISTICS
     if world.rank == 0 and not path.is_file():
         _estimate(model, batches)
-        partial = path.with_suffix(".partial")
-        save_file(dict(normalization.state_dict()), partial)
-        partial.replace(path)
+        with replaced(path) as partial:
+            save_file(dict(normalization.state_dict()), partial)
     world.barrier()
     normalization.load_state_dict(load_file(path))
 

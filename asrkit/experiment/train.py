@@ -38,6 +38,7 @@ from asrkit.experiment.spec import (
     resolve_spec,
 )
 from asrkit.experiment.statistics import STATISTICS, estimate_statistics
+from asrkit.files import replaced
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import TrainableModel
 from asrkit.text.tokenizers import Tokenizer
@@ -47,6 +48,7 @@ from asrkit.training.curves import plot_curves
 from asrkit.training.distributed import World, init_distributed
 from asrkit.training.growing import grow
 from asrkit.training.importing import import_weights
+from asrkit.training.sources import NoBatches
 from asrkit.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -181,9 +183,8 @@ def inherit_files(before: Path, run: Path) -> None:
     """Copies what a stage keeps of the one before: statistics, the list left out, the log."""
     for name in (STATISTICS, LEFT_OUT, "log.jsonl"):
         if (before / name).is_file():
-            partial_file = run / f"{name}.partial"
-            shutil.copyfile(before / name, partial_file)
-            partial_file.replace(run / name)
+            with replaced(run / name) as partial_file:
+                shutil.copyfile(before / name, partial_file)
 
 
 def import_start(
@@ -226,13 +227,15 @@ def open_data(
     tokenizer: Tokenizer,
     training: bool,
     world: World,
-) -> CutData | TextData:
+) -> CutData | TextData | NoBatches:
     """Returns the training or dev batches, without the utterances that the run leaves out."""
     settings = experiment.data
+    names = settings.train if training else settings.dev
+    if not names and not training:
+        return NoBatches()
     if isinstance(settings, TextSettings):
         sentences = load_sentences(settings, data, tokenizer, training)
         return TextData(sentences, settings, experiment.seed, training, world.rank, world.size)
-    names = experiment.data.train if training else experiment.data.dev
     cuts = without(open_set(data, names), read_unusable(run / LEFT_OUT))
     return CutData(
         cuts, tokenizer, experiment.speech, experiment.seed, training, world.rank, world.size

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import yaml
 
 from asrkit.config.build import build
@@ -18,7 +17,9 @@ from asrkit.decoding.search import Search
 from asrkit.errors import UserError
 from asrkit.experiment.decode import decode_into, search_node
 from asrkit.experiment.record import record_command
+from asrkit.experiment.spec import available_device
 from asrkit.experiment.system import System
+from asrkit.files import replaced, write_text
 from asrkit.scoring.weights import Pool, best_weights, pool
 from asrkit.scoring.wer import read_nbest, score_run
 
@@ -66,7 +67,7 @@ def tune(
     Raises:
         UserError: If a scorer to tune is none of the search's.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = available_device()
     system = System(run, data, checkpoint, device)
     node = search_node(system.resolved, search, spec, ())
     scorers = node.get("scorers") if isinstance(node, dict) else None
@@ -99,8 +100,8 @@ def tune(
     best = min(trials, key=lambda trial: trial.wer)
     assert gathered is not None
     path = run / "tune" / f"{search}.yaml"
-    _write(path, yaml.safe_dump({"decoding": {search: with_weights(node, best.weights)}}))
-    _write(path.with_suffix(".json"), json.dumps([vars(trial) for trial in trials], indent=2))
+    write_text(path, yaml.safe_dump({"decoding": {search: with_weights(node, best.weights)}}))
+    write_text(path.with_suffix(".json"), json.dumps([vars(trial) for trial in trials], indent=2))
     plot_surface(gathered, best.weights, ranges, length_norm, path.with_suffix(".png"))
     return path, trials
 
@@ -152,13 +153,5 @@ def plot_surface(
         plot.plot(weights[names[0]], weights[names[1]], "r+", markersize=12)
         plot.set_ylabel(f"weight of {names[1]}")
     plot.set_xlabel(f"weight of {names[0]}")
-    partial = path.with_suffix(".partial.png")
-    figure.savefig(partial, dpi=120)
-    partial.replace(path)
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    with replaced(path) as partial:
+        figure.savefig(partial, dpi=120)

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asrkit.errors import UserError
+from asrkit.files import replaced
 from asrkit.lm.tables import BEGIN, END, Ngrams, Table
 
 Strings = npt.NDArray[np.object_]
@@ -36,9 +37,7 @@ def write_arpa(ngrams: Ngrams, path: Path) -> Path:
     Returns:
         The path.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with _writer(partial, compressed=path.suffix == ".gz") as file:
+    with replaced(path) as partial, _writer(partial) as file:
         header = [f"ngram {k}={len(table)}\n" for k, table in enumerate(ngrams.tables, start=1)]
         file.write("".join(["\\data\\\n", *header]).encode())
         symbols = np.array(ngrams.symbols, dtype=np.object_)
@@ -48,14 +47,13 @@ def write_arpa(ngrams: Ngrams, path: Path) -> Path:
                 lines = _lines(symbols, table, slice(begin, begin + CHUNK), k < ngrams.order)
                 file.write("".join(lines).encode())
         file.write(b"\n\\end\\\n")
-    partial.replace(path)
     return path
 
 
 @contextmanager
-def _writer(path: Path, compressed: bool) -> Iterator[BufferedIOBase]:
+def _writer(path: Path) -> Iterator[BufferedIOBase]:
     with path.open("wb") as raw:
-        if not compressed:
+        if path.suffix != ".gz":
             yield raw
             return
         # Neither name nor time are stored, so that equal models are equal files.

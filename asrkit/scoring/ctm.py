@@ -13,6 +13,7 @@ from pathlib import Path
 
 from asrkit.data.stm import COMMENT, Segment
 from asrkit.errors import UserError
+from asrkit.files import write_lines
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def _parse(fields: list[str]) -> CtmWord | None:
 
 def write_ctm(path: Path, words: Iterable[CtmWord]) -> None:
     """Writes a CTM file; times are rounded to milliseconds."""
-    _write(path, (_format(word) for word in words))
+    write_lines(path, (_format(word) for word in words))
 
 
 def _format(word: CtmWord) -> str:
@@ -98,10 +99,4 @@ def _format(word: CtmWord) -> str:
 
 def write_trn(path: Path, texts: Iterable[tuple[str, str]]) -> None:
     """Writes the names and texts of utterances as `text (name)`."""
-    _write(path, (f"{text} ({name})".lstrip() for name, text in texts))
-
-
-def _write(path: Path, rows: Iterable[str]) -> None:
-    partial = path.with_suffix(path.suffix + ".partial")
-    partial.write_text("".join(row + "\n" for row in rows), encoding="utf-8")
-    partial.replace(path)
+    write_lines(path, (f"{text} ({name})".lstrip() for name, text in texts))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from asrkit.errors import UserError
+from asrkit.files import write_lines
 from asrkit.scoring.glm import HESITATION, Glm, read_glm
 from asrkit.scoring.hub5_stm import Segment, Stm, read_stm
 from asrkit.scoring.hubscr import run_hubscr
@@ -26,7 +27,6 @@ from asrkit.scoring.wer import (
     count_errors,
     paired_test,
     read_nbest,
-    write_lines,
 )
 from asrkit.scoring.word_graph import Pair, align, errors_of, parse
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from asrkit.errors import UserError
-from asrkit.scoring.wer import Errors, write_lines
+from asrkit.files import write_lines
+from asrkit.scoring.wer import Errors
 
 SCORED = re.compile(
     r'^<PATH .*file="(?P<file>[^"]*)" channel="(?P<channel>[^"]*)".*'

@@ -12,6 +12,7 @@ import yaml
 
 from asrkit.config.explain import difference
 from asrkit.errors import UserError
+from asrkit.files import write_text
 from asrkit.scoring.hub5 import compare_segments
 from asrkit.scoring.wer import Comparison, Errors, paired_test
 
@@ -46,10 +47,7 @@ def write_results(runs: Sequence[Path], out: Path) -> str:
     rows = [row for run in runs for row in _rows(run)]
     table = markdown_table(header, rows)
     sections = [_section(run, out) for run in runs]
-    partial = out.with_suffix(".partial")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial.write_text("\n".join([INTRODUCTION, table, *sections]), encoding="utf-8")
-    partial.replace(out)
+    write_text(out, "\n".join([INTRODUCTION, table, *sections]))
     return table
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asrkit.errors import UserError
+from asrkit.files import write_lines
 
 EMPTY = "*"
 """Stands where one of two aligned texts has no word."""
@@ -299,10 +300,3 @@ def _aligned(lines: list[dict[str, Any]], aligned: list[Aligned]) -> list[str]:
             rows.append(f"{title} {' '.join(cells)}".rstrip())
         rows.append("")
     return rows
-
-
-def write_lines(path: Path, rows: Iterable[str]) -> None:
-    """Writes lines to a file, which is there as a whole or not at all."""
-    partial = path.with_suffix(".partial")
-    partial.write_text("".join(row + "\n" for row in rows), encoding="utf-8")
-    partial.replace(path)

@@ -13,6 +13,7 @@ import sentencepiece
 
 from asrkit.config.registry import Registry
 from asrkit.errors import UserError
+from asrkit.files import write_lines
 from asrkit.text.vocabulary import Vocabulary
 
 SPACE = "▁"
@@ -183,7 +184,6 @@ def train_tokenizer(
     lines = [line for line in lines if line]
     if not lines:
         raise UserError("there is no text to train a tokenizer on: all transcripts are empty")
-    directory.mkdir(parents=True, exist_ok=True)
     if kind in ("bpe", "unigram"):
         return _train_sentencepiece(kind, lines, size, directory / f"{name}.model")
     symbols: Counter[str] = Counter()
@@ -191,15 +191,14 @@ def train_tokenizer(
         symbols.update(line.replace(" ", SPACE) if kind == "characters" else line.split())
     kept = sorted(symbol for symbol, _ in symbols.most_common(size))
     path = directory / f"{name}.txt"
-    partial = path.with_suffix(".partial")
-    partial.write_text("".join(symbol + "\n" for symbol in kept), encoding="utf-8")
-    partial.replace(path)
+    write_lines(path, kept)
     return path
 
 
 def _train_sentencepiece(kind: str, lines: list[str], size: int | None, path: Path) -> Path:
     if size is None:
         raise UserError(f"a {kind} tokenizer needs a size: --size N")
+    path.parent.mkdir(parents=True, exist_ok=True)
     prefix = path.with_suffix(".partial")
     try:
         sentencepiece.SentencePieceTrainer.Train(

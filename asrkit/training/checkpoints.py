@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import logging
-import os
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 
 from asrkit.errors import UserError
+from asrkit.files import replaced, write_text
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class CheckpointStore:
         self.folder, self.keep_epochs = folder, keep_epochs
         self.keep_best, self.keep_last = keep_best, keep_last
         folder.mkdir(parents=True, exist_ok=True)
-        for partial in folder.glob("*.partial"):
+        for partial in folder.glob("*.partial*"):  # of a process that was killed
             partial.unlink()
         self.entries = read_index(folder)
 
@@ -133,30 +133,16 @@ def write_atomic(state: dict[str, Any], path: Path) -> None:
     Raises:
         UserError: If it can't be written; nothing older is touched.
     """
-    partial = path.with_suffix(".partial")
     try:
-        with partial.open("wb") as file:
+        with replaced(path) as partial, partial.open("wb") as file:
             torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-        _sync_folder(path.parent)
     except (OSError, RuntimeError) as error:
-        partial.unlink(missing_ok=True)
         full = getattr(error, "errno", None) == errno.ENOSPC or "No space" in str(error)
         why = "the disk is full" if full else str(error)
         raise UserError(
             f"can't write {path}: {why}; the checkpoints before it are intact: make room, then "
             "start the same command again"
         ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def read_index(folder: Path) -> list[Entry]:
@@ -171,9 +157,7 @@ def read_index(folder: Path) -> list[Entry]:
 def write_index(folder: Path, entries: Sequence[Entry]) -> None:
     """Writes which checkpoints a folder has."""
     rows = [{"step": e.step, "epoch": e.epoch, "dev": e.dev} for e in entries]
-    partial = folder / "index.partial"
-    partial.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    partial.replace(folder / "index.json")
+    write_text(folder / "index.json", json.dumps(rows, indent=1) + "\n")
 
 
 def load(path: Path) -> dict[str, Any]:

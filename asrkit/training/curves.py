@@ -20,13 +20,14 @@ def plot_curves(log: Path, out: Path) -> None:
     entries = read_log(log)
     if not entries:
         return
-    names = sorted(entries[-1]["dev"])
+    names = sorted(entries[-1]["train"])
+    kinds = [kind for kind in ("train", "dev") if entries[-1][kind]]
     figure = Figure(figsize=(4.2 * (len(names) + 1), 3.4), layout="constrained")
     FigureCanvasAgg(figure)
     epochs = [entry["epoch"] for entry in entries]
     for index, name in enumerate(names, start=1):
         axes = figure.add_subplot(1, len(names) + 1, index)
-        for kind in ("train", "dev"):
+        for kind in kinds:
             axes.plot(epochs, [entry[kind].get(name) for entry in entries], label=kind)
         axes.set(title=name, xlabel="epoch")
         axes.grid(alpha=0.3)

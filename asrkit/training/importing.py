@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from asrkit.errors import UserError
+from asrkit.files import write_lines
 from asrkit.nn.norms import Norm
 from asrkit.training.checkpoints import load_weights, resolve
 
@@ -96,12 +97,10 @@ class Imported:
     def write(self, path: Path, model: nn.Module) -> None:
         """Writes a line for each tensor: name, shape, and where it is from, or "fresh"."""
         rows = (
-            f"{name}\t{'x'.join(map(str, tensor.shape))}\t{self.sources.get(name, 'fresh')}\n"
+            f"{name}\t{'x'.join(map(str, tensor.shape))}\t{self.sources.get(name, 'fresh')}"
             for name, tensor in model.state_dict().items()
         )
-        partial = path.with_suffix(".partial")
-        partial.write_text("name\tshape\tfrom\n" + "".join(rows), encoding="utf-8")
-        partial.replace(path)
+        write_lines(path, ["name\tshape\tfrom", *rows])
 
 
 def import_weights(model: nn.Module, imports: Sequence[Import]) -> Imported:

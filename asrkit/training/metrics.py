@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
+from asrkit.files import write_lines
 from asrkit.models.interfaces import LossReport
 from asrkit.training.distributed import World
 
@@ -67,9 +68,7 @@ class MetricLog:
     def __init__(self, run: Path, resume_epoch: int, resume_step: int) -> None:
         self.path = run / "log.jsonl"
         kept = [e for e in read_log(self.path) if e["epoch"] <= resume_epoch]
-        partial = self.path.with_suffix(".partial")
-        partial.write_text("".join(json.dumps(entry) + "\n" for entry in kept), encoding="utf-8")
-        partial.replace(self.path)
+        write_lines(self.path, map(json.dumps, kept))
         self.writer = SummaryWriter(str(run / "tensorboard"), purge_step=resume_step)
 
     def scalars(self, values: dict[str, float], step: int) -> None:

@@ -8,13 +8,15 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from asrkit.config.registry import Registry
 
 
 class Schedule(ABC):
     """The learning rate of every update."""
+
+    needs_dev: ClassVar[bool] = False
 
     @abstractmethod
     def lr(self, step: int, epoch: int) -> float:
@@ -219,6 +221,7 @@ class Newbob(Schedule):
     Source: multi-epoch Newbob of the reference system for transducers.
     """
 
+    needs_dev: ClassVar[bool] = True
     start: float
     first: list[float] = field(default_factory=list)
     decay: float = 0.7

@@ -18,3 +18,15 @@ class EpochSource(Protocol):
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yields this process's batches of an epoch, from number `start` on."""
         ...
+
+
+class NoBatches:
+    """The dev batches of a training that has no dev set."""
+
+    def num_batches(self, epoch: int) -> int:
+        """Returns 0."""
+        return 0
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Yields nothing."""
+        return iter(())

@@ -72,6 +72,9 @@ class Trainer:
         early_stopping: Stop after so many epochs without a better dev objective, if set.
         max_nonfinite: Stop after so many updates in a row that gave no finite number.
         log_steps: TensorBoard gets the numbers of every so many updates.
+
+    Raises:
+        UserError: If something needs a dev set and there is none.
     """
 
     def __init__(
@@ -105,6 +108,8 @@ class Trainer:
         self.model = model.to(self.world.device)
         self.train, self.dev, self.run_folder, self.seed = train, dev, run, seed
         self.describe = describe
+        if not dev.num_batches(epoch=1):
+            _refuse_without_dev(schedule.needs_dev, reload_best, early_stopping)
         self.epochs, self.accumulate = epochs, _accumulation(accumulate)
         freeze_parameters(self.model, freeze)
         self.weight_changes, self.gradient_noise = weight_changes, gradient_noise
@@ -226,7 +231,10 @@ class Trainer:
         return totals.reduced(self.world)
 
     def finish_epoch(self) -> None:
-        """Evaluates, logs, adapts the learning rate and saves."""
+        """Evaluates, logs, adapts the learning rate and saves.
+
+        Without a dev set all epochs have an objective of 0, and the newest counts as the best.
+        """
         dev, train = self.evaluate(), self.totals.reduced(self.world)
         objective = dev.objective()
         self.schedule.observe(self.epoch, objective)
@@ -421,17 +429,31 @@ class Trainer:
         self.log.scalars(values, self.step)
 
     def _print_epoch(self, entry: dict[str, Any]) -> None:
-        shown = "  ".join(f"{name} {value:.4f}" for name, value in entry["dev"].items())
-        best = " *" if self.best_epoch == self.epoch else ""
+        kind = "dev" if entry["dev"] else "train"
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in entry[kind].items())
+        best = " *" if entry["dev"] and self.best_epoch == self.epoch else ""
         left = (self.epochs - self.epoch) * self.seconds / max(self.epoch, 1)
         print(
-            f"epoch {self.epoch:>3}  step {self.step:>6}  lr {entry['lr']:.2e}  dev {shown}"
+            f"epoch {self.epoch:>3}  step {self.step:>6}  lr {entry['lr']:.2e}  {kind} {shown}"
             f"  {duration(self.seconds)}, {duration(left)} left{best}",
             flush=True,
         )
 
 
 _PROGRESS = ("epoch", "batch", "step", "nonfinite", "best", "best_epoch", "seconds")
+
+
+def _refuse_without_dev(
+    schedule: bool, reload_best: ReloadBest | None, early_stopping: int | None
+) -> None:
+    needing = {
+        "its schedule": schedule,
+        "reload_best": reload_best is not None,
+        "early_stopping": early_stopping is not None,
+    }
+    for name, needs_dev in needing.items():
+        if needs_dev:
+            raise UserError(f"training: {name} needs a dev set, but data.dev is empty: name one")
 
 
 def _accumulation(given: int | list[tuple[int, int]]) -> list[tuple[int, int]]:

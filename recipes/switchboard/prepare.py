@@ -37,6 +37,7 @@ import click
 
 from asrkit.data.manifests import Source, write_manifest
 from asrkit.errors import UserError
+from asrkit.files import replaced, write_text
 from asrkit.scoring.hub5_stm import clean_stm, plain_text, read_stm
 from asrkit.text.isip import NotationError, by_case, read_dictionary, words_of
 
@@ -255,14 +256,6 @@ def write_test_set(corpus: Corpus, name: str, files: SetFiles, data: Path, jobs:
     return write_manifest(data, name, sources, jobs)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a file, which is there as a whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
-
-
 def is_compressed(path: Path) -> bool:
     """Says whether a SPHERE file is shorten-compressed."""
     with path.open("rb") as file:
@@ -275,12 +268,11 @@ def expand_file(path: Path, out: Path) -> None:
     Raises:
         UserError: If sph2pipe fails.
     """
-    partial = out.with_suffix(".partial")
-    command = ["sph2pipe", "-f", "sph", str(path), str(partial)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise UserError(f"{' '.join(command)} failed: {done.stderr.strip()}")
-    partial.replace(out)
+    with replaced(out) as partial:
+        command = ["sph2pipe", "-f", "sph", str(path), str(partial)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise UserError(f"{' '.join(command)} failed: {done.stderr.strip()}")
 
 
 class Errors(click.Group):
