@@ -3,12 +3,11 @@
 
 The encoder is the Conformer of train_step.py; it has random weights, and its time counts. What the
 search reads are frames in which every eighth has a label that prediction network and joiner
-recognise: a search costs what it costs with a trained model, and must find those labels
-in three utterances of four. The
-prediction network (LSTM 512), the joiner (640) and the frames are the same numbers in both
-toolkits. asrkit decodes all utterances together by `TransducerSearch`, as RNN-T; ESPnet decodes one
-at a time, as its `Speech2Text` does, by its searches `default` and `alsd`. The rate of the faster
-one is compared; those of both are printed.
+recognise: a search costs what it costs with a trained model, and must find all labels in three
+utterances of four. The prediction network (LSTM 512), the joiner (640) and the frames are the same
+numbers in both toolkits. asrkit decodes all utterances together by `TransducerSearch`, as RNN-T;
+ESPnet decodes one at a time, as its `Speech2Text` does, by its searches `default` and `alsd`. The
+rate of the faster one is compared; those of both are printed.
 
     python tools/benchmark/transducer_search.py compare --espnet-python /path/to/venv/bin/python
 """
