@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from asrkit.decoding.interfaces import State
 from asrkit.models.decoders.interfaces import AttendingDecoder, decoders
 from asrkit.nn.dropout import Dropout
+from asrkit.nn.zoneout import Zoneout
 from asrkit.text.vocabulary import Vocabulary
 
 Memory = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -50,9 +51,6 @@ class LstmDecoder(AttendingDecoder):
         super().__init__()
         if readout_dim % 2:
             raise ValueError(f"readout_dim ({readout_dim}) must be even: maxout halves it")
-        for name, share in (("zoneout_cell", zoneout_cell), ("zoneout_output", zoneout_output)):
-            if not 0.0 <= share < 1.0:
-                raise ValueError(f"{name} ({share}) must be at least 0 and below 1")
         self.embedding_dim, self.context_dim = embedding_dim, encoder_dim
         self.embedding = nn.Embedding(len(vocabulary) + 1, embedding_dim)
         self.cell = nn.LSTMCell(embedding_dim + encoder_dim, hidden_dim)
@@ -64,7 +62,7 @@ class LstmDecoder(AttendingDecoder):
         self.readout = nn.Linear(hidden_dim + embedding_dim + encoder_dim, readout_dim)
         self.dropout = Dropout(dropout)
         self.output = nn.Linear(readout_dim // 2, len(vocabulary) + 1)
-        self.zoneout_cell, self.zoneout_output = zoneout_cell, zoneout_output
+        self.zoneout = Zoneout(zoneout_cell, zoneout_output)
 
     def forward(self, labels: Tensor, frames: Tensor | None, mask: Tensor) -> Tensor:
         """Returns unnormalised scores (B, L, V + 1) of the label after each position."""
@@ -157,16 +155,8 @@ class LstmDecoder(AttendingDecoder):
     def _recur(self, state: State, embedded: Tensor) -> tuple[Tensor, Tensor]:
         """Returns output and cell (H, ...) of the LSTM after what was attended before."""
         hidden, cell, attended, _ = state
-        new_hidden, new_cell = self.cell(torch.cat([embedded, attended], dim=1), (hidden, cell))
-        hidden = self._zoneout(hidden, new_hidden, self.zoneout_output)
-        return hidden, self._zoneout(cell, new_cell, self.zoneout_cell)
-
-    def _zoneout(self, old: Tensor, new: Tensor, share: float) -> Tensor:
-        if not share:
-            return new
-        if not self.training:
-            return share * old + (1 - share) * new
-        return torch.where(torch.rand_like(new) < share, old, new)
+        new = self.cell(torch.cat([embedded, attended], dim=1), (hidden, cell))
+        return self.zoneout.mix((hidden, cell), new, self.training)
 
     def _scores(self, hidden: Tensor, embedded: Tensor, attended: Tensor) -> Tensor:
         joined = self.readout(torch.cat([hidden, embedded, attended], dim=-1))

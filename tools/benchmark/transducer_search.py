@@ -1,0 +1,201 @@
+#!/usr/bin/env python3
+"""Transducer beam search of asrkit against ESPnet: the same model, beam 12, on a CPU.
+
+The encoder is the Conformer of train_step.py; it has random weights, and its time counts. What the
+search reads are frames in which every eighth has a label that prediction network and joiner
+recognise: a search costs what it costs with a trained model, and must find all labels in three
+utterances of four. The prediction network (LSTM 512), the joiner (640) and the frames are the same
+numbers in both toolkits. asrkit decodes all utterances together by `TransducerSearch`, as RNN-T;
+ESPnet decodes one at a time, as its `Speech2Text` does, by its searches `default` and `alsd`. The
+rate of the faster one is compared; those of both are printed.
+
+    python tools/benchmark/transducer_search.py compare --espnet-python /path/to/venv/bin/python
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from tools.benchmark.decode import FRAMES, UTTERANCES, utterances
+from tools.benchmark.side_by_side import main
+from tools.benchmark.train_step import LABELS, asrkit_step, espnet_step
+
+BEAM, DIM, HIDDEN, JOINER, EVERY = 12, 256, 512, 640, 8
+SPOKEN, SEEN, SILENT, NOISE = 14.0, 9.0, 3.0, 0.25
+"""Strength of a label in its frame, of the last label against its repetition, of blank; noise."""
+Search = Callable[[Tensor], list[list[int]]]
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A transducer that recognises the labels of its frames; entry V = LABELS is blank and bos.
+
+    Args:
+        embedding: (V + 1, H) of the prediction network.
+        lstm: Weights and biases of its LSTM, as torch names them.
+        label_projection: (J, H).
+        frame_projection: (J, D).
+        output: (V + 1, J), without bias.
+        frames: (B, T, D).
+        labels: (B, U) what is to be found.
+    """
+
+    embedding: Tensor
+    lstm: dict[str, Tensor]
+    label_projection: Tensor
+    frame_projection: Tensor
+    output: Tensor
+    frames: Tensor
+    labels: Tensor
+
+    @classmethod
+    def make(cls, num_utterances: int, num_frames: int) -> "Planted":
+        """Returns the model and its frames; the numbers are the same wherever they are made."""
+        torch.manual_seed(2)
+        directions = torch.randn(LABELS + 1, JOINER, dtype=torch.float64) / JOINER**0.5
+        embedding = torch.randn(LABELS + 1, HIDDEN, dtype=torch.float64)
+        lstm = forgetful_lstm()
+        said = torch.tanh(torch.tanh(embedding @ lstm["weight_ih_l0"][2 * HIDDEN : 3 * HIDDEN].T))
+        wanted = SILENT * directions[-1] - SEEN * directions
+        wanted[-1] = SILENT * directions[-1]
+        label_projection = torch.linalg.lstsq(said, wanted).solution.T
+        frame_projection = torch.randn(JOINER, DIM, dtype=torch.float64) / DIM**0.5
+        labels = torch.randint(0, LABELS // 2, (num_utterances, num_frames // EVERY))
+        labels[:, 1::2] += LABELS // 2  # no two neighbours are equal
+        shown = 0.3 * SPOKEN * directions[-1].repeat(num_utterances, num_frames, 1)
+        shown[:, EVERY // 2 :: EVERY][:, : labels.shape[1]] = SPOKEN * directions[labels]
+        frames = shown @ torch.linalg.pinv(frame_projection).T
+        frames = frames + NOISE * torch.randn(frames.shape, dtype=torch.float64)
+        return cls(
+            embedding.float(),
+            {name: tensor.float() for name, tensor in lstm.items()},
+            label_projection.float(),
+            frame_projection.float(),
+            4 * directions.float(),
+            frames.float(),
+            labels,
+        )
+
+
+def forgetful_lstm() -> dict[str, Tensor]:
+    """Returns an LSTM whose output depends on its last input alone; its cost is that of any."""
+    bias = torch.tensor([30.0, -30.0, 0.0, 30.0], dtype=torch.float64).repeat_interleave(HIDDEN)
+    weight = torch.zeros(4, HIDDEN, HIDDEN, dtype=torch.float64)
+    weight[2] = torch.randn(HIDDEN, HIDDEN, dtype=torch.float64) / HIDDEN**0.5
+    return {
+        "weight_ih_l0": weight.flatten(0, 1),
+        "weight_hh_l0": torch.zeros(4 * HIDDEN, HIDDEN, dtype=torch.float64),
+        "bias_ih_l0": bias,
+        "bias_hh_l0": torch.zeros_like(bias),
+    }
+
+
+def asrkit_searches(model: Planted) -> dict[str, Search]:
+    """Returns asrkit's search with its encoder: features (B, T, F) to labels."""
+    from functools import partial
+
+    from asrkit.decoding.transducer import TransducerSearch
+    from asrkit.losses.topologies import RnntTopology
+    from asrkit.models.heads.transducer import TransducerHead
+    from asrkit.models.interfaces import Encoded
+    from asrkit.models.predictors.lstm import LstmPredictor
+    from asrkit.text.vocabulary import Vocabulary
+
+    parts: Any = asrkit_step()[0].eval()
+    encoder = parts[0]
+    predictor = partial(LstmPredictor, embedding_dim=HIDDEN, hidden_dim=HIDDEN)
+    vocabulary = Vocabulary([f"l{i}" for i in range(LABELS)])
+    head = TransducerHead(encoder, vocabulary, 1.0, RnntTopology(), predictor, JOINER).eval()
+    weights = {
+        "predictor.embedding.weight": model.embedding,
+        **{f"predictor.layers.0.{name}": tensor for name, tensor in model.lstm.items()},
+        "frame_projection.weight": model.frame_projection,
+        "label_projection.weight": model.label_projection,
+        "label_projection.bias": torch.zeros(JOINER),
+        "output.weight": model.output,
+        "output.bias": torch.zeros(LABELS + 1),
+    }
+    head.load_state_dict(weights)
+    search = TransducerSearch(BEAM)
+
+    def run(features: Tensor) -> list[list[int]]:
+        size, length = features.shape[:2]
+        encoder(features, torch.full((size,), length))
+        planted = Encoded(model.frames, torch.full((size,), model.frames.shape[1]))
+        return [n_best[0].labels for n_best in search.run({"transducer": head}, planted)]
+
+    return {"asrkit": run}
+
+
+def espnet_searches(model: Planted) -> dict[str, Search]:
+    """Returns ESPnet's searches with its encoder: features (B, T, F) to labels."""
+    from espnet2.asr.decoder.transducer_decoder import TransducerDecoder
+    from espnet2.asr.transducer.beam_search_transducer import BeamSearchTransducer
+    from espnet2.asr_transducer.joint_network import JointNetwork
+
+    encoder: Any = espnet_step()[0].eval()
+    decoder = TransducerDecoder(LABELS + 1, hidden_size=HIDDEN).eval()
+    decoder.load_state_dict(
+        {
+            "embed.weight": model.embedding.roll(1, 0),  # ESPnet's blank is entry 0
+            **{f"decoder.0.{name}": tensor for name, tensor in model.lstm.items()},
+        }
+    )
+    joint = JointNetwork(LABELS + 1, DIM, HIDDEN, JOINER).eval()
+    joint.load_state_dict(
+        {
+            "lin_enc.weight": model.frame_projection,
+            "lin_enc.bias": torch.zeros(JOINER),
+            "lin_dec.weight": model.label_projection,
+            "lin_dec.bias": torch.zeros(JOINER),
+            "lin_out.weight": model.output.roll(1, 0),
+            "lin_out.bias": torch.zeros(LABELS + 1),
+        }
+    )
+
+    def search(kind: str) -> Search:
+        found = BeamSearchTransducer(decoder, joint, BEAM, search_type=kind)
+
+        def run(features: Tensor) -> list[list[int]]:
+            result = []
+            for utterance, frames in zip(features, model.frames, strict=False):
+                encoder.encode(utterance[None], torch.tensor([len(utterance)]))
+                result.append([symbol - 1 for symbol in found(frames)[0].yseq[1:]])
+            return result
+
+        return run
+
+    return {kind: search(kind) for kind in ("default", "alsd")}
+
+
+def measure(
+    toolkit: str, threads: int, num_utterances: int = UTTERANCES, num_frames: int = FRAMES
+) -> dict[str, Any]:
+    """Returns the rate of a toolkit's fastest search in utterances per second, after a warm-up."""
+    torch.set_num_threads(threads)
+    model = Planted.make(num_utterances, num_frames // 4 - 1)
+    searches = (asrkit_searches if toolkit == "asrkit" else espnet_searches)(model)
+    result: dict[str, Any] = {"toolkit": toolkit, "rate": 0.0}
+    with torch.inference_mode():
+        features = utterances()[:num_utterances, :num_frames]
+        for name, search in searches.items():
+            search(features if toolkit == "asrkit" else features[:1])  # ESPnet takes one by one
+            start = time.perf_counter()
+            found = search(features)
+            result[name] = len(features) / (time.perf_counter() - start)
+            pairs = zip(found, model.labels.tolist(), strict=True)
+            wrong = sum(one != other for one, other in pairs)  # noise may hide a label
+            assert wrong <= len(features) / 4, f"{toolkit} {name}: {wrong} utterances are wrong"
+    result["rate"] = max(result[name] for name in searches)
+    return result
+
+
+if __name__ == "__main__":
+    main(__file__, __doc__, measure)
