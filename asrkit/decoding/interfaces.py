@@ -59,7 +59,10 @@ class FrameScorer(Protocol):
 
 
 class SymbolScorer(Protocol):
-    """log p(symbol of a frame | labels so far): labels 0 .. V-1 and blank, column V."""
+    """log p(symbol of a frame | what was before it): labels 0 .. V-1 and blank, column V.
+
+    What was before a frame are the labels so far, and to some scorers the symbols of all frames.
+    """
 
     @property
     def topology(self) -> Topology:
@@ -73,6 +76,16 @@ class SymbolScorer(Protocol):
 
     def initial_state(self) -> State:
         """Returns the state of the B empty hypotheses; leading axis B."""
+        ...
+
+    def enter(self, state: State, last: Tensor, frame: int) -> State:
+        """Returns the states as a frame begins, before any of its symbols is scored.
+
+        Args:
+            state: Of all hypotheses, H / B of each utterance.
+            last: (H,) the symbol before the frame; V, blank, where there is none.
+            frame: Which; called once for each, in order.
+        """
         ...
 
     def score(self, state: State, frame: int) -> Tensor:

@@ -99,6 +99,8 @@ class TransducerSearch(Search):
         self, beam: Beam, symbols: _SymbolStates, labels: LabelStates, frame: int, going: Tensor
     ) -> Beam:
         """Moves the beam over a frame; utterances that have ended (not going (B,)) stay."""
+        with self.timed(self.transducer):
+            symbols.enter(beam, frame)
         stays = symbols.scorer.topology.labels_stay
         inside = going[:, None] & beam.alive  # (B, K): what has not yet left the frame
         taken = 0
@@ -177,6 +179,11 @@ class _SymbolStates:
         self.state = scorer.initial_state()
         self.num_utterances, self.width = len(scorer.lengths), 1
         self.repeats = scorer.topology.symbols == 3
+
+    def enter(self, beam: Beam, frame: int) -> None:
+        """Moves into a frame."""
+        last = torch.where(beam.last < 0, beam.blank, beam.last)
+        self.state = self.scorer.enter(self.state, last.flatten(), frame)
 
     def score(self, frame: int) -> Tensor:
         """Returns log-probabilities (B, K, V + 1) of a frame's symbols."""

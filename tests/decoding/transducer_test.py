@@ -35,6 +35,9 @@ class Symbols:
     def initial_state(self) -> State:
         return torch.zeros_like(self.lengths)
 
+    def enter(self, state: State, last: Tensor, frame: int) -> State:
+        return state
+
     def score(self, state: State, frame: int) -> Tensor:
         rows = torch.arange(len(self.lengths)).repeat_interleave(len(state) // len(self.lengths))
         return self.tables[rows, frame, state]

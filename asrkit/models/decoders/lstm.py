@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from asrkit.decoding.interfaces import State
 from asrkit.models.decoders.interfaces import LabelDecoder, decoders
 from asrkit.nn.dropout import Dropout
+from asrkit.nn.zoneout import Zoneout
 from asrkit.text.vocabulary import Vocabulary
 
 Memory = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -50,9 +51,6 @@ class LstmDecoder(LabelDecoder):
         super().__init__()
         if readout_dim % 2:
             raise ValueError(f"readout_dim ({readout_dim}) must be even: maxout halves it")
-        for name, share in (("zoneout_cell", zoneout_cell), ("zoneout_output", zoneout_output)):
-            if not 0.0 <= share < 1.0:
-                raise ValueError(f"{name} ({share}) must be at least 0 and below 1")
         self.embedding = nn.Embedding(len(vocabulary) + 1, embedding_dim)
         self.cell = nn.LSTMCell(embedding_dim + encoder_dim, hidden_dim)
         self.key = nn.Linear(encoder_dim, attention_dim, bias=False)
@@ -63,7 +61,7 @@ class LstmDecoder(LabelDecoder):
         self.readout = nn.Linear(hidden_dim + embedding_dim + encoder_dim, readout_dim)
         self.dropout = Dropout(dropout)
         self.output = nn.Linear(readout_dim // 2, len(vocabulary) + 1)
-        self.zoneout_cell, self.zoneout_output = zoneout_cell, zoneout_output
+        self.zoneout = Zoneout(zoneout_cell, zoneout_output)
 
     def forward(self, labels: Tensor, frames: Tensor | None, mask: Tensor) -> Tensor:
         """Returns unnormalised scores (B, L, V + 1) of the label after each position."""
@@ -111,9 +109,8 @@ class LstmDecoder(LabelDecoder):
         """Moves (H, ...) states by one label; returns them and the attention (H, T)."""
         hidden, cell, attended, accumulated = state
         frames, keys, fertility, mask = memory
-        new_hidden, new_cell = self.cell(torch.cat([embedded, attended], dim=1), (hidden, cell))
-        hidden = self._zoneout(hidden, new_hidden, self.zoneout_output)
-        cell = self._zoneout(cell, new_cell, self.zoneout_cell)
+        new = self.cell(torch.cat([embedded, attended], dim=1), (hidden, cell))
+        hidden, cell = self.zoneout.mix((hidden, cell), new, self.training)
         utterances = len(mask)
         query = self.query(hidden).view(utterances, -1, 1, keys.shape[2])
         past = self.feedback(accumulated.view(utterances, -1, mask.shape[1], 1))
@@ -122,13 +119,6 @@ class LstmDecoder(LabelDecoder):
         attended = (weights @ frames).flatten(0, 1)
         grown = accumulated + 0.5 * (weights * fertility[:, None]).flatten(0, 1)
         return (hidden, cell, attended, grown), weights.flatten(0, 1)
-
-    def _zoneout(self, old: Tensor, new: Tensor, share: float) -> Tensor:
-        if not share:
-            return new
-        if not self.training:
-            return share * old + (1 - share) * new
-        return torch.where(torch.rand_like(new) < share, old, new)
 
     def _scores(self, hidden: Tensor, embedded: Tensor, attended: Tensor) -> Tensor:
         joined = self.readout(torch.cat([hidden, embedded, attended], dim=-1))

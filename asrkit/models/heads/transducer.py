@@ -9,13 +9,19 @@ from torch import Tensor, nn
 
 from asrkit.config.registry import Factory
 from asrkit.data.batch import Batch
-from asrkit.decoding.interfaces import State
+from asrkit.decoding.interfaces import State, SymbolScorer
+from asrkit.errors import UserError
+from asrkit.losses.alignments import aligned_labels
 from asrkit.losses.full_sum import Alignment
-from asrkit.losses.joiner_loss import Joiner, joiner_alignment, joiner_loss
+from asrkit.losses.joiner_loss import Joiner, joiner_alignment
 from asrkit.losses.symbols import SoftmaxBlank, SymbolDistribution
 from asrkit.losses.topologies import Topology
+from asrkit.models.fast_rnns import FastRnn, NoFastRnn
+from asrkit.models.frame_contexts import FrameContext, NoContext
+from asrkit.models.heads.criteria import Criterion, FullSum, JoinerInputs
 from asrkit.models.heads.ctc import require_tap
-from asrkit.models.interfaces import Encoded, Encoder, Head, LossPart, LossReport, heads
+from asrkit.models.heads.fast_scorer import FastScorer
+from asrkit.models.interfaces import Encoded, Encoder, Head, LossReport, heads
 from asrkit.models.predictors.interfaces import Predictor
 from asrkit.nn.dropout import Dropout
 from asrkit.nn.masking import length_mask
@@ -36,13 +42,19 @@ class TransducerHead(Head):
         readout_dim: Size to which frames and predictor are projected before they are added.
         readout: What becomes of the sum before the output layer.
         blank: How blank gets its probability; labels are smoothed here.
-        dropout: Before both projections.
+        dropout: Before all projections.
         tap: Block, counted from 1, whose output is read; the last where null.
+        bottleneck_dim: Size to which frames are projected before anything reads them; null for
+            none.
+        context: What the joiner sees around a frame.
+        fast: What replaces the frame in the joiner, and may depend on the alignment so far.
+        criterion: What is trained: all alignments of the labels, or given ones.
 
     Raises:
-        ValueError: If the encoder has no such tap, or the readout can't have this size.
+        ValueError: If the encoder has no such tap, a size is impossible, a fast RNN is to be
+            trained on all alignments, or given alignments have several labels in a frame.
 
-    Source: Graves 2012, section 2; Zeyer et al. 2020 (topologies, blank apart).
+    Source: Graves 2012, section 2; Zeyer et al. 2020 (topologies, blank apart, FastRNN).
     """
 
     def __init__(
@@ -57,44 +69,67 @@ class TransducerHead(Head):
         blank: SymbolDistribution = SoftmaxBlank(),  # noqa: B008 - has no state
         dropout: float = 0.1,
         tap: int | None = None,
+        bottleneck_dim: int | None = None,
+        context: Factory[FrameContext] = NoContext,
+        fast: Factory[FastRnn] = NoFastRnn,
+        criterion: Criterion = FullSum(),  # noqa: B008 - has no state
     ) -> None:
         super().__init__()
         require_tap(encoder, tap)
         self.weight, self.tap = weight, tap
-        self.topology, self.blank = topology, blank
+        self.topology, self.blank, self.criterion = topology, blank, criterion
         self.predictor = predictor(vocabulary=vocabulary)
         self.dropout = Dropout(dropout)
+        size = encoder.dim if bottleneck_dim is None else bottleneck_dim
+        if size < 1:
+            raise ValueError(f"bottleneck_dim ({bottleneck_dim}) must be at least 1, or null")
+        narrow = bottleneck_dim is not None
+        self.bottleneck = nn.Linear(encoder.dim, size) if narrow else nn.Identity()
+        self.context = context(input_dim=size)
+        self.fast = fast(vocabulary=vocabulary, frame_dim=size, predictor_dim=self.predictor.dim)
+        self._check_alignments()
         # One bias is enough; beside the predictor it is also the internal language model's.
-        self.frame_projection = nn.Linear(encoder.dim, readout_dim, bias=False)
+        self.frame_projection = nn.Linear(self.fast.dim, readout_dim, bias=False)
+        seen = self.context.dim
+        self.context_projection = nn.Linear(seen, readout_dim, bias=False) if seen else None
         self.label_projection = nn.Linear(self.predictor.dim, readout_dim)
         self.readout = readout
         self.output = nn.Linear(readout.output_dim(readout_dim), len(vocabulary) + 1)
+        self.fast_blank = nn.Linear(self.fast.dim, 1) if self.fast.decides_blank else None
 
     def loss(self, encoded: Encoded, batch: Batch) -> LossReport:
-        """Returns the loss per label, and how many utterances had no alignment.
-
-        Those add nothing to the total and have no gradient; their own loss reads infinite.
-        """
-        losses = joiner_loss(*self._inputs(encoded, batch.labels, batch.label_lengths))
-        needed = self.topology.min_frames(batch.labels, batch.label_lengths)
-        fits = needed <= encoded.lengths
-        return {
-            "loss": LossPart(
-                total=losses.where(fits, 0.0).sum(),
-                count=int(batch.label_lengths.sum()),
-                weight=self.weight,
-                per_utterance=losses.detach(),
-            ),
-            "infeasible": LossPart((~fits).sum().float(), len(batch), weight=0.0),
-        }
+        """Returns the loss and the statistics of the criterion."""
+        return self.criterion(self, encoded, batch)
 
     def alignment(self, encoded: Encoded, labels: Tensor, label_lengths: Tensor) -> Alignment:
-        """Returns the best alignment of labels (B, U) with lengths (B,)."""
-        return joiner_alignment(*self._inputs(encoded, labels, label_lengths))
+        """Returns the best alignment of labels (B, U) with lengths (B,).
 
-    def symbol_scorer(self, encoded: Encoded) -> TransducerScorer:
+        Raises:
+            UserError: If there is a fast RNN.
+        """
+        if self.fast.needs_alignment:
+            kind = type(self.fast).__name__
+            raise UserError(
+                f"a transducer head with a fast RNN ({kind}) can't align: its scores depend on the "
+                "alignment; align with the model that was trained on all alignments"
+            )
+        return joiner_alignment(*self.joiner_inputs(encoded, labels, label_lengths))
+
+    def symbol_scorer(self, encoded: Encoded) -> SymbolScorer:
         """Returns the frames' scores of symbols after any labels, for transducer search."""
-        return TransducerScorer(self, self.project(encoded), encoded.lengths, self.topology)
+        if not self.fast.needs_alignment:
+            return TransducerScorer(self, self.project(encoded), encoded.lengths, self.topology)
+        frames, contexts = self._frames(encoded)
+        return FastScorer(
+            self.predictor,
+            self.fast,
+            lambda *parts: self.blank.log_probs(self._sum_logits(*parts)),
+            frames,
+            contexts,
+            encoded.lengths,
+            self.topology,
+            self.output.out_features,
+        )
 
     def internal_lm(self, encoded: Encoded) -> InternalLmScorer:
         """Returns what the head says of next labels where the frames' part of the sum is zero.
@@ -110,8 +145,9 @@ class TransducerHead(Head):
 
     def project(self, encoded: Encoded) -> Tensor:
         """Returns the frames' part of the joiner's sum: (B, T, J)."""
-        frames: Tensor = self.frame_projection(self.dropout(encoded.at(self.tap)))
-        return frames
+        frames, contexts = self._frames(encoded)
+        projected: Tensor = self.frame_projection(self.dropout(frames))
+        return projected + contexts
 
     def project_labels(self, predicted: Tensor) -> Tensor:
         """Returns the labels' part of the joiner's sum: (..., J) from predictions (..., D)."""
@@ -123,15 +159,65 @@ class TransducerHead(Head):
         scores: Tensor = self.output(self.readout(sums))
         return scores.float()
 
-    def _inputs(
+    def path_logits(self, encoded: Encoded, symbols: Tensor) -> Tensor:
+        """Returns logits along given alignments.
+
+        Args:
+            encoded: Of B utterances with T frames.
+            symbols: (B, T) the alignments: labels, V for blank, -1 in the padding. The logits of a
+                frame depend on the symbols before it.
+
+        Returns:
+            (B, T, V + 1), blank last.
+        """
+        spelt = aligned_labels(symbols, self.output.out_features - 1, self.topology.symbols == 3)
+        predicted = self.predictor(spelt.labels)
+        places = spelt.before[..., None].expand(-1, -1, predicted.shape[2])
+        predicted = predicted.gather(1, places)
+        frames, contexts = self._frames(encoded)
+        known = symbols.masked_fill(symbols < 0, self.output.out_features - 1)
+        return self._sum_logits(self.fast(frames, predicted, known), contexts, predicted)
+
+    def joiner_inputs(
         self, encoded: Encoded, labels: Tensor, label_lengths: Tensor
-    ) -> tuple[Tensor, Tensor, Joiner, Tensor, Tensor, Tensor, Topology]:
-        """Returns the arguments of the loss and of the alignment."""
+    ) -> JoinerInputs:
+        """Returns the arguments of the full-sum loss and of the alignment."""
         known = labels.masked_fill(~length_mask(label_lengths, labels.shape[1]), 0)
         prediction = self.project_labels(self.predictor(known))
         joiner = Joiner(self.output.weight, self.output.bias, self.blank, self.readout)
         frames, lengths = self.project(encoded), encoded.lengths
         return frames, prediction, joiner, labels, lengths, label_lengths, self.topology
+
+    def _frames(self, encoded: Encoded) -> tuple[Tensor, Tensor]:
+        """Returns frames (B, T, D), and the contexts' part of the joiner's sum (B, T, J or 1)."""
+        frames = self.bottleneck(encoded.at(self.tap))
+        if self.context_projection is None:
+            return frames, frames.new_zeros(*frames.shape[:2], 1)
+        attended = self.context(frames, length_mask(encoded.lengths, frames.shape[1]))
+        return frames, self.context_projection(self.dropout(attended))
+
+    def _sum_logits(self, fast: Tensor, contexts: Tensor, predicted: Tensor) -> Tensor:
+        """Returns logits (..., V + 1) where each frame has its own labels before it."""
+        sums = self.frame_projection(self.dropout(fast)) + contexts
+        logits = self.logits(sums + self.project_labels(predicted))
+        if self.fast_blank is None:
+            return logits
+        return torch.cat([logits[..., :-1], self.fast_blank(self.dropout(fast)).float()], -1)
+
+    def _check_alignments(self) -> None:
+        """Refuses alignments that are missing for a fast RNN, or that are no symbols of frames."""
+        if self.fast.needs_alignment and not self.criterion.given_alignments:
+            raise ValueError(
+                f"fast ({type(self.fast).__name__}) depends on the alignment, so that alignments "
+                "can't be summed; expected criterion: alignment, trained on alignments of a model "
+                "with criterion: full_sum and fast: none"
+            )
+        if self.criterion.given_alignments and self.topology.labels_stay:
+            raise ValueError(
+                f"criterion ({type(self.criterion).__name__}) needs one symbol per frame, but "
+                f"topology ({type(self.topology).__name__}) lets a frame have several; expected "
+                "topology: rna or ctc"
+            )
 
 
 @dataclass(frozen=True)
@@ -155,6 +241,10 @@ class TransducerScorer:
     def initial_state(self) -> State:
         """Returns the states of the B empty hypotheses."""
         return _begin(self.head, len(self.frames))
+
+    def enter(self, state: State, last: Tensor, frame: int) -> State:
+        """Returns the same states: they are those of the labels."""
+        return state
 
     def score(self, state: State, frame: int) -> Tensor:
         """Returns log-probabilities (H, V + 1) of the frame's symbols, blank last."""

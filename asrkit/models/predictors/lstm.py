@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from asrkit.decoding.interfaces import State
 from asrkit.models.predictors.interfaces import Predictor, predictors
 from asrkit.nn.dropout import Dropout
+from asrkit.nn.switchout import Switchout
+from asrkit.nn.zoneout import Zoneout
 from asrkit.text.vocabulary import Vocabulary
 
 
@@ -21,8 +23,14 @@ class LstmPredictor(Predictor):
         hidden_dim: Size of each LSTM.
         num_layers: Number of LSTMs.
         dropout: After the embedding and between LSTMs.
+        switchout: Probability that a label is replaced by a random one in training.
+        zoneout_cell: Share of cell values that keep their old value in training.
+        zoneout_output: Share of output values that keep their old value in training.
 
-    Source: Graves 2012, section 2.1; Zeyer et al. 2020 (SlowRNN).
+    Raises:
+        ValueError: If a probability or share is none.
+
+    Source: Graves 2012, section 2.1; Zeyer et al. 2020 (SlowRNN); Krueger et al. 2017 (zoneout).
     """
 
     def __init__(
@@ -32,8 +40,13 @@ class LstmPredictor(Predictor):
         hidden_dim: int,
         num_layers: int = 1,
         dropout: float = 0.1,
+        switchout: float = 0.0,
+        zoneout_cell: float = 0.0,
+        zoneout_output: float = 0.0,
     ) -> None:
         super().__init__()
+        self.zoneout = Zoneout(zoneout_cell, zoneout_output)
+        self.switchout = Switchout(switchout, len(vocabulary))
         self.dim, self.bos = hidden_dim, vocabulary.eos
         self.embedding = nn.Embedding(len(vocabulary) + 1, embedding_dim)
         sizes = [embedding_dim] + [hidden_dim] * (num_layers - 1)
@@ -42,9 +55,9 @@ class LstmPredictor(Predictor):
 
     def forward(self, labels: Tensor) -> Tensor:
         """Returns (B, U + 1, hidden_dim) after 0 to U labels."""
-        x = self.embedding(F.pad(labels, (1, 0), value=self.bos))
-        for layer in self.layers:
-            x = layer(self.dropout(x))[0]
+        x = self.embedding(F.pad(self.switchout(labels), (1, 0), value=self.bos))
+        for layer in self._lstms():
+            x = self.zoneout.run(layer, self.dropout(x), None)[0]
         return x  # type: ignore[no-any-return]
 
     def begin(self, size: int) -> tuple[Tensor, State]:
@@ -57,8 +70,10 @@ class LstmPredictor(Predictor):
         """Returns outputs (H, hidden_dim) and states after one more label (H,)."""
         x = self.embedding(labels)[:, None]
         states = []
-        for layer, (hidden, cell) in zip(self.layers, state, strict=True):
-            before = (hidden[None].contiguous(), cell[None].contiguous())
-            x, (hidden, cell) = layer(self.dropout(x), before)
-            states.append((hidden[0], cell[0]))
+        for layer, before in zip(self._lstms(), state, strict=True):
+            x, after = self.zoneout.run(layer, self.dropout(x), before)
+            states.append(after)
         return x[:, 0], states
+
+    def _lstms(self) -> list[nn.LSTM]:
+        return [layer for layer in self.layers if isinstance(layer, nn.LSTM)]

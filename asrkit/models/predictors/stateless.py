@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from asrkit.decoding.interfaces import State
 from asrkit.models.predictors.interfaces import Predictor, predictors
 from asrkit.nn.dropout import Dropout
+from asrkit.nn.switchout import Switchout
 from asrkit.text.vocabulary import Vocabulary
 
 
@@ -21,16 +22,22 @@ class StatelessPredictor(Predictor):
         dim: D, size of embeddings and of what comes out.
         context: How many labels are remembered.
         dropout: After the embedding.
+        switchout: Probability that a label is replaced by a random one in training.
 
     Raises:
-        ValueError: If no label is remembered.
+        ValueError: If no label is remembered, or a probability is none.
 
     Source: Ghodsi et al. 2020, "RNN-transducer with stateless prediction network"; more than one
         label by a convolution.
     """
 
     def __init__(
-        self, vocabulary: Vocabulary, dim: int, context: int = 2, dropout: float = 0.1
+        self,
+        vocabulary: Vocabulary,
+        dim: int,
+        context: int = 2,
+        dropout: float = 0.1,
+        switchout: float = 0.0,
     ) -> None:
         super().__init__()
         if context < 1:
@@ -39,10 +46,11 @@ class StatelessPredictor(Predictor):
         self.embedding = nn.Embedding(len(vocabulary) + 1, dim)
         self.convolution = nn.Conv1d(dim, dim, context, groups=dim)
         self.dropout = Dropout(dropout)
+        self.switchout = Switchout(switchout, len(vocabulary))
 
     def forward(self, labels: Tensor) -> Tensor:
         """Returns (B, U + 1, D) after 0 to U labels."""
-        padded = F.pad(labels, (self.context, 0), value=self.bos)
+        padded = F.pad(self.switchout(labels), (self.context, 0), value=self.bos)
         x = self.dropout(self.embedding(padded)).transpose(1, 2)
         return F.relu(self.convolution(x)).transpose(1, 2)
 

@@ -1,0 +1,74 @@
+"""LSTM layers some of whose values keep what they were before, at random: zoneout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+LstmState = tuple[Tensor, Tensor]
+"""Outputs and cells, (B, D) each."""
+
+
+@dataclass(frozen=True)
+class Zoneout:
+    """Shares of an LSTM's values that keep their old value in training, their mean otherwise.
+
+    Args:
+        cell: Share of cell values.
+        output: Share of output values.
+
+    Raises:
+        ValueError: If one is no share.
+
+    Source: Krueger et al. 2017, equations 3 and 4.
+    """
+
+    cell: float = 0.0
+    output: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, share in (("zoneout_cell", self.cell), ("zoneout_output", self.output)):
+            if not 0.0 <= share < 1.0:
+                raise ValueError(f"{name} ({share}) must be at least 0 and below 1")
+
+    def mix(self, old: LstmState, new: LstmState, training: bool) -> LstmState:
+        """Returns outputs and cells, in part as they were."""
+        output = _mix(old[0], new[0], self.output, training)
+        return output, _mix(old[1], new[1], self.cell, training)
+
+    def run(self, layer: nn.LSTM, x: Tensor, before: LstmState | None) -> tuple[Tensor, LstmState]:
+        """Applies a layer to a sequence.
+
+        Args:
+            layer: One layer in one direction, batch first.
+            x: (B, T, I).
+            before: The state that the sequence begins with; zeros where None.
+
+        Returns:
+            (B, T, D) outputs, and the state at the end.
+        """
+        if before is None:
+            zeros = x.new_zeros(len(x), layer.hidden_size)
+            before = (zeros, zeros)
+        if not (self.cell or self.output):
+            outputs, (hidden, cell) = layer(x, tuple(part[None].contiguous() for part in before))
+            return outputs, (hidden[0], cell[0])
+        state, found = before, []
+        parameters = [getattr(layer, f"{name}_l0") for name in _PARAMETERS]
+        for step in x.unbind(1):
+            state = self.mix(state, torch.lstm_cell(step, state, *parameters), layer.training)
+            found.append(state[0])
+        return torch.stack(found, 1), state
+
+
+_PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
+
+def _mix(old: Tensor, new: Tensor, share: float, training: bool) -> Tensor:
+    if not share:
+        return new
+    if not training:
+        return share * old + (1 - share) * new
+    return torch.where(torch.rand_like(new) < share, old, new)
