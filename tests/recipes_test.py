@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from asrkit.config.build import build, filled
 from asrkit.data.batch import Batch
 from asrkit.decoding.search import Search
 from asrkit.experiment import Experiment, check, load_spec
+from asrkit.experiment.aligned import aligned_heads
 from asrkit.models.asr_model import AsrModel
 from asrkit.text.vocabulary import Vocabulary
 
@@ -32,6 +34,8 @@ def shrink(node: Any) -> None:
             if key == "channels":
                 node[key] = [2] * len(value)
             shrink(value)
+        if "pools" in node and "num_layers" in node:
+            node["num_layers"] = len(node["pools"])
     elif isinstance(node, list):
         for value in node:
             shrink(value)
@@ -59,6 +63,11 @@ def test_models_learn_eight_utterances_by_heart(path: Path) -> None:
         labels,
         torch.full((8,), 2),
     )
+    if isinstance(model, AsrModel) and aligned_heads(model):
+        frames = int(model.output_frames(torch.tensor([12800]))[0])
+        alignment = torch.full((8, frames), 12)
+        alignment[:, [frames // 4, 3 * frames // 4]] = labels
+        batch = replace(batch, alignment=alignment)
     if isinstance(model, AsrModel):
         model.augment = torch.nn.ModuleList()
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)

@@ -18,7 +18,7 @@ class Batch:
         signal_lengths: (B,) int64, valid samples (or frames) of each utterance.
         labels: (B, U) int64 target units without bos, eos and blank; padding has any valid id.
         label_lengths: (B,) int64.
-        alignment: (B, T) one symbol per frame, where the loss needs it.
+        alignment: (B, T) one symbol per encoder frame, -1 in the padding, where the loss needs it.
     """
 
     ids: list[str]
@@ -56,11 +56,14 @@ class Batch:
     def _part(self, part: slice) -> Batch:
         longest = int(self.signal_lengths[part].max())
         most_labels = int(self.label_lengths[part].max())
+        alignment = None if self.alignment is None else self.alignment[part]
+        if alignment is not None:
+            alignment = alignment[:, : int((alignment >= 0).sum(1).max())]
         return Batch(
             self.ids[part],
             self.signal[part, :longest],
             self.signal_lengths[part],
             self.labels[part, :most_labels],
             self.label_lengths[part],
-            None if self.alignment is None else self.alignment[part],
+            alignment,
         )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import Iterable, Iterator
+from math import gcd
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -31,6 +32,14 @@ MAX_LEFT_OUT = 100
 log = logging.getLogger(__name__)
 
 
+class FrameSymbols(Protocol):
+    """Alignments of utterances."""
+
+    def of(self, utterance: str, speed: float) -> Tensor:
+        """Returns the symbols (T,) of an utterance played at a speed."""
+        ...
+
+
 class CutData:
     """The batches of each epoch; a source for the trainer.
 
@@ -42,6 +51,7 @@ class CutData:
         training: Whether utterances are shuffled, perturbed and filtered by length.
         rank: This process among `world_size`; takes every world_size-th batch.
         world_size: Number of processes.
+        alignments: Of all utterances, where the loss needs them.
 
     Raises:
         UserError: If no utterance is left, or one to evaluate on is too long.
@@ -56,6 +66,7 @@ class CutData:
         training: bool,
         rank: int = 0,
         world_size: int = 1,
+        alignments: FrameSymbols | None = None,
     ) -> None:
         kept = list(cuts)
         if training:
@@ -78,7 +89,7 @@ class CutData:
             raise UserError(
                 "no utterance is left to train or evaluate on; see data.max_seconds and max_labels"
             )
-        self.utterances = Utterances(kept, tokenizer, settings.sample_rate)
+        self.utterances = Utterances(kept, tokenizer, settings.sample_rate, alignments)
         self.training, self.rank, self.world_size = training, rank, world_size
         self.num_workers = settings.num_workers
         if not training:
@@ -157,10 +168,18 @@ class Utterances:
         cuts: Utterances.
         tokenizer: Turns transcripts into labels.
         sample_rate: Expected of every file.
+        alignments: Where the loss needs them.
     """
 
-    def __init__(self, cuts: list[Any], tokenizer: Tokenizer, sample_rate: int) -> None:
+    def __init__(
+        self,
+        cuts: list[Any],
+        tokenizer: Tokenizer,
+        sample_rate: int,
+        alignments: FrameSymbols | None = None,
+    ) -> None:
         self.cuts, self.tokenizer, self.sample_rate = cuts, tokenizer, sample_rate
+        self.alignments = alignments
 
     def labels(self, index: int) -> list[int]:
         """Returns the labels of an utterance.
@@ -179,6 +198,14 @@ class Utterances:
         samples = torch.from_numpy(read_cut(self.cuts[index], self.sample_rate))
         return samples if speed == 1.0 else at_speed(samples, speed)
 
+    def alignment(self, index: int, speed: float) -> list[Tensor]:
+        """Returns the alignment (T,) of an utterance, if alignments are needed.
+
+        Raises:
+            UserError: If it is missing.
+        """
+        return [] if self.alignments is None else [self.alignments.of(self.cuts[index].id, speed)]
+
 
 class PlannedBatches(Dataset[tuple[Batch | None, list[str]]]):
     """Reads planned batches; what can't be used is left out and reported."""
@@ -196,14 +223,17 @@ class PlannedBatches(Dataset[tuple[Batch | None, list[str]]]):
 def read_batch(utterances: Utterances, planned: Planned) -> tuple[Batch | None, list[str]]:
     """Returns a batch, None where nothing could be used, and a message per unusable utterance."""
     ids, signals, labels, problems = [], [], [], []
+    alignments: list[Tensor] = []
     for index, speed in planned:
         try:
             found = utterances.labels(index)
+            alignment = utterances.alignment(index, speed)
             signals.append(utterances.signal(index, speed))
         except (AudioError, UserError) as error:
             problems.append(f"utterance {utterances.cuts[index].id}: {error}")
             continue
         ids.append(utterances.cuts[index].id)
+        alignments += alignment
         labels.append(torch.tensor(found, dtype=torch.int64))
     if not ids:
         return None, problems
@@ -214,6 +244,7 @@ def read_batch(utterances: Utterances, planned: Planned) -> tuple[Batch | None, 
         signal_lengths=torch.tensor([len(signal) for signal in signals]),
         labels=pad(labels, batch_first=True),
         label_lengths=torch.tensor([len(label) for label in labels]),
+        alignment=pad(alignments, batch_first=True, padding_value=-1) if alignments else None,
     )
     return batch, problems
 
@@ -234,11 +265,12 @@ def refuse_endless(cuts: Iterable[Any], max_seconds: float) -> None:
 
 
 def decode_batches(
-    cuts: CutSet, settings: DataSettings
+    cuts: CutSet, settings: DataSettings, speed: float = 1.0
 ) -> Iterator[tuple[Batch, list[UtteranceInfo]]]:
     """Yields all utterances in batches of similar length, longest first, with their facts.
 
-    Labels are empty: references may have symbols that the vocabulary lacks.
+    They are played at a speed. Labels are empty: references may have symbols that the vocabulary
+    lacks.
 
     Raises:
         UserError: If audio is too long or can't be read: a score without it would be of another
@@ -250,18 +282,22 @@ def decode_batches(
     batch: list[Any] = []
     for cut in ordered:
         if batch and (len(batch) + 1) * batch[0].duration > settings.decode_batch_seconds:
-            yield _decode_batch(batch, sample_rate)
+            yield _decode_batch(batch, sample_rate, speed)
             batch = []
         batch.append(cut)
     if batch:
-        yield _decode_batch(batch, sample_rate)
+        yield _decode_batch(batch, sample_rate, speed)
 
 
-def _decode_batch(cuts: list[Any], sample_rate: int) -> tuple[Batch, list[UtteranceInfo]]:
+def _decode_batch(
+    cuts: list[Any], sample_rate: int, speed: float
+) -> tuple[Batch, list[UtteranceInfo]]:
     try:
         signals = [torch.from_numpy(read_cut(cut, sample_rate)) for cut in cuts]
     except AudioError as error:
         raise UserError(f"a set can't be decoded without its audio: {error}") from error
+    if speed != 1.0:
+        signals = [at_speed(signal, speed) for signal in signals]
     count = len(cuts)
     batch = Batch(
         ids=[cut.id for cut in cuts],
@@ -316,3 +352,12 @@ def at_speed(samples: Tensor, speed: float, resolution: int = 100) -> Tensor:
     )
     played: Tensor = resampled.round().clamp(-32768, 32767).to(torch.int16)
     return played
+
+
+def num_samples_at(num_samples: int, speed: float, resolution: int = 100) -> int:
+    """Returns how many samples `at_speed` gives."""
+    if speed == 1.0:
+        return num_samples
+    pace = round(speed * resolution)
+    common = gcd(pace, resolution)
+    return -(-num_samples * (resolution // common) // (pace // common))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from asrkit.config.registry import Registry
 from asrkit.data.orders import Order, RandomOrder
@@ -41,6 +42,8 @@ class DataSettings(Data):
         max_decode_seconds: Longer utterances are refused in decoding and as dev data: the memory
             of self-attention grows with the square of their length.
         sample_rate: Samples per second of all audio.
+        alignments: Run folder with alignments of all these sets, written by `asrkit align`, for a
+            head that is trained on them; utterances without one are left out.
     """
 
     train: list[str]
@@ -58,6 +61,7 @@ class DataSettings(Data):
     decode_batch_seconds: float = 240.0
     max_decode_seconds: float = 300.0
     sample_rate: int = 16000
+    alignments: Path | None = None
 
     def __post_init__(self) -> None:
         if self.batch_seconds <= 0 or self.max_utterances < 1 or self.sub_epochs < 1:

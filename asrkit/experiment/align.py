@@ -2,81 +2,164 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from asrkit.data.alignments import Alignments
+from asrkit.data.batch_info import UtteranceInfo
 from asrkit.data.dataset import decode_batches
 from asrkit.data.manifests import open_set
 from asrkit.decoding.forced_alignment import best_path, label_spans
 from asrkit.decoding.interfaces import IMPOSSIBLE
 from asrkit.errors import UserError
 from asrkit.experiment.record import record_command
-from asrkit.experiment.spec import make_tokenizer, open_run, trained_model
+from asrkit.experiment.spec import available_device, make_tokenizer, open_run, trained_model
 from asrkit.files import write_lines
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.heads.ctc import CtcHead
 from asrkit.models.heads.transducer import TransducerHead
 from asrkit.models.interfaces import Encoded
+from asrkit.text.tokenizers import Tokenizer
 
 Spans = list[tuple[int, int]]
 
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BestPath:
+    """The best path of an utterance's labels.
+
+    Args:
+        spans: First frame and end (exclusive) of each label.
+        log_prob: Of the path; hugely negative where the labels do not fit into the frames.
+        symbols: One per frame, V for blank; of RNN-T one per step, which may be more.
+    """
+
+    spans: Spans
+    log_prob: float
+    symbols: list[int]
+
 
 def align(
-    run: Path, data: Path, set_name: str, head: str = "ctc", checkpoint: str = "average"
-) -> Path:
-    """Writes RUN/align/SET.ctm: utterance, channel, start and duration in seconds, label.
+    run: Path,
+    data: Path,
+    set_name: str,
+    head: str = "ctc",
+    checkpoint: str = "average",
+    speeds: Sequence[float] = (1.0,),
+) -> list[Path]:
+    """Writes the alignments of a set; utterances whose labels do not fit are left out.
+
+    RUN/align/SET.ctm has utterance, channel, start and duration in seconds, label, at speed 1.
+    RUN/align/SET.tsv has the symbols of all frames, at all speeds, to train on; not for RNN-T,
+    where a frame may have several.
+
+    Args:
+        run: Folder of a trained run.
+        data: Data folder.
+        set_name: The set.
+        head: A CTC or transducer head.
+        checkpoint: "average", "best", "last" or a path.
+        speeds: The utterances are played at each of these.
 
     Returns:
-        The path of the CTM file.
+        The paths of the files.
 
     Raises:
-        UserError: If the head is missing, or neither a CTC nor a transducer head.
+        UserError: If the head is missing, or neither a CTC nor a transducer head, or no utterance
+            has an alignment.
     """
     experiment, _ = open_run(run)
     tokenizer = make_tokenizer(experiment, data)
     model, _ = trained_model(experiment, tokenizer, run, checkpoint)
-    aligning = model.named_heads().get(head)
+    aligning = _aligning_head(model, head, run)
+    record_command(run)
+    model.to(available_device())
+    rows: list[str] = []
+    alignments = Alignments(len(tokenizer.vocabulary))
+    for speed in dict.fromkeys(speeds):
+        for batch, infos in decode_batches(open_set(data, [set_name]), experiment.speech, speed):
+            signals = (batch.signal, batch.signal_lengths)
+            seconds = frame_seconds(model, batch.signal.shape[1])
+            for info, labels, best in _align_batch(model, aligning, *signals, infos, tokenizer):
+                alignments.add(info.id, speed, best.symbols)
+                if speed == 1.0:
+                    names = [tokenizer.vocabulary.symbols[label] for label in labels]
+                    rows += _ctm(info.id, names, best.spans, seconds)
+    if not alignments.symbols:
+        raise UserError(f"no utterance of {set_name} could be aligned")
+    ctm, frames = (run / "align" / f"{set_name}.{kind}" for kind in ("ctm", "tsv"))
+    written = []
+    if rows:
+        write_lines(ctm, sorted(rows, key=_by_time))
+        written.append(ctm)
+    if isinstance(aligning, CtcHead) or not aligning.topology.labels_stay:
+        alignments.write(frames)
+        written.append(frames)
+    return written
+
+
+def _aligning_head(model: AsrModel, name: str, run: Path) -> CtcHead | TransducerHead:
     kinds = (CtcHead, TransducerHead)
-    if not isinstance(aligning, kinds):
+    head = model.named_heads().get(name)
+    if not isinstance(head, kinds):
         names = [name for name, h in model.named_heads().items() if isinstance(h, kinds)]
         raise UserError(
-            f"{run} has no CTC or transducer head {head!r}; those that it has: {names or 'none'}"
+            f"{run} has no CTC or transducer head {name!r}; those that it has: {names or 'none'}"
         )
-    record_command(run)
-    settings = experiment.speech
-    rows: list[str] = []
-    for batch, infos in decode_batches(open_set(data, [set_name]), settings):
-        labels = [torch.tensor(tokenizer.encode(info.reference)) for info in infos]
-        with torch.inference_mode():
-            encoded = model.encode(batch.signal, batch.signal_lengths)
-            padded = torch.nn.utils.rnn.pad_sequence(labels, batch_first=True)
-            sizes = torch.tensor([len(label) for label in labels])
-            found = best_spans(aligning, encoded, padded, sizes)
-        seconds = frame_seconds(model, batch.signal.shape[1])
-        for info, label, (spans, score) in zip(infos, labels, found, strict=True):
-            if score < IMPOSSIBLE / 2:
-                raise UserError(f"utterance {info.id}: its labels do not fit into its frames")
-            for unit, (begin, end) in zip(label.tolist(), spans, strict=True):
-                symbol = tokenizer.vocabulary.symbols[unit]
-                start, duration = begin * seconds, (end - begin) * seconds
-                rows.append(f"{info.id} 1 {start:.3f} {duration:.3f} {symbol}")
-    out = run / "align" / f"{set_name}.ctm"
-    write_lines(out, sorted(rows, key=_by_time))
-    return out
+    return head
+
+
+def _align_batch(
+    model: AsrModel,
+    head: CtcHead | TransducerHead,
+    signal: Tensor,
+    lengths: Tensor,
+    infos: list[UtteranceInfo],
+    tokenizer: Tokenizer,
+) -> list[tuple[UtteranceInfo, list[int], BestPath]]:
+    """Returns the utterances of a batch that have an alignment, with labels and best path."""
+    device = next(model.parameters()).device
+    labels = [_labels(info, tokenizer) for info in infos]
+    rows = [torch.tensor(each or [], dtype=torch.int64) for each in labels]
+    padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(device)
+    sizes = torch.tensor([len(row) for row in rows], device=device)
+    with torch.inference_mode():
+        encoded = model.encode(signal.to(device), lengths.to(device))
+        found = best_spans(head, encoded, padded, sizes)
+    kept = []
+    for info, known, best in zip(infos, labels, found, strict=True):
+        if known is not None and best.log_prob < IMPOSSIBLE / 2:
+            log.warning("left out: %s: its labels do not fit into its frames", info.id)
+        elif known is not None:
+            kept.append((info, known, best))
+    return kept
+
+
+def _labels(info: UtteranceInfo, tokenizer: Tokenizer) -> list[int] | None:
+    try:
+        return tokenizer.encode(info.reference)
+    except UserError as error:
+        log.warning("left out: %s: %s", info.id, error)
+        return None
 
 
 def best_spans(
     head: CtcHead | TransducerHead, encoded: Encoded, labels: Tensor, label_lengths: Tensor
-) -> list[tuple[Spans, float]]:
-    """Returns first frame and end (exclusive) of each label, and the log-probability of the path.
+) -> list[BestPath]:
+    """Returns the best path of each utterance's labels (B, U).
 
     A label of a transducer has one frame, more where the topology lets it be repeated.
     """
     if isinstance(head, CtcHead):
-        paths, scores = best_path(head.log_probs(encoded), encoded.lengths, labels, label_lengths)
-        return list(zip(map(label_spans, paths), scores.tolist(), strict=True))
+        return _ctc_paths(head, encoded, labels, label_lengths)
     alignment = head.alignment(encoded, labels, label_lengths)
     result = []
     for row, size in enumerate(label_lengths.tolist()):
@@ -86,8 +169,32 @@ def best_spans(
             while head.topology.symbols == 3 and symbols[end : end + 1] == [symbols[frame]]:
                 end += 1
             spans.append((frame, end))
-        result.append((spans, float(alignment.log_probs[row])))
+        steps = [symbol for symbol in symbols if symbol >= 0]
+        result.append(BestPath(spans, float(alignment.log_probs[row]), steps))
     return result
+
+
+def _ctc_paths(
+    head: CtcHead, encoded: Encoded, labels: Tensor, label_lengths: Tensor
+) -> list[BestPath]:
+    log_probs = head.log_probs(encoded)
+    paths, scores = best_path(log_probs, encoded.lengths, labels, label_lengths)
+    padded = F.pad(labels, (0, 1))  # a batch may have no label at all
+    symbols = padded.gather(1, paths.clamp(min=0)).masked_fill(paths < 0, log_probs.shape[2] - 1)
+    return [
+        BestPath(label_spans(path.cpu()), score, row[:length].tolist())
+        for path, score, row, length in zip(
+            paths, scores.tolist(), symbols, encoded.lengths.tolist(), strict=True
+        )
+    ]
+
+
+def _ctm(name: str, labels: list[str], spans: Spans, seconds: float) -> list[str]:
+    """Returns the lines of an utterance."""
+    return [
+        f"{name} 1 {begin * seconds:.3f} {(end - begin) * seconds:.3f} {label}"
+        for label, (begin, end) in zip(labels, spans, strict=True)
+    ]
 
 
 def frame_seconds(model: AsrModel, num_samples: int) -> float:

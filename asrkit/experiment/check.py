@@ -18,6 +18,7 @@ from asrkit.config.yaml_loader import Spec
 from asrkit.data.feasibility import check_set
 from asrkit.data.manifests import Unusable, open_set, unusable_path, write_unusable
 from asrkit.errors import UserError
+from asrkit.experiment.aligned import alignment_problems, list_misaligned
 from asrkit.experiment.spec import (
     Experiment,
     load_spec,
@@ -81,7 +82,8 @@ def check(spec_path: Path, overrides: Sequence[str] = (), data: Path | None = No
         return CheckReport(problems=[str(problem) for problem in problems])
     report = CheckReport(problems=_unknown_heads(experiment, vocabulary))
     report.problems += _phase_problems(experiment, resolved, vocabulary)
-    report.problems += rate_problems(experiment, _meta_model(experiment, vocabulary))
+    model = _meta_model(experiment, vocabulary)
+    report.problems += rate_problems(experiment, model) + alignment_problems(experiment, model)
     if data is not None and not report.problems:
         _check_data(experiment, data, report)
     return report
@@ -139,7 +141,10 @@ def _check_data(experiment: Experiment, data: Path, report: CheckReport) -> None
             sample_rate=settings.sample_rate,
         )
         write_unusable(unusable_path(data, name), unusable)
-        report.unusable[name] = unusable
+        # Of no concern to other specs, so not in the data folder's list.
+        listed = {entry.id for entry in unusable}
+        misaligned = list_misaligned(experiment, tokenizer, model, data, name)
+        report.unusable[name] = unusable + [e for e in misaligned if e.id not in listed]
         report.checked[name] = len(cuts)
 
 

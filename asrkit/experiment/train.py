@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +25,7 @@ from asrkit.data.manifests import (
 )
 from asrkit.data.text import TextData, TextSettings, load_sentences
 from asrkit.errors import UserError
+from asrkit.experiment.aligned import alignment_problems, list_misaligned, open_alignments
 from asrkit.experiment.phases import phase_folder, phase_trees
 from asrkit.experiment.pictures import DevPictures
 from asrkit.experiment.record import record_command, record_environment
@@ -123,13 +125,13 @@ def train_stage(stage: Stage, before: Stage | None, data: Path, world: World) ->
     tokenizer = make_tokenizer(experiment, data)
     torch.manual_seed(experiment.seed)
     model = experiment.model(vocabulary=tokenizer.vocabulary)
-    for problem in rate_problems(experiment, model):
+    for problem in rate_problems(experiment, model) + alignment_problems(experiment, model):
         raise UserError(problem)
     if world.rank == 0:
         claim_run(run, stage.resolved)
         if before is not None and not stage.has_begun:
             inherit_files(before.run, run)
-        list_left_out(experiment, data, run)
+        list_left_out(experiment, data, run, tokenizer, model)
         record_vocabulary(run, tokenizer.vocabulary)
         record_command(run)
         record_environment(run, parameters=count_parameters(model))
@@ -209,15 +211,22 @@ def warn_of_other_labels(run: Path, vocabulary: Vocabulary) -> None:
         log.warning("imports: weights of labels do not fit: %s; or leave them out", error)
 
 
-def list_left_out(experiment: Experiment, data: Path, run: Path) -> None:
-    """Copies the lists of unusable utterances into a new run's folder.
+def list_left_out(
+    experiment: Experiment, data: Path, run: Path, tokenizer: Tokenizer, model: TrainableModel
+) -> None:
+    """Copies the lists of unusable utterances into a new run's folder, and lists the misaligned.
 
     A run that goes on keeps its own list: checks of other specs must not change its data.
     """
     if not (run / LEFT_OUT).is_file():
         names = [*experiment.data.train, *experiment.data.dev]
-        lists = (read_unusable(unusable_path(data, name)) for name in names)
-        write_unusable(run / LEFT_OUT, (entry for entries in lists for entry in entries))
+        entries = [e for name in names for e in read_unusable(unusable_path(data, name))]
+        for name in names if isinstance(model, AsrModel) else []:
+            found = list_misaligned(experiment, tokenizer, model, data, name)
+            for reason, count in Counter(entry.reason for entry in found).items():
+                log.warning("%s: %d utterances are left out: %s", name, count, reason)
+            entries += found
+        write_unusable(run / LEFT_OUT, entries)
 
 
 def open_data(
@@ -238,7 +247,14 @@ def open_data(
         return TextData(sentences, settings, experiment.seed, training, world.rank, world.size)
     cuts = without(open_set(data, names), read_unusable(run / LEFT_OUT))
     return CutData(
-        cuts, tokenizer, experiment.speech, experiment.seed, training, world.rank, world.size
+        cuts,
+        tokenizer,
+        experiment.speech,
+        experiment.seed,
+        training,
+        world.rank,
+        world.size,
+        open_alignments(experiment, tokenizer, names),
     )
 
 

@@ -11,7 +11,7 @@ from asrkit.models.interfaces import Encoded, Encoder, encoders
 from asrkit.nn.dropout import Dropout
 from asrkit.nn.masking import length_mask
 from asrkit.nn.recurrent import BidirectionalLstm
-from asrkit.nn.resampling import Frontend, FrontendStack
+from asrkit.nn.resampling import Frontend, FrontendStack, frontends
 
 
 @encoders.register("blstm")
@@ -85,6 +85,36 @@ class BlstmEncoder(Encoder):
                 taps[number] = frames
             frames = self.dropout(frames) if number < self.num_layers else frames
         return Encoded(frames=frames, lengths=lengths, taps=taps)
+
+
+@frontends.register("blstm")
+class BlstmFrontend(Frontend):
+    """Bidirectional LSTM layers with pooling, which shorten the features of another encoder.
+
+    Args:
+        input_dim: F.
+        hidden_dim: Size per direction; D is twice that.
+        pools: Max-pooling over time after each layer, which is how many layers there are.
+        dropout: After each layer.
+
+    Source: the frontend `blstmf2` of the reference system for transducers.
+    """
+
+    def __init__(
+        self, input_dim: int, hidden_dim: int, pools: list[int], dropout: float = 0.1
+    ) -> None:
+        super().__init__()
+        self.layers = BlstmEncoder(input_dim, hidden_dim, len(pools), pools, dropout=dropout)
+        self.dim, self.dropout = self.layers.dim, Dropout(dropout)
+
+    def output_lengths(self, lengths: Tensor) -> Tensor:
+        """Returns (B,) frames that come out for (B,) feature frames."""
+        return self.layers.output_lengths(lengths)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns shorter frames (B, T, D) of features (B, T, F), and their lengths."""
+        encoded = self.layers(x, lengths)
+        return self.dropout(encoded.frames), encoded.lengths
 
 
 def _pool(frames: Tensor, lengths: Tensor, pool: int) -> tuple[Tensor, Tensor]:

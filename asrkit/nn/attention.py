@@ -24,6 +24,8 @@ class SelfAttention(Sublayer):
         dropout: Of the attention weights.
         bias: Whether the linear layers have biases.
         gate: Applied to the output.
+        initial_scale: Variance of the first query, key and value weights, times D; uniform, and 1
+            for Glorot's. PyTorch's own where null.
 
     Raises:
         ValueError: If the heads do not divide D.
@@ -39,13 +41,19 @@ class SelfAttention(Sublayer):
         dropout: float = 0.1,
         bias: bool = True,
         gate: Factory[Gate] = IdentityGate,
+        initial_scale: float | None = None,
     ) -> None:
         super().__init__()
         if dim % num_heads:
             raise ValueError(f"num_heads ({num_heads}) must divide dim ({dim})")
+        if initial_scale is not None and initial_scale <= 0:
+            raise ValueError(f"initial_scale ({initial_scale}) must be positive, or null")
         self.num_heads = num_heads
         self.dropout = dropout
         self.query_key_value = nn.Linear(dim, 3 * dim, bias=bias)
+        if initial_scale is not None:
+            bound = (3 * initial_scale / dim) ** 0.5
+            nn.init.uniform_(self.query_key_value.weight, -bound, bound)
         self.position = position(num_heads=num_heads, head_dim=dim // num_heads)
         self.output = nn.Linear(dim, dim, bias=bias)
         self.gate = gate(dim=dim)

@@ -14,7 +14,12 @@ from asrkit.nn.norms import masked_mean
 
 
 class Augment(nn.Module):
-    """Changes features (B, T, F) in training."""
+    """Changes features (B, T, F) in training.
+
+    `keeps_time` says whether every frame stays in its place, so that alignments still hold.
+    """
+
+    keeps_time: bool = True
 
     def forward(self, features: Tensor, lengths: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """Returns changed features and their lengths; `step` counts optimiser updates."""
@@ -163,6 +168,8 @@ class FrameDrop(Augment):
         probability: Of each frame to be removed.
         min_frames: An utterance keeps at least this many.
     """
+
+    keeps_time = False
 
     def __init__(self, probability: float, min_frames: int = 10) -> None:
         super().__init__()

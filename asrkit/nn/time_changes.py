@@ -21,6 +21,8 @@ class TimeResize(Augment):
     Source: the option `rndresize` of the reference system for transducers.
     """
 
+    keeps_time = False
+
     def __init__(self, low: float, high: float, max_frames: int | None = None) -> None:
         super().__init__()
         if not 0 < low <= high or (max_frames is not None and low > 1):
@@ -53,6 +55,8 @@ class TimeWarp(Augment):
     Source: Park et al. 2019, section 2: time warping, along time only, linear between the moved
         frame and the ends.
     """
+
+    keeps_time = False
 
     def __init__(self, max_shift: int) -> None:
         super().__init__()

@@ -2,6 +2,7 @@
 # AN4: 42 minutes of commands and spelled words. From the corpus folder to a row in RESULTS.md.
 #   run.sh --corpus /path/to/an4          the real corpus
 #   run.sh --toy                          the same stages on synthesised speech, in minutes
+# A second stage of rna.yaml on its best paths: see the top of conf/rna_stage2.yaml.
 set -euo pipefail
 cd "$(dirname "$0")"
 source ../../tools/stages.sh

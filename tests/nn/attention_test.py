@@ -112,3 +112,12 @@ def test_chunks_see_themselves_and_the_chunks_to_their_left() -> None:
 def test_heads_must_divide_the_dim() -> None:
     with pytest.raises(ValueError, match=r"num_heads \(3\) must divide dim \(8\)"):
         SelfAttention(8, 3)
+
+
+def test_the_first_weights_of_queries_have_the_variance_that_is_asked_for() -> None:
+    torch.manual_seed(0)
+    weight = SelfAttention(64, 4, initial_scale=0.5).query_key_value.weight
+    assert float(weight.detach().abs().max()) <= (1.5 / 64) ** 0.5
+    assert float(weight.detach().var()) == pytest.approx(0.5 / 64, rel=0.1)
+    with pytest.raises(ValueError, match="initial_scale"):
+        SelfAttention(8, 2, initial_scale=0.0)

@@ -155,14 +155,22 @@ def test_aligned_labels_have_their_frames_in_order(topology: Topology) -> None:
     head, seen = make(topology), encoded()
     with torch.no_grad():
         found = best_spans(head, seen, LABELS, LABEL_LENGTHS)
-    for row, (spans, score) in enumerate(found):
-        if math.isinf(score):
+    for row, best in enumerate(found):
+        spans = best.spans
+        if math.isinf(best.log_prob):
             assert (row, topology.symbols) == (1, 3)
             continue
         assert len(spans) == LABEL_LENGTHS[row]
         assert all(0 <= start < end <= LENGTHS[row] for start, end in spans)
+        steps = LENGTHS[row] + (LABEL_LENGTHS[row] if topology.labels_stay else 0)
+        assert len(best.symbols) == steps
         if not topology.labels_stay:
+            assert [best.symbols[start] for start, _ in spans] == labels_of(row)
             assert all(a[1] <= b[0] for a, b in itertools.pairwise(spans))
+
+
+def labels_of(row: int) -> list[int]:
+    return LABELS[row, : LABEL_LENGTHS[row]].tolist()
 
 
 def eight_utterances() -> tuple[Tensor, Tensor, Tensor, Tensor]:

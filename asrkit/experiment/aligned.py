@@ -1,0 +1,115 @@
+"""Training on given alignments: whether spec and alignments fit, and which utterances do not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from asrkit.data.alignments import Alignments, misaligned, read_alignments
+from asrkit.data.manifests import Unusable, open_set
+from asrkit.data.settings import DataSettings
+from asrkit.errors import UserError
+from asrkit.experiment.spec import Experiment, require_vocabulary
+from asrkit.models.asr_model import AsrModel
+from asrkit.models.heads.transducer import TransducerHead
+from asrkit.nn.augment import Augment
+from asrkit.text.tokenizers import Tokenizer
+
+
+def aligned_heads(model: AsrModel) -> dict[str, TransducerHead]:
+    """Returns the heads that are trained on given alignments, by name."""
+    return {
+        name: head
+        for name, head in model.named_heads().items()
+        if isinstance(head, TransducerHead) and head.criterion.given_alignments
+    }
+
+
+def alignment_problems(experiment: Experiment, model: object) -> list[str]:
+    """Returns why a model can't be trained with or without alignments; nothing where it can."""
+    if not isinstance(model, AsrModel) or not isinstance(experiment.data, DataSettings):
+        return []
+    heads, given = aligned_heads(model), experiment.data.alignments
+    if heads and given is None:
+        return [
+            f"model.heads.{next(iter(heads))}.criterion is trained on alignments, data.alignments "
+            "is null: give the run folder whose `asrkit align` wrote them"
+        ]
+    if given is None:
+        return []
+    if not heads:
+        return [f"data.alignments is {given}, but no head has criterion: alignment"]
+    problems = [
+        f"model.augment[{number}] ({type(augment).__name__}) moves frames, so that alignments no "
+        "longer hold: leave it out, or use data.speeds, which are aligned one by one"
+        for number, augment in enumerate(model.augment)
+        if isinstance(augment, Augment) and not augment.keeps_time
+    ]
+    if len({head.topology.symbols for head in heads.values()}) > 1:
+        problems.append(f"heads {', '.join(heads)} need alignments of different topologies")
+    return problems
+
+
+def open_alignments(
+    experiment: Experiment, tokenizer: Tokenizer, names: list[str]
+) -> Alignments | None:
+    """Returns the alignments of some sets, None where the spec has none.
+
+    Raises:
+        UserError: If a set has none, or they are of other labels.
+    """
+    if not isinstance(experiment.data, DataSettings) or experiment.data.alignments is None:
+        return None
+    run = experiment.data.alignments
+    if not (run / "resolved.yaml").is_file():
+        raise UserError(f"data.alignments: {run} is no run folder: it has no resolved.yaml")
+    require_vocabulary(run, tokenizer.vocabulary)
+    paths = [run / "align" / f"{name}.tsv" for name in names]
+    for path in paths:
+        if not path.is_file():
+            raise UserError(
+                f"data.alignments: {path} is missing; write it with `asrkit align --run {run} "
+                f"--set {path.stem} --data DIR --head HEAD{_speed_options(experiment, path.stem)}`"
+            )
+    return read_alignments(paths, len(tokenizer.vocabulary))
+
+
+def list_misaligned(
+    experiment: Experiment, tokenizer: Tokenizer, model: AsrModel, data: Path, name: str
+) -> list[Unusable]:
+    """Returns the utterances of a set that can't be trained on their alignments.
+
+    Raises:
+        UserError: If none can.
+    """
+    alignments = open_alignments(experiment, tokenizer, [name])
+    if alignments is None:
+        return []
+    cuts = list(open_set(data, [name]))
+    speeds = _speeds(experiment, name)
+    found = misaligned(
+        cuts,
+        alignments,
+        speeds,
+        tokenizer,
+        any(head.topology.symbols == 3 for head in aligned_heads(model).values()),
+        model.output_frames,
+        experiment.speech.sample_rate,
+    )
+    if cuts and len(found) == len(cuts):
+        hint = f"align with{_speed_options(experiment, name)}, " if speeds != [1.0] else ""
+        raise UserError(
+            f"no utterance of {name} can be trained on its alignment in "
+            f"{experiment.speech.alignments}, such as {found[0].id}: {found[0].reason}: "
+            f"{found[0].detail}; {hint}with the same data folder and a model of the same frame "
+            "rate and topology"
+        )
+    return found
+
+
+def _speeds(experiment: Experiment, name: str) -> list[float]:
+    return experiment.speech.speeds if name in experiment.data.train else [1.0]
+
+
+def _speed_options(experiment: Experiment, name: str) -> str:
+    speeds = _speeds(experiment, name)
+    return "" if speeds == [1.0] else "".join(f" --speed {speed:g}" for speed in speeds)
