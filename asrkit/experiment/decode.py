@@ -18,13 +18,16 @@ from asrkit.decoding.decode import decode as decode_set
 from asrkit.decoding.search import Search
 from asrkit.errors import UserError
 from asrkit.experiment.prior import hash_of
-from asrkit.experiment.record import record_command
+from asrkit.experiment.record import record_command, this_command
 from asrkit.experiment.system import System
 from asrkit.scoring.ctm import write_ctm, write_trn
 from asrkit.scoring.hub5 import score_hub5
 from asrkit.scoring.sclite import StmScorer
 from asrkit.scoring.wer import Score, read_nbest, score_run
 from asrkit.training import checkpoints
+
+JUDGEMENTS = ("score.json", "search_errors.json")
+"""What is said of n-best lists in their folder; new lists make it void."""
 
 
 def decode(
@@ -87,8 +90,10 @@ def decode_into(
     weights = [(str(path), hash_of(path)) for path in system.files()]
     fingerprint = json.dumps([node, weights, set_name, max_hypotheses], sort_keys=True)
     out.mkdir(parents=True, exist_ok=True)
+    for name in JUDGEMENTS:
+        (out / name).unlink(missing_ok=True)
     partial = out / "search.partial"
-    note = {"search": node, "checkpoint": str(system.checkpoint)}
+    note = {"search": node, "checkpoint": str(system.checkpoint), "command": this_command()}
     partial.write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
     partial.replace(out / "search.json")
     return decode_set(
