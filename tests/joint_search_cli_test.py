@@ -160,9 +160,9 @@ def test_searches_are_tuned_and_compared_by_the_spec_alone(joint: Path) -> None:
         assert tuned.exit_code == 0, tuned.output
         for set_name in ("dev", "train"):
             chosen = ("--set", set_name, *name)
-            spec = ("--spec", joint / "run" / "tune" / f"{search}.yaml")
+            found = joint / "run" / "tune" / f"{search}.yaml"
             for words in (
-                ["decode", *options, *chosen, *spec],
+                ["decode", *options, *chosen, "--spec", found],
                 ["score", "--run", joint / "run", *chosen],
                 ["search-errors", *options, *chosen],
             ):
