@@ -328,9 +328,8 @@ def search_errors(run: Path, data: Path, set_name: str, search: str) -> None:
 @click.option(
     "--vary",
     multiple=True,
-    required=True,
     metavar="SCORER=LOW:HIGH",
-    help="A weight to tune, and between which values.",
+    help="A weight to tune, and between which values; else, those of the spec's tuning: part.",
 )
 @click.option("--decodes", default=3, show_default=True, help="Decodes after the first.")
 @checkpoint_option
@@ -354,13 +353,31 @@ def tune(
     ranges = dict(_range(word) for word in vary)
     path, trials = experiment.tune(run, data, set_name, search, ranges, decodes, checkpoint, spec)
     table = Table("weights", "WER %", "95 % interval", title=f"{search} on {set_name}")
-    best = min(trials, key=lambda trial: trial.wer)
+    best = min(trials, key=lambda trial: trial.wer, default=None)
     for trial in trials:
         weights = ", ".join(f"{name} {weight:g}" for name, weight in trial.weights.items())
         style = "bold" if trial is best else None
         table.add_row(weights, f"{trial.wer:.2f}", f"{trial.low:.2f} {trial.high:.2f}", style=style)
-    Console(stderr=True).print(table)
+    Console(stderr=True).print(table if trials else f"{search} has no weights to tune")
     click.echo(f"asrkit decode --spec {path} --search {search}")
+
+
+@main.command(name="table")
+@run_option
+@click.option("--dev", required=True, help="Set that weights were tuned on.")
+@click.option("--test", "tests", multiple=True, required=True, help="Set to report; repeatable.")
+@click.option("--search", "searches", multiple=True, help="Search to list; repeatable. Else, all.")
+@click.option("--out", type=FILE, help="Markdown file to write; RUN/searches.md if not given.")
+def table_of_searches(
+    run: Path, dev: str, tests: tuple[str, ...], searches: tuple[str, ...], out: Path | None
+) -> None:
+    """Compare the searches of a run: weights, WER with interval, RTF, search errors, commands.
+
+    Example: asrkit table --run run/first --dev dev --test test
+    """
+    from asrkit.scoring.search_table import write_search_table
+
+    click.echo(write_search_table(run, dev, tests, searches, out or run / "searches.md"))
 
 
 def _range(word: str) -> tuple[str, tuple[float, float]]:

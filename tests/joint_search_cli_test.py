@@ -143,6 +143,59 @@ def test_tuning_never_ends_worse_than_it_began(joint: Path) -> None:
     assert "no scorer 'none' to tune" in wrong.output
 
 
+def test_searches_are_tuned_and_compared_by_the_spec_alone(joint: Path) -> None:
+    options = ("--data", joint / "data", "--run", joint / "run")
+    (joint / "table.yaml").write_text(
+        "tuning: {attention: [0.1, 0.9], lm: [0.0, 1.0]}\n"
+        "decoding:\n"
+        "  alone: {type: label_sync, beam_size: 2, scorers: {attention: 1.0}}\n"
+        "  fused:\n"
+        "    type: label_sync\n"
+        "    beam_size: 2\n"
+        "    scorers: {attention: 1.0, lm: {type: language_model, weight: 0.3, run: lm}}\n"
+    )
+    for search in ("alone", "fused"):
+        name = ("--search", search)
+        spec = ("--spec", joint / "table.yaml", "--decodes", 1)
+        tuned = asrkit("tune", *options, "--set", "dev", *name, *spec)
+        assert tuned.exit_code == 0, tuned.output
+        for set_name in ("dev", "train"):
+            chosen = ("--set", set_name, *name)
+            found = joint / "run" / "tune" / f"{search}.yaml"
+            for words in (
+                ["decode", *options, *chosen, "--spec", found],
+                ["score", "--run", joint / "run", *chosen],
+                ["search-errors", *options, *chosen],
+            ):
+                done = asrkit(*words)
+                assert done.exit_code == 0, done.output
+    assert not (joint / "run" / "tune" / "alone.json").exists(), "it has nothing to tune"
+    trials = json.loads((joint / "run" / "tune" / "fused.json").read_text())
+    assert {trial["weights"]["attention"] for trial in trials} == {1.0}
+    made = asrkit(
+        "table", "--run", joint / "run", "--dev", "dev", "--test", "train", "--out",
+        joint / "SEARCHES.md", "--search", "alone", "--search", "fused",
+    )  # fmt: skip
+    assert made.exit_code == 0, made.output
+    assert "of 6)" in made.output
+    rows = (joint / "SEARCHES.md").read_text().splitlines()
+    assert sum(row.startswith(("| alone", "| fused")) for row in rows) == 2
+
+
+def test_tuning_needs_ranges(joint: Path) -> None:
+    options = ("--data", joint / "data", "--run", joint / "run", "--set", "dev")
+    found = asrkit("tune", *options, "--search", "joint")
+    assert found.exit_code == 2
+    assert "nothing says which weights to tune" in found.output
+    (joint / "wrong.yaml").write_text(
+        "tuning: {ctc: [1.0, 0.5]}\n"
+        "decoding: {joint: {type: label_sync, scorers: {attention: 0.5, ctc: 0.5}}}\n"
+    )
+    found = asrkit("tune", *options, "--search", "joint", "--spec", joint / "wrong.yaml")
+    assert found.exit_code == 2
+    assert "tuning.ctc: expected [LOW, HIGH]" in found.output.replace("\n", " ")
+
+
 def test_priors_of_other_weights_are_refused(joint: Path) -> None:
     options = ("--data", joint / "data", "--run", joint / "run", "--set", "dev")
     spec = ("--spec", joint / "joint.yaml", "--search", "everything", "--checkpoint", "last")

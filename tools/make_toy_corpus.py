@@ -54,6 +54,8 @@ NUMBERS = ["ZERO", "ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT
 MEN = ("m1", "m2", "m3", "m5", "m7")
 WOMEN = ("f1", "f4", "Annie", "linda", "belinda")
 VARIANTS = tuple(name for pair in zip(MEN, WOMEN, strict=True) for name in pair)
+TEXT_LINES = 1000
+"""Sentences of the text for language models."""
 SYNCHRONOUS, RATE, PITCH = 2, 1, 3  # constants of espeak-ng/speak_lib.h
 
 
@@ -136,7 +138,10 @@ def sentence(draw: random.Random) -> str:
 
 
 def write_librispeech(out: Path, parts: dict[str, int], seed: int) -> None:
-    """Writes OUT/LibriSpeech/PART/SPEAKER/CHAPTER/*.flac with *.trans.txt, and SPEAKERS.TXT."""
+    """Writes OUT/LibriSpeech/PART/SPEAKER/CHAPTER/*.flac with *.trans.txt, and SPEAKERS.TXT.
+
+    There is a text for language models, too, which is not written like the transcripts.
+    """
     synthesizer, root = Synthesizer(), out / "LibriSpeech"
     rows = [";ID  |SEX| SUBSET           |MINUTES| NAME"]
     for number, (part, count) in enumerate(parts.items()):
@@ -159,6 +164,9 @@ def write_librispeech(out: Path, parts: dict[str, int], seed: int) -> None:
                 f"{voice.number:<5}| {voice.sex} | {part:<17}| 1.00  | Voice {voice.variant}"
             )
     (root / "SPEAKERS.TXT").write_text("\n".join(rows) + "\n")
+    draw = random.Random(f"{seed} text")
+    text = "".join(f"{sentence(draw).capitalize()}.\n" for _ in range(TEXT_LINES))
+    (root / "lm-text.txt.gz").write_bytes(gzip.compress(text.encode(), mtime=0))
 
 
 def write_an4(out: Path, parts: dict[str, int], seed: int) -> None:

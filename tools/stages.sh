@@ -11,7 +11,8 @@
 
 caller=$OLDPWD # paths on the command line are meant from there
 first_stage=0 stop_stage=99 jobs=2 toy=false
-overrides=()
+lm='' ngram=0 decoding='' table='' decodes=3
+overrides=() lm_text=() searches=()
 
 usage() {
   cat <<USAGE
@@ -24,6 +25,13 @@ usage: run.sh [options] [key=value ...]
   --stop-stage N    last stage                       ($stop_stage)
   --jobs N          processes for data preparation   ($jobs)
   --toy             the same stages on a small synthesised corpus
+  --lm FILE         spec of a language model: stage 4 trains it, and says its perplexity
+  --lm-text FILE... sentences for it besides the transcripts, plain, .gz or .xz
+  --ngram N         with --lm, an n-gram model of this order on the same text
+  --decoding FILE   spec whose searches replace those of --conf; all of them, if --search is left out
+  --search NAME...  searches that decode and are scored    (joint)
+  --table FILE      spec of searches: stage 9 tunes them on dev, decodes, makes a table
+  --decodes N       decodes that each search is tuned with, after the first    ($decodes)
 ${recipe_usage:-}
   key=value         changes to the spec, such as training.epochs=20
 USAGE
@@ -34,13 +42,14 @@ is_toy() { [[ " $* " == *" --toy "* ]]; }
 
 # parse_options OPTION...: sets the variables above, and those that recipe_options names.
 parse_options() {
-  local name
+  local name word
   while (($#)); do
     name=${1#--}
     case $1 in
       -h | --help) usage; exit 0 ;;
       --toy) toy=true; shift; continue ;;
       --corpus | --data | --run | --conf | --stage | --stop-stage | --jobs) ;;
+      --lm | --lm-text | --ngram | --decoding | --search | --table | --decodes) ;;
       --*) [[ " ${recipe_options:-} " == *" $name "* ]] || fail "unknown option $1; --help lists them" ;;
       *=*) overrides+=("$1"); shift; continue ;;
       *) fail "unknown word '$1'; expected an option or key=value; --help lists them" ;;
@@ -48,13 +57,27 @@ parse_options() {
     [[ ${2:-} && ${2:-} != --* ]] || fail "$1 needs a value"
     set_option "$name" "$2"
     shift 2
+    # These two take several words.
+    while [[ $name == @(lm-text|search) && ${1:-} && $1 != --* && $1 != *=* ]]; do
+      set_option "$name" "$1"
+      shift
+    done
   done
   if $toy && [[ ${corpus_given:-} ]]; then fail "--toy makes its own corpus: leave --corpus out"; fi
-  [[ -f $conf ]] || fail "there is no spec $conf, neither in $caller nor in $PWD"
+  for word in "$conf" "$lm" "$decoding" "$table"; do
+    [[ -z $word || -f $word ]] || fail "there is no spec $word, neither in $caller nor in $PWD"
+  done
+  [[ $lm ]] || ((ngram + ${#lm_text[@]} == 0)) || fail "--lm-text and --ngram need --lm FILE"
   run=${run/<spec>/$(basename "$conf" .yaml)}
+  # Decode specs find it by its name, as it is beside the run.
+  lm_run=$(dirname "$run")/lm-$(basename "$lm" .yaml)
   # shellcheck disable=SC2034 # recipes use it
   mapfile -t specs < <(spec_files "$conf")
   command -v asrkit >/dev/null || fail "asrkit is not installed in this environment; see README.md"
+  if [[ $decoding && -z ${searches[*]} ]]; then
+    mapfile -t searches < <(python ../../tools/search_names.py "$decoding")
+  fi
+  ((${#searches[@]})) || searches=(joint)
 }
 
 set_option() {
@@ -62,7 +85,12 @@ set_option() {
     corpus) corpus=$(from_here "$2") corpus_given=true ;;
     data) data=$(from_here "$2") ;;
     run) run=$(from_here "$2") ;;
-    conf) if [[ -f $caller/$2 ]]; then conf=$(from_here "$2"); else conf=$2; fi ;;
+    conf | lm | decoding | table)
+      if [[ -f $caller/$2 ]]; then printf -v "$1" %s "$(from_here "$2")"; else printf -v "$1" %s "$2"; fi
+      ;;
+    lm-text) lm_text+=("$(from_here "$2")") ;;
+    search) searches+=("$2") ;;
+    ngram | decodes) printf -v "$1" %s "$(number "--$1" "$2")" ;;
     stage) first_stage=$(number --stage "$2") ;;
     stop-stage) stop_stage=$(number --stop-stage "$2") ;;
     jobs) jobs=$(number --jobs "$2") ;;
@@ -134,6 +162,100 @@ is_up_to_date() {
   for input in "$@"; do
     [[ -e $input && ! $input -nt $mark ]] || return 1
   done
+}
+
+# language_model DEV OPTION...: stage 4 where there is --lm. Trains on the transcripts and --lm-text,
+# which `prepare.py text` writes like transcripts; the OPTIONs are for that.
+language_model() {
+  local dev=${1:-dev} name lm_specs text='' changes=() texts=()
+  [[ $lm ]] || return 0
+  name=lm-$(basename "$lm" .yaml)
+  mapfile -t lm_specs < <(spec_files "$lm")
+  if ((${#lm_text[@]})); then
+    text=$data/text/$name.txt.gz changes=("data.files=[$name.txt.gz]") texts=(--text "$text")
+    run=$data stage 4 "text of the language model" "${lm_text[@]}" -- \
+      python prepare.py text "${lm_text[@]}" --out "$text" "${@:2}"
+  fi
+  local inputs=("${lm_specs[@]}" "$data/text/bpe.model" ${text:+"$text"})
+  # The marks lie where the results do, which other runs share.
+  run=$lm_run stage 4 "language model" "${inputs[@]}" -- \
+    asrkit train "$lm" --data "$data" --run "$lm_run" "${changes[@]}"
+  run=$lm_run stage 4 "average checkpoints" "$lm_run/checkpoints/index.json" -- \
+    asrkit average --run "$lm_run" --best 3
+  run=$lm_run stage 4 "perplexity on $dev" "$lm_run/checkpoints/average.pt" -- \
+    asrkit perplexity --run "$lm_run" --data "$data" --set "$dev"
+  if ((ngram)); then
+    run=$data stage 4 "n-gram model" "$data/text/bpe.model" ${text:+"$text"} -- \
+      asrkit ngram --data "$data" --set train "${texts[@]}" --order "$ngram" --units bpe \
+      --name "$name-${ngram}gram" --dev "$dev"
+  fi
+}
+
+# sets_named START: prints the names of the sets that begin so.
+sets_named() {
+  local manifest
+  for manifest in "$data/manifests/$1"*.jsonl; do
+    if [[ -e $manifest ]]; then basename "$manifest" .jsonl; fi
+  done
+}
+
+# score_options SET: prints options of `asrkit score` for a set, a word per line. Recipes with
+# references of their own define it anew.
+score_options() { :; }
+
+# decode_and_score SET: stages 7 and 8, with each of the searches.
+decode_and_score() {
+  local search
+  for search in "${searches[@]}"; do
+    search_set 7 8 "$1" "$search" "$decoding"
+  done
+}
+
+# search_set DECODE SCORE SET SEARCH [SPEC]: decodes and scores, as stages of these numbers.
+search_set() {
+  local options=() inputs=("$run/checkpoints/average.pt" "$data/manifests/$3.jsonl") references word
+  if [[ ${5:-} ]]; then
+    options=(--spec "$5")
+    mapfile -t -O "${#inputs[@]}" inputs < <(spec_files "$5")
+  fi
+  if [[ $lm ]]; then inputs+=("$lm_run/checkpoints/average.pt"); fi
+  stage "$1" "decode $3 by $4" "${inputs[@]}" -- \
+    asrkit decode --run "$run" --data "$data" --set "$3" --search "$4" "${options[@]}"
+  mapfile -t references < <(score_options "$3")
+  inputs=("$run/decode/$4/$3/nbest.jsonl")
+  for word in "${references[@]}"; do
+    if [[ -f $word ]]; then inputs+=("$word"); fi
+  done
+  stage "$2" "score $3 by $4" "${inputs[@]}" -- \
+    asrkit score --run "$run" --set "$3" --search "$4" "${references[@]}"
+}
+
+# search_table FILE DEV TEST...: stage 9 where there is --table. Tunes each of its searches on dev,
+# decodes and scores all sets, counts search errors, and writes the table.
+search_table() {
+  local file=$1 dev=${2:-dev} names name set sets=("${@:2}") table_specs options=()
+  [[ $table ]] || return 0
+  if ((first_stage > 9 || stop_stage < 9)); then return 0; fi
+  mapfile -t table_specs < <(spec_files "$table")
+  mapfile -t names < <(python ../../tools/search_names.py "$table")
+  if grep -q "prior:" "${table_specs[@]}"; then
+    stage 9 "label priors" "$run/checkpoints/average.pt" -- \
+      asrkit prior --run "$run" --data "$data" --set train
+  fi
+  for name in "${names[@]}"; do
+    options+=(--search "$name")
+    stage 9 "tune $name on $dev" "$run/checkpoints/average.pt" "${table_specs[@]}" -- \
+      asrkit tune --run "$run" --data "$data" --set "$dev" --search "$name" --spec "$table" \
+      --decodes "$decodes"
+    for set in "${sets[@]}"; do
+      search_set 9 9 "$set" "$name" "$run/tune/$name.yaml"
+      stage 9 "search errors of $name on $set" "$run/decode/$name/$set/nbest.jsonl" -- \
+        asrkit search-errors --run "$run" --data "$data" --set "$set" --search "$name"
+    done
+  done
+  for set in "${sets[@]:1}"; do options+=(--test "$set"); done
+  echo "== stage 9: table"
+  asrkit table --run "$run" --dev "$dev" "${options[@]}" --out "$file"
 }
 
 # show_results NUMBER FILE RUN...: writes and prints the table; never skipped, as it is the answer.

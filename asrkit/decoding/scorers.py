@@ -3,6 +3,9 @@
 A search adds up weighted scores. A number stands for the head of that name; everything else is a
 mapping with a `type`. Language models, internal language models (with a negative weight), other
 models' heads and length rewards are scorers like any other.
+
+Relative paths are meant from the current folder, else from the decoded run (`prior/ctc.json`), from
+the folder that it is in (`lm-small`, a run beside it) or from the data folder (`lm/4gram.arpa.gz`).
 """
 
 from __future__ import annotations

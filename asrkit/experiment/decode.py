@@ -16,7 +16,7 @@ from asrkit.decoding.decode import decode as decode_set
 from asrkit.decoding.search import Search
 from asrkit.errors import UserError
 from asrkit.experiment.prior import hash_of
-from asrkit.experiment.record import record_command
+from asrkit.experiment.record import record_command, this_command
 from asrkit.experiment.spec import available_device
 from asrkit.experiment.system import System
 from asrkit.files import write_text
@@ -25,6 +25,9 @@ from asrkit.scoring.hub5 import score_hub5
 from asrkit.scoring.sclite import StmScorer
 from asrkit.scoring.wer import Score, read_nbest, score_run
 from asrkit.training import checkpoints
+
+JUDGEMENTS = ("score.json", "search_errors.json")
+"""What is said of n-best lists in their folder; new lists make it void."""
 
 
 def decode(
@@ -86,7 +89,9 @@ def decode_into(
     cuts = open_set(system.data, [set_name])
     weights = [(str(path), hash_of(path)) for path in system.files()]
     fingerprint = json.dumps([node, weights, set_name, max_hypotheses], sort_keys=True)
-    note = {"search": node, "checkpoint": str(system.checkpoint)}
+    for name in JUDGEMENTS:
+        (out / name).unlink(missing_ok=True)
+    note = {"search": node, "checkpoint": str(system.checkpoint), "command": this_command()}
     write_text(out / "search.json", json.dumps(note, indent=2) + "\n")
     return decode_set(
         model=system,

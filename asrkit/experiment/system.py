@@ -119,6 +119,7 @@ class System:
         """
         model = self.encoders[0]
         if run is not None:
+            run = self.find(run)
             model = self._asr_model(run, resolve(run, checkpoint))
             if model not in self.encoders:
                 self.encoders.append(model)
@@ -133,6 +134,7 @@ class System:
 
     def ngram(self, path: Path) -> ScoringHead:
         """Returns an n-gram model over the labels, from an ARPA file."""
+        path = self.find(path)
         return NgramHead(NgramModel(read_arpa(path), self.vocabulary, path).to(self.device))
 
     def language_model(self, run: Path, checkpoint: str) -> ScoringHead:
@@ -141,6 +143,7 @@ class System:
         Raises:
             UserError: If the run is that of something else.
         """
+        run = self.find(run)
         model = self._model(run, resolve(run, checkpoint))
         if not isinstance(model, LanguageModel):
             raise UserError(f"{run} is the run of a {type(model).__name__}, no language model")
@@ -148,8 +151,17 @@ class System:
 
     def prior(self, path: Path, run: Path | None, checkpoint: str) -> Tensor:
         """Returns log-priors (V + 1,) that were estimated with the same weights."""
-        weights = self.checkpoint if run is None else resolve(run, checkpoint)
-        return read_prior(path, weights, len(self.vocabulary) + 1)
+        weights = self.checkpoint if run is None else resolve(self.find(run), checkpoint)
+        return read_prior(self.find(path), weights, len(self.vocabulary) + 1)
+
+    def find(self, path: Path) -> Path:
+        """Returns where a search's file or run folder is.
+
+        A relative path is meant from the current folder, else from the decoded run, the folder
+        that this is in, or the data folder; it stays what it is where there is none of them.
+        """
+        places = (Path(), self.run, self.run.resolve().parent, self.data)
+        return next((place / path for place in places if (place / path).exists()), path)
 
     def files(self) -> list[Path]:
         """Returns the checkpoints in use, that of the decoded model first."""

@@ -221,11 +221,12 @@ def list_left_out(
     if not (run / LEFT_OUT).is_file():
         names = [*experiment.data.train, *experiment.data.dev]
         entries = [e for name in names for e in read_unusable(unusable_path(data, name))]
-        for name in names if isinstance(model, AsrModel) else []:
-            found = list_misaligned(experiment, tokenizer, model, data, name)
-            for reason, count in Counter(entry.reason for entry in found).items():
-                log.warning("%s: %d utterances are left out: %s", name, count, reason)
-            entries += found
+        if isinstance(model, AsrModel):
+            for name in names:
+                found = list_misaligned(experiment, tokenizer, model, data, name)
+                for reason, count in Counter(entry.reason for entry in found).items():
+                    log.warning("%s: %d utterances are left out: %s", name, count, reason)
+                entries += found
         write_unusable(run / LEFT_OUT, entries)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 import yaml
 
 from asrkit.config.build import build
+from asrkit.config.yaml_loader import load
 from asrkit.decoding.search import Search
 from asrkit.errors import UserError
 from asrkit.experiment.decode import decode_into, search_node
@@ -50,13 +51,15 @@ def tune(
 
     The set is decoded with the weights of the spec; all n-best lists so far tell the weights of
     the next decode, and the weights of the best decode are taken. Only weights in `ranges` change.
+    A search that has nothing to tune is written as it is, and not decoded.
 
     Args:
         run: Folder of a trained run.
         data: Data folder.
         set_name: The set to tune on; never one that is reported on.
         search: Name of a search below `decoding:`.
-        ranges: Lowest and highest weight of the scorers to tune.
+        ranges: Lowest and highest weight of the scorers to tune; if empty, those of the spec's
+            `tuning:` whose names the search has, but for its first scorer: it sets the scale.
         decodes: How many decodes follow the first.
         checkpoint: "average", "best", "last" or a path.
         spec: YAML file whose `decoding:` replaces that of the run.
@@ -65,7 +68,7 @@ def tune(
         The file to give to `asrkit decode --spec`, and all decodes.
 
     Raises:
-        UserError: If a scorer to tune is none of the search's.
+        UserError: If a scorer to tune is none of the search's, or the spec names none.
     """
     device = available_device()
     system = System(run, data, checkpoint, device)
@@ -77,7 +80,13 @@ def tune(
             f"search {search!r} has no scorer {unknown[0] if unknown else ''!r} to tune; it has "
             f"{', '.join(scorers or [])}"
         )
+    ranges = ranges or ranges_of(spec, list(scorers))
     record_command(run)
+    path = run / "tune" / f"{search}.yaml"
+    if not ranges:
+        path.with_suffix(".json").unlink(missing_ok=True)
+        write_text(path, yaml.safe_dump({"decoding": {search: node}}))
+        return path, []
     weights = {name: weight_of(entry) for name, entry in scorers.items()}
     length_norm = float(node.get("length_norm", 0.0))
     folder = run / "tune" / search
@@ -99,11 +108,36 @@ def tune(
             break
     best = min(trials, key=lambda trial: trial.wer)
     assert gathered is not None
-    path = run / "tune" / f"{search}.yaml"
     write_text(path, yaml.safe_dump({"decoding": {search: with_weights(node, best.weights)}}))
     write_text(path.with_suffix(".json"), json.dumps([vars(trial) for trial in trials], indent=2))
     plot_surface(gathered, best.weights, ranges, length_norm, path.with_suffix(".png"))
     return path, trials
+
+
+def ranges_of(spec: Path | None, scorers: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Returns the ranges that a spec's `tuning:` has for a search's scorers, the first left out.
+
+    Raises:
+        UserError: If there is no such part, or a range is none.
+    """
+    found = None if spec is None else load(spec).tree.get("tuning")
+    if not isinstance(found, dict):
+        raise UserError(
+            "nothing says which weights to tune: give --vary SCORER=LOW:HIGH, or a --spec with "
+            "`tuning: {SCORER: [LOW, HIGH]}`"
+        )
+    ranges = {}
+    for name in scorers[1:]:
+        if name in found:
+            ranges[name] = _checked(found[name], f"{spec}: tuning.{name}")
+    return ranges
+
+
+def _checked(ends: Any, where: str) -> tuple[float, float]:
+    numbers = isinstance(ends, list) and all(isinstance(end, int | float) for end in ends)
+    if not numbers or len(ends) != 2 or ends[0] > ends[1]:
+        raise UserError(f"{where}: expected [LOW, HIGH], such as [0.0, 1.0], got {ends}")
+    return float(ends[0]), float(ends[1])
 
 
 def weight_of(entry: Any) -> float:

@@ -69,7 +69,7 @@ def _rows(run: Path) -> list[list[str]]:
     shared_end = [f"{facts['device']}, {facts['threads']} threads", facts["git_revision"]]
     rows = []
     for folder in _scored(run):
-        score, summary = _json(folder / "score.json"), _json(folder / "summary.json")
+        score, summary = read_json(folder / "score.json"), read_json(folder / "summary.json")
         rows.append(
             [
                 run.name,
@@ -145,7 +145,7 @@ def _comparisons(run: Path, parent: Path) -> list[list[str]]:
     rows = []
     for folder in _scored(run):
         theirs = parent / folder.relative_to(run)
-        cells = [folder.name, folder.parent.name, f"{_json(folder / 'score.json')['wer']:.2f}"]
+        cells = [folder.name, folder.parent.name, f"{read_json(folder / 'score.json')['wer']:.2f}"]
         by_segments = (folder / "segments.tsv").is_file()
         if (theirs / ("segments.tsv" if by_segments else "utterances.tsv")).is_file():
             compare = compare_segments if by_segments else _compare_utterances
@@ -179,7 +179,7 @@ def _facts(run: Path) -> dict[str, Any]:
     path = run / "environment.json"
     if not path.is_file():
         raise UserError(f"{run} is no run folder: {path} is missing")
-    return _json(path)
+    return read_json(path)
 
 
 def _log(run: Path) -> list[dict[str, Any]]:
@@ -190,7 +190,12 @@ def _log(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Returns what a JSON file of a run folder holds.
+
+    Raises:
+        UserError: If it is missing or damaged.
+    """
     try:
         result: dict[str, Any] = json.loads(_text(path))
     except json.JSONDecodeError as error:

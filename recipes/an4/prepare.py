@@ -16,6 +16,7 @@ from pathlib import Path
 
 import click
 
+from asrkit.data.lm_text import capital_words, write_sentences
 from asrkit.data.manifests import Source, write_manifest
 from asrkit.errors import UserError
 
@@ -101,6 +102,17 @@ def manifests(corpus: Path, data: Path, jobs: int) -> None:
         }
         for name, sources in parts.items():
             click.echo(f"{name}: {write_manifest(data, name, sources, jobs)} utterances")
+    except UserError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+def text(files: tuple[Path, ...], out: Path) -> None:
+    """Writes text for language models like the transcripts: capitals and apostrophes."""
+    try:
+        click.echo(write_sentences(files, out, capital_words))
     except UserError as error:
         raise click.ClickException(str(error)) from error
 

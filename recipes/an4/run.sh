@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # AN4: 42 minutes of commands and spelled words. From the corpus folder to a row in RESULTS.md.
 #   run.sh --corpus /path/to/an4          the real corpus
+#   run.sh --lm conf/lm/lstm.yaml --table conf/decode/table.yaml
+#                                         with a language model, and a table of searches
 #   run.sh --toy                          the same stages on synthesised speech, in minutes
 # A second stage of rna.yaml on its best paths: see the top of conf/rna_stage2.yaml.
 set -euo pipefail
 cd "$(dirname "$0")"
 source ../../tools/stages.sh
 corpus=corpus/an4 data=data run='run/<spec>' conf=conf/conformer.yaml
-units=120 search=joint results=RESULTS.md
+units=120 results=RESULTS.md
 if is_toy "$@"; then
   corpus=toy/an4 data=toy/data run='toy/run/<spec>' conf=conf/toy.yaml units=60 results=toy/RESULTS.md
 fi
@@ -23,14 +25,12 @@ stage 2 "BPE" "$data/manifests/train.jsonl" -- \
   asrkit tokenizer bpe --data "$data" --set train --size "$units" --name bpe
 stage 3 "check spec and utterances" "${specs[@]}" "$data/text/bpe.model" -- \
   asrkit check "$conf" --data "$data" "${overrides[@]}"
-# Stage 4 is kept for language models. Features are computed while training: nothing to dump.
+language_model dev # stage 4. Features are computed while training: nothing to dump
 stage 5 "train" "${specs[@]}" "$data/text/bpe.model" -- \
   asrkit train "$conf" --data "$data" --run "$run" "${overrides[@]}"
 stage 6 "average checkpoints" "$run/checkpoints/index.json" -- asrkit average --run "$run" --best 10
 for set in dev test; do
-  stage 7 "decode $set" "$run/checkpoints/average.pt" "$data/manifests/$set.jsonl" -- \
-    asrkit decode --run "$run" --data "$data" --set "$set" --search "$search"
-  stage 8 "score $set" "$run/decode/$search/$set/nbest.jsonl" -- \
-    asrkit score --run "$run" --set "$set" --search "$search"
+  decode_and_score "$set" # stages 7 and 8
 done
 show_results 8 "$results" "$run"
+search_table "${results/RESULTS/SEARCHES}" dev test # stage 9

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from asrkit.data.lm_text import capital_words, write_sentences
 from asrkit.data.manifests import Source, write_manifest
 from asrkit.errors import UserError
 
@@ -129,6 +130,17 @@ def manifests(corpus: Path, size: str, data: Path, jobs: int) -> None:
         for name, parts in sets_of(corpus, size).items():
             sources = (source for part in parts for source in read_part(corpus, part))
             click.echo(f"{name}: {write_manifest(data, name, sources, jobs)} utterances")
+    except UserError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+def text(files: tuple[Path, ...], out: Path) -> None:
+    """Writes text for language models like the transcripts: capitals and apostrophes."""
+    try:
+        click.echo(write_sentences(files, out, capital_words))
     except UserError as error:
         raise click.ClickException(str(error)) from error
 

@@ -3,17 +3,20 @@
 #   run.sh --corpus DIR --conf conf/mini.yaml     train-clean-5 (OpenSLR 31): 5 hours
 #   run.sh --corpus DIR --conf conf/100h.yaml     train-clean-100
 #   run.sh --corpus DIR --conf conf/960h.yaml     everything
+#   run.sh --corpus DIR --lm conf/lm/mini.yaml --lm-text books.txt.xz --table conf/decode/table.yaml
+#                                                 with a language model, and a table of searches
 #   run.sh --toy                                  the same stages on synthesised speech
 # DIR holds the folder LibriSpeech; missing parts are downloaded there.
 set -euo pipefail
 cd "$(dirname "$0")"
 source ../../tools/stages.sh
 corpus=corpus data='data/<parts>' run='run/<spec>' conf=conf/mini.yaml
-parts='' search=joint results=RESULTS.md
+parts='' results=RESULTS.md
 recipe_options=parts
 recipe_usage="  --parts NAME      mini, 100h or 960h: what to train on; told by the spec's name if not given"
 if is_toy "$@"; then
   corpus=toy data=toy/data run='toy/run/<spec>' conf=conf/toy.yaml parts=mini results=toy/RESULTS.md
+  lm=conf/lm/toy.yaml ngram=3 lm_text=(toy/LibriSpeech/lm-text.txt.gz) decoding=conf/decode/toy.yaml
 fi
 parse_options "$@"
 case ${parts:-$(basename "$conf")} in
@@ -37,16 +40,14 @@ stage 2 "BPE" "$data/manifests/train.jsonl" -- \
   asrkit tokenizer bpe --data "$data" --set train --size "$units" --name bpe
 stage 3 "check spec and utterances" "${specs[@]}" "$data/text/bpe.model" -- \
   asrkit check "$conf" --data "$data" "${overrides[@]}"
-# Stage 4 is kept for language models. Features are computed while training: nothing to dump.
+mapfile -t devs < <(sets_named dev)
+mapfile -t tests < <(sets_named test)
+language_model "${devs[@]: -1}" # stage 4. Features are computed while training: nothing to dump
 stage 5 "train" "${specs[@]}" "$data/text/bpe.model" -- \
   asrkit train "$conf" --data "$data" --run "$run" "${overrides[@]}"
 stage 6 "average checkpoints" "$run/checkpoints/index.json" -- asrkit average --run "$run" --best 10
-for manifest in "$data"/manifests/{dev,test}*.jsonl; do
-  [[ -e $manifest ]] || continue
-  set=$(basename "$manifest" .jsonl)
-  stage 7 "decode $set" "$run/checkpoints/average.pt" "$manifest" -- \
-    asrkit decode --run "$run" --data "$data" --set "$set" --search "$search"
-  stage 8 "score $set" "$run/decode/$search/$set/nbest.jsonl" -- \
-    asrkit score --run "$run" --set "$set" --search "$search"
+for set in "${devs[@]}" "${tests[@]}"; do
+  decode_and_score "$set" # stages 7 and 8
 done
 show_results 8 "$results" "$run"
+search_table "${results/RESULTS/SEARCHES}" "${devs[@]: -1}" "${tests[@]}" # stage 9

@@ -35,6 +35,7 @@ from pathlib import Path
 
 import click
 
+from asrkit.data.lm_text import latin_words, write_sentences
 from asrkit.data.manifests import Source, write_manifest
 from asrkit.errors import UserError
 from asrkit.files import replaced, write_text
@@ -348,6 +349,23 @@ def manifests(corpus: Path, data: Path, jobs: int) -> None:
     for name, test in TEST_SETS.items():
         count = write_test_set(files, name, test, data, jobs)
         click.echo(f"{name}: {'not there' if count is None else f'{count} utterances'}")
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+def text(files: tuple[Path, ...], out: Path) -> None:
+    """Writes text for language models like the transcripts: small letters, ' and -."""
+    try:
+        click.echo(write_sentences(files, out, spoken))
+    except UserError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def spoken(line: str) -> str | None:
+    """Returns a line's words as transcripts have them, None if it has digits or other signs."""
+    words = latin_words(line, joiners="'-")
+    return None if words is None else words.lower()
 
 
 if __name__ == "__main__":

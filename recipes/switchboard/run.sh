@@ -7,11 +7,16 @@ set -euo pipefail
 cd "$(dirname "$0")"
 source ../../tools/stages.sh
 corpus=corpus data=data run='run/<spec>' conf=conf/conformer.yaml
-units=1000 search=joint results=RESULTS.md
+units=1000 results=RESULTS.md
 if is_toy "$@"; then
   corpus=toy data=toy/data run='toy/run/<spec>' conf=conf/toy.yaml units=60 results=toy/RESULTS.md
 fi
 parse_options "$@"
+score_options() {
+  if [[ -e $data/scoring/$1.stm ]]; then
+    printf '%s\n' --stm "$data/scoring/$1.stm" --glm "$data/scoring/$1.glm"
+  fi
+}
 
 if $toy; then
   stage 0 "make a toy corpus" -- \
@@ -26,20 +31,13 @@ stage 2 "BPE" "$data/manifests/train.jsonl" -- \
   asrkit tokenizer bpe --data "$data" --set train --size "$units" --name bpe
 stage 3 "check spec and utterances" "${specs[@]}" "$data/text/bpe.model" -- \
   asrkit check "$conf" --data "$data" "${overrides[@]}"
-# Stage 4 is kept for language models. Features are computed while training: nothing to dump.
+language_model dev # stage 4. Features are computed while training: nothing to dump
 stage 5 "train" "${specs[@]}" "$data/text/bpe.model" -- \
   asrkit train "$conf" --data "$data" --run "$run" "${overrides[@]}"
 stage 6 "average checkpoints" "$run/checkpoints/index.json" -- asrkit average --run "$run" --best 10
 for set in dev hub5e_00 hub5e_01 rt03s; do
-  manifest=$data/manifests/$set.jsonl
-  [[ -e $manifest ]] || continue
-  scored_by=()
-  if [[ -e $data/scoring/$set.stm ]]; then
-    scored_by=(--stm "$data/scoring/$set.stm" --glm "$data/scoring/$set.glm")
-  fi
-  stage 7 "decode $set" "$run/checkpoints/average.pt" "$manifest" -- \
-    asrkit decode --run "$run" --data "$data" --set "$set" --search "$search"
-  stage 8 "score $set" "$run/decode/$search/$set/nbest.jsonl" -- \
-    asrkit score --run "$run" --set "$set" --search "$search" "${scored_by[@]}"
+  if [[ -e $data/manifests/$set.jsonl ]]; then decode_and_score "$set"; fi # stages 7 and 8
 done
 show_results 8 "$results" "$run"
+mapfile -t tests < <(sets_named hub5e; sets_named rt03)
+search_table "${results/RESULTS/SEARCHES}" dev "${tests[@]}" # stage 9

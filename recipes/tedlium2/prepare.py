@@ -28,6 +28,7 @@ from pathlib import Path
 
 import click
 
+from asrkit.data.lm_text import latin_words, write_sentences
 from asrkit.data.manifests import Source, write_manifest
 from asrkit.data.stm import Segment, read_stm, write_stm
 from asrkit.errors import UserError
@@ -118,6 +119,27 @@ def split(words: list[str]) -> list[str]:
     return re.sub(r"(?<=\w)'(?=[A-Za-z])", " '", " ".join(words)).split()
 
 
+def treatment(apostrophes: str, corpus: Path) -> Apostrophes:
+    """Returns what is done to apostrophes: joined or split."""
+    return Joined(corpus) if apostrophes == "joined" else split
+
+
+class Spoken:
+    """Writes lines of any text as the talks' transcripts are written: small letters, no marks.
+
+    Args:
+        apostrophes: What is done to words with apostrophes.
+    """
+
+    def __init__(self, apostrophes: Apostrophes) -> None:
+        self.apostrophes = apostrophes
+
+    def __call__(self, line: str) -> str | None:
+        """Returns the line's words, None if it has digits or signs of other scripts."""
+        words = latin_words(MARKS.sub(" ", line))
+        return None if words is None else " ".join(self.apostrophes(words.lower().split()))
+
+
 def sources(corpus: Path, part: str, segments: list[Segment]) -> Iterator[Source]:
     """Yields the utterances of a part: all segments with words."""
     folder = root_of(corpus) / part / "sph"
@@ -174,21 +196,39 @@ def download(corpus: Path) -> None:
         ) from error
 
 
+apostrophes_option = click.option(
+    "--apostrophes", type=click.Choice(["joined", "split"]), default="joined"
+)
+
+
 @main.command()
 @corpus_option
 @click.option("--data", type=click.Path(path_type=Path), required=True)
-@click.option("--apostrophes", type=click.Choice(["joined", "split"]), default="joined")
+@apostrophes_option
 @click.option("--jobs", default=2, show_default=True)
 def manifests(corpus: Path, data: Path, apostrophes: str, jobs: int) -> None:
     """Writes the manifests train, dev and test, and references for scoring."""
     try:
         for part in PARTS:
-            treat = Joined(corpus) if apostrophes == "joined" else split
+            treat = treatment(apostrophes, corpus)
             segments = list(read_part(corpus, part, treat))
             write_stm(data / "stm" / f"{part}.stm", segments, HEADER)
             count = write_manifest(data, part, sources(corpus, part, segments), jobs)
             talks = len({segment.recording for segment in segments})
             click.echo(f"{part}: {count} utterances of {talks} talks")
+    except UserError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+@corpus_option
+@apostrophes_option
+def text(files: tuple[Path, ...], out: Path, corpus: Path, apostrophes: str) -> None:
+    """Writes text for language models like the transcripts; the release has such in LM/*.gz."""
+    try:
+        click.echo(write_sentences(files, out, Spoken(treatment(apostrophes, corpus))))
     except UserError as error:
         raise click.ClickException(str(error)) from error
 

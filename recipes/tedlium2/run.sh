@@ -3,6 +3,8 @@
 #   run.sh --corpus DIR                                     BPE of 1000 units
 #   run.sh --corpus DIR --apostrophes split --data data/split --run run/split
 #                                                           as RETURNN's published results count
+#   run.sh --corpus DIR --lm conf/lm/transformer.yaml --lm-text DIR/TEDLIUM_release2/LM/*.gz
+#                                                           with a language model
 #   run.sh --toy                                            the same stages on synthesised speech
 # DIR holds the folder TEDLIUM_release2; it is downloaded there if missing (35 GB).
 # Word errors are those of NIST's sclite, or counted by its rules where it is not installed.
@@ -10,13 +12,14 @@ set -euo pipefail
 cd "$(dirname "$0")"
 source ../../tools/stages.sh
 corpus=corpus data=data run='run/<spec>' conf=conf/base.yaml
-apostrophes=joined units=1000 search=joint results=RESULTS.md
+apostrophes=joined units=1000 results=RESULTS.md
 recipe_options=apostrophes
 recipe_usage="  --apostrophes A   joined (it's) or split (it 's): how words are counted ($apostrophes)"
 if is_toy "$@"; then
   corpus=toy data=toy/data run='toy/run/<spec>' conf=conf/toy.yaml units=60 results=toy/RESULTS.md
 fi
 parse_options "$@"
+score_options() { printf '%s\n' --stm "$data/stm/$1.stm"; }
 
 if $toy; then
   stage 0 "make a toy corpus" -- python ../../tools/make_toy_corpus.py --layout tedlium2 --out toy
@@ -30,14 +33,13 @@ stage 2 "BPE" "$data/manifests/train.jsonl" -- \
   asrkit tokenizer bpe --data "$data" --set train --size "$units" --name bpe
 stage 3 "check spec and utterances" "${specs[@]}" "$data/text/bpe.model" -- \
   asrkit check "$conf" --data "$data" "${overrides[@]}"
-# Stage 4 is kept for language models. Features are computed while training: nothing to dump.
+# Stage 4. Features are computed while training: nothing to dump.
+language_model dev --corpus "$corpus" --apostrophes "$apostrophes"
 stage 5 "train" "${specs[@]}" "$data/text/bpe.model" -- \
   asrkit train "$conf" --data "$data" --run "$run" "${overrides[@]}"
 stage 6 "average checkpoints" "$run/checkpoints/index.json" -- asrkit average --run "$run" --best 10
 for set in dev test; do
-  stage 7 "decode $set" "$run/checkpoints/average.pt" "$data/manifests/$set.jsonl" -- \
-    asrkit decode --run "$run" --data "$data" --set "$set" --search "$search"
-  stage 8 "score $set" "$run/decode/$search/$set/nbest.jsonl" "$data/stm/$set.stm" -- \
-    asrkit score --run "$run" --set "$set" --search "$search" --stm "$data/stm/$set.stm"
+  decode_and_score "$set" # stages 7 and 8
 done
 show_results 8 "$results" "$run"
+search_table "${results/RESULTS/SEARCHES}" dev test # stage 9

@@ -168,3 +168,99 @@ def test_librispeech_asks_for_the_parts_that_a_spec_does_not_tell(tmp_path: Path
     )
     assert done.returncode == 2
     assert "add --parts mini, 100h or 960h" in done.stderr
+
+
+PYTHON = """#!/bin/bash
+case $1 in
+  */search_names.py) printf '%s\\n' one two ;;
+  prepare.py) mkdir -p "$(dirname "${@: -1}")"; touch "${@: -1}" ;;
+esac
+"""
+ASRKIT = """#!/bin/bash
+while (($#)); do
+  if [[ $1 == --run ]]; then mkdir -p "$2/checkpoints" && touch "$2/checkpoints/index.json"; fi
+  shift
+done
+"""
+
+
+class Dry:
+    """A recipe of the project with an `asrkit` and a `python` that do nothing."""
+
+    def __init__(self, folder: Path, recipe: str) -> None:
+        self.folder, self.recipe = folder, ROOT / "recipes" / recipe / "run.sh"
+        (folder / "bin").mkdir()
+        for name, script in (("python", PYTHON), ("asrkit", ASRKIT)):
+            (folder / "bin" / name).write_text(script)
+            (folder / "bin" / name).chmod(0o755)
+        names = [f"manifests/{name}.jsonl" for name in ("train", "dev", "test")]
+        for name in [*names, "text/bpe.model"]:
+            path = folder / "data" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+
+    def run(self, *options: str, code: int = 0) -> str:
+        places = ("--data", "data", "--run", "run/x")
+        done = subprocess.run(
+            ["bash", self.recipe, *places, *options],
+            cwd=self.folder,
+            env={**os.environ, "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+
+@pytest.fixture
+def dry(tmp_path: Path) -> Dry:
+    return Dry(tmp_path, "an4")
+
+
+def test_without_a_language_model_there_is_no_stage_4(dry: Dry) -> None:
+    said = dry.run("--stage", "4")
+    assert "stage 4" not in said
+    assert "stage 9" not in said
+    assert "--set dev --search joint\n" in said
+
+
+def test_a_language_model_is_trained_measured_and_then_up_to_date(dry: Dry) -> None:
+    (dry.folder / "a.txt").touch()
+    (dry.folder / "b.txt").touch()
+    words = ("--stage", "4", "--stop-stage", "4", "--lm", "conf/lm/lstm.yaml", "--ngram", "4")
+    said = dry.run(*words, "--lm-text", "a.txt", "b.txt")
+    lines = [line.strip() for line in said.splitlines() if line.startswith("   ")]
+    assert [line.split()[1] for line in lines] == [
+        "prepare.py", "train", "average", "perplexity", "ngram",
+    ]  # fmt: skip
+    assert "a.txt" in lines[0]
+    assert "b.txt --out" in lines[0]
+    assert "data.files=\\[lm-lstm.txt.gz\\]" in lines[1]
+    assert "--name lm-lstm-4gram --dev dev" in lines[4]
+    assert "run/lm-lstm" in lines[3], "beside the run"
+    again = dry.run(*words, "--lm-text", "a.txt", "b.txt")
+    assert "stage 4: text of the language model: up to date" in again
+    assert "stage 4: n-gram model: up to date" in again
+    assert "--lm-text and --ngram need --lm FILE" in dry.run("--ngram", "4", code=2)
+
+
+def test_several_searches_decode_and_are_scored(dry: Dry) -> None:
+    words = ("--stage", "7", "--stop-stage", "8", "--decoding", "conf/decode/table.yaml")
+    said = dry.run(*words, "--search", "opls_lm", "ctc")
+    for search in ("opls_lm", "ctc"):
+        assert f"--set test --search {search} --spec conf/decode/table.yaml" in said
+        assert f"--set test --search {search}\n" in said, "scored"
+    every = dry.run(*words)
+    assert "stage 8: score dev by one" in every
+    assert "stage 8: score dev by two" in every
+
+
+def test_a_table_is_made_of_tuned_searches(dry: Dry) -> None:
+    said = dry.run("--stage", "9", "--table", "conf/decode/table.yaml", "--decodes", "1")
+    for search in ("one", "two"):
+        assert f"--set dev --search {search} --spec conf/decode/table.yaml --decodes 1" in said
+        assert f"--set test --search {search} --spec" in said
+        assert f"search errors of {search} on test" in said
+    assert "stage 9: label priors" in said
+    assert "stage 9: table" in said

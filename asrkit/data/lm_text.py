@@ -1,0 +1,99 @@
+"""Text for language models: files of any origin, a sentence per line, written like transcripts."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from asrkit.data.text import read_lines
+from asrkit.errors import UserError
+
+Normalize = Callable[[str], str | None]
+"""Returns a line as a transcript would have it, None if it can't be."""
+
+
+@dataclass(frozen=True)
+class TextReport:
+    """How much text was written, and how much could not be written like transcripts.
+
+    Args:
+        path: The file.
+        sentences: Lines written.
+        words: Their words.
+        left_out: Lines left out: nothing was left of them, or they have other symbols.
+        example: One of those that have other symbols; empty if none has.
+    """
+
+    path: Path
+    sentences: int
+    words: int
+    left_out: int
+    example: str
+
+    def __str__(self) -> str:
+        """Returns the report as text."""
+        text = f"{self.path}: {self.sentences} sentences, {self.words} words"
+        if self.left_out:
+            text += f", {self.left_out} lines left out"
+        return f"{text}, such as {self.example[:60]!r}" if self.example else text
+
+
+def write_sentences(files: Sequence[Path], out: Path, normalize: Normalize) -> TextReport:
+    """Writes the sentences of some files (.gz, .xz or plain) to one file, normalised.
+
+    Args:
+        files: A sentence per line.
+        out: Is compressed, so its name ends in .gz.
+        normalize: Makes a line look like a transcript.
+
+    Raises:
+        UserError: If a file is missing or no text, or no sentence is left.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(out.name + ".partial")
+    sentences = words = left_out = 0
+    example = ""
+    with gzip.open(partial, "wt", encoding="utf-8", compresslevel=3) as file:
+        for path in files:
+            if not path.is_file():
+                raise UserError(f"there is no text file {path}")
+            for line in read_lines(path):
+                text = normalize(line)
+                if not text:
+                    left_out += 1
+                    example = example or (line.strip() if text is None else "")
+                    continue
+                file.write(text + "\n")
+                sentences, words = sentences + 1, words + len(text.split())
+    if not sentences:
+        partial.unlink()
+        raise UserError(f"no sentence of {', '.join(map(str, files))} can be written as transcript")
+    partial.replace(out)
+    return TextReport(out, sentences, words, left_out, example)
+
+
+def latin_words(line: str, joiners: str = "'") -> str | None:
+    """Returns a line in the letters A to Z, a to z and joiners; None if it has digits or others.
+
+    Accents and punctuation are dropped; what stands between words becomes a space.
+
+    Args:
+        line: Any text.
+        joiners: Signs that belong to words.
+    """
+    plain = unicodedata.normalize("NFKD", line.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
+    letters = "".join(sign for sign in plain if not unicodedata.combining(sign))
+    spaced = re.sub(rf"[^\w{re.escape(joiners)}]|_", " ", letters)
+    words = [word for word in spaced.split() if word.strip(joiners)]
+    known = re.compile(rf"[A-Za-z{re.escape(joiners)}]+")
+    return " ".join(words) if all(known.fullmatch(word) for word in words) else None
+
+
+def capital_words(line: str) -> str | None:
+    """Returns a line in capitals and apostrophes, as LibriSpeech and AN4 have their transcripts."""
+    words = latin_words(line)
+    return None if words is None else words.upper()
