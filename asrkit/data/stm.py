@@ -8,6 +8,7 @@ The category tag in angle brackets may be missing; lines that start with `;;` ar
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from asrkit.files import write_lines
 IGNORED = "ignore_time_segment_in_scoring"
 """Stands instead of words where nothing is to be recognised or scored."""
 COMMENT = ";;"
+TAG = re.compile(r"<([^<>]*)>")
 
 
 @dataclass(frozen=True)
@@ -83,10 +85,11 @@ def parse_segment(line: str) -> Segment:
         raise ValueError(f"the segment ends at {end} s, before its start at {start} s")
     labels, text = "", rest[0] if rest else ""
     if text.startswith("<"):
-        labels, _, text = text.partition(" ")
-        if not labels.endswith(">"):
-            raise ValueError(f"the category tag {labels!r} has no closing '>'")
-    names = tuple(labels[1:-1].split(",")) if labels[1:-1] else ()
+        found = TAG.match(text)
+        if found is None:
+            raise ValueError(f"the category tag {text.split()[0]!r} has no closing '>'")
+        labels, text = found[1], text[found.end() :]
+    names = tuple(labels.split(",")) if labels else ()
     return Segment(recording, channel, speaker, *times, " ".join(text.split()), names)
 
 

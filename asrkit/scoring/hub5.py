@@ -7,16 +7,18 @@ rules.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from asrkit.data.stm import Segment
 from asrkit.errors import UserError
 from asrkit.files import write_lines
 from asrkit.scoring.glm import HESITATION, Glm, read_glm
-from asrkit.scoring.hub5_stm import Segment, Stm, read_stm
+from asrkit.scoring.hub5_stm import Stm, read_hub5_stm
 from asrkit.scoring.hubscr import run_hubscr
 from asrkit.scoring.wer import (
     EMPTY,
@@ -28,7 +30,16 @@ from asrkit.scoring.wer import (
     paired_test,
     read_nbest,
 )
-from asrkit.scoring.word_graph import Pair, align, errors_of, parse
+from asrkit.scoring.word_graph import (
+    NOTHING,
+    SYMBOLS,
+    Pair,
+    WordGraph,
+    agrees_in_part,
+    align,
+    errors_of,
+    parse,
+)
 
 
 def score_hub5(
@@ -55,15 +66,15 @@ def score_hub5(
     Raises:
         UserError: If a file is missing or damaged, or the utterances are not those of the STM file.
     """
-    reference, rules = read_stm(stm), read_glm(glm)
+    reference, rules = read_hub5_stm(stm), read_glm(glm)
     lines = read_nbest(nbest)
     found = hypotheses(lines, reference, nbest, rules, drop_hesitations)
     pairs = [aligned(segment, found[segment.id], rules) for segment in reference.segments]
-    errors = [errors_of(pair) for pair in pairs]
+    errors = [errors_in(path) for path in pairs]
     comparison = None
     if against is not None:
         other = hypotheses(read_nbest(against), reference, against, rules, drop_hesitations)
-        theirs = [errors_of(aligned(s, other[s.id], rules)) for s in reference.segments]
+        theirs = [errors_in(aligned(s, other[s.id], rules)) for s in reference.segments]
         comparison = paired_test(errors, theirs)
     scorer = "asrkit"
     if shutil.which("hubscr.pl") and any(found.values()):  # sclite refuses empty files
@@ -119,8 +130,29 @@ def _is_hesitation(word: str, glm: Glm) -> bool:
 
 
 def aligned(segment: Segment, text: str, glm: Glm) -> list[Pair]:
-    """Returns the alignment of a segment's reference and what was recognised."""
-    return align(parse(glm.reference(segment.text)), parse(glm.hypothesis(text)))
+    """Returns the alignment of a segment's reference and what was recognised.
+
+    Raises:
+        UserError: If one of them can't be parsed.
+    """
+    try:
+        reference, found = _graph(glm.reference(segment.text)), _graph(glm.hypothesis(text))
+    except ValueError as error:
+        raise UserError(
+            f"segment {segment.id}: {error}; mend the STM file or its mapping rules"
+        ) from error
+    return align(reference, found, agrees_in_part)
+
+
+def _graph(text: str) -> WordGraph:
+    """Returns the graph of a text; alternatives may be empty here, as mapping may leave nothing."""
+    symbols = " ".join(SYMBOLS.findall(text))
+    return parse(re.sub(r"(?<!\S)([{/]) (?=[/}](?!\S))", rf"\1 {NOTHING} ", symbols))
+
+
+def errors_in(pairs: Sequence[Pair]) -> Errors:
+    """Returns the errors of an alignment; partial words agree as far as they are written."""
+    return errors_of(pairs, agrees_in_part)
 
 
 def _character_errors(pairs: list[Pair]) -> Errors:
@@ -189,7 +221,7 @@ def _pictures(segments: Sequence[Segment], pairs: Sequence[list[Pair]]) -> list[
     """Returns reference over hypothesis for every segment, with a mark under errors."""
     rows = []
     for segment, path in zip(segments, pairs, strict=True):
-        e = errors_of(path)
+        e = errors_in(path)
         rows.append(f"{segment.id}  ({e.total} errors in {e.words} words)")
         columns = [_column(pair) for pair in path]
         widths = [max(map(len, column)) for column in columns]
@@ -201,5 +233,5 @@ def _pictures(segments: Sequence[Segment], pairs: Sequence[list[Pair]]) -> list[
 
 
 def _column(pair: Pair) -> tuple[str, str, str]:
-    shown = ["" if a is None else f"({a.word})" if a.optional else a.word for a in pair]
-    return shown[0] or EMPTY, shown[1] or EMPTY, "^" if errors_of([pair]).total else ""
+    reference, found = (str(token or EMPTY) for token in pair)
+    return reference, found, "^" if errors_in([pair]).total else ""

@@ -7,10 +7,10 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
+from asrkit.data.stm import Segment
 from asrkit.errors import UserError
-from asrkit.files import write_lines
+from asrkit.scoring.ctm import CtmWord, spread, write_ctm
 from asrkit.scoring.wer import Errors
 
 SCORED = re.compile(
@@ -23,44 +23,22 @@ Place = tuple[str, str, int, int]
 """Recording and channel in lower case, beginning and end in milliseconds."""
 
 
-class TimedSegment(Protocol):
-    """A segment of an STM file, as far as it needs to be known here."""
+def ctm_words(segments: Iterable[Segment], texts: Mapping[str, str]) -> list[CtmWord]:
+    """Returns the recognised words in the order that sclite needs, by recording and time.
 
-    @property
-    def id(self) -> str:
-        """Name of the utterance."""
+    Args:
+        segments: Those of the STM file.
+        texts: The recognised text of each segment, by its name.
 
-    @property
-    def recording(self) -> str:
-        """Name of the recording."""
-
-    @property
-    def channel(self) -> str:
-        """A or B."""
-
-    @property
-    def start(self) -> float:
-        """Seconds from the recording's beginning."""
-
-    @property
-    def end(self) -> float:
-        """Seconds from the recording's beginning."""
-
-
-def ctm_lines(segments: Iterable[TimedSegment], texts: Mapping[str, str]) -> list[str]:
-    """Returns the recognised words with times: those of a segment share its time evenly."""
-    lines = []
-    for segment in sorted(segments, key=lambda s: (s.recording, s.channel, s.start)):
-        words = texts[segment.id].split()
-        share = (segment.end - segment.start) / max(len(words), 1)
-        for number, word in enumerate(words):
-            place = f"{segment.recording} {segment.channel}"
-            lines.append(f"{place} {segment.start + number * share:.3f} {share:.3f} {word}")
-    return lines
+    Raises:
+        UserError: If a segment has words, but no duration.
+    """
+    ordered = sorted(segments, key=lambda s: (s.recording, s.channel, s.start))
+    return [word for segment in ordered for word in spread(segment, texts[segment.id])]
 
 
 def run_hubscr(
-    segments: Sequence[TimedSegment], texts: Mapping[str, str], stm: Path, glm: Path, out: Path
+    segments: Sequence[Segment], texts: Mapping[str, str], stm: Path, glm: Path, out: Path
 ) -> list[Errors]:
     """Returns the errors of each segment as hubscr.pl counts them; its reports go to a folder.
 
@@ -76,7 +54,7 @@ def run_hubscr(
     """
     out.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(stm, out / "reference.stm")
-    write_lines(out / "hypotheses.ctm", ctm_lines(segments, texts))
+    write_ctm(out / "hypotheses.ctm", ctm_words(segments, texts))
     command = ["hubscr.pl", "-V", "-l", "english", "-h", "hub5", "-g", str(glm.resolve())]
     command += ["-r", "reference.stm", "hypotheses.ctm"]
     done = subprocess.run(command, cwd=out, capture_output=True, text=True, check=False)
@@ -88,7 +66,7 @@ def run_hubscr(
     return [found.get(place_of(segment), Errors()) for segment in segments]
 
 
-def place_of(segment: TimedSegment) -> Place:
+def place_of(segment: Segment) -> Place:
     """Returns what identifies a segment in sclite's reports."""
     name = (segment.recording.lower(), segment.channel.lower())
     return (*name, round(segment.start * 1000), round(segment.end * 1000))

@@ -39,7 +39,7 @@ from asrkit.data.lm_text import latin_words, write_sentences
 from asrkit.data.manifests import Source, write_manifest
 from asrkit.errors import UserError
 from asrkit.files import replaced, write_text
-from asrkit.scoring.hub5_stm import clean_stm, plain_text, read_stm
+from asrkit.scoring.hub5_stm import clean_stm, plain_text, read_hub5_stm
 from asrkit.text.isip import NotationError, by_case, read_dictionary, words_of
 
 DEV_SHARE = 0.01
@@ -252,7 +252,7 @@ def write_test_set(corpus: Corpus, name: str, files: SetFiles, data: Path, jobs:
             segment.end - segment.start,
             "AB".index(segment.channel),
         )
-        for segment in read_stm(stm).segments
+        for segment in read_hub5_stm(stm).segments
     )
     return write_manifest(data, name, sources, jobs)
 

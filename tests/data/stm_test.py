@@ -18,13 +18,14 @@ Talk_2009 1 Talk_2009 0.00 14.99 <o,,unknown> ignore_time_segment_in_scoring
 Talk_2009 1 Ann 14.99 16.924 <F0_M> and  <unk> it 's {NOISE}
 Talk_2009 A Bob 17 18.5 no tag here
 Talk_2009 A Bob 19 20 <o>
+Talk_2009 A Bob 21 22 <o, f0>glued
 """
 
 
 def test_segments_are_read_with_comments_tags_and_ignored_ones(tmp_path: Path) -> None:
     path = tmp_path / "talk.stm"
     path.write_text(TALK)
-    ignored, tagged, plain, silent = read_stm(path)
+    ignored, tagged, plain, silent, glued = read_stm(path)
     assert ignored.ignored
     assert ignored.labels == ("o", "", "unknown")
     assert tagged == Segment(
@@ -34,8 +35,9 @@ def test_segments_are_read_with_comments_tags_and_ignored_ones(tmp_path: Path) -
     assert not tagged.ignored
     assert (plain.channel, plain.text, plain.labels) == ("A", "no tag here", ())
     assert silent.text == ""
-    write_stm(tmp_path / "copy.stm", [ignored, tagged, plain, silent], ['LABEL "o" "" ""'])
-    assert list(read_stm(tmp_path / "copy.stm")) == [ignored, tagged, plain, silent]
+    assert (glued.labels, glued.text) == (("o", " f0"), "glued")
+    write_stm(tmp_path / "copy.stm", [ignored, tagged, plain, silent, glued], ['LABEL "o" "" ""'])
+    assert list(read_stm(tmp_path / "copy.stm")) == [ignored, tagged, plain, silent, glued]
     assert (tmp_path / "copy.stm").read_text().startswith(';; LABEL "o"')
 
 

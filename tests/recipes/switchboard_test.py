@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from asrkit.data.dataset import read_cut, speaker_of, text_of
 from asrkit.data.manifests import open_set
-from asrkit.scoring.hub5_stm import read_stm
+from asrkit.scoring.hub5_stm import read_hub5_stm
 from recipes.switchboard.prepare import held_out, main
 
 
@@ -122,18 +122,18 @@ def test_test_sets_are_the_segments_of_their_stm_files(corpus: Path, tmp_path: P
     data = tmp_path / "data"
     prepare("manifests", corpus, data)
     cuts = {cut.id: cut for cut in open_set(data, ["hub5e_00"])}
-    stm = read_stm(data / "scoring" / "hub5e_00.stm")
+    stm = read_hub5_stm(data / "scoring" / "hub5e_00.stm")
     assert list(cuts) == [segment.id for segment in stm.segments]
     assert {name: text_of(cut) for name, cut in cuts.items()} == {
-        "sw_4390-A-0001000-0002000": "i am %hesitation here wor-",
-        "sw_4390-B-0002500-0003250": "gonna go",
-        "en_4156-B-0003000-0004000": "%hesitation",
+        "sw_4390-A-00001000-00002000": "i am %hesitation here wor-",
+        "sw_4390-B-00002500-00003250": "gonna go",
+        "en_4156-B-00003000-00004000": "%hesitation",
     }
-    cut = cuts["sw_4390-B-0002500-0003250"]
+    cut = cuts["sw_4390-B-00002500-00003250"]
     assert (cut.start, cut.duration, cut.channel, speaker_of(cut)) == (2.5, 0.75, 1, "sw_4390-B")
     assert (data / "scoring" / "hub5e_00.glm").read_text().startswith("UH =>")
     rt03 = {cut.id: cut.channel for cut in open_set(data, ["rt03s"])}
-    assert rt03 == {"fsh_60386-B-0001000-0002000": 1, "sw_45097-B-0001000-0002000": 1}
+    assert rt03 == {"fsh_60386-B-00001000-00002000": 1, "sw_45097-B-00001000-00002000": 1}
 
 
 def test_speakers_are_never_shared(tmp_path: Path) -> None:

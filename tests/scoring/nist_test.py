@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from asrkit.data.stm import Segment
 from asrkit.scoring.ctm import CtmWord
-from asrkit.scoring.nist import align, in_order, parse_reference, words_of_segments
+from asrkit.scoring.nist import align, in_order, words_of_segments
 from asrkit.scoring.sclite import installed_sclite
 from asrkit.scoring.wer import Errors, count_errors
 
@@ -55,20 +55,6 @@ def test_alignments_show_what_was_counted() -> None:
         ("*", "up"),
         ("down", "down"),
     ]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("a { b / c", "'{' without '}'"),
-        ("a } b", "'}' without '{'"),
-        ("a { b / } c", "an alternative is empty: write @"),
-        ("{ }", "an alternative is empty: write @"),
-    ],
-)
-def test_bad_references_are_refused(text: str, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        parse_reference(text)
 
 
 @settings(deadline=None)  # a busy machine is no error

@@ -139,7 +139,7 @@ def test_tables_are_aligned() -> None:
 
 @pytest.mark.usefixtures("without_hubscr")
 def test_telephone_sets_have_rows_for_their_corpora(tmp_path: Path) -> None:
-    for name, found in (("base", FOUND), ("first", {**FOUND, "sw_1-B-0000000-0002000": "hello"})):
+    for name, found in (("base", FOUND), ("first", {**FOUND, "sw_1-B-00000000-00002000": "hello"})):
         spec = "parent: base\n" if name == "first" else "seed: 1\n"
         run = make_run(tmp_path / name, "ONE TWO", spec)
         folder = run / "decode" / "greedy" / "test"
