@@ -12,7 +12,7 @@
 caller=$OLDPWD # paths on the command line are meant from there
 first_stage=0 stop_stage=99 jobs=2 toy=false
 lm='' ngram=0 decoding='' table='' decodes=3
-overrides=() lm_text=() searches=()
+overrides=() lm_text=() searches=() sets=()
 
 usage() {
   cat <<USAGE
@@ -30,6 +30,7 @@ usage: run.sh [options] [key=value ...]
   --ngram N         with --lm, an n-gram model of this order on the same text
   --decoding FILE   spec whose searches replace those of --conf; all of them, if --search is left out
   --search NAME...  searches that decode and are scored    (joint)
+  --sets NAME...    sets that are decoded                  (all of dev and test)
   --table FILE      spec of searches: stage 9 tunes them on dev, decodes, makes a table
   --decodes N       decodes that each search is tuned with, after the first    ($decodes)
 ${recipe_usage:-}
@@ -49,7 +50,7 @@ parse_options() {
       -h | --help) usage; exit 0 ;;
       --toy) toy=true; shift; continue ;;
       --corpus | --data | --run | --conf | --stage | --stop-stage | --jobs) ;;
-      --lm | --lm-text | --ngram | --decoding | --search | --table | --decodes) ;;
+      --lm | --lm-text | --ngram | --decoding | --search | --sets | --table | --decodes) ;;
       --*) [[ " ${recipe_options:-} " == *" $name "* ]] || fail "unknown option $1; --help lists them" ;;
       *=*) overrides+=("$1"); shift; continue ;;
       *) fail "unknown word '$1'; expected an option or key=value; --help lists them" ;;
@@ -57,8 +58,8 @@ parse_options() {
     [[ ${2:-} && ${2:-} != --* ]] || fail "$1 needs a value"
     set_option "$name" "$2"
     shift 2
-    # These two take several words.
-    while [[ $name == @(lm-text|search) && ${1:-} && $1 != --* && $1 != *=* ]]; do
+    # These take several words.
+    while [[ $name == @(lm-text|search|sets) && ${1:-} && $1 != --* && $1 != *=* ]]; do
       set_option "$name" "$1"
       shift
     done
@@ -90,6 +91,7 @@ set_option() {
       ;;
     lm-text) lm_text+=("$(from_here "$2")") ;;
     search) searches+=("$2") ;;
+    sets) sets+=("$2") ;;
     ngram | decodes) printf -v "$1" %s "$(number "--$1" "$2")" ;;
     stage) first_stage=$(number --stage "$2") ;;
     stop-stage) stop_stage=$(number --stop-stage "$2") ;;
@@ -203,9 +205,15 @@ sets_named() {
 # references of their own define it anew.
 score_options() { :; }
 
-# decode_and_score SET: stages 7 and 8, with each of the searches.
+# decode_and_score SET: stages 7 and 8, with each of the searches; nothing if --sets leaves it out.
 decode_and_score() {
-  local search
+  local search name
+  if ((stop_stage >= 7 && ${#sets[@]})); then
+    for name in "${sets[@]}"; do
+      [[ -e $data/manifests/$name.jsonl ]] || fail "there is no set $name in $data/manifests"
+    done
+    [[ " ${sets[*]} " == *" $1 "* ]] || return 0
+  fi
   for search in "${searches[@]}"; do
     search_set 7 8 "$1" "$search" "$decoding"
   done

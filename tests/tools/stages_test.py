@@ -256,6 +256,15 @@ def test_several_searches_decode_and_are_scored(dry: Dry) -> None:
     assert "stage 8: score dev by two" in every
 
 
+def test_sets_can_be_chosen(dry: Dry) -> None:
+    said = dry.run("--stage", "7", "--stop-stage", "8", "--sets", "test")
+    assert "stage 7: decode test by joint" in said
+    assert "decode dev" not in said
+    refused = dry.run("--stage", "7", "--stop-stage", "8", "--sets", "dev", "tset", code=2)
+    assert "there is no set tset in data/manifests" in refused
+    assert "decode" not in refused
+
+
 def test_a_table_is_made_of_tuned_searches(dry: Dry) -> None:
     said = dry.run("--stage", "9", "--table", "conf/decode/table.yaml", "--decodes", "1")
     for search in ("one", "two"):
