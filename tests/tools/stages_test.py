@@ -261,7 +261,7 @@ def test_sets_can_be_chosen(dry: Dry) -> None:
     assert "stage 7: decode test by joint" in said
     assert "decode dev" not in said
     refused = dry.run("--stage", "7", "--stop-stage", "8", "--sets", "dev", "tset", code=2)
-    assert "there is no set tset in data/manifests" in refused
+    assert "there is no set tset in " in refused
     assert "decode" not in refused
 
 
