@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # AN4: 42 minutes of commands and spelled words. From the corpus folder to a row in RESULTS.md.
 #   run.sh --corpus /path/to/an4          the real corpus
+#   run.sh --conf conf/all.yaml --sets test
+#                                         the same with the dev set's speakers in training
 #   run.sh --lm conf/lm/lstm.yaml --table conf/decode/table.yaml
 #                                         with a language model, and a table of searches
 #   run.sh --toy                          the same stages on synthesised speech, in minutes
