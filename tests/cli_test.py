@@ -113,6 +113,18 @@ def test_training_on_goes_from_the_last_epoch(place: Path) -> None:
     assert [entry["epoch"] for entry in log] == [1, 2, 3]
 
 
+def test_a_run_of_a_version_with_fewer_keys_goes_on(place: Path) -> None:
+    resolved = place / "run" / "resolved.yaml"
+    text = resolved.read_text()
+    assert "eos: false\n" in text
+    kept = [line for line in text.splitlines() if line.strip() != "eos: false"]
+    resolved.write_text("\n".join(kept) + "\n")
+    result = train(place, "training.epochs=4")
+    assert result.exit_code == 0, result.output
+    assert resolved.read_text() != text, "the number of epochs is another"
+    assert "eos: false\n" in resolved.read_text()
+
+
 def test_a_check_of_other_utterances_does_not_change_a_run_that_goes_on(place: Path) -> None:
     before = (place / "run" / "left_out.tsv").read_text()
     assert before == ""

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from asrkit.config.build import build, filled
 from asrkit.config.registry import Factory, import_all
@@ -122,7 +121,7 @@ def claim_run(run: Path, resolved: dict[str, Any]) -> None:
     """
     path = run / "resolved.yaml"
     if path.is_file() and (run / "checkpoints" / "index.json").is_file():
-        before = yaml.safe_load(path.read_text(encoding="utf-8"))
+        _, before = resolve_spec(load_spec(path))  # keys that came since then have their defaults
         keys = ("model", "text", "imports", "phases", "seed")
         changed = [key for key in keys if (before.get(key) or None) != (resolved.get(key) or None)]
         if changed:
