@@ -67,7 +67,7 @@ class Past:
 
         The tensor of this past is written on where it has room: it must not be joined twice.
         """
-        length = max(self.stored.shape[0], other.stored.shape[0])
+        length = max(int(self.lengths.max()), other.stored.shape[0])  # room beyond may be left out
         count = len(other.rows)
         mine = self
         if length > self.stored.shape[0] or self.used + count > self.stored.shape[1]:
@@ -86,5 +86,6 @@ class Past:
         room = 2 * len(self.rows) + 2 * count
         size = (length + length // 2, len(live) + room, *self.stored.shape[2:])
         stored = self.stored.new_zeros(size)
-        stored[: self.stored.shape[0], : len(live)] = self.stored[:, live]
+        kept = min(length, self.stored.shape[0])
+        stored[:kept, : len(live)] = self.stored[:kept, live]
         return Past(stored, rows, self.lengths, even=False, used=len(live))
