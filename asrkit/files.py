@@ -1,15 +1,40 @@
-"""Files that are whole or not there: written beside their place, then renamed onto it.
+"""Reads lines, plain or compressed; writes files that are whole or not there.
 
-Whatever stops a process or a machine in between, a path holds its old content or its new one, never
-half of it.
+What is written stands beside its place first and is then renamed onto it. Whatever stops a process
+or a machine in between, a path holds its old content or its new one, never half of it.
 """
 
 from __future__ import annotations
 
+import gzip
+import lzma
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from asrkit.errors import UserError
+
+_OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """Yields the lines of a text file without their ends; it may be compressed (.gz, .xz).
+
+    Raises:
+        UserError: If it is missing or no UTF-8 text; names the line.
+    """
+    if not path.is_file():
+        raise UserError(f"there is no text file {path}")
+    number = 0
+    try:
+        with _OPENERS.get(path.suffix, open)(path, "rb") as file:
+            for line in file:
+                number += 1
+                yield line.decode().strip()
+    except (UnicodeDecodeError, OSError, EOFError, lzma.LZMAError) as error:
+        raise UserError(f"{path}:{number}: can't be read as UTF-8 text: {error}") from error
 
 
 @contextmanager

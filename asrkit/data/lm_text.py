@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from asrkit.data.text import read_lines
 from asrkit.errors import UserError
+from asrkit.files import read_lines, replaced
 
 Normalize = Callable[[str], str | None]
 """Returns a line as a transcript would have it, None if it can't be."""
@@ -53,26 +53,21 @@ def write_sentences(files: Sequence[Path], out: Path, normalize: Normalize) -> T
     Raises:
         UserError: If a file is missing or no text, or no sentence is left.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(out.name + ".partial")
     sentences = words = left_out = 0
     example = ""
-    with gzip.open(partial, "wt", encoding="utf-8", compresslevel=3) as file:
-        for path in files:
-            if not path.is_file():
-                raise UserError(f"there is no text file {path}")
-            for line in read_lines(path):
+    with replaced(out) as partial:
+        with gzip.open(partial, "wt", encoding="utf-8", compresslevel=3) as file:
+            for line in (line for path in files for line in read_lines(path)):
                 text = normalize(line)
                 if not text:
                     left_out += 1
-                    example = example or (line.strip() if text is None else "")
+                    example = example or (line if text is None else "")
                     continue
                 file.write(text + "\n")
                 sentences, words = sentences + 1, words + len(text.split())
-    if not sentences:
-        partial.unlink()
-        raise UserError(f"no sentence of {', '.join(map(str, files))} can be written as transcript")
-    partial.replace(out)
+        if not sentences:
+            names = ", ".join(map(str, files))
+            raise UserError(f"no sentence of {names} can be written as transcript")
     return TextReport(out, sentences, words, left_out, example)
 
 

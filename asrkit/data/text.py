@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import logging
-import lzma
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,11 +18,8 @@ from asrkit.data.dataset import text_of
 from asrkit.data.manifests import open_set
 from asrkit.data.settings import Data, data_kinds
 from asrkit.errors import UserError
-from asrkit.files import replaced
+from asrkit.files import read_lines, replaced
 from asrkit.text.tokenizers import Tokenizer
-
-OPENERS: dict[str, Callable[[Path, str], Any]] = {".xz": lzma.open, ".gz": gzip.open}
-"""How compressed text is opened, by the end of its name."""
 
 log = logging.getLogger(__name__)
 
@@ -162,22 +156,6 @@ def read_texts(data: Path, names: list[str]) -> Iterator[str]:
     """Yields the transcripts of sets."""
     for cut in open_set(data, names):
         yield text_of(cut)
-
-
-def read_lines(path: Path) -> Iterator[str]:
-    """Yields the sentences of a file.
-
-    Raises:
-        UserError: If it is missing or no text.
-    """
-    if not path.is_file():
-        raise UserError(f"there is no text file {path}; see data.files")
-    try:
-        with OPENERS.get(path.suffix, open)(path, "rb") as lines:
-            for line in lines:
-                yield line.decode("utf-8").strip()
-    except (UnicodeDecodeError, lzma.LZMAError, gzip.BadGzipFile) as error:
-        raise UserError(f"{path} is no text in UTF-8: {error}") from error
 
 
 def load_sentences(

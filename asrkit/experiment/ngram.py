@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
 import logging
-import lzma
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from asrkit.data.manifests import open_set
 from asrkit.errors import UserError
+from asrkit.files import read_lines
 from asrkit.lm.arpa import write_arpa
 from asrkit.lm.corpus import index_sentences
 from asrkit.lm.kneser_ney import Estimate, estimate
@@ -24,7 +23,6 @@ from asrkit.text.tokenizers import (
 )
 
 Units = Literal["bpe", "unigram", "characters", "words"]
-OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
 
 log = logging.getLogger(__name__)
 
@@ -159,30 +157,12 @@ class Splitter:
         )
 
 
-def read_text(path: Path) -> Iterator[str]:
-    """Yields the lines of a text file, plain or compressed (.gz, .xz).
-
-    Raises:
-        UserError: If it is missing or no UTF-8 text.
-    """
-    if not path.is_file():
-        raise UserError(f"there is no text file {path}")
-    number = 0
-    try:
-        with OPENERS.get(path.suffix, open)(path, "rb") as file:
-            for line in file:
-                number += 1
-                yield line.decode()
-    except (UnicodeDecodeError, OSError, EOFError, lzma.LZMAError) as error:
-        raise UserError(f"{path}:{number}: can't be read as UTF-8 text: {error}") from error
-
-
 def _all_texts(data: Path, sets: Sequence[str], texts: Sequence[Path]) -> Iterator[str]:
     for name in sets:
         for cut in open_set(data, [name]):
             yield from (supervision.text or "" for supervision in cut.supervisions)
     for path in texts:
-        yield from read_text(path)
+        yield from read_lines(path)
 
 
 def _tokenizer(units: Units, directory: Path, name: str | None) -> Tokenizer | None:

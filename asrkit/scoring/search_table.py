@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from asrkit.errors import UserError
+from asrkit.files import write_text
 from asrkit.scoring.results import markdown_table, read_json
 
 INTRODUCTION = """# Searches of {run}
@@ -60,10 +61,7 @@ def write_search_table(
         device=facts["device"],
         threads=" or ".join(map(str, sorted(threads))),
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(out.name + ".partial")
-    partial.write_text(f"{introduction}\n{table}\n```\n{commands}\n```\n", encoding="utf-8")
-    partial.replace(out)
+    write_text(out, f"{introduction}\n{table}\n```\n{commands}\n```\n")
     return table
 
 
