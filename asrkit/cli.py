@@ -293,10 +293,11 @@ def perplexity(run: Path, data: Path, set_name: str, checkpoint: str) -> None:
     """
     from asrkit import experiment
 
-    found = experiment.perplexity(run, data, set_name, checkpoint)
+    found, words = experiment.perplexity(run, data, set_name, checkpoint)
     click.echo(
-        f"{set_name}: perplexity {found.per_word:.2f} per word, {found.per_token:.2f} per label "
-        f"({found.words} words and {found.tokens} labels, ends of sentences included)"
+        f"{set_name}: perplexity {found.per_word(words):.2f} per word, {found.per_token:.2f} per "
+        f"label ({found.sentences} sentences with {words} words and {found.tokens} labels, ends "
+        "of sentences included)"
     )
 
 

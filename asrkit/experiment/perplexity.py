@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,37 +15,15 @@ from asrkit.experiment.spec import (
     open_run,
     require_vocabulary,
 )
+from asrkit.lm.perplexity import Prediction
 from asrkit.models.language_model import LanguageModel
 from asrkit.training.checkpoints import load_weights, resolve
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """What a language model says of a text: the negative log-likelihood in nats, and counts.
-
-    Args:
-        total: Summed over everything predicted, ends of sentences included.
-        tokens: Labels and ends of sentences.
-        words: Words and ends of sentences.
-    """
-
-    total: float
-    tokens: int
-    words: int
-
-    @property
-    def per_token(self) -> float:
-        """Perplexity per label, ends of sentences counted."""
-        return math.exp(self.total / max(self.tokens, 1))
-
-    @property
-    def per_word(self) -> float:
-        """Perplexity per word, ends of sentences counted."""
-        return math.exp(self.total / max(self.words, 1))
-
-
-def perplexity(run: Path, data: Path, set_name: str, checkpoint: str = "average") -> Prediction:
-    """Returns what a trained language model says of the transcripts of a set.
+def perplexity(
+    run: Path, data: Path, set_name: str, checkpoint: str = "average"
+) -> tuple[Prediction, int]:
+    """Returns what a trained language model says of the transcripts of a set, and their words.
 
     Raises:
         UserError: If the run is not that of a language model.
@@ -66,11 +42,9 @@ def perplexity(run: Path, data: Path, set_name: str, checkpoint: str = "average"
     texts = list(read_texts(data, [set_name]))
     sentences: Sentences = encode_all(texts, tokenizer, f"set {set_name}")
     batches = TextData(sentences, settings, experiment.seed, training=False)
-    total, tokens = 0.0, 0
+    found = Prediction()
     with torch.inference_mode():
         for batch in batches.batches(1):
             part = model(batch.to(device))["loss"]
-            total += float(part.total)
-            tokens += part.count
-    words = sum(len(text.split()) + 1 for text in texts if text)
-    return Prediction(total, tokens, words)
+            found += Prediction(len(batch), part.count, -float(part.total))
+    return found, sum(len(text.split()) for text in texts)

@@ -1,4 +1,4 @@
-"""How well an n-gram model predicts text: sums of log-probabilities, and perplexities from them."""
+"""How well language models predict text: sums of log-probabilities, and perplexities from them."""
 
 from __future__ import annotations
 
