@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from asrkit.decoding.interfaces import join, select
-from asrkit.models.decoders.transformer import DecoderBlock, TransformerDecoder
+from asrkit.models.decoders.transformer import TransformerDecoder
+from asrkit.models.decoders.transformer_block import DecoderBlock
 from asrkit.text.vocabulary import Vocabulary
 
 V, DIM = 5, 6
