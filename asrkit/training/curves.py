@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from asrkit.files import replaced
 from asrkit.training.metrics import read_log
+
+COLUMNS = 4
 
 
 def plot_curves(log: Path, out: Path) -> None:
     """Draws every loss part on train and dev, and the learning rate, by epoch.
+
+    Parts that are zero throughout, such as counts of what never happened, are left out.
 
     Args:
         log: RUN/log.jsonl.
@@ -20,20 +26,25 @@ def plot_curves(log: Path, out: Path) -> None:
     entries = read_log(log)
     if not entries:
         return
-    names = sorted(entries[-1]["train"])
     kinds = [kind for kind in ("train", "dev") if entries[-1][kind]]
-    figure = Figure(figsize=(4.2 * (len(names) + 1), 3.4), layout="constrained")
+    names = [
+        name
+        for name in sorted(entries[-1]["train"])
+        if any(entry[kind].get(name) for entry in entries for kind in kinds)
+    ]
+    rows = math.ceil((len(names) + 1) / COLUMNS)
+    figure = Figure(figsize=(4.2 * COLUMNS, 3.2 * rows), layout="constrained")
     FigureCanvasAgg(figure)
     epochs = [entry["epoch"] for entry in entries]
-    for index, name in enumerate(names, start=1):
-        axes = figure.add_subplot(1, len(names) + 1, index)
-        for kind in kinds:
-            axes.plot(epochs, [entry[kind].get(name) for entry in entries], label=kind)
+    for place, name in enumerate([*names, "learning rate"], start=1):
+        axes = figure.add_subplot(rows, COLUMNS, place)
         axes.set(title=name, xlabel="epoch")
         axes.grid(alpha=0.3)
+        if name == "learning rate":
+            axes.plot(epochs, [entry["lr"] for entry in entries], color="black")
+            continue
+        for kind in kinds:
+            axes.plot(epochs, [entry[kind].get(name) for entry in entries], label=kind)
         axes.legend()
-    axes = figure.add_subplot(1, len(names) + 1, len(names) + 1)
-    axes.plot(epochs, [entry["lr"] for entry in entries], color="black")
-    axes.set(title="learning rate", xlabel="epoch")
-    axes.grid(alpha=0.3)
-    figure.savefig(out, dpi=110)
+    with replaced(out) as partial:
+        figure.savefig(partial, dpi=80)
