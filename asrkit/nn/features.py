@@ -199,5 +199,6 @@ class LogMel(Features):
             frames = padded.unfold(1, self.window_samples, self.shift_samples) * self.taper
             num_frames = self.num_frames(lengths)
             frames = frames[:, : int(num_frames.max())]
-            power = torch.fft.rfft(frames, n=self.fft_size).abs().square()  # (B, T, fft/2+1)
+            spectrum = torch.fft.rfft(frames, n=self.fft_size)  # (B, T, fft/2+1)
+            power = spectrum.real.square() + spectrum.imag.square()  # abs() would take roots
             return (power @ self.filters).clamp(min=1e-10).log(), num_frames
