@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Transducer beam search of asrkit against ESPnet: the same model, beam 12, on a CPU.
 
-The encoder is the Conformer of train_step.py; it has random weights, and its time counts. What the
+The encoder is the Conformer of train_step.py, with random weights; it is timed by itself. What the
 search reads are frames in which every eighth has a label that prediction network and joiner
 recognise: a search costs what it costs with a trained model, and must find all labels in three
 utterances of four. The prediction network (LSTM 512), the joiner (640) and the frames are the same
 numbers in both toolkits. asrkit decodes all utterances together by `TransducerSearch`, as RNN-T;
 ESPnet decodes one at a time, as its `Speech2Text` does, by its searches `default` and `alsd`. The
-rate of the faster one is compared; those of both are printed.
+rate of the faster search is compared; printed are those of both, and those with the encoder.
 
     python tools/benchmark/transducer_search.py compare --espnet-python /path/to/venv/bin/python
 """
@@ -30,6 +30,7 @@ from tools.benchmark.train_step import LABELS, asrkit_step, espnet_step
 BEAM, DIM, HIDDEN, JOINER, EVERY = 12, 256, 512, 640, 8
 SPOKEN, SEEN, SILENT, NOISE = 14.0, 9.0, 3.0, 0.25
 """Strength of a label in its frame, of the last label against its repetition, of blank; noise."""
+Encode = Callable[[Tensor], object]
 Search = Callable[[Tensor], list[list[int]]]
 
 
@@ -97,8 +98,8 @@ def forgetful_lstm() -> dict[str, Tensor]:
     }
 
 
-def asrkit_searches(model: Planted) -> dict[str, Search]:
-    """Returns asrkit's search with its encoder: features (B, T, F) to labels."""
+def asrkit_parts(model: Planted) -> tuple[Encode, dict[str, Search]]:
+    """Returns asrkit's encoder of features (B, T, F) and its search: frames (B, T, D) to labels."""
     from functools import partial
 
     from asrkit.decoding.transducer import TransducerSearch
@@ -125,17 +126,18 @@ def asrkit_searches(model: Planted) -> dict[str, Search]:
     head.load_state_dict(weights)
     search = TransducerSearch(BEAM)
 
-    def run(features: Tensor) -> list[list[int]]:
-        size, length = features.shape[:2]
-        encoder(features, torch.full((size,), length))
-        planted = Encoded(model.frames, torch.full((size,), model.frames.shape[1]))
-        return [n_best[0].labels for n_best in search.run({"transducer": head}, planted)]
+    def encode(features: Tensor) -> object:
+        return encoder(features, torch.full((len(features),), features.shape[1]))
 
-    return {"asrkit": run}
+    def run(frames: Tensor) -> list[list[int]]:
+        encoded = Encoded(frames, torch.full((len(frames),), frames.shape[1]))
+        return [n_best[0].labels for n_best in search.run({"transducer": head}, encoded)]
+
+    return encode, {"asrkit": run}
 
 
-def espnet_searches(model: Planted) -> dict[str, Search]:
-    """Returns ESPnet's searches with its encoder: features (B, T, F) to labels."""
+def espnet_parts(model: Planted) -> tuple[Encode, dict[str, Search]]:
+    """Returns ESPnet's encoder of features (B, T, F) and its searches: frames to labels."""
     from espnet2.asr.decoder.transducer_decoder import TransducerDecoder
     from espnet2.asr.transducer.beam_search_transducer import BeamSearchTransducer
     from espnet2.asr_transducer.joint_network import JointNetwork
@@ -160,36 +162,40 @@ def espnet_searches(model: Planted) -> dict[str, Search]:
         }
     )
 
+    def encode(features: Tensor) -> object:
+        return [encoder.encode(one[None], torch.tensor([len(one)])) for one in features]
+
     def search(kind: str) -> Search:
         found = BeamSearchTransducer(decoder, joint, BEAM, search_type=kind)
+        return lambda batch: [[s - 1 for s in found(frames)[0].yseq[1:]] for frames in batch]
 
-        def run(features: Tensor) -> list[list[int]]:
-            result = []
-            for utterance, frames in zip(features, model.frames, strict=False):
-                encoder.encode(utterance[None], torch.tensor([len(utterance)]))
-                result.append([symbol - 1 for symbol in found(frames)[0].yseq[1:]])
-            return result
+    return encode, {kind: search(kind) for kind in ("default", "alsd")}
 
-        return run
 
-    return {kind: search(kind) for kind in ("default", "alsd")}
+def seconds_of(run: Callable[[Tensor], Any], batch: Tensor) -> tuple[float, Any]:
+    """Returns the seconds that a batch takes after a warm-up on its first one, and the result."""
+    run(batch[:1])
+    start = time.perf_counter()
+    result = run(batch)
+    return time.perf_counter() - start, result
 
 
 def measure(
     toolkit: str, threads: int, num_utterances: int = UTTERANCES, num_frames: int = FRAMES
 ) -> dict[str, Any]:
-    """Returns the rate of a toolkit's fastest search in utterances per second, after a warm-up."""
+    """Returns the rate of a toolkit's fastest search in utterances per second."""
     torch.set_num_threads(threads)
     model = Planted.make(num_utterances, num_frames // 4 - 1)
-    searches = (asrkit_searches if toolkit == "asrkit" else espnet_searches)(model)
-    result: dict[str, Any] = {"toolkit": toolkit, "rate": 0.0}
+    encode, searches = (asrkit_parts if toolkit == "asrkit" else espnet_parts)(model)
+    result: dict[str, Any] = {"toolkit": toolkit}
     with torch.inference_mode():
         features = utterances()[:num_utterances, :num_frames]
+        encoding, _ = seconds_of(encode, features)
+        result["encoder"] = len(features) / encoding
         for name, search in searches.items():
-            search(features if toolkit == "asrkit" else features[:1])  # ESPnet takes one by one
-            start = time.perf_counter()
-            found = search(features)
-            result[name] = len(features) / (time.perf_counter() - start)
+            seconds, found = seconds_of(search, model.frames)
+            result[name] = len(features) / seconds
+            result[f"{name} with encoder"] = len(features) / (seconds + encoding)
             pairs = zip(found, model.labels.tolist(), strict=True)
             wrong = sum(one != other for one, other in pairs)  # noise may hide a label
             assert wrong <= len(features) / 4, f"{toolkit} {name}: {wrong} utterances are wrong"
