@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Joint CTC/attention decoding of asrkit against ESPnet: equal sizes, beam 10, random weights.
+"""Joint CTC/attention decoding of asrkit against ESPnet: equal sizes, random weights.
 
 The models are those of train_step.py. End of sentence is made impossible before a fixed number of
 labels, so both searches make the same number of steps. ESPnet decodes as its `Speech2Text` does:
 utterance by utterance, with `BatchBeamSearch` over the hypotheses; asrkit decodes all utterances
 together. Encoder and search are timed.
 
-    python tools/benchmark/decode.py compare --espnet-python /path/to/venv/bin/python
+    python tools/benchmark/decode.py compare --beam 10 --espnet-python /path/to/venv/bin/python
 """
 
 import sys
@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from tools.benchmark.side_by_side import main
 from tools.benchmark.train_step import FEATURES, LABELS, asrkit_step, espnet_step
 
-UTTERANCES, FRAMES, OUTPUTS, BEAM = 16, 1000, 30, 10
+UTTERANCES, FRAMES, OUTPUTS = 16, 1000, 30
 NEVER = -1e4
 
 
@@ -31,7 +31,7 @@ def utterances() -> Tensor:
     return torch.randn(UTTERANCES, FRAMES, FEATURES)
 
 
-def asrkit_seconds(features: Tensor) -> float:
+def asrkit_seconds(features: Tensor, beam: int) -> float:
     """Returns the time that asrkit takes for all utterances."""
     from asrkit.decoding.label_sync import LabelSyncSearch
 
@@ -41,7 +41,7 @@ def asrkit_seconds(features: Tensor) -> float:
     lengths = torch.full((len(features),), FRAMES)
     limit = OUTPUTS / int(encoder.output_lengths(lengths)[0])
     weights = {"attention": 0.7, "ctc": 0.3}
-    search = LabelSyncSearch(weights, BEAM, max_length_ratio=limit + 1e-6)
+    search = LabelSyncSearch(weights, beam, max_length_ratio=limit + 1e-6)
     start = time.perf_counter()
     found = search.run({"ctc": ctc, "attention": attention}, encoder(features, lengths))
     seconds = time.perf_counter() - start
@@ -49,7 +49,7 @@ def asrkit_seconds(features: Tensor) -> float:
     return seconds
 
 
-def espnet_seconds(features: Tensor) -> float:
+def espnet_seconds(features: Tensor, beam: int) -> float:
     """Returns the time that ESPnet takes for all utterances."""
     from espnet.nets.batch_beam_search import BatchBeamSearch
     from espnet.nets.scorers.ctc import CTCPrefixScorer
@@ -57,7 +57,7 @@ def espnet_seconds(features: Tensor) -> float:
     model: Any = espnet_step()[0].eval()
     model.decoder.output_layer.bias.data[-1] = NEVER
     search = BatchBeamSearch(
-        beam_size=BEAM,
+        beam_size=beam,
         weights={"decoder": 0.7, "ctc": 0.3},
         scorers={"decoder": model.decoder, "ctc": CTCPrefixScorer(model.ctc, model.eos)},
         sos=model.sos,
@@ -76,17 +76,17 @@ def espnet_seconds(features: Tensor) -> float:
     return time.perf_counter() - start
 
 
-def measure(toolkit: str, threads: int) -> dict[str, Any]:
+def measure(toolkit: str, threads: int, beam: int) -> dict[str, Any]:
     """Returns the rate of one toolkit in utterances per second, after a warm-up."""
     torch.set_num_threads(threads)
     run = asrkit_seconds if toolkit == "asrkit" else espnet_seconds
     with torch.inference_mode():
         features = utterances()
-        run(features)
-        seconds = run(features)
+        run(features, beam)
+        seconds = run(features, beam)
     audio = UTTERANCES * FRAMES / 100
     return {"toolkit": toolkit, "rate": UTTERANCES / seconds, "rtf": seconds / audio}
 
 
 if __name__ == "__main__":
-    main(__file__, __doc__, measure)
+    main(__file__, __doc__, measure, {"beam": 10})

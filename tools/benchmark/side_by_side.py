@@ -5,19 +5,22 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-Measure = Callable[[str, int], dict[str, Any]]
+Measure = Callable[..., dict[str, Any]]
 
 
-def main(program: str, description: str, measure: Measure) -> None:
+def main(
+    program: str, description: str, measure: Measure, sizes: Mapping[str, int] | None = None
+) -> None:
     """Reads the command line: `measure TOOLKIT` in this environment, or `compare` both.
 
     Args:
         program: The file that was started; it is started again for each measurement.
         description: For --help.
-        measure: Measures a toolkit with so many threads; the result has a "rate".
+        measure: Called with a toolkit, a number of threads and the sizes; gives a "rate".
+        sizes: Whole numbers that the command line may change, and what they are otherwise.
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -30,20 +33,25 @@ def main(program: str, description: str, measure: Measure) -> None:
     both.add_argument("--rounds", type=int, default=3)
     for verb in (one, both):
         verb.add_argument("--threads", type=int, default=2)
+        for name, size in (sizes or {}).items():
+            verb.add_argument(f"--{name}", type=int, default=size)
     options = parser.parse_args()
+    chosen = {name: getattr(options, name) for name in sizes or {}}
     if options.verb == "measure":
-        print(json.dumps(measure(options.toolkit, options.threads)))
+        print(json.dumps(measure(options.toolkit, options.threads, **chosen)))
     else:
-        compare(program, options.espnet_python, options.rounds, options.threads)
+        given = {"threads": options.threads, **chosen}
+        compare(program, options.espnet_python, options.rounds, given)
 
 
-def compare(program: str, espnet_python: str, rounds: int, threads: int) -> None:
+def compare(program: str, espnet_python: str, rounds: int, options: Mapping[str, int]) -> None:
     """Runs the two in turn and prints their rates and the ratio of each round."""
     ratios = []
+    given = [text for name, value in options.items() for text in (f"--{name}", str(value))]
     for number in range(rounds):
         found = {}
         for toolkit, python in (("asrkit", sys.executable), ("espnet", espnet_python)):
-            command = [python, program, "measure", toolkit, "--threads", str(threads)]
+            command = [python, program, "measure", toolkit, *given]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 sys.exit(f"{toolkit} failed:\n{done.stderr[-2000:]}")
