@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -179,20 +180,62 @@ class Cosine(Schedule):
         return self.floor + (self.peak - self.floor) * (1 + math.cos(math.pi * min(share, 1))) / 2
 
 
-@schedules.register("epoch_list")
 @dataclass(frozen=True)
+class Ramp:
+    """Learning rates of neighbouring epochs, at equal distances.
+
+    Args:
+        start: Of its first epoch.
+        end: Of its last epoch.
+        epochs: How many there are, 2 or more.
+        times: How often the ramp follows itself.
+
+    Raises:
+        ValueError: If the ramp has no two epochs.
+    """
+
+    start: float
+    end: float
+    epochs: int
+    times: int = 1
+
+    def __post_init__(self) -> None:
+        if self.epochs < 2:
+            raise ValueError(f"a ramp goes over 2 epochs or more, not {self.epochs}")
+
+    def rates(self) -> list[float]:
+        """Returns the learning rate of each epoch."""
+        step = (self.end - self.start) / (self.epochs - 1)
+        inner = [self.start + step * number for number in range(self.epochs - 1)]
+        return [*inner, self.end] * self.times
+
+
+def epoch_rates(values: Sequence[float | Ramp]) -> list[float]:
+    """Returns the learning rate of each epoch, ramps written out."""
+    return [
+        rate for value in values for rate in (value.rates() if isinstance(value, Ramp) else [value])
+    ]
+
+
+@schedules.register("epoch_list")
 class EpochList(Schedule):
     """One value per epoch; the last one holds for all later epochs.
 
     Args:
-        values: Learning rates of epoch 1, 2, and so on.
+        values: Learning rates of epoch 1, 2, and so on, or ramps of several epochs.
+
+    Raises:
+        ValueError: If there is no value.
     """
 
-    values: list[float]
+    def __init__(self, values: list[float | Ramp]) -> None:
+        self.rates = epoch_rates(values)
+        if not self.rates:
+            raise ValueError("values is empty; give a learning rate for one epoch at least")
 
     def lr(self, step: int, epoch: int) -> float:
         """Returns the value of the epoch."""
-        return self.values[min(epoch, len(self.values)) - 1]
+        return self.rates[min(epoch, len(self.rates)) - 1]
 
 
 @schedules.register("newbob")
@@ -206,7 +249,7 @@ class Newbob(Schedule):
     Args:
         start: Learning rate at first, if `first` is empty, and in any case what others are
             compared with.
-        first: Learning rates of the first epochs; later ones go on from the last of them.
+        first: Learning rates of the first epochs, ramps among them; later ones go on from the last.
         decay: Factor of a lowering.
         threshold: Lowered if the mean relative change is above this (negative is better).
         window: Changes between so many neighbouring epochs are averaged.
@@ -223,7 +266,7 @@ class Newbob(Schedule):
 
     needs_dev: ClassVar[bool] = True
     start: float
-    first: list[float] = field(default_factory=list)
+    first: list[float | Ramp] = field(default_factory=list)
     decay: float = 0.7
     threshold: float = -0.01
     window: int = 6
@@ -234,8 +277,12 @@ class Newbob(Schedule):
     divide_by_old: bool = False
     growth: float = 1.0
     growth_threshold: float = -0.01
+    _first: list[float] = field(default_factory=list, init=False, repr=False)
     _values: list[float] = field(default_factory=list, init=False, repr=False)
     _rates: list[float] = field(default_factory=list, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._first = epoch_rates(self.first)
 
     def lr(self, step: int, epoch: int) -> float:
         """Returns the learning rate of the epoch after the last one that was observed."""
@@ -245,8 +292,8 @@ class Newbob(Schedule):
         """Decides the learning rate of the next epoch."""
         self._values.append(dev)
         seen = len(self._values)
-        if seen < len(self.first):
-            self._rates.append(self.first[seen])
+        if seen < len(self._first):
+            self._rates.append(self._first[seen])
             return
         rates = self._history()
         recent = rates[-self.min_epochs :]
@@ -256,7 +303,7 @@ class Newbob(Schedule):
 
     def _history(self) -> list[float]:
         """Returns the learning rates of all epochs, that of the next one included."""
-        return [self.first[0] if self.first else self.start, *self._rates]
+        return [self._first[0] if self._first else self.start, *self._rates]
 
     def _next(self, rates: list[float]) -> float:
         changes = [

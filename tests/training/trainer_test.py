@@ -227,6 +227,23 @@ def test_schedules_equal_hand_computed_values(
         assert schedule.lr(step, epoch) == pytest.approx(rate)
 
 
+def test_ramps_are_written_out_by_epoch() -> None:
+    ramp = schedules.Ramp(1.0, 2.0, epochs=3, times=2)
+    expected = [1.0, 1.5, 2.0, 1.0, 1.5, 2.0, 0.5, 0.5]
+    given = schedules.EpochList([ramp, 0.5])
+    assert [given.lr(0, epoch) for epoch in range(1, 9)] == expected
+    newbob = schedules.Newbob(start=2.0, first=[ramp, 0.5], min_epochs=3)
+    rates = [newbob.lr(0, 1)]
+    for epoch in range(1, 8):
+        newbob.observe(epoch, 1.0)
+        rates.append(newbob.lr(0, epoch + 1))
+    assert rates == expected
+    with pytest.raises(ValueError, match="2 epochs or more, not 1"):
+        schedules.Ramp(1.0, 2.0, epochs=1)
+    with pytest.raises(ValueError, match="values is empty"):
+        schedules.EpochList([])
+
+
 def test_newbob_lowers_the_rate_when_dev_stalls() -> None:
     newbob = schedules.Newbob(start=1.0, decay=0.5, window=1, min_epochs=2, floor=0.3)
     rates = []
