@@ -23,7 +23,8 @@ bootstrap interval over utterances. S / D / I: substituted, deleted, inserted wo
 time of encoder and search over the audio's duration. Telephone test sets are scored as NIST does,
 with rows for the corpora that they consist of. A run's hours are the time of its training
 steps. Where a run has a parent, P(noise) is how often mere chance of the test set would give a
-difference like theirs (paired bootstrap, two-sided).
+difference like theirs (paired bootstrap, two-sided). What is said of a run in words stands in
+`results/RUN.md`, and is taken from there.
 """
 TAIL = 3
 """Epochs of the log that are shown."""
@@ -34,7 +35,8 @@ def write_results(runs: Sequence[Path], out: Path) -> str:
 
     Args:
         runs: Run folders.
-        out: The Markdown file; pictures go to a folder `results` beside it.
+        out: The Markdown file; pictures go to a folder `results` beside it, where RUN.md holds what
+            people say of a run, if they do.
 
     Returns:
         The table.
@@ -110,7 +112,11 @@ def _scored(run: Path) -> list[Path]:
 
 def _section(run: Path, out: Path) -> str:
     commands = _text(run / "commands.txt").strip()
-    parts = [f"## {run.name}\n", f"```\n{commands}\n```\n", _against_parent(run)]
+    parts = [f"## {run.name}\n"]
+    words = out.parent / "results" / f"{run.name}.md"
+    if words.is_file():
+        parts.append(words.read_text(encoding="utf-8"))
+    parts += [f"```\n{commands}\n```\n", _against_parent(run)]
     if (run / "curves.png").is_file():
         picture = out.parent / "results" / f"{run.name}.png"
         picture.parent.mkdir(parents=True, exist_ok=True)

@@ -82,6 +82,15 @@ def test_results_hold_numbers_commands_changes_and_curves(run: Path, tmp_path: P
     assert (tmp_path / "results" / "first.png").read_bytes() == b"a picture"
 
 
+def test_what_people_say_of_a_run_stands_above_its_commands(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "first.md").write_text("Better than **chance**.\n")
+    write_results([run], tmp_path / "RESULTS.md")
+    text = (tmp_path / "RESULTS.md").read_text()
+    assert "\n## first\n\nBetter than **chance**.\n\n```\nasrkit train x.yaml\n```\n" in text
+    assert (tmp_path / "results" / "first.md").read_text() == "Better than **chance**.\n"
+
+
 def test_runs_stand_below_each_other(run: Path, tmp_path: Path) -> None:
     table = write_results([run.parent / "base", run], tmp_path / "RESULTS.md")
     assert [line.split()[1] for line in table.splitlines()[2:]] == ["base", "first"]
