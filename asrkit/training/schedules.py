@@ -36,6 +36,17 @@ class Schedule(ABC):
 schedules: Registry[Schedule] = Registry("schedule", Schedule)
 
 
+def _refuse_below(least: float, **values: float) -> None:
+    """Refuses values below the least, and what is no number.
+
+    Raises:
+        ValueError: If there are any; names them all.
+    """
+    wrong = [f"{name} ({value})" for name, value in values.items() if not value >= least]
+    if wrong:
+        raise ValueError(f"{', '.join(wrong)} must be at least {least:g}")
+
+
 @schedules.register("constant")
 @dataclass(frozen=True)
 class Constant(Schedule):
@@ -46,6 +57,9 @@ class Constant(Schedule):
     """
 
     value: float
+
+    def __post_init__(self) -> None:
+        _refuse_below(0, value=self.value)
 
     def lr(self, step: int, epoch: int) -> float:
         """Returns the value."""
@@ -67,6 +81,10 @@ class Noam(Schedule):
     peak: float
     warmup_steps: int
 
+    def __post_init__(self) -> None:
+        _refuse_below(0, peak=self.peak)
+        _refuse_below(1, warmup_steps=self.warmup_steps)
+
     def lr(self, step: int, epoch: int) -> float:
         """Returns peak · min(step / warm-up, sqrt(warm-up / step))."""
         return self.peak * min(step / self.warmup_steps, math.sqrt(self.warmup_steps / step))
@@ -86,6 +104,10 @@ class WarmupInverseSqrt(Schedule):
     peak: float
     warmup_steps: int
     norm: int
+
+    def __post_init__(self) -> None:
+        _refuse_below(0, peak=self.peak, warmup_steps=self.warmup_steps)
+        _refuse_below(1, norm=self.norm)
 
     def lr(self, step: int, epoch: int) -> float:
         """Returns the learning rate of an update."""
@@ -146,6 +168,12 @@ class OneCycle(Schedule):
     start_factor: float = 0.1
     end_factor: float = 0.001
 
+    def __post_init__(self) -> None:
+        _refuse_below(0, peak=self.peak, rise=self.rise, fall=self.fall)
+        _refuse_below(1, total_steps=self.total_steps)
+        if self.rise + self.fall > 1:
+            raise ValueError(f"rise ({self.rise}) and fall ({self.fall}) must add up to 1 at most")
+
     def lr(self, step: int, epoch: int) -> float:
         """Returns the learning rate of an update."""
         total, low = self.total_steps, self.peak * self.start_factor
@@ -171,6 +199,10 @@ class Cosine(Schedule):
     total_steps: int
     floor: float = 0.0
 
+    def __post_init__(self) -> None:
+        _refuse_below(0, peak=self.peak, warmup_steps=self.warmup_steps, floor=self.floor)
+        _refuse_below(1, total_steps=self.total_steps)
+
     def lr(self, step: int, epoch: int) -> float:
         """Returns the learning rate of an update."""
         if step <= self.warmup_steps:
@@ -189,6 +221,10 @@ class EpochList(Schedule):
     """
 
     values: list[float]
+
+    def __post_init__(self) -> None:
+        if not self.values or min(self.values) < 0:
+            raise ValueError(f"values {self.values} must be at least one, and none below 0")
 
     def lr(self, step: int, epoch: int) -> float:
         """Returns the value of the epoch."""
@@ -236,6 +272,12 @@ class Newbob(Schedule):
     growth_threshold: float = -0.01
     _values: list[float] = field(default_factory=list, init=False, repr=False)
     _rates: list[float] = field(default_factory=list, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        _refuse_below(0, decay=self.decay, floor=self.floor, growth=self.growth)
+        _refuse_below(1, window=self.window, interval=self.interval, min_epochs=self.min_epochs)
+        if not self.start > 0:
+            raise ValueError(f"start ({self.start}) must be above 0")
 
     def lr(self, step: int, epoch: int) -> float:
         """Returns the learning rate of the epoch after the last one that was observed."""
