@@ -191,6 +191,15 @@ def test_missing_sets_are_named_with_those_that_are_there(tmp_path: Path) -> Non
         open_set(tmp_path / "data", ["dev"])
 
 
+def test_manifests_are_read_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_audio(Path("u.flac"), 0.3)
+    write_manifest(Path("data"), "train", [Source("u", Path("u.flac"), "ab", "s")])
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert len(read_cut(next(iter(open_set(Path("../data"), ["train"]))), 16000)) == 4800
+
+
 def test_damaged_lines_of_manifests_are_named(tmp_path: Path) -> None:
     write_manifest(tmp_path, "train", corpus(tmp_path, 3))
     path = tmp_path / "manifests" / "train.jsonl"

@@ -243,7 +243,8 @@ def test_a_run_goes_on_with_the_settings_of_its_spec(tmp_path: Path) -> None:
 def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], message: str) -> None:
     with torch.device("meta"):
         model = toy.ToyModel()
-    given = {"optimizer": AdamW(), "schedule": schedules.Constant(1e-3), "has_dev": True}
+    given: dict[str, Any] = {"optimizer": AdamW(), "schedule": schedules.Constant(1e-3)}
+    given["has_dev"] = True
     refuse_settings(model, **given)
     with pytest.raises(ValueError, match=message):
         refuse_settings(model, **{**given, **settings})
