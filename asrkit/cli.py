@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import errno
 import logging
 import re
 from pathlib import Path
@@ -14,6 +14,7 @@ from rich.logging import RichHandler
 from rich.table import Table
 
 from asrkit.allocator import keep_freed_memory
+from asrkit.config.registry import import_plugin
 from asrkit.errors import UserError
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -32,6 +33,11 @@ checkpoint_option = click.option(
 overrides_argument = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 
 
+def _complain(message: str) -> None:
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console.print(f"asrkit: {message}", markup=False, style="red")
+
+
 class Verbs(click.Group):
     """Turns problems that users can mend into one message and exit code 2."""
 
@@ -42,8 +48,15 @@ class Verbs(click.Group):
         except UserError as error:
             if ctx.params.get("debug"):
                 raise
-            Console(stderr=True, soft_wrap=True, highlight=False).print(
-                f"asrkit: {error}", markup=False, style="red"
+            _complain(str(error))
+            ctx.exit(2)
+        except OSError as error:  # a full disk, a folder that must not be written, a broken disk
+            if ctx.params.get("debug") or error.errno == errno.EPIPE:
+                raise
+            place = f"{error.filename}: " if error.filename else ""
+            _complain(
+                f"{place}{error.strerror or error}; what was written before is intact: mend that, "
+                "then start the same command again"
             )
             ctx.exit(2)
         except KeyboardInterrupt:
@@ -70,10 +83,7 @@ def main(debug: bool, plugin: tuple[str, ...]) -> None:
     )
     keep_freed_memory()
     for name in plugin:
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            raise UserError(f"--plugin {name}: can't be imported: {error}") from error
+        import_plugin(name, "--plugin")
 
 
 @main.command()

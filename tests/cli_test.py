@@ -136,6 +136,30 @@ def test_a_check_of_other_utterances_does_not_change_a_run_that_goes_on(place: P
     assert asrkit("check", place / "spec.yaml", "--data", place / "data").exit_code == 0
 
 
+def test_a_check_of_another_spec_does_not_change_a_new_run(place: Path) -> None:
+    asrkit("check", place / "spec.yaml", "--data", place / "data", "data.max_seconds=0.6")
+    options = ("--data", place / "data", "--run", place / "fresh", "training.epochs=1")
+    result = asrkit("train", place / "spec.yaml", *options)
+    assert result.exit_code == 0, result.output
+    assert (place / "fresh" / "left_out.tsv").read_text() == ""
+    result = asrkit("train", place / "spec.yaml", *options, "training.optimizer=sgd")
+    assert result.exit_code == 2
+    assert "whose training.optimizer.type differ" in result.output.replace("\n", " ")
+
+
+def test_a_run_does_not_go_on_with_other_labels_of_the_same_number(place: Path) -> None:
+    symbols = place / "data" / "text" / "characters.txt"
+    before, trained = symbols.read_text(), (place / "run" / "vocabulary.txt").read_text()
+    try:
+        symbols.write_text("B\nA\n▁\n")
+        result = train(place, "training.epochs=9")
+    finally:
+        symbols.write_text(before)
+    assert result.exit_code == 2
+    assert "label 0 was 'A' and is 'B' now" in result.output.replace("\n", " ")
+    assert (place / "run" / "vocabulary.txt").read_text() == trained
+
+
 def test_without_a_dev_set_the_newest_checkpoints_are_averaged(place: Path) -> None:
     options = ("--data", place / "data", "--run", place / "all")
     words = ("data.train=[train,dev]", "data.dev=[]", "training.keep_best=2", "training.epochs=3")
@@ -212,6 +236,18 @@ def test_stm_files_are_references(tmp_path: Path) -> None:
         (["check", "{spec}", "model.encoder.dim=7"], "num_heads (2) must divide dim (7)"),
         (["check", "{spec}", "data.sample_rate=8000"], "sample_rate is 16000, data.sample_rate is"),
         (["check", "{spec}", "plugins=[none_such]"], "can't import 'none_such'"),
+        (["check", "{spec}", "data.num_buckets=0", "model.encoder.dim=7"], "num_buckets (0) must"),
+        (["check", "{spec}", "data.num_buckets=0", "model.encoder.dim=7"], "must divide dim (7)"),
+        (["check", "{spec}", "training.epochs=0"], "training: epochs (0) must be at least 1"),
+        (["check", "{spec}", "training.schedule.value=-1"], "value (-1.0) must be at least 0"),
+        (
+            ["check", "{spec}", "data.dev=[]", "training.early_stopping=3"],
+            "early_stopping needs a dev set",
+        ),
+        (
+            ["train", "{spec}", "--data", "{place}/data", "--run", "{spec}/run"],
+            "Not a directory; what was written before is intact",
+        ),
         (["list", "nothing"], "there is no kind 'nothing'"),
         (["explain", "{spec}", "training.epoch"], "there is no key 'training.epoch'"),
         (["average", "--run", "{place}/none"], "there is no run folder"),
@@ -269,6 +305,14 @@ def test_a_vocabulary_that_does_not_match_the_checkpoint_is_named(
     assert result.exit_code == 2
     message = "was trained with 3 labels, the data folder's tokenizer has 5: label 2 was '▁'"
     assert message in result.output.replace("\n", " ")
+
+
+def test_plugins_that_fail_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken_plugin.py").write_text("x = 1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    result = asrkit("--plugin", "broken_plugin", "list")
+    assert result.exit_code == 2
+    assert "--plugin: can't import 'broken_plugin': ZeroDivisionError" in result.output
 
 
 def test_debug_shows_the_traceback() -> None:

@@ -12,42 +12,22 @@ import difflib
 import inspect
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import torch
 from torch import nn
 
+from asrkit.config.problems import Problem, SpecError
 from asrkit.config.registry import Factory, Registry, registry_of
 from asrkit.config.yaml_loader import Spec, join
-from asrkit.errors import UserError
 
 T = TypeVar("T")
 Make = Callable[[], Any]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing wrong with a spec: where, and what."""
-
-    path: str
-    message: str
-    location: str | None = None
-
-    def __str__(self) -> str:
-        place = f"{self.location}: " if self.location else ""
-        return f"{place}{self.path or 'the spec'}: {self.message}"
-
-
-class SpecError(UserError):
-    """All problems of a spec, one per line."""
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("\n".join(str(problem) for problem in problems))
-        self.problems = list(problems)
 
 
 def check(interface: type, spec: object, path: str = "") -> list[Problem]:
@@ -95,14 +75,21 @@ def dry_build(
     make = walk.plan_factory(interface, tree, path)
     if walk.problems:
         return walk.problems
+    with dry() as found:
+        make()(**(late or {}))
+    return found
+
+
+@contextmanager
+def dry() -> Iterator[list[Problem]]:
+    """Builds on the meta device inside, and collects there what constructors refuse."""
     found: list[Problem] = []
     token = _found.set(found)
     try:
         with torch.device("meta"):
-            make()(**(late or {}))
+            yield found
     finally:
         _found.reset(token)
-    return found
 
 
 def filled(interface: type, spec: object, path: str = "") -> dict[str, Any]:
@@ -139,6 +126,10 @@ class CheckedFactory:
         self._makes = makes
         self._path = path
         self._where = where
+
+    def given_to(self, target: Callable[..., Any]) -> CheckedFactory:
+        """Returns a factory that gives the same arguments to something else."""
+        return CheckedFactory(target, self._makes, self._path, self._where)
 
     def __call__(self, *args: Any, **late: Any) -> Any:
         """Builds the object; names the key path if a constructor refuses a value."""

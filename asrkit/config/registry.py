@@ -11,6 +11,8 @@ import pkgutil
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
+from asrkit.errors import UserError
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
@@ -79,3 +81,22 @@ def import_all(package: str = "asrkit") -> None:
     root = importlib.import_module(package)
     for module in pkgutil.walk_packages(root.__path__, prefix=f"{package}."):
         importlib.import_module(module.name)
+
+
+def import_plugin(name: str, where: str) -> None:
+    """Imports a user's module, which registers more names.
+
+    Args:
+        name: Of the module.
+        where: What names it, for the message.
+
+    Raises:
+        UserError: If it can't be imported, or fails.
+    """
+    try:
+        importlib.import_module(name)
+    except Exception as error:  # whatever a user's code may raise
+        kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
+        raise UserError(
+            f"{where}: can't import {name!r}: {kind}{error}; is its folder on PYTHONPATH?"
+        ) from error

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from math import gcd
 from pathlib import Path
 from typing import Any, Protocol
@@ -105,7 +106,10 @@ class CutData:
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yields this process's batches of an epoch, from number `start` on."""
-        planned = PlannedBatches(self.utterances, self._plan(epoch)[start:])
+        plan = self._plan(epoch)
+        read = read_training_batch if self.training else read_batch
+        planned = PlannedBatches(partial(read, self.utterances, plan), range(start, len(plan)))
+        found_any = not planned
         loader: DataLoader[Any] = DataLoader(
             planned,
             batch_size=None,
@@ -117,7 +121,13 @@ class CutData:
         for batch, problems in loader:
             self._report(problems)
             if batch is not None:
+                found_any = True
                 yield batch
+        if not found_any:
+            raise UserError(
+                f"no utterance of epoch {epoch} can be used; the messages above say why, and so "
+                "does `asrkit check SPEC --data DIR`"
+            )
 
     def _plan(self, epoch: int) -> list[Planned]:
         if self._planned[0] != epoch:
@@ -207,24 +217,43 @@ class Utterances:
         return [] if self.alignments is None else [self.alignments.of(self.cuts[index].id, speed)]
 
 
-class PlannedBatches(Dataset[tuple[Batch | None, list[str]]]):
-    """Reads planned batches; what can't be used is left out and reported."""
+Read = tuple[Batch | None, list[str]]
+"""A batch, None where nothing could be used, and a message per unusable utterance."""
 
-    def __init__(self, utterances: Utterances, plan: list[Planned]) -> None:
-        self.utterances, self.plan = utterances, plan
+
+class PlannedBatches(Dataset[Read]):
+    """Reads some of the planned batches, by number."""
+
+    def __init__(self, read: Callable[[int], Read], numbers: range) -> None:
+        self.read, self.numbers = read, numbers
 
     def __len__(self) -> int:
-        return len(self.plan)
+        return len(self.numbers)
 
-    def __getitem__(self, index: int) -> tuple[Batch | None, list[str]]:
-        return read_batch(self.utterances, self.plan[index])
+    def __getitem__(self, index: int) -> Read:
+        return self.read(self.numbers[index])
 
 
-def read_batch(utterances: Utterances, planned: Planned) -> tuple[Batch | None, list[str]]:
-    """Returns a batch, None where nothing could be used, and a message per unusable utterance."""
+def read_training_batch(utterances: Utterances, plan: Sequence[Planned], number: int) -> Read:
+    """Returns a planned batch, or the next one of which something can be used.
+
+    As many batches as are planned have to come: all processes make the same number of steps, and
+    a run that goes on counts batches to find its place.
+    """
+    problems: list[str] = []
+    for distance in range(len(plan)):
+        batch, found = read_batch(utterances, plan, (number + distance) % len(plan))
+        problems += found
+        if batch is not None:
+            return batch, problems
+    return None, problems
+
+
+def read_batch(utterances: Utterances, plan: Sequence[Planned], number: int) -> Read:
+    """Returns the usable utterances of a planned batch."""
     ids, signals, labels, problems = [], [], [], []
     alignments: list[Tensor] = []
-    for index, speed in planned:
+    for index, speed in plan[number]:
         try:
             found = utterances.labels(index)
             alignment = utterances.alignment(index, speed)

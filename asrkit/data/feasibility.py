@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,14 +14,13 @@ from asrkit.data.dataset import read_cut, text_of
 from asrkit.data.manifests import DUPLICATE_NAME, Unusable
 from asrkit.text.tokenizers import Tokenizer
 
+AUDIO_REASONS = ("unreadable audio", DUPLICATE_NAME, "duplicate audio")
+"""What is wrong with an utterance whatever the spec."""
+
 
 def check_set(
     cuts: Iterable[Any],
-    tokenizer: Tokenizer,
-    output_frames: Callable[[int], int],
-    min_frames: Callable[[list[int]], int],
-    max_seconds: float,
-    fastest: float = 1.0,
+    unfit: Callable[[Any], Unusable | None],
     sample_rate: int = 16000,
     jobs: int = 2,
 ) -> list[Unusable]:
@@ -28,11 +28,7 @@ def check_set(
 
     Args:
         cuts: Utterances.
-        tokenizer: Turns transcripts into labels.
-        output_frames: Encoder frames of so many samples.
-        min_frames: Encoder frames that labels need at least.
-        max_seconds: Longer utterances are left out.
-        fastest: Highest speed that utterances are played at, which leaves the fewest frames.
+        unfit: Says why a spec can't use an utterance, if it can't: `Fitness`.
         sample_rate: Expected of every file.
         jobs: Processes that read the audio.
     """
@@ -42,16 +38,49 @@ def check_set(
     with ProcessPoolExecutor(jobs) as pool:
         prints = pool.map(partial(fingerprint, sample_rate=sample_rate), utterances, chunksize=64)
         for cut, (digest, trouble) in zip(utterances, prints, strict=True):
-            problem = (
-                trouble
-                or _duplicate(cut, digest, seen)
-                or _too_long(cut, max_seconds)
-                or _bad_text(cut, tokenizer)
-                or _too_few_frames(cut, tokenizer, output_frames, min_frames, fastest, sample_rate)
-            )
+            problem = trouble or _duplicate(cut, digest, seen) or unfit(cut)
             if problem is not None:
                 found.append(problem)
     return found
+
+
+@dataclass(frozen=True)
+class Fitness:
+    """What a spec asks of an utterance, besides audio that can be read.
+
+    Args:
+        tokenizer: Turns transcripts into labels.
+        output_frames: Encoder frames of so many samples.
+        min_frames: Encoder frames that labels need at least.
+        max_seconds: Longer utterances are left out.
+        fastest: Highest speed that utterances are played at, which leaves the fewest frames.
+        sample_rate: Of the audio.
+    """
+
+    tokenizer: Tokenizer
+    output_frames: Callable[[int], int]
+    min_frames: Callable[[list[int]], int]
+    max_seconds: float
+    fastest: float = 1.0
+    sample_rate: int = 16000
+
+    def __call__(self, cut: Any) -> Unusable | None:
+        """Returns why an utterance can't be used; None where it can."""
+        return self._too_long(cut) or _bad_text(cut, self.tokenizer) or self._too_few_frames(cut)
+
+    def _too_long(self, cut: Any) -> Unusable | None:
+        if cut.duration <= self.max_seconds:
+            return None
+        detail = f"{cut.duration:.1f} s, data.max_seconds is {self.max_seconds:g}"
+        return Unusable(cut.id, "too long", detail)
+
+    def _too_few_frames(self, cut: Any) -> Unusable | None:
+        frames = self.output_frames(int(cut.duration * self.sample_rate / self.fastest))
+        needed = self.min_frames(self.tokenizer.encode(text_of(cut)))
+        if needed <= frames:
+            return None
+        detail = f"labels need {needed} frames, there are {frames}"
+        return Unusable(cut.id, "too few frames", detail)
 
 
 def fingerprint(cut: Any, sample_rate: int) -> tuple[str, Unusable | None]:
@@ -71,13 +100,6 @@ def _duplicate(cut: Any, digest: str, seen: dict[str, str]) -> Unusable | None:
     return None
 
 
-def _too_long(cut: Any, max_seconds: float) -> Unusable | None:
-    if cut.duration <= max_seconds:
-        return None
-    detail = f"{cut.duration:.1f} s, data.max_seconds is {max_seconds:g}"
-    return Unusable(cut.id, "too long", detail)
-
-
 def _bad_text(cut: Any, tokenizer: Tokenizer) -> Unusable | None:
     text = text_of(cut)
     if not text.strip():
@@ -87,18 +109,3 @@ def _bad_text(cut: Any, tokenizer: Tokenizer) -> Unusable | None:
         shown = " ".join(repr(symbol) for symbol in unknown[:5])
         return Unusable(cut.id, "unknown characters", f"{shown} in {text!r}")
     return None
-
-
-def _too_few_frames(
-    cut: Any,
-    tokenizer: Tokenizer,
-    output_frames: Callable[[int], int],
-    min_frames: Callable[[list[int]], int],
-    fastest: float,
-    sample_rate: int,
-) -> Unusable | None:
-    frames = output_frames(int(cut.duration * sample_rate / fastest))
-    needed = min_frames(tokenizer.encode(text_of(cut)))
-    if needed <= frames:
-        return None
-    return Unusable(cut.id, "too few frames", f"labels need {needed} frames, there are {frames}")

@@ -132,7 +132,8 @@ def inspect(source: Source) -> MonoCut | Unusable:
     channels = [*range(header.channels)]
     recording = Recording(
         id=name,
-        sources=[AudioSource(type="file", channels=channels, source=str(source.path))],
+        # Absolute: commands on the data folder are given from anywhere.
+        sources=[AudioSource(type="file", channels=channels, source=str(source.path.absolute()))],
         sampling_rate=header.rate,
         num_samples=header.frames,
         duration=header.frames / header.rate,

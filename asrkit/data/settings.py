@@ -64,8 +64,22 @@ class DataSettings(Data):
     alignments: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.batch_seconds <= 0 or self.max_utterances < 1 or self.sub_epochs < 1:
-            raise ValueError("batch_seconds, max_utterances and sub_epochs must be positive")
+        if not self.train:
+            raise ValueError("train is empty: name at least one set to train on")
+        positive = (
+            "batch_seconds",
+            "max_utterances",
+            "num_buckets",
+            "sub_epochs",
+            "decode_batch_seconds",
+            "max_decode_seconds",
+            "sample_rate",
+        )
+        wrong = [f"{name} ({getattr(self, name)})" for name in positive if getattr(self, name) <= 0]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)} must be positive")
+        if self.num_workers < 0:
+            raise ValueError(f"num_workers ({self.num_workers}) must be 0 or more")
         if not self.speeds or min(self.speeds) <= 0:
             raise ValueError(f"speeds {self.speeds} must be positive factors, such as 0.9")
         if self.min_seconds > self.max_seconds:

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from asrkit.config.build import SpecError, dry_build
+from asrkit.config.build import CheckedFactory, dry, dry_build
 from asrkit.config.build import check as check_tree
 from asrkit.config.explain import difference, explain_key
+from asrkit.config.problems import Problem, SpecError
 from asrkit.config.yaml_loader import Spec
 from asrkit.data.feasibility import check_set
 from asrkit.data.manifests import Unusable, open_set, unusable_path, write_unusable
@@ -26,10 +27,12 @@ from asrkit.experiment.spec import (
     rate_problems,
     resolve_spec,
 )
-from asrkit.experiment.train import count_parameters, stages_of
+from asrkit.experiment.train import count_parameters, fitness_of, stages_of
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import TrainableModel
 from asrkit.text.vocabulary import Vocabulary
+from asrkit.training.refusals import refuse_settings
+from asrkit.training.trainer import Trainer
 
 STAND_IN_LABELS = 100
 """Vocabulary size of a dry build where no data folder says the real one."""
@@ -73,20 +76,40 @@ def check(spec_path: Path, overrides: Sequence[str] = (), data: Path | None = No
     problems = check_tree(Experiment, spec)
     if problems:
         return CheckReport(problems=[str(problem) for problem in problems])
-    experiment, resolved = resolve_spec(spec)
     vocabulary = Vocabulary([f"label{index}" for index in range(STAND_IN_LABELS)])
+    problems = dry_build(Experiment, spec)
+    if problems:
+        problems += dry_build(TrainableModel, spec, "model", {"vocabulary": vocabulary})
+        return CheckReport(problems=[str(problem) for problem in problems])
+    experiment, resolved = resolve_spec(spec)
     if data is not None:
         vocabulary = make_tokenizer(experiment, data).vocabulary
     problems = dry_build(TrainableModel, spec, "model", {"vocabulary": vocabulary})
     if problems:
+        problems += _training_problems(experiment, None)
         return CheckReport(problems=[str(problem) for problem in problems])
-    report = CheckReport(problems=_unknown_heads(experiment, vocabulary))
-    report.problems += _phase_problems(experiment, resolved, vocabulary)
     model = _meta_model(experiment, vocabulary)
+    report = CheckReport(problems=[str(p) for p in _training_problems(experiment, model)])
+    report.problems += _unknown_heads(experiment, vocabulary)
+    report.problems += _phase_problems(experiment, resolved, vocabulary)
     report.problems += rate_problems(experiment, model) + alignment_problems(experiment, model)
     if data is not None and not report.problems:
         _check_data(experiment, data, report)
     return report
+
+
+def _training_problems(experiment: Experiment, model: TrainableModel | None) -> list[Problem]:
+    """Returns why a model can't be trained as the spec says; of its own parts, where None."""
+    factory = experiment.training
+    if not isinstance(factory, CheckedFactory):
+        return []
+    with dry() as found:
+        if model is None or factory.target is not Trainer:
+            factory.given_to(dict)()
+        else:
+            refuse = factory.given_to(refuse_settings)
+            refuse(model=model, has_dev=bool(experiment.data.dev))
+    return found
 
 
 def _phase_problems(
@@ -127,19 +150,10 @@ def _check_data(experiment: Experiment, data: Path, report: CheckReport) -> None
     model = _meta_model(experiment, tokenizer.vocabulary)
     if not isinstance(model, AsrModel):
         return
-    heads = list(model.named_heads().values())
-    settings = experiment.speech
+    settings, fitness = experiment.speech, fitness_of(experiment, tokenizer, model)
     for name in [*settings.train, *settings.dev]:
         cuts = open_set(data, [name])
-        unusable = check_set(
-            cuts,
-            tokenizer,
-            output_frames=lambda samples: int(model.output_frames(torch.tensor([samples]))[0]),
-            min_frames=lambda labels: max(head.min_frames(labels) for head in heads),
-            max_seconds=settings.max_seconds,
-            fastest=max(settings.speeds),
-            sample_rate=settings.sample_rate,
-        )
+        unusable = check_set(cuts, fitness, settings.sample_rate)
         write_unusable(unusable_path(data, name), unusable)
         # Of no concern to other specs, so not in the data folder's list.
         listed = {entry.id for entry in unusable}

@@ -75,7 +75,7 @@ def phase_trees(resolved: dict[str, Any], phases: list[Phase]) -> list[dict[str,
         if number:
             tree["imports"] = []
         trees.append(tree)
-    if until >= resolved["training"]["epochs"]:
+    if phases and until >= resolved["training"]["epochs"]:
         raise UserError(
             f"the phases last {until} epochs, training.epochs is {resolved['training']['epochs']}: "
             "some must be left for the whole model"

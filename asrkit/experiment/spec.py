@@ -6,7 +6,6 @@ A run folder keeps that tree with every default written out, and is decoded and 
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -16,7 +15,7 @@ from typing import Any
 import torch
 
 from asrkit.config.build import build, filled
-from asrkit.config.registry import Factory, import_all
+from asrkit.config.registry import Factory, import_all, import_plugin
 from asrkit.config.yaml_loader import Spec, dump, load
 from asrkit.data.settings import Data, DataSettings
 from asrkit.decoding.search import Search
@@ -85,12 +84,7 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
     import_all()
     plugins = spec.tree.get("plugins") or [] if isinstance(spec.tree, dict) else []
     for plugin in plugins if isinstance(plugins, list) else []:
-        try:
-            importlib.import_module(str(plugin))
-        except ImportError as error:
-            raise UserError(
-                f"{path}: plugins: can't import {plugin!r}: {error}; is its folder on PYTHONPATH?"
-            ) from error
+        import_plugin(str(plugin), f"{path}: plugins")
     return spec
 
 
@@ -116,14 +110,15 @@ def claim_run(run: Path, resolved: dict[str, Any]) -> None:
     """Writes the resolved spec into the run folder, or compares it with that of its checkpoints.
 
     Raises:
-        UserError: If the folder holds a run of another model, text, start or seed, which can't go
-            on.
+        UserError: If the folder holds a run of another model, text, start, seed or kind of
+            optimiser, which can't go on.
     """
     path = run / "resolved.yaml"
     if path.is_file() and (run / "checkpoints" / "index.json").is_file():
         _, before = resolve_spec(load_spec(path))  # keys that came since then have their defaults
         keys = ("model", "text", "imports", "phases", "seed")
         changed = [key for key in keys if (before.get(key) or None) != (resolved.get(key) or None)]
+        changed += _changed_optimizer(before["training"], resolved["training"])
         if changed:
             raise UserError(
                 f"{run} holds a run whose {', '.join(changed)} differ from this spec; compare with "
@@ -131,6 +126,22 @@ def claim_run(run: Path, resolved: dict[str, Any]) -> None:
             )
     run.mkdir(parents=True, exist_ok=True)
     dump(resolved, path)
+
+
+def _changed_optimizer(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """Returns the keys of training in which moments would be of other parameters or another kind.
+
+    Numbers may change: what a step takes from the past is the same.
+    """
+    changed = [] if before.get("freeze") == after.get("freeze") else ["training.freeze"]
+    old, new = before["optimizer"], after["optimizer"]
+    if old["type"] != new["type"]:
+        return [*changed, "training.optimizer.type"]
+    chosen = [
+        [(group["pattern"], group["module_types"]) for group in optimizer["groups"]]
+        for optimizer in (old, new)
+    ]
+    return changed if chosen[0] == chosen[1] else [*changed, "training.optimizer.groups"]
 
 
 def available_device() -> torch.device:
@@ -160,7 +171,7 @@ def require_vocabulary(run: Path, vocabulary: Vocabulary) -> None:
     raise UserError(
         f"{run} was trained with {len(before)} labels, the data folder's tokenizer has "
         f"{len(vocabulary)}: label {number} was {was!r} and is {now!r} now; give the data folder "
-        "of the training"
+        "of the training, or train anew in another --run folder"
     )
 
 

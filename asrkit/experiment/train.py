@@ -7,7 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ from torch import nn
 
 from asrkit.config.yaml_loader import Spec
 from asrkit.data.dataset import CutData
+from asrkit.data.feasibility import AUDIO_REASONS, Fitness
 from asrkit.data.manifests import (
+    Unusable,
     open_set,
     read_unusable,
     unusable_path,
@@ -127,6 +129,8 @@ def train_stage(stage: Stage, before: Stage | None, data: Path, world: World) ->
     model = experiment.model(vocabulary=tokenizer.vocabulary)
     for problem in rate_problems(experiment, model) + alignment_problems(experiment, model):
         raise UserError(problem)
+    if stage.has_begun:
+        require_vocabulary(run, tokenizer.vocabulary)
     if world.rank == 0:
         claim_run(run, stage.resolved)
         if before is not None and not stage.has_begun:
@@ -214,20 +218,41 @@ def warn_of_other_labels(run: Path, vocabulary: Vocabulary) -> None:
 def list_left_out(
     experiment: Experiment, data: Path, run: Path, tokenizer: Tokenizer, model: TrainableModel
 ) -> None:
-    """Copies the lists of unusable utterances into a new run's folder, and lists the misaligned.
+    """Lists in a new run's folder the utterances that it can't use.
 
-    A run that goes on keeps its own list: checks of other specs must not change its data.
+    What is wrong with audio is known from `asrkit check`; the rest depends on the spec, and the
+    last check may have been of another. A run that goes on keeps its own list: checks of other
+    specs must not change its data.
     """
     if not (run / LEFT_OUT).is_file():
         names = [*experiment.data.train, *experiment.data.dev]
-        entries = [e for name in names for e in read_unusable(unusable_path(data, name))]
-        if isinstance(model, AsrModel):
-            for name in names:
-                found = list_misaligned(experiment, tokenizer, model, data, name)
-                for reason, count in Counter(entry.reason for entry in found).items():
-                    log.warning("%s: %d utterances are left out: %s", name, count, reason)
-                entries += found
+        entries: list[Unusable] = []
+        for name in names:
+            unusable = read_unusable(unusable_path(data, name))
+            found = [entry for entry in unusable if entry.reason in AUDIO_REASONS]
+            if isinstance(model, AsrModel):
+                listed = {entry.id for entry in found}
+                fitness = fitness_of(experiment, tokenizer, model)
+                checked = (fitness(cut) for cut in open_set(data, [name]) if cut.id not in listed)
+                found += [entry for entry in checked if entry is not None]
+                found += list_misaligned(experiment, tokenizer, model, data, name)
+            for reason, count in Counter(entry.reason for entry in found).items():
+                log.warning("%s: %d utterances are left out: %s", name, count, reason)
+            entries += found
         write_unusable(run / LEFT_OUT, entries)
+
+
+def fitness_of(experiment: Experiment, tokenizer: Tokenizer, model: AsrModel) -> Fitness:
+    """Returns what an experiment asks of utterances."""
+    settings, heads = experiment.speech, list(model.named_heads().values())
+    return Fitness(
+        tokenizer,
+        output_frames=cache(lambda samples: int(model.output_frames(torch.tensor([samples]))[0])),
+        min_frames=lambda labels: max(head.min_frames(labels) for head in heads),
+        max_seconds=settings.max_seconds,
+        fastest=max(settings.speeds),
+        sample_rate=settings.sample_rate,
+    )
 
 
 def open_data(

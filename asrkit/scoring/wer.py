@@ -181,7 +181,8 @@ def read_nbest(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         raise UserError(f"{path} is missing; decode the set first")
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        # Transcripts may hold other characters that `splitlines` takes for ends of lines.
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
     except json.JSONDecodeError as error:
         raise UserError(f"{path} is no n-best file: {error}") from error
 

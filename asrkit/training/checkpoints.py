@@ -74,12 +74,21 @@ class CheckpointStore:
         """Returns the newest checkpoint that can be read, or None where there is none.
 
         A damaged one is reported and set aside, and the one before it is used.
+
+        Raises:
+            UserError: If there are checkpoints and all are damaged: a training must not begin anew
+                unasked.
         """
-        for entry in sorted(self.entries, key=lambda e: -e.step):
-            path = self.folder / entry.name
+        newest_first = sorted(self.entries, key=lambda e: -e.step)
+        for position, entry in enumerate(newest_first, start=1):
             try:
-                state = load(path)
+                state = load(self.folder / entry.name)
             except UserError as error:
+                if position == len(newest_first):
+                    raise UserError(
+                        f"{error}; no checkpoint before it can be read, either: restore one, or "
+                        "begin anew in another --run folder"
+                    ) from error
                 log.warning("%s; the checkpoint before it is used", error)
                 self.entries = [e for e in self.entries if e is not entry]
                 continue
@@ -146,11 +155,18 @@ def write_atomic(state: dict[str, Any], path: Path) -> None:
 
 
 def read_index(folder: Path) -> list[Entry]:
-    """Returns the checkpoints of a folder whose files are there."""
+    """Returns the checkpoints of a folder whose files are there.
+
+    Raises:
+        UserError: If the list of them is damaged.
+    """
     path = folder / "index.json"
     if not path.is_file():
         return []
-    entries = [Entry(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+    try:
+        entries = [Entry(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path} is damaged: {error}; restore it from a copy") from error
     return [entry for entry in entries if (folder / entry.name).is_file()]
 
 

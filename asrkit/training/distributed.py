@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -22,6 +23,14 @@ class World:
         """Waits for all processes."""
         if self.size > 1:
             dist.barrier()
+
+    def gather(self, value: Any) -> list[Any]:
+        """Returns the value of every process, in order of rank."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values
 
     def sum(self, values: Tensor) -> Tensor:
         """Returns the sum over all processes."""

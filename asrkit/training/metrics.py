@@ -7,7 +7,6 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from asrkit.files import write_lines
@@ -31,11 +30,13 @@ class Totals:
 
     def reduced(self, world: World) -> Totals:
         """Returns the sums over all processes."""
-        names = sorted(self._sums)
-        values = torch.tensor([self._sums[n][:2] for n in names], dtype=torch.float64)
         result = Totals()
-        for name, (total, count) in zip(names, world.sum(values).tolist(), strict=True):
-            result._sums[name] = [total, count, self._sums[name][2]]
+        for state in world.gather(self.state_dict()):  # one without batches has no names
+            for name, (total, count, weight) in state.items():
+                entry = result._sums[name]
+                entry[0] += total
+                entry[1] += count
+                entry[2] = weight
         return result
 
     def values(self) -> dict[str, float]:

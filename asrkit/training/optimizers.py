@@ -61,8 +61,11 @@ def parameter_groups(
     """Sorts the trainable parameters of a model into torch parameter groups.
 
     Raises:
-        ValueError: If a group selects nothing.
+        ValueError: If a group selects nothing, or a weight decay is negative.
     """
+    for decay in (weight_decay, *(group.weight_decay for group in groups)):
+        if decay is not None and not decay >= 0:
+            raise ValueError(f"weight_decay ({decay}) must not be negative")
     rules = [*groups, ParameterGroup()]
     members: list[list[nn.Parameter]] = [[] for _ in rules]
     for owner_name, owner in model.named_modules():
@@ -87,6 +90,19 @@ def parameter_groups(
         for rule, selected in zip(rules, members, strict=True)
         if selected
     ]
+
+
+def load_moments(optimizer: Optimizer, state: dict[str, Any]) -> None:
+    """Goes on with another optimiser's moments, but with the settings that this one was made with.
+
+    Args:
+        optimizer: Changed in place.
+        state: What `state_dict` of an optimiser of the same kind and groups gave.
+    """
+    settings = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, own in zip(optimizer.param_groups, settings, strict=True):
+        group.update(own)
 
 
 @optimizers.register("adamw")

@@ -37,6 +37,17 @@ class Schedule(ABC):
 schedules: Registry[Schedule] = Registry("schedule", Schedule)
 
 
+def _refuse_below(least: float, **values: float) -> None:
+    """Refuses values below the least, and what is no number.
+
+    Raises:
+        ValueError: If there are any; names them all.
+    """
+    wrong = [f"{name} ({value})" for name, value in values.items() if not value >= least]
+    if wrong:
+        raise ValueError(f"{', '.join(wrong)} must be at least {least:g}")
+
+
 @schedules.register("constant")
 @dataclass(frozen=True)
 class Constant(Schedule):
@@ -47,6 +58,9 @@ class Constant(Schedule):
     """
 
     value: float
+
+    def __post_init__(self) -> None:
+        _refuse_below(0, value=self.value)
 
     def lr(self, step: int, epoch: int) -> float:
         """Returns the value."""
@@ -68,6 +82,10 @@ class Noam(Schedule):
     peak: float
     warmup_steps: int
 
+    def __post_init__(self) -> None:
+        _refuse_below(0, peak=self.peak)
+        _refuse_below(1, warmup_steps=self.warmup_steps)
+
     def lr(self, step: int, epoch: int) -> float:
         """Returns peak · min(step / warm-up, sqrt(warm-up / step))."""
         return self.peak * min(step / self.warmup_steps, math.sqrt(self.warmup_steps / step))
@@ -87,6 +105,10 @@ class WarmupInverseSqrt(Schedule):
     peak: float
     warmup_steps: int
     norm: int
+
+    def __post_init__(self) -> None:
+        _refuse_below(0, peak=self.peak, warmup_steps=self.warmup_steps)
+        _refuse_below(1, norm=self.norm)
 
     def lr(self, step: int, epoch: int) -> float:
         """Returns the learning rate of an update."""
@@ -147,6 +169,12 @@ class OneCycle(Schedule):
     start_factor: float = 0.1
     end_factor: float = 0.001
 
+    def __post_init__(self) -> None:
+        _refuse_below(0, peak=self.peak, rise=self.rise, fall=self.fall)
+        _refuse_below(1, total_steps=self.total_steps)
+        if self.rise + self.fall > 1:
+            raise ValueError(f"rise ({self.rise}) and fall ({self.fall}) must add up to 1 at most")
+
     def lr(self, step: int, epoch: int) -> float:
         """Returns the learning rate of an update."""
         total, low = self.total_steps, self.peak * self.start_factor
@@ -171,6 +199,10 @@ class Cosine(Schedule):
     warmup_steps: int
     total_steps: int
     floor: float = 0.0
+
+    def __post_init__(self) -> None:
+        _refuse_below(0, peak=self.peak, warmup_steps=self.warmup_steps, floor=self.floor)
+        _refuse_below(1, total_steps=self.total_steps)
 
     def lr(self, step: int, epoch: int) -> float:
         """Returns the learning rate of an update."""
@@ -225,13 +257,13 @@ class EpochList(Schedule):
         values: Learning rates of epoch 1, 2, and so on, or ramps of several epochs.
 
     Raises:
-        ValueError: If there is no value.
+        ValueError: If there is no value, or one below 0.
     """
 
     def __init__(self, values: list[float | Ramp]) -> None:
         self.rates = epoch_rates(values)
-        if not self.rates:
-            raise ValueError("values is empty; give a learning rate for one epoch at least")
+        if not self.rates or min(self.rates) < 0:
+            raise ValueError(f"values {values} must be at least one, and none below 0")
 
     def lr(self, step: int, epoch: int) -> float:
         """Returns the value of the epoch."""
@@ -282,6 +314,10 @@ class Newbob(Schedule):
     _rates: list[float] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
+        _refuse_below(0, decay=self.decay, floor=self.floor, growth=self.growth)
+        _refuse_below(1, window=self.window, interval=self.interval, min_epochs=self.min_epochs)
+        if not self.start > 0:
+            raise ValueError(f"start ({self.start}) must be above 0")
         self._first = epoch_rates(self.first)
 
     def lr(self, step: int, epoch: int) -> float:

@@ -26,12 +26,12 @@ from asrkit.errors import UserError
 from asrkit.models.interfaces import LossReport, TrainableModel
 from asrkit.training.checkpoints import CheckpointStore, ReloadBest, load_weights, read_index
 from asrkit.training.distributed import init_distributed
-from asrkit.training.importing import freeze as freeze_parameters
 from asrkit.training.importing import train_mode
 from asrkit.training.metrics import MetricLog, Totals
-from asrkit.training.noise import GradientNoise, WeightChange, changed_weights, selected
-from asrkit.training.optimizers import OptimizerFactory
+from asrkit.training.noise import GradientNoise, WeightChange, changed_weights
+from asrkit.training.optimizers import OptimizerFactory, load_moments
 from asrkit.training.progress import EpochProgress, duration
+from asrkit.training.refusals import accumulation, refuse_settings
 from asrkit.training.schedules import Schedule
 from asrkit.training.sources import EpochSource
 
@@ -74,7 +74,7 @@ class Trainer:
         log_steps: TensorBoard gets the numbers of every so many updates.
 
     Raises:
-        UserError: If something needs a dev set and there is none.
+        ValueError: If the settings do not fit together, or lack a dev set.
     """
 
     def __init__(
@@ -108,13 +108,28 @@ class Trainer:
         self.model = model.to(self.world.device)
         self.train, self.dev, self.run_folder, self.seed = train, dev, run, seed
         self.describe = describe
-        if not dev.num_batches(epoch=1):
-            _refuse_without_dev(schedule.needs_dev, reload_best, early_stopping)
-        self.epochs, self.accumulate = epochs, _accumulation(accumulate)
-        freeze_parameters(self.model, freeze)
+        has_dev = bool(self.world.sum(torch.tensor(float(dev.num_batches(epoch=1)))) > 0)
+        refuse_settings(
+            self.model,
+            has_dev,
+            optimizer,
+            schedule,
+            accumulate,
+            freeze,
+            weight_changes,
+            reload_best,
+            epochs=epochs,
+            max_grad_norm=max_grad_norm,
+            keep_best=keep_best,
+            keep_last=keep_last,
+            save_minutes=save_minutes,
+            save_steps=save_steps,
+            early_stopping=early_stopping,
+            max_nonfinite=max_nonfinite,
+            log_steps=log_steps,
+        )
+        self.epochs, self.accumulate = epochs, accumulation(accumulate)
         self.weight_changes, self.gradient_noise = weight_changes, gradient_noise
-        for change in weight_changes:
-            selected(self.model, change.pattern)  # refuses patterns that select nothing
         self.make_optimizer, self.reload_best = optimizer, reload_best
         self.optimizer, self.schedule = optimizer(self.model), schedule
         self.max_grad_norm, self.precision, self.normalize = max_grad_norm, precision, normalize
@@ -195,26 +210,21 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["lr_scale"]
         divisor = self._divisor(batches)
-        reports: list[LossReport] = []
         with changed_weights(self.model, self.weight_changes, self._step_seed(0)):
-            for number, batch in enumerate(batches):
-                torch.manual_seed(self._mixed_seed(number))
-                last = number == len(batches) - 1
-                with nullcontext() if last or self.world.size == 1 else self.parallel.no_sync():  # type: ignore[operator]
-                    reports += self._backward(batch.to(self.world.device), divisor)
+            done = self._add_gradients(batches, divisor)
         if self.gradient_noise is not None:
             self.gradient_noise.add(self.model, self.step + 1, self._step_seed(1))
         norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.max_grad_norm))
         sums = Totals()
-        for report in reports:
+        for _, report in done:
             sums.add(report)
         if math.isfinite(norm) and self._finite(sums):
             self.optimizer.step()
             self.nonfinite = 0
-            for report in reports:
+            for _, report in done:
                 self.totals.add(report)
         else:
-            self._skip(batches, reports, norm)
+            self._skip(done, norm)
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
         self.batch += len(batches)
@@ -291,7 +301,7 @@ class Trainer:
                     f"model has {shape}; was the vocabulary or a size changed? Choose a new --run"
                 )
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_moments(self.optimizer, state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.totals.load_state_dict(state["totals"])
         for name in _PROGRESS:
@@ -307,7 +317,7 @@ class Trainer:
             same_model: Whether models and optimisers are alike, so that its moments still hold.
         """
         if same_model:
-            self.optimizer.load_state_dict(state["optimizer"])
+            load_moments(self.optimizer, state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         for name in ("epoch", "step", "nonfinite", "seconds"):
             setattr(self, name, state["progress"][name])
@@ -317,8 +327,37 @@ class Trainer:
     def _leads(self) -> bool:
         return self.world.rank == 0
 
-    def _backward(self, batch: Batch, divisor: float) -> list[LossReport]:
-        """Adds the gradient of a batch; halves the batch where memory runs out."""
+    def _add_gradients(
+        self, batches: Sequence[Batch], divisor: float
+    ) -> list[tuple[Batch, LossReport]]:
+        """Adds up the gradients of an update; returns what was calculated, with its losses.
+
+        Where memory runs out, some parameters may already have a batch's gradient, so the update
+        begins anew, with that batch in halves.
+        """
+        pieces = list(enumerate(batches))
+        done: list[tuple[Batch, LossReport]] = []
+        while len(done) < len(pieces):
+            number, batch = pieces[len(done)]
+            if not done or number != pieces[len(done) - 1][0]:  # halves draw one after the other
+                torch.manual_seed(self._mixed_seed(number))
+            last = len(done) == len(pieces) - 1
+            with nullcontext() if last or self.world.size == 1 else self.parallel.no_sync():  # type: ignore[operator]
+                report = self._backward(batch.to(self.world.device), divisor)
+            if report is not None:
+                done.append((batch, report))
+                continue
+            log.warning(
+                "out of memory: going on in halves with utterances %s", ", ".join(batch.ids)
+            )
+            torch.cuda.empty_cache()
+            self.optimizer.zero_grad(set_to_none=True)
+            pieces[len(done) : len(done) + 1] = [(number, half) for half in batch.halves()]
+            done = []
+        return done
+
+    def _backward(self, batch: Batch, divisor: float) -> LossReport | None:
+        """Adds the gradient of a batch; returns None if memory runs out and it can be split."""
         try:
             with self._autocast():
                 report: LossReport = self.parallel(batch, self.step)
@@ -327,13 +366,11 @@ class Trainer:
             objective = torch.stack(parts).sum() * (self.world.size / divisor)
             if self.world.size > 1 or torch.isfinite(objective):
                 objective.backward()
-            return [{name: _detached(part) for name, part in report.items()}]
+            return {name: _detached(part) for name, part in report.items()}
         except torch.cuda.OutOfMemoryError:
             if len(batch) == 1 or self.world.size > 1:
                 raise
-        log.warning("out of memory: going on in halves with utterances %s", ", ".join(batch.ids))
-        torch.cuda.empty_cache()
-        return [r for half in batch.halves() for r in self._backward(half, divisor)]
+        return None
 
     def _autocast(self) -> Any:
         enabled = self.precision == "bf16"
@@ -361,16 +398,14 @@ class Trainer:
         finite = torch.tensor(float(math.isfinite(sums.objective())))
         return float(self.world.sum(finite)) == self.world.size
 
-    def _skip(self, batches: Sequence[Batch], reports: Sequence[LossReport], norm: float) -> None:
+    def _skip(self, done: Sequence[tuple[Batch, LossReport]], norm: float) -> None:
         """Names the utterances of an update that gave no finite number.
 
         Raises:
             UserError: If too many updates in a row did.
         """
-        culprits = sorted(
-            {i for b, r in zip(batches, reports, strict=False) for i in _culprits(b, r)}
-        )
-        shown = culprits or [i for batch in batches for i in batch.ids]
+        culprits = sorted({i for batch, report in done for i in _culprits(batch, report)})
+        shown = culprits or [i for batch, _ in done for i in batch.ids]
         log.warning(
             "step %d: the loss or its gradient is not finite (norm %g); skipped; utterances: %s",
             self.step + 1,
@@ -441,31 +476,6 @@ class Trainer:
 
 
 _PROGRESS = ("epoch", "batch", "step", "nonfinite", "best", "best_epoch", "seconds")
-
-
-def _refuse_without_dev(
-    schedule: bool, reload_best: ReloadBest | None, early_stopping: int | None
-) -> None:
-    needing = {
-        "its schedule": schedule,
-        "reload_best": reload_best is not None,
-        "early_stopping": early_stopping is not None,
-    }
-    for name, needs_dev in needing.items():
-        if needs_dev:
-            raise UserError(f"training: {name} needs a dev set, but data.dev is empty: name one")
-
-
-def _accumulation(given: int | list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Returns pairs of a first epoch and the batches per update from there on."""
-    pairs = [(1, given)] if isinstance(given, int) else list(given)
-    starts = [start for start, _ in pairs]
-    if starts[:1] != [1] or starts != sorted(set(starts)) or min(n for _, n in pairs) < 1:
-        raise ValueError(
-            f"accumulate ({given}) must be a positive number, or pairs of ascending epochs, the "
-            "first of them 1, and positive numbers"
-        )
-    return pairs
 
 
 def _detached(part: Any) -> Any:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from asrkit.config.build import SpecError, build, check, dry_build, filled
+from asrkit.config.build import build, check, dry_build, filled
+from asrkit.config.problems import SpecError
 from asrkit.config.registry import Factory, Registry
 from asrkit.config.yaml_loader import load
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from asrkit.data.audio import AudioError, read_samples
 from asrkit.data.dataset import CutData, at_speed, decode_batches, read_cut
-from asrkit.data.feasibility import check_set
+from asrkit.data.feasibility import Fitness, check_set
 from asrkit.data.manifests import (
     DUPLICATE_NAME,
     Source,
@@ -191,6 +191,15 @@ def test_missing_sets_are_named_with_those_that_are_there(tmp_path: Path) -> Non
         open_set(tmp_path / "data", ["dev"])
 
 
+def test_manifests_are_read_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_audio(Path("u.flac"), 0.3)
+    write_manifest(Path("data"), "train", [Source("u", Path("u.flac"), "ab", "s")])
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert len(read_cut(next(iter(open_set(Path("../data"), ["train"]))), 16000)) == 4800
+
+
 def test_damaged_lines_of_manifests_are_named(tmp_path: Path) -> None:
     write_manifest(tmp_path, "train", corpus(tmp_path, 3))
     path = tmp_path / "manifests" / "train.jsonl"
@@ -296,6 +305,35 @@ def test_unreadable_audio_in_training_is_left_out_and_named(
         list(decode_batches(open_set(tmp_path, ["train"]), decode_settings()))
 
 
+def test_as_many_batches_come_as_are_planned(tmp_path: Path) -> None:
+    """Else processes would wait for each other, and a run that goes on would lose its place."""
+    data = make_data(tmp_path, max_utterances=1)
+    (tmp_path / "u3.flac").write_bytes(b"fLaC broken")
+    whole = [batch.ids for batch in data.batches(1)]
+    assert len(whole) == data.num_batches(1) == 6
+    assert {i for ids in whole for i in ids} == {"u0", "u1", "u2", "u4", "u5"}
+    for start in range(1, 6):
+        assert [batch.ids for batch in data.batches(1, start)] == whole[start:]
+    evaluated = make_data(tmp_path, max_utterances=1, training=False)
+    (tmp_path / "u3.flac").write_bytes(b"fLaC broken")
+    assert len(list(evaluated.batches(1))) == 5
+
+
+def test_an_epoch_without_usable_utterances_is_an_error(tmp_path: Path) -> None:
+    data = make_data(tmp_path)
+    for index in range(6):
+        (tmp_path / f"u{index}.flac").unlink()
+    with pytest.raises(UserError, match="no utterance of epoch 1 can be used"):
+        list(data.batches(1))
+
+
+def test_settings_that_make_no_sense_are_refused_together() -> None:
+    with pytest.raises(ValueError, match=r"batch_seconds \(0.0\), num_buckets \(0\) must be"):
+        DataSettings(["train"], ["dev"], 0.0, num_buckets=0)
+    with pytest.raises(ValueError, match="train is empty"):
+        DataSettings([], ["dev"], 1.0)
+
+
 def test_unknown_characters_in_training_are_left_out_and_named_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -355,14 +393,8 @@ def test_feasibility_names_every_reason(tmp_path: Path) -> None:
         Source("cut", cut_off, "ab", "s"),
     ]
     write_manifest(tmp_path, "train", sources)
-    found = check_set(
-        open_set(tmp_path, ["train"]),
-        tokenizer(tmp_path),
-        output_frames=lambda samples: samples // 640,
-        min_frames=len,
-        max_seconds=2.5,
-        jobs=1,
-    )
+    fitness = Fitness(tokenizer(tmp_path), lambda samples: samples // 640, len, max_seconds=2.5)
+    found = check_set(open_set(tmp_path, ["train"]), fitness, jobs=1)
     assert {u.id: u.reason for u in found} == {
         "copy": "duplicate audio",
         "long": "too long",

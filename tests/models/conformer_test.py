@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from asrkit.config.build import SpecError, build
+from asrkit.config.build import build
+from asrkit.config.problems import SpecError
 from asrkit.config.registry import Factory, import_all
 from asrkit.models.interfaces import Encoder
 from asrkit.nn.residual import Residual, StochasticDepth

@@ -16,6 +16,7 @@ from asrkit.scoring.wer import (
     bootstrap_interval,
     count_errors,
     paired_test,
+    read_nbest,
     score_run,
 )
 
@@ -101,6 +102,13 @@ def write_nbest(path: Path, texts: dict[str, tuple[str, str]]) -> Path:
     ]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path
+
+
+def test_texts_may_hold_unusual_ends_of_lines(tmp_path: Path) -> None:
+    line = {"id": "a1", "reference": "ONE\u2028TWO", "text": "ONE\x85TWO"}
+    path = tmp_path / "nbest.jsonl"
+    path.write_text(json.dumps(line, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert read_nbest(path) == [line]
 
 
 def test_a_set_is_scored_by_utterance_and_speaker(tmp_path: Path) -> None:

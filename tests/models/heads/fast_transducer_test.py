@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from asrkit.config.build import SpecError, build
+from asrkit.config.build import build
+from asrkit.config.problems import SpecError
 from asrkit.config.registry import Factory, import_all
 from asrkit.data.batch import Batch
 from asrkit.decoding.transducer import TransducerSearch

@@ -1,0 +1,109 @@
+"""What can be wrong with the `training:` part of a spec: known before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from asrkit.training.checkpoints import ReloadBest
+from asrkit.training.importing import freeze as freeze_parameters
+from asrkit.training.noise import WeightChange, selected
+from asrkit.training.optimizers import OptimizerFactory, parameter_groups
+from asrkit.training.schedules import Schedule
+
+
+def refuse_settings(
+    model: nn.Module,
+    has_dev: bool,
+    optimizer: OptimizerFactory,
+    schedule: Schedule,
+    accumulate: int | list[tuple[int, int]] = 1,
+    freeze: Sequence[str] = (),
+    weight_changes: Sequence[WeightChange] = (),
+    reload_best: ReloadBest | None = None,
+    **numbers: Any,
+) -> None:
+    """Makes sure that a model can be trained so.
+
+    Args:
+        model: It may be on the meta device; what `freeze` selects is frozen.
+        has_dev: Whether there is a dev set.
+        optimizer: See `Trainer`, as all that follow.
+        schedule: Learning rates.
+        accumulate: Batches per update.
+        freeze: Patterns of parameters that are not trained.
+        weight_changes: Noise on weights, and weight dropout.
+        reload_best: When to go back to an earlier epoch.
+        numbers: All other settings, by name.
+
+    Raises:
+        ValueError: If it can't; names everything that is wrong.
+    """
+    checks: list[Callable[[], object]] = [
+        partial(accumulation, accumulate),
+        partial(freeze_parameters, model, freeze),
+        partial(_try, optimizer, model),
+        *(partial(selected, model, change.pattern) for change in weight_changes),
+    ]
+    problems = list(_number_problems(numbers))
+    for check in checks:
+        try:
+            check()
+        except ValueError as error:
+            problems.append(str(error))
+    needing = {
+        "its schedule": schedule.needs_dev,
+        "reload_best": reload_best is not None,
+        "early_stopping": numbers.get("early_stopping") is not None,
+    }
+    if not has_dev:
+        for name in (name for name, needs_dev in needing.items() if needs_dev):
+            problems.append(f"{name} needs a dev set, but data.dev is empty: name one")
+    if problems:
+        raise ValueError("; ".join(problems))
+
+
+def accumulation(given: int | list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Returns pairs of a first epoch and the batches per update from there on.
+
+    Raises:
+        ValueError: If a number is below 1, or epochs do not ascend from 1.
+    """
+    pairs = [(1, given)] if isinstance(given, int) else list(given)
+    starts = [start for start, _ in pairs]
+    if starts[:1] != [1] or starts != sorted(set(starts)) or min(n for _, n in pairs) < 1:
+        raise ValueError(
+            f"accumulate ({given}) must be a positive number, or pairs of ascending epochs, the "
+            "first of them 1, and positive numbers"
+        )
+    return pairs
+
+
+def _try(optimizer: OptimizerFactory, model: nn.Module) -> None:
+    """Makes the optimiser of stand-ins, since a model on the meta device has no numbers."""
+    groups = parameter_groups(model, optimizer.groups, optimizer.weight_decay)
+    for group in groups:
+        group["params"] = [nn.Parameter(torch.zeros(1, device="cpu"))]
+    optimizer.make(groups)
+
+
+_COUNTS = ("epochs", "save_steps", "early_stopping", "max_nonfinite", "log_steps")
+_MAY_BE_ZERO = ("keep_best", "keep_last")
+_POSITIVE = ("max_grad_norm", "save_minutes")
+
+
+def _number_problems(numbers: dict[str, Any]) -> Iterator[str]:
+    """Yields what is wrong with settings that are single numbers; None is the lack of one."""
+    for names, least in ((_COUNTS, 1), (_MAY_BE_ZERO, 0)):
+        for name in names:
+            value = numbers.get(name)
+            if value is not None and not float(value) >= least:
+                yield f"{name} ({value}) must be at least {least}"
+    for name in _POSITIVE:
+        value = numbers.get(name)
+        if value is not None and not float(value) > 0:
+            yield f"{name} ({value}) must be above 0"
