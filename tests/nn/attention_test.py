@@ -18,7 +18,14 @@ from asrkit.nn.positions import (
     TransformerXLPosition,
     sinusoids,
 )
-from asrkit.nn.spans import CausalSpan, ChunkedSpan, FullSpan, Span
+from asrkit.nn.spans import (
+    CausalSpan,
+    ChunkedSpan,
+    FullSpan,
+    Span,
+    TrainingSpan,
+    WindowSpan,
+)
 
 LENGTHS = torch.tensor([6, 4])
 D, K, C, T = 8, 2, 4, 6
@@ -32,7 +39,7 @@ def make(position: Factory[Position] = NoPosition, dropout: float = 0.0) -> Self
     return layer
 
 
-@pytest.mark.parametrize("span", [FullSpan(), CausalSpan(), ChunkedSpan(2, 1)])
+@pytest.mark.parametrize("span", [FullSpan(), CausalSpan(), ChunkedSpan(2, 1), WindowSpan(3)])
 def test_without_positions_it_is_torch_multihead_attention(span: Span) -> None:
     layer, theirs = make().eval(), nn.MultiheadAttention(D, K, batch_first=True).eval()
     theirs.in_proj_weight.data = layer.query_key_value.weight.data
@@ -107,6 +114,28 @@ def test_chunks_see_themselves_and_the_chunks_to_their_left() -> None:
     allowed = ChunkedSpan(2, left_chunks=1).context(torch.tensor([6]), 6).attention[0]
     seen = [row.nonzero().flatten().tolist() for row in allowed]
     assert seen == [[0, 1], [0, 1], [0, 1, 2, 3], [0, 1, 2, 3], [2, 3, 4, 5], [2, 3, 4, 5]]
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        (1, [[0], [1], [2], [3], []]),
+        (3, [[0, 1], [0, 1, 2], [1, 2, 3], [2, 3], [3]]),
+        (4, [[0, 1], [0, 1, 2], [0, 1, 2, 3], [1, 2, 3], [2, 3]]),
+    ],
+)
+def test_a_window_of_training_holds_in_training_alone(size: int, expected: list[list[int]]) -> None:
+    span, lengths = TrainingSpan(WindowSpan(size)), torch.tensor([4])
+    attention = span.at(training=True).context(lengths, 5).attention[0]
+    found = [row.nonzero().flatten().tolist() for row in attention]
+    assert found[:4] == expected[:4]
+    assert found[4] == [*expected[4], 4]  # padding sees itself too
+    everywhere = span.at(training=False).context(lengths, 5).attention[0]
+    assert everywhere.expand(5, 5).tolist() == [[True] * 4 + [False]] * 5
+    with pytest.raises(ValueError, match="ChunkedSpan shifts convolutions"):
+        TrainingSpan(ChunkedSpan(2))
+    with pytest.raises(ValueError, match=r"size \(0\)"):
+        WindowSpan(0)
 
 
 def test_heads_must_divide_the_dim() -> None:
