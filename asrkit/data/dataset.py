@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterable, Iterator
 from math import gcd
 from pathlib import Path
+from random import Random
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,6 +25,7 @@ from asrkit.data.orders import LengthOrder
 from asrkit.data.sampling import Planned, Sampler
 from asrkit.data.settings import DataSettings
 from asrkit.errors import UserError
+from asrkit.text.segmentations import BestSegmentation, Segmentation
 from asrkit.text.tokenizers import Tokenizer
 
 MAX_LEFT_OUT = 100
@@ -47,14 +49,15 @@ class CutData:
         cuts: Utterances.
         tokenizer: Turns transcripts into labels.
         settings: How utterances become batches.
-        seed: Decides order and speeds.
+        seed: Decides order, speeds and random segmentations.
         training: Whether utterances are shuffled, perturbed and filtered by length.
         rank: This process among `world_size`; takes every world_size-th batch.
         world_size: Number of processes.
         alignments: Of all utterances, where the loss needs them.
 
     Raises:
-        UserError: If no utterance is left, or one to evaluate on is too long.
+        UserError: If no utterance is left, one to evaluate on is too long, or the tokenizer does
+            not fit the segmentation.
     """
 
     def __init__(
@@ -89,7 +92,11 @@ class CutData:
             raise UserError(
                 "no utterance is left to train or evaluate on; see data.max_seconds and max_labels"
             )
-        self.utterances = Utterances(kept, tokenizer, settings.sample_rate, alignments)
+        segmentation = settings.segmentation if training else BestSegmentation()
+        segmentation.require(tokenizer)
+        self.utterances = Utterances(
+            kept, tokenizer, settings.sample_rate, alignments, segmentation
+        )
         self.training, self.rank, self.world_size = training, rank, world_size
         self.num_workers = settings.num_workers
         if not training:
@@ -105,7 +112,8 @@ class CutData:
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yields this process's batches of an epoch, from number `start` on."""
-        planned = PlannedBatches(self.utterances, self._plan(epoch)[start:])
+        draw = self.sampler.draw(epoch)
+        planned = PlannedBatches(self.utterances, self._plan(epoch)[start:], draw)
         loader: DataLoader[Any] = DataLoader(
             planned,
             batch_size=None,
@@ -169,6 +177,7 @@ class Utterances:
         tokenizer: Turns transcripts into labels.
         sample_rate: Expected of every file.
         alignments: Where the loss needs them.
+        segmentation: How transcripts are cut into labels.
     """
 
     def __init__(
@@ -177,17 +186,19 @@ class Utterances:
         tokenizer: Tokenizer,
         sample_rate: int,
         alignments: FrameSymbols | None = None,
+        segmentation: Segmentation = BestSegmentation(),  # noqa: B008 - has no state
     ) -> None:
         self.cuts, self.tokenizer, self.sample_rate = cuts, tokenizer, sample_rate
-        self.alignments = alignments
+        self.alignments, self.segmentation = alignments, segmentation
 
-    def labels(self, index: int) -> list[int]:
-        """Returns the labels of an utterance.
+    def labels(self, index: int, draw: str) -> list[int]:
+        """Returns the labels of an utterance; `draw` names the pass over the data.
 
         Raises:
             UserError: If the text has unknown symbols.
         """
-        return self.tokenizer.encode(text_of(self.cuts[index]))
+        cut = self.cuts[index]
+        return self.segmentation.encode(self.tokenizer, text_of(cut), Random(f"{draw} {cut.id}"))
 
     def signal(self, index: int, speed: float = 1.0) -> Tensor:
         """Returns the int16 samples (N,) of an utterance, played at a speed.
@@ -210,23 +221,25 @@ class Utterances:
 class PlannedBatches(Dataset[tuple[Batch | None, list[str]]]):
     """Reads planned batches; what can't be used is left out and reported."""
 
-    def __init__(self, utterances: Utterances, plan: list[Planned]) -> None:
-        self.utterances, self.plan = utterances, plan
+    def __init__(self, utterances: Utterances, plan: list[Planned], draw: str) -> None:
+        self.utterances, self.plan, self.draw = utterances, plan, draw
 
     def __len__(self) -> int:
         return len(self.plan)
 
     def __getitem__(self, index: int) -> tuple[Batch | None, list[str]]:
-        return read_batch(self.utterances, self.plan[index])
+        return read_batch(self.utterances, self.plan[index], self.draw)
 
 
-def read_batch(utterances: Utterances, planned: Planned) -> tuple[Batch | None, list[str]]:
+def read_batch(
+    utterances: Utterances, planned: Planned, draw: str
+) -> tuple[Batch | None, list[str]]:
     """Returns a batch, None where nothing could be used, and a message per unusable utterance."""
     ids, signals, labels, problems = [], [], [], []
     alignments: list[Tensor] = []
     for index, speed in planned:
         try:
-            found = utterances.labels(index)
+            found = utterances.labels(index, draw)
             alignment = utterances.alignment(index, speed)
             signals.append(utterances.signal(index, speed))
         except (AudioError, UserError) as error:
