@@ -18,6 +18,7 @@ from asrkit.nn.positions import (
     TransformerXLPosition,
     sinusoids,
 )
+from asrkit.nn.score_gradients import DistanceGradient
 from asrkit.nn.spans import (
     CausalSpan,
     ChunkedSpan,
@@ -95,6 +96,39 @@ def test_relative_positions_equal_the_sum_over_pairs(
     theirs = torch.autograd.grad((expected * weight).sum(), parameters)
     for one, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 1e-9])
+def test_gradients_of_scores_shrink_with_the_distance(dropout: float) -> None:
+    layer = make(TransformerXLPosition, dropout).train()
+    plain = make(TransformerXLPosition, dropout).train()
+    layer.score_gradient = DistanceGradient(0.7)
+    x = torch.randn(1, T, D)
+    context = FullSpan().context(torch.tensor([T]), T)
+    torch.testing.assert_close(layer(x, context), plain(x, context), rtol=1e-4, atol=1e-5)
+    value = layer.query_key_value(x[0]).unflatten(1, (3, K, C))[:, 2].transpose(0, 1)
+    scores = pair_scores(layer, x[0])
+    scores.register_hook(
+        lambda gradient: torch.stack(
+            [
+                torch.stack(
+                    [gradient[:, i, j] * 2.718281828 ** (-0.7 * abs(i - j)) for j in range(T)]
+                )
+                for i in range(T)
+            ]
+        ).permute(2, 0, 1)
+    )
+    expected = layer.output((scores.softmax(2) @ value).transpose(0, 1).flatten(1))
+    weight, parameters = torch.randn(T, D), list(layer.parameters())
+    ours = torch.autograd.grad((layer(x, context)[0] * weight).sum(), parameters)
+    theirs = torch.autograd.grad((expected * weight).sum(), parameters)
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+    layer.eval()  # there torch's own attention serves, whose gradient is whole
+    whole = torch.autograd.grad((layer(x, context)[0] * weight).sum(), parameters)
+    assert not torch.allclose(whole[0], ours[0], rtol=1e-2)
+    with pytest.raises(ValueError, match=r"rate \(-1\)"):
+        DistanceGradient(-1)
 
 
 def test_rotary_scores_depend_on_distances_only() -> None:
