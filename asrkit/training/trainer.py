@@ -11,14 +11,12 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn.parallel import DistributedDataParallel
 
 from asrkit.config.registry import Registry
 from asrkit.data.batch import Batch
@@ -26,6 +24,7 @@ from asrkit.errors import UserError
 from asrkit.models.interfaces import LossReport, TrainableModel
 from asrkit.training.checkpoints import CheckpointStore, ReloadBest, load_weights, read_index
 from asrkit.training.distributed import init_distributed
+from asrkit.training.exchange import Exchange, GradientAverage
 from asrkit.training.importing import freeze as freeze_parameters
 from asrkit.training.importing import train_mode
 from asrkit.training.metrics import MetricLog, Totals
@@ -72,9 +71,11 @@ class Trainer:
         early_stopping: Stop after so many epochs without a better dev objective, if set.
         max_nonfinite: Stop after so many updates in a row that gave no finite number.
         log_steps: TensorBoard gets the numbers of every so many updates.
+        exchange: How the processes that torchrun starts stay together.
 
     Raises:
         UserError: If something needs a dev set and there is none.
+        ValueError: If save_steps are steps after which processes differ.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Trainer:
         early_stopping: int | None = None,
         max_nonfinite: int = 10,
         log_steps: int = 20,
+        exchange: Exchange = GradientAverage(),  # noqa: B008 - has no state
     ) -> None:
         self.world = init_distributed()
         self.model = model.to(self.world.device)
@@ -123,9 +125,9 @@ class Trainer:
         self.save_seconds, self.save_steps = 60 * save_minutes, save_steps
         self.early_stopping, self.max_nonfinite = early_stopping, max_nonfinite
         self.log_steps = log_steps
-        self.parallel: torch.nn.Module = self.model
-        if self.world.size > 1:
-            self.parallel = DistributedDataParallel(self.model)
+        if save_steps is not None and not exchange.joins(save_steps):
+            raise ValueError(f"save_steps ({save_steps}) must be a multiple of exchange.steps")
+        self.exchange, self.parallel = exchange, exchange.wrap(self.model, self.world)
         self.epoch, self.batch, self.step, self.nonfinite = 1, 0, 0, 0
         self.best, self.best_epoch, self.seconds = math.inf, 0, 0.0
         self.totals = Totals()
@@ -194,21 +196,21 @@ class Trainer:
         rate = self.schedule.lr(self.step + 1, self.epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["lr_scale"]
-        divisor = self._divisor(batches)
+        factor = self.exchange.factor(self._count(batches), self.world)
         reports: list[LossReport] = []
         with changed_weights(self.model, self.weight_changes, self._step_seed(0)):
             for number, batch in enumerate(batches):
                 torch.manual_seed(self._mixed_seed(number))
                 last = number == len(batches) - 1
-                with nullcontext() if last or self.world.size == 1 else self.parallel.no_sync():  # type: ignore[operator]
-                    reports += self._backward(batch.to(self.world.device), divisor)
+                with self.exchange.accumulating(self.parallel, last):
+                    reports += self._backward(batch.to(self.world.device), factor)
         if self.gradient_noise is not None:
             self.gradient_noise.add(self.model, self.step + 1, self._step_seed(1))
         norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.max_grad_norm))
         sums = Totals()
         for report in reports:
             sums.add(report)
-        if math.isfinite(norm) and self._finite(sums):
+        if self._finite(norm, sums):
             self.optimizer.step()
             self.nonfinite = 0
             for report in reports:
@@ -218,6 +220,8 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
         self.batch += len(batches)
+        if self.exchange.joins(self.step):
+            self.exchange.join(self.model, self.optimizer, self.world)
         return sums, norm
 
     def evaluate(self) -> Totals:
@@ -235,6 +239,7 @@ class Trainer:
 
         Without a dev set all epochs have an objective of 0, and the newest counts as the best.
         """
+        self.exchange.join(self.model, self.optimizer, self.world)
         dev, train = self.evaluate(), self.totals.reduced(self.world)
         objective = dev.objective()
         self.schedule.observe(self.epoch, objective)
@@ -317,14 +322,13 @@ class Trainer:
     def _leads(self) -> bool:
         return self.world.rank == 0
 
-    def _backward(self, batch: Batch, divisor: float) -> list[LossReport]:
+    def _backward(self, batch: Batch, factor: float) -> list[LossReport]:
         """Adds the gradient of a batch; halves the batch where memory runs out."""
         try:
             with self._autocast():
                 report: LossReport = self.parallel(batch, self.step)
             parts = [part.weight * part.total for part in report.values() if part.weight]
-            # DistributedDataParallel averages over processes; the objective is a sum over them.
-            objective = torch.stack(parts).sum() * (self.world.size / divisor)
+            objective = torch.stack(parts).sum() * factor
             if self.world.size > 1 or torch.isfinite(objective):
                 objective.backward()
             return [{name: _detached(part) for name, part in report.items()}]
@@ -333,19 +337,19 @@ class Trainer:
                 raise
         log.warning("out of memory: going on in halves with utterances %s", ", ".join(batch.ids))
         torch.cuda.empty_cache()
-        return [r for half in batch.halves() for r in self._backward(half, divisor)]
+        return [r for half in batch.halves() for r in self._backward(half, factor)]
 
     def _autocast(self) -> Any:
         enabled = self.precision == "bf16"
         return torch.autocast(self.world.device.type, torch.bfloat16, enabled=enabled)
 
-    def _divisor(self, batches: Sequence[Batch]) -> float:
-        """Returns what the loss of the update is divided by, over all processes."""
+    def _count(self, batches: Sequence[Batch]) -> Tensor | None:
+        """Returns () what the loss of the update is divided by, None for nothing."""
         if self.normalize == "sum":
-            return 1.0
+            return None
         labels = sum(int(batch.label_lengths.sum()) for batch in batches)
         count = labels if self.normalize == "labels" else sum(len(batch) for batch in batches)
-        return max(float(self.world.sum(torch.tensor(float(count)))), 1.0)
+        return torch.tensor(float(count))
 
     def _mixed_seed(self, number: int) -> int:
         """Returns the seed of a micro-batch, numbered over all processes as one process would."""
@@ -357,9 +361,10 @@ class Trainer:
         """Returns a seed of the step, the same in all processes and not that of a micro-batch."""
         return ((self.seed * 1_000_003 + self.step) * 65_537 + 65_536 - purpose) % (2**63)
 
-    def _finite(self, sums: Totals) -> bool:
-        finite = torch.tensor(float(math.isfinite(sums.objective())))
-        return float(self.world.sum(finite)) == self.world.size
+    def _finite(self, norm: float, sums: Totals) -> bool:
+        """Returns whether gradient and loss are finite in all processes."""
+        finite = math.isfinite(norm) and math.isfinite(sums.objective())
+        return float(self.world.sum(torch.tensor(float(finite)))) == self.world.size
 
     def _skip(self, batches: Sequence[Batch], reports: Sequence[LossReport], norm: float) -> None:
         """Names the utterances of an update that gave no finite number.
@@ -386,6 +391,8 @@ class Trainer:
             )
 
     def _save_if_due(self) -> None:
+        if not self.exchange.joins(self.step):
+            return
         by_steps = self.save_steps is not None and self.step % self.save_steps == 0
         by_time = time.monotonic() - self._saved_at >= self.save_seconds
         due = torch.tensor([float(by_steps or by_time), float(self._stop)])
