@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from math import gcd
 from pathlib import Path
+from random import Random
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,6 +26,7 @@ from asrkit.data.orders import LengthOrder
 from asrkit.data.sampling import Planned, Sampler
 from asrkit.data.settings import DataSettings
 from asrkit.errors import UserError
+from asrkit.text.segmentations import BestSegmentation, Segmentation
 from asrkit.text.tokenizers import Tokenizer
 
 MAX_LEFT_OUT = 100
@@ -48,14 +50,15 @@ class CutData:
         cuts: Utterances.
         tokenizer: Turns transcripts into labels.
         settings: How utterances become batches.
-        seed: Decides order and speeds.
+        seed: Decides order, speeds and random segmentations.
         training: Whether utterances are shuffled, perturbed and filtered by length.
         rank: This process among `world_size`; takes every world_size-th batch.
         world_size: Number of processes.
         alignments: Of all utterances, where the loss needs them.
 
     Raises:
-        UserError: If no utterance is left, or one to evaluate on is too long.
+        UserError: If no utterance is left, one to evaluate on is too long, or the tokenizer does
+            not fit the segmentation.
     """
 
     def __init__(
@@ -90,7 +93,11 @@ class CutData:
             raise UserError(
                 "no utterance is left to train or evaluate on; see data.max_seconds and max_labels"
             )
-        self.utterances = Utterances(kept, tokenizer, settings.sample_rate, alignments)
+        segmentation = settings.segmentation if training else BestSegmentation()
+        segmentation.require(tokenizer)
+        self.utterances = Utterances(
+            kept, tokenizer, settings.sample_rate, alignments, segmentation
+        )
         self.training, self.rank, self.world_size = training, rank, world_size
         self.num_workers = settings.num_workers
         if not training:
@@ -106,9 +113,11 @@ class CutData:
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yields this process's batches of an epoch, from number `start` on."""
-        plan = self._plan(epoch)
+        plan, draw = self._plan(epoch), self.sampler.draw(epoch)
         read = read_training_batch if self.training else read_batch
-        planned = PlannedBatches(partial(read, self.utterances, plan), range(start, len(plan)))
+        planned = PlannedBatches(
+            partial(read, self.utterances, plan, draw), range(start, len(plan))
+        )
         found_any = not planned
         loader: DataLoader[Any] = DataLoader(
             planned,
@@ -179,6 +188,7 @@ class Utterances:
         tokenizer: Turns transcripts into labels.
         sample_rate: Expected of every file.
         alignments: Where the loss needs them.
+        segmentation: How transcripts are cut into labels.
     """
 
     def __init__(
@@ -187,17 +197,19 @@ class Utterances:
         tokenizer: Tokenizer,
         sample_rate: int,
         alignments: FrameSymbols | None = None,
+        segmentation: Segmentation = BestSegmentation(),  # noqa: B008 - has no state
     ) -> None:
         self.cuts, self.tokenizer, self.sample_rate = cuts, tokenizer, sample_rate
-        self.alignments = alignments
+        self.alignments, self.segmentation = alignments, segmentation
 
-    def labels(self, index: int) -> list[int]:
-        """Returns the labels of an utterance.
+    def labels(self, index: int, draw: str) -> list[int]:
+        """Returns the labels of an utterance; `draw` names the pass over the data.
 
         Raises:
             UserError: If the text has unknown symbols.
         """
-        return self.tokenizer.encode(text_of(self.cuts[index]))
+        cut = self.cuts[index]
+        return self.segmentation.encode(self.tokenizer, text_of(cut), Random(f"{draw} {cut.id}"))
 
     def signal(self, index: int, speed: float = 1.0) -> Tensor:
         """Returns the int16 samples (N,) of an utterance, played at a speed.
@@ -234,7 +246,9 @@ class PlannedBatches(Dataset[Read]):
         return self.read(self.numbers[index])
 
 
-def read_training_batch(utterances: Utterances, plan: Sequence[Planned], number: int) -> Read:
+def read_training_batch(
+    utterances: Utterances, plan: Sequence[Planned], draw: str, number: int
+) -> Read:
     """Returns a planned batch, or the next one of which something can be used.
 
     As many batches as are planned have to come: all processes make the same number of steps, and
@@ -242,20 +256,20 @@ def read_training_batch(utterances: Utterances, plan: Sequence[Planned], number:
     """
     problems: list[str] = []
     for distance in range(len(plan)):
-        batch, found = read_batch(utterances, plan, (number + distance) % len(plan))
+        batch, found = read_batch(utterances, plan, draw, (number + distance) % len(plan))
         problems += found
         if batch is not None:
             return batch, problems
     return None, problems
 
 
-def read_batch(utterances: Utterances, plan: Sequence[Planned], number: int) -> Read:
+def read_batch(utterances: Utterances, plan: Sequence[Planned], draw: str, number: int) -> Read:
     """Returns the usable utterances of a planned batch."""
     ids, signals, labels, problems = [], [], [], []
     alignments: list[Tensor] = []
     for index, speed in plan[number]:
         try:
-            found = utterances.labels(index)
+            found = utterances.labels(index, draw)
             alignment = utterances.alignment(index, speed)
             signals.append(utterances.signal(index, speed))
         except (AudioError, UserError) as error:

@@ -53,6 +53,10 @@ class Sampler:
         draw = zlib.crc32(f"{self.seed} {full_epoch} {utterance}".encode())
         return speeds[draw % len(speeds)]
 
+    def draw(self, epoch: int) -> str:
+        """Returns what random choices of a (sub-)epoch depend on: seed and pass over the data."""
+        return f"{self.seed} {(epoch - 1) // self.settings.sub_epochs}"
+
     def group(self, order: list[int], speeds: dict[int, float]) -> list[Planned]:
         """Fills one open batch per bucket of similar durations; a full one is closed."""
         seconds = {i: self.seconds[i] / speeds[i] for i in order}

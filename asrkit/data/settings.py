@@ -7,6 +7,7 @@ from pathlib import Path
 
 from asrkit.config.registry import Registry
 from asrkit.data.orders import Order, RandomOrder
+from asrkit.text.segmentations import BestSegmentation, Segmentation
 
 
 class Data:
@@ -44,6 +45,8 @@ class DataSettings(Data):
         sample_rate: Samples per second of all audio.
         alignments: Run folder with alignments of all these sets, written by `asrkit align`, for a
             head that is trained on them; utterances without one are left out.
+        segmentation: Into which units training transcripts are cut, each time anew where that is
+            random; `max_labels` counts the tokenizer's own.
     """
 
     train: list[str]
@@ -62,6 +65,7 @@ class DataSettings(Data):
     max_decode_seconds: float = 300.0
     sample_rate: int = 16000
     alignments: Path | None = None
+    segmentation: Segmentation = field(default_factory=BestSegmentation)
 
     def __post_init__(self) -> None:
         if not self.train:
@@ -80,6 +84,11 @@ class DataSettings(Data):
             raise ValueError(f"{', '.join(wrong)} must be positive")
         if self.num_workers < 0:
             raise ValueError(f"num_workers ({self.num_workers}) must be 0 or more")
+        if self.alignments is not None and not isinstance(self.segmentation, BestSegmentation):
+            raise ValueError(
+                f"segmentation ({type(self.segmentation).__name__}) gives other labels than those "
+                "of alignments; expected segmentation: best, or alignments: null"
+            )
         if not self.speeds or min(self.speeds) <= 0:
             raise ValueError(f"speeds {self.speeds} must be positive factors, such as 0.9")
         if self.min_seconds > self.max_seconds:

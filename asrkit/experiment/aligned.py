@@ -44,7 +44,7 @@ def alignment_problems(experiment: Experiment, model: object) -> list[str]:
         for number, augment in enumerate(model.augment)
         if isinstance(augment, Augment) and not augment.keeps_time
     ]
-    if len({head.topology.symbols for head in heads.values()}) > 1:
+    if len({head.aligned_repeats for head in heads.values()}) > 1:
         problems.append(f"heads {', '.join(heads)} need alignments of different topologies")
     return problems
 
@@ -91,7 +91,7 @@ def list_misaligned(
         alignments,
         speeds,
         tokenizer,
-        any(head.topology.symbols == 3 for head in aligned_heads(model).values()),
+        any(head.aligned_repeats for head in aligned_heads(model).values()),
         model.output_frames,
         experiment.speech.sample_rate,
     )

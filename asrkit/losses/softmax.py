@@ -31,7 +31,11 @@ def pick_log_probs(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def put_gradient(
-    logits: Tensor, normaliser: Tensor, weights: Tensor, targets: Tensor, share: float = 0.0
+    logits: Tensor,
+    normaliser: Tensor,
+    weights: Tensor,
+    targets: Tensor,
+    floor: Tensor | None = None,
 ) -> None:
     """Puts the gradient of the negative sum of weight times log-probability in the logits' place.
 
@@ -40,14 +44,14 @@ def put_gradient(
         normaliser: (...) the log-sum of the logits' exponentials.
         weights: (K, ...) weight of each target, not negative.
         targets: (K, ...) classes.
-        share: Part of the weight that each class other than the target takes from it.
+        floor: (...) what each of the C classes weighs besides, not negative; nothing where None.
     """
     if triton_serves(logits):
         from asrkit.losses import triton_softmax
 
-        triton_softmax.put_gradient(logits, normaliser, weights, targets, share)
+        triton_softmax.put_gradient(logits, normaliser, weights, targets, floor)
     else:
-        gradient_by_torch(logits, normaliser, weights, targets, share)
+        gradient_by_torch(logits, normaliser, weights, targets, floor)
 
 
 def picked_by_torch(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -58,16 +62,19 @@ def picked_by_torch(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def gradient_by_torch(
-    logits: Tensor, normaliser: Tensor, weights: Tensor, targets: Tensor, share: float
+    logits: Tensor,
+    normaliser: Tensor,
+    weights: Tensor,
+    targets: Tensor,
+    floor: Tensor | None = None,
 ) -> None:
     """Does what `put_gradient` does."""
-    total = weights.sum(0)
+    total = weights.sum(0) if floor is None else weights.sum(0) + logits.shape[-1] * floor
     logits.add_((total.log() - normaliser).unsqueeze(-1)).exp_()
-    if share:
-        logits -= share * total.unsqueeze(-1)
-    kept = 1 - logits.shape[-1] * share
+    if floor is not None:
+        logits -= floor.unsqueeze(-1)
     for each, weight in zip(targets, weights, strict=True):
-        logits.scatter_add_(-1, each.unsqueeze(-1), -(kept * weight).unsqueeze(-1))
+        logits.scatter_add_(-1, each.unsqueeze(-1), -weight.unsqueeze(-1))
 
 
 def _at(values: Tensor, classes: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ caller decides how many logits exist at a time.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -58,7 +59,18 @@ distributions: Registry[SymbolDistribution] = Registry("blank", SymbolDistributi
 
 @distributions.register("softmax")
 class SoftmaxBlank(SymbolDistribution):
-    """Blank is a class of the softmax, the last one."""
+    """Blank is a class of the softmax, the last one.
+
+    Args:
+        label_smoothing: Probability that the gradient takes from each target, blank too, and gives
+            to the V other symbols; the loss is the plain one.
+
+    Raises:
+        ValueError: If that is no such probability.
+    """
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        self.label_smoothing = _checked(label_smoothing)
 
     def log_probs(self, logits: Tensor) -> Tensor:
         """Returns the log-softmax (..., V + 1)."""
@@ -72,8 +84,9 @@ class SoftmaxBlank(SymbolDistribution):
         self, logits: Tensor, normaliser: Tensor, occupation: Tensor, targets: Tensor
     ) -> Tensor:
         """Returns (..., V + 1): all occupation times the softmax, less what each class has."""
-        symbols = _with_blank(targets, logits.shape[-1] - 1)
-        put_gradient(logits, normaliser, occupation, symbols)
+        size = logits.shape[-1]
+        weights, floor = _share_out(occupation, occupation, self.label_smoothing, size)
+        put_gradient(logits, normaliser, weights, _with_blank(targets, size - 1), floor)
         return logits
 
 
@@ -84,16 +97,26 @@ class SigmoidBlank(SymbolDistribution):
     log p(blank) = log sigma(-e), log p(label) = log sigma(e) + log softmax(label).
 
     Args:
-        label_smoothing: Probability that the gradient takes from the target and gives to the other
-            V - 1 labels, in the softmax of the labels alone; the loss is the plain one.
+        label_smoothing: Probability that the gradient takes from each target and gives to others;
+            the loss is the plain one.
+        smoothed: What is smoothed. `labels`: the softmax of the labels, so that a label gives to
+            the V - 1 others, and blank nothing. `symbols`: all log-probabilities, so that labels
+            and blank give to the V other symbols. `labels_and_emission`: the log-probabilities of
+            labels; they get a share of what blank has as well, which keeps its own.
 
-    Source: Zeyer et al. 2020, "A new training pipeline for an improved neural transducer".
+    Raises:
+        ValueError: If label_smoothing is no such probability.
+
+    Source: Zeyer et al. 2020, "A new training pipeline for an improved neural transducer"; options
+        `lsxx`, `ls` and `lsx` of the reference system for transducers (what is smoothed).
     """
 
-    def __init__(self, label_smoothing: float = 0.0) -> None:
-        if not 0.0 <= label_smoothing < 1.0:
-            raise ValueError(f"label_smoothing is {label_smoothing}; it must be in [0, 1)")
-        self.label_smoothing = label_smoothing
+    def __init__(
+        self,
+        label_smoothing: float = 0.0,
+        smoothed: Literal["labels", "symbols", "labels_and_emission"] = "labels",
+    ) -> None:
+        self.label_smoothing, self.smoothed = _checked(label_smoothing), smoothed
 
     def log_probs(self, logits: Tensor) -> Tensor:
         """Returns (..., V + 1): labels' log-softmax plus that of emission; blank's log-sigmoid."""
@@ -110,13 +133,45 @@ class SigmoidBlank(SymbolDistribution):
         self, logits: Tensor, normaliser: Tensor, occupation: Tensor, targets: Tensor
     ) -> Tensor:
         """Returns (..., V + 1)."""
-        blank, emitted = occupation[0], occupation[1:].sum(0)
+        size = logits.shape[-1] - 1
+        blank, labels = occupation[0], occupation[1:]
+        if self.smoothed == "symbols":
+            weights, floor = _share_out(occupation, occupation, self.label_smoothing, size + 1)
+            blank, labels = weights[0] if floor is None else weights[0] + floor, weights[1:]
+        else:
+            of = labels if self.smoothed == "labels" else occupation
+            labels, floor = _share_out(labels, of, self.label_smoothing, size)
+        emitted = labels.sum(0) if floor is None else labels.sum(0) + size * floor
         probability = logits[..., -1].to(occupation.dtype).sigmoid()
         logits[..., -1] = blank * probability - emitted * (1 - probability)
-        labels = logits[..., :-1]
-        share = self.label_smoothing / max(labels.shape[-1] - 1, 1)
-        put_gradient(labels, normaliser, occupation[1:], targets, share)
+        put_gradient(logits[..., :-1], normaliser, labels, targets, floor)
         return logits
+
+
+def _share_out(
+    weights: Tensor, shared: Tensor, smoothing: float, classes: int
+) -> tuple[Tensor, Tensor | None]:
+    """Returns smoothed weights, and what each class gets besides.
+
+    Args:
+        weights: (K, ...) of the targets.
+        shared: (J, ...) what all classes get a part of.
+        smoothing: Probability that goes from a target to the other classes.
+        classes: How many there are.
+
+    Returns:
+        (K, ...) and (...), or None for nothing.
+    """
+    if not smoothing:
+        return weights, None
+    share = smoothing / max(classes - 1, 1)
+    return (1 - classes * share) * weights, share * shared.sum(0)
+
+
+def _checked(share: float) -> float:
+    if not 0.0 <= share < 1.0:
+        raise ValueError(f"label_smoothing is {share}; it must be in [0, 1)")
+    return share
 
 
 def _with_blank(targets: Tensor, blank: int) -> Tensor:

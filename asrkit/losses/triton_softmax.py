@@ -50,7 +50,11 @@ def pick_log_probs(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def put_gradient(
-    logits: Tensor, normaliser: Tensor, weights: Tensor, targets: Tensor, share: float
+    logits: Tensor,
+    normaliser: Tensor,
+    weights: Tensor,
+    targets: Tensor,
+    floor: Tensor | None = None,
 ) -> None:
     """Puts the gradient of the negative sum of weight times log-probability in the logits' place.
 
@@ -59,7 +63,7 @@ def put_gradient(
         normaliser: (...) as from `pick_log_probs`.
         weights: (K, ...) weight of each target, not negative.
         targets: (K, ...) classes.
-        share: Part of the weight that each class other than the target takes from it.
+        floor: (...) what each of the C classes weighs besides, not negative; nothing where None.
     """
     flat = logits.flatten(0, -2)
     assert flat.data_ptr() == logits.data_ptr(), "a copy would take the gradient"
@@ -74,11 +78,12 @@ def put_gradient(
             targets.contiguous(),
             weights.contiguous(),
             normaliser.contiguous(),
+            normaliser if floor is None else floor.contiguous(),  # is not read where there is none
             rows,
             flat.stride(0),
-            share,
             CLASSES=classes,
             TARGETS=len(targets),
+            FLOORED=floor is not None,
             BLOCK=block,
             num_warps=_warps(block),
         )
@@ -129,11 +134,12 @@ def _gradient_kernel(
     targets: tl.tensor,
     weights: tl.tensor,
     normaliser: tl.tensor,
+    floor: tl.tensor,
     rows: tl.tensor,
     stride: tl.tensor,
-    share: tl.tensor,
     CLASSES: tl.constexpr,
     TARGETS: tl.constexpr,
+    FLOORED: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
     """Puts a part of a row's gradient in its logits' place."""
@@ -149,8 +155,12 @@ def _gradient_kernel(
         target = tl.load(targets + which * rows.to(tl.int64) + row)
         total += weight
         taken += tl.where(columns == target, weight, 0.0)
+    if FLOORED:
+        least = tl.load(floor + row)
+        total += CLASSES * least
+        taken += least
     # log(0) makes an exact 0 of what a cell without weight has, whatever its logits.
     shift = tl.log(total) - tl.load(normaliser + row)
     values = tl.load(place, mask=valid, other=float("-inf")).to(dtype)
-    gradient = tl.exp(values + shift) - share * total - (1.0 - CLASSES * share) * taken
+    gradient = tl.exp(values + shift) - taken
     tl.store(place, gradient, mask=valid)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from asrkit.config.registry import Factory
 from asrkit.data.batch import Batch
+from asrkit.models.chunked import cut_batch, require_whole_frames
 from asrkit.models.interfaces import (
     Encoded,
     Encoder,
@@ -16,6 +17,7 @@ from asrkit.models.interfaces import (
     models,
 )
 from asrkit.nn.augment import Augment
+from asrkit.nn.chunks import Chunking
 from asrkit.nn.features import Features
 from asrkit.text.vocabulary import Vocabulary
 
@@ -30,9 +32,12 @@ class AsrModel(TrainableModel):
         encoder: Turns features into frames.
         heads: Training outputs by name.
         augment: Changes to the features in training, in order.
+        training_chunks: How features are cut in training, before they are changed, where there are
+            given alignments; all heads then learn from chunks. Whole utterances where null.
 
     Raises:
-        ValueError: If there is no head, or the name of one can't be that of a module.
+        ValueError: If there is no head, the name of one can't be that of a module, or utterances
+            can't be cut: no head has given alignments, or chunks would end within a frame.
     """
 
     def __init__(
@@ -42,6 +47,7 @@ class AsrModel(TrainableModel):
         encoder: Factory[Encoder],
         heads: dict[str, Factory[Head]],
         augment: list[Augment] = [],  # noqa: B006 - never changed
+        training_chunks: Chunking | None = None,
     ) -> None:
         super().__init__()
         if not heads:
@@ -59,10 +65,18 @@ class AsrModel(TrainableModel):
                 for name, make in heads.items()
             }
         )
+        self.training_chunks = training_chunks
+        if training_chunks is not None:
+            require_whole_frames(training_chunks, self.encoder.output_lengths)
+            if self._aligned_repeats() is None:
+                raise ValueError(
+                    "training_chunks need a head with criterion: alignment, for only alignments "
+                    "tell the labels of a chunk; expected training_chunks: null, or such a head"
+                )
 
     def forward(self, batch: Batch, step: int = 0) -> LossReport:
         """Returns the loss parts of all heads, named HEAD.PART."""
-        encoded = self._encode(batch.signal, batch.signal_lengths, step)
+        encoded, batch = self._encode(batch, step)
         return {
             f"{name}.{part}": value
             for name, head in self.named_heads().items()
@@ -81,14 +95,34 @@ class AsrModel(TrainableModel):
         """Returns the encoder frames (B,) of so many samples (B,)."""
         return self.encoder.output_lengths(self.features.num_frames(num_samples))
 
-    def _encode(self, signal: Tensor, lengths: Tensor, step: int) -> Encoded:
+    def _encode(self, batch: Batch, step: int) -> tuple[Encoded, Batch]:
+        """Returns the frames to train on or to evaluate, and the batch that they belong to."""
         learned = any(
             p.requires_grad for p in (*self.features.parameters(), *self.augment.parameters())
         )
         # Most features have no parameters, and nothing to remember for a gradient.
         with torch.set_grad_enabled(learned and torch.is_grad_enabled()):
-            features, lengths = self.features(signal, lengths)
+            features, lengths = self.features(batch.signal, batch.signal_lengths)
+            if self.training and self.training_chunks is not None:
+                batch = self._cut(batch, features, lengths, self.training_chunks)
+                features, lengths = batch.signal, batch.signal_lengths
             if self.training:
                 for augment in self.augment:
                     features, lengths = augment(features, lengths, step)
-        return self.encoder(features, lengths)  # type: ignore[no-any-return]
+        return self.encoder(features, lengths), batch
+
+    def _cut(self, batch: Batch, features: Tensor, lengths: Tensor, chunking: Chunking) -> Batch:
+        return cut_batch(
+            batch,
+            features,
+            lengths,
+            chunking,
+            self.encoder.output_lengths,
+            blank=len(self.vocabulary),
+            repeats=bool(self._aligned_repeats()),
+        )
+
+    def _aligned_repeats(self) -> bool | None:
+        """Returns whether labels of given alignments are repeated, None if no head is given any."""
+        found = [head.aligned_repeats for head in self.named_heads().values()]
+        return next((repeats for repeats in found if repeats is not None), None)

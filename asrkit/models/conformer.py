@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from asrkit.config.registry import Factory
 from asrkit.models.interfaces import Encoded, Encoder, encoders
+from asrkit.nn.chunks import Chunking
 from asrkit.nn.dropout import Dropout
 from asrkit.nn.norms import LayerNorm, Norm
 from asrkit.nn.resampling import Frontend, FrontendStack
@@ -32,10 +33,12 @@ class Conformer(Encoder):
         taps: Blocks, counted from 1, whose outputs heads may read.
         final_norm: After each block.
         dropout: Before the first block.
+        training_chunks: How the frames after the frontend are cut for the blocks in training, which
+            then see one chunk at a time, convolutions too; whole utterances where null.
 
     Raises:
-        ValueError: If a tap is no block, two sublayers have the same name, or the span sees no
-            future but a gate or norm needs all frames.
+        ValueError: If a tap is no block, two sublayers have the same name, the span sees no future
+            but a gate or norm needs all frames, or chunks overlap.
 
     Source: Gulati et al. 2020, section 2.
     """
@@ -51,8 +54,15 @@ class Conformer(Encoder):
         taps: list[int] = [],  # noqa: B006 - never changed
         final_norm: Factory[Norm] = LayerNorm,
         dropout: float = 0.1,
+        training_chunks: Chunking | None = None,
     ) -> None:
         super().__init__()
+        if training_chunks is not None and training_chunks.stride < training_chunks.size:
+            raise ValueError(
+                f"training_chunks of the encoder are joined again, so that they can't overlap: got "
+                f"step {training_chunks.step} for size {training_chunks.size}; expected step: null"
+            )
+        self.training_chunks = training_chunks
         beyond = [tap for tap in taps if not 1 <= tap <= num_layers]
         if beyond:
             raise ValueError(f"taps {beyond} are no blocks: there are blocks 1 to {num_layers}")
@@ -76,16 +86,27 @@ class Conformer(Encoder):
         """Encodes features (B, T, F) with lengths (B,)."""
         frames, lengths = self.frontends(features, lengths)
         frames = self.dropout(self.input(frames))
-        context = self.span.context(lengths, frames.shape[1])
-        taps: dict[int, Tensor] = {}
+        if self.training and self.training_chunks is not None:
+            chunks = self.training_chunks.of(lengths)
+            outputs = self._outputs(chunks.cut(frames), chunks.lengths)
+            outputs = {n: chunks.join(each, frames.shape[1]) for n, each in outputs.items()}
+        else:
+            outputs = self._outputs(frames, lengths)
+        taps = {number: outputs[number] for number in self.taps}
+        return Encoded(frames=outputs[self.num_layers], lengths=lengths, taps=taps)
+
+    def _outputs(self, frames: Tensor, lengths: Tensor) -> dict[int, Tensor]:
+        """Returns the outputs (B, T, D) of tapped blocks and of the last, by number."""
+        context = self.span.at(self.training).context(lengths, frames.shape[1])
+        outputs: dict[int, Tensor] = {}
         for number, (block, norm) in enumerate(zip(self.blocks, self.norms, strict=True), start=1):
             assert isinstance(block, nn.ModuleDict)
             for residual in block.values():
                 frames = residual(frames, context)
             frames = norm(frames, context.mask)
-            if number in self.taps:
-                taps[number] = frames
-        return Encoded(frames=frames, lengths=lengths, taps=taps)
+            if number in self.taps or number == self.num_layers:
+                outputs[number] = frames
+        return outputs
 
 
 def sublayer_kinds(blocks: list[Factory[Residual]], dim: int) -> list[type]:

@@ -73,7 +73,13 @@ class Encoder(nn.Module, ABC):
 
 
 class Head(nn.Module, ABC):
-    """One training loss and the scorers that decode with it; reads the last frames or one tap."""
+    """One training loss and the scorers that decode with it; reads the last frames or one tap.
+
+    `aligned_repeats` says, of a head that is trained on given alignments, whether equal labels in a
+    row are one label there; None of all others.
+    """
+
+    aligned_repeats: bool | None = None
 
     @abstractmethod
     def loss(self, encoded: Encoded, batch: Batch) -> LossReport:

@@ -89,7 +89,7 @@ class TransformerEncoder(Encoder):
         places = torch.arange(frames.shape[1], device=frames.device)
         frames = self.input(frames) * self.dim**0.5
         frames = self.dropout(frames + sinusoids(places, self.dim).to(frames.dtype))
-        context = self.span.context(lengths, frames.shape[1])
+        context = self.span.at(self.training).context(lengths, frames.shape[1])
         taps: dict[int, Tensor] = {}
         for number, block in enumerate(self.blocks, start=1):
             assert isinstance(block, nn.ModuleDict)

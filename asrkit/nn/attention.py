@@ -10,6 +10,7 @@ from asrkit.nn.dropout import dropout
 from asrkit.nn.gates import Gate, IdentityGate
 from asrkit.nn.masking import SequenceContext
 from asrkit.nn.positions import NoPosition, Position
+from asrkit.nn.score_gradients import PlainGradient, ScoreGradient, scale_gradient
 from asrkit.nn.sublayers import Sublayer, sublayers
 
 
@@ -26,6 +27,7 @@ class SelfAttention(Sublayer):
         gate: Applied to the output.
         initial_scale: Variance of the first query, key and value weights, times D; uniform, and 1
             for Glorot's. PyTorch's own where null.
+        score_gradient: What becomes of the gradient of the scores in training.
 
     Raises:
         ValueError: If the heads do not divide D.
@@ -42,6 +44,7 @@ class SelfAttention(Sublayer):
         bias: bool = True,
         gate: Factory[Gate] = IdentityGate,
         initial_scale: float | None = None,
+        score_gradient: ScoreGradient = PlainGradient(),  # noqa: B008 - has no state
     ) -> None:
         super().__init__()
         if dim % num_heads:
@@ -57,6 +60,7 @@ class SelfAttention(Sublayer):
         self.position = position(num_heads=num_heads, head_dim=dim // num_heads)
         self.output = nn.Linear(dim, dim, bias=bias)
         self.gate = gate(dim=dim)
+        self.score_gradient = score_gradient
 
     def joined_shapes(self) -> dict[str, tuple[int, ...]]:
         """Returns how queries, keys, values and heads are joined."""
@@ -70,7 +74,8 @@ class SelfAttention(Sublayer):
         query, key, bias = self.position(query, key)
         allowed = context.attention[:, None]  # (B, 1, T or 1, T)
         probability = self.dropout if self.training else 0.0
-        attended = attend(query, key, value, allowed, bias, probability)
+        factors = self.score_gradient.factors(x.shape[1], x.device) if self.training else None
+        attended = attend(query, key, value, allowed, bias, probability, factors)
         gathered = self.output(attended.transpose(1, 2).flatten(2))
         gated: Tensor = self.gate(gathered, context.mask)
         return gated
@@ -93,6 +98,7 @@ def attend(
     allowed: Tensor,
     bias: Tensor | None = None,
     dropout_probability: float = 0.0,
+    gradient_factors: Tensor | None = None,
 ) -> Tensor:
     """Returns the values that each query gathers.
 
@@ -103,15 +109,18 @@ def attend(
         allowed: Bool, True where a query may attend; broadcasts to (B, K, L, T).
         bias: (B, K, L, T) added to the scaled scores.
         dropout_probability: Of each attention weight.
+        gradient_factors: (L, T) factors of the scores' gradient; 1 where None.
 
     Returns:
         (B, K, L, C).
     """
-    if dropout_probability and query.device.type == "cpu":
-        # torch's own attention draws its dropout slowly on a CPU.
+    # torch's own attention draws its dropout slowly on a CPU, and keeps its scores to itself.
+    if (dropout_probability and query.device.type == "cpu") or gradient_factors is not None:
         scores = (query * query.shape[3] ** -0.5) @ key.transpose(2, 3)
         if bias is not None:
             scores.add_(bias)  # in place: nothing needs the bare product in the backward pass
+        if gradient_factors is not None:
+            scores = scale_gradient(scores, gradient_factors)
         weights = scores.masked_fill_(~allowed, float("-inf")).softmax(3)
         return dropout(weights, dropout_probability) @ value
     mask = allowed if bias is None else bias.masked_fill(~allowed, float("-inf"))

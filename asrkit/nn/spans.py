@@ -16,6 +16,10 @@ class Span:
 
     causal = False
 
+    def at(self, training: bool) -> Span:
+        """Returns the span that holds in training, or outside of it."""
+        return self
+
     def allowed(self, num_frames: int, device: torch.device) -> Tensor | None:
         """Returns (T, T) True where row may attend to column, or None for everywhere."""
         return None
@@ -90,3 +94,51 @@ class ChunkedSpan(Span):
         distance = chunk[:, None] - chunk[None, :]
         seen = distance >= 0
         return seen if self.left_chunks < 0 else seen & (distance <= self.left_chunks)
+
+
+@spans.register("window")
+class WindowSpan(Span):
+    """Frames see those around them; convolutions see what they always do.
+
+    Args:
+        size: Frames that each frame sees, itself in the middle; one more to the left where even.
+
+    Raises:
+        ValueError: If the size is not positive.
+    """
+
+    def __init__(self, size: int) -> None:
+        if size < 1:
+            raise ValueError(f"size ({size}) must be at least 1")
+        self.size = size
+
+    def allowed(self, num_frames: int, device: torch.device) -> Tensor:
+        """Returns (T, T) True near the diagonal."""
+        places = torch.arange(num_frames, device=device)
+        distance = places[None, :] - places[:, None]
+        return (distance >= -(self.size // 2)) & (distance <= (self.size - 1) // 2)
+
+
+@spans.register("training_only")
+class TrainingSpan(Span):
+    """Limits self-attention in training; elsewhere every frame sees the whole utterance.
+
+    Args:
+        span: What holds in training.
+
+    Raises:
+        ValueError: If it is causal: convolutions would be shifted against those of decoding.
+    """
+
+    def __init__(self, span: Span) -> None:
+        if span.causal:
+            raise ValueError(
+                f"{type(span).__name__} shifts convolutions, which can't differ between training "
+                "and decoding; expected a span that is not causal, such as window; for chunks see "
+                "training_chunks of the encoder"
+            )
+        self.span = span
+
+    def at(self, training: bool) -> Span:
+        """Returns the limited span in training, else the full one."""
+        return self.span if training else FullSpan()

@@ -57,6 +57,9 @@ tokenizers: Registry[Tokenizer] = Registry("tokenizer", Tokenizer, late=("direct
 class SentencePieceTokenizer(Tokenizer):
     """Units of a SentencePiece model (BPE or unigram).
 
+    `merges` has the number of the step in which byte-pair encoding made a unit, by its symbols; it
+    is empty for unigram models.
+
     Args:
         directory: Folder of tokenizer files.
         name: The file is NAME.model.
@@ -77,6 +80,10 @@ class SentencePieceTokenizer(Tokenizer):
         self._pieces = [i for i in range(self._model.GetPieceSize()) if i != self._unknown]
         self._labels = {piece: label for label, piece in enumerate(self._pieces)}
         self.vocabulary = Vocabulary([self._model.IdToPiece(i) for i in self._pieces])
+        # SentencePiece scores a BPE unit by the number of its merge, negative; others by log p.
+        scores = [float(self._model.GetScore(i)) for i in self._pieces]
+        ranks = dict(zip(self.vocabulary.symbols, (-round(score) for score in scores), strict=True))
+        self.merges = ranks if all(score.is_integer() for score in scores) else {}
 
     def encode(self, text: str) -> list[int]:
         """Returns the label ids of a text."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -67,3 +69,22 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def epoch_line(entry: Mapping[str, Any], epochs: int, best: bool) -> str:
+    """Returns what is printed after an epoch.
+
+    Args:
+        entry: The epoch's line of log.jsonl.
+        epochs: How many there will be.
+        best: Whether no epoch had a lower dev objective.
+    """
+    kind = "dev" if entry["dev"] else "train"
+    shown = "  ".join(f"{name} {value:.4f}" for name, value in entry[kind].items())
+    epoch, seconds = entry["epoch"], entry["seconds"]
+    left = (epochs - epoch) * seconds / max(epoch, 1)
+    star = " *" if entry["dev"] and best else ""
+    return (
+        f"epoch {epoch:>3}  step {entry['step']:>6}  lr {entry['lr']:.2e}  {kind} {shown}"
+        f"  {duration(seconds)}, {duration(left)} left{star}"
+    )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from asrkit.errors import UserError
 from asrkit.training.checkpoints import ReloadBest
 from asrkit.training.importing import freeze as freeze_parameters
 from asrkit.training.noise import WeightChange, selected
@@ -65,6 +67,27 @@ def refuse_settings(
             problems.append(f"{name} needs a dev set, but data.dev is empty: name one")
     if problems:
         raise ValueError("; ".join(problems))
+
+
+def refuse_other_tensors(model: nn.Module, state: Mapping[str, Tensor], folder: Path) -> None:
+    """Makes sure that weights fit a model.
+
+    Args:
+        model: That goes on.
+        state: Its weights, of a checkpoint.
+        folder: Where that is.
+
+    Raises:
+        UserError: If a tensor is missing in the model, or has another shape.
+    """
+    own = model.state_dict()
+    for name, tensor in state.items():
+        if name not in own or own[name].shape != tensor.shape:
+            shape = tuple(own[name].shape) if name in own else "no such tensor"
+            raise UserError(
+                f"{folder}: tensor {name!r} has shape {tuple(tensor.shape)}, the model has "
+                f"{shape}; was the vocabulary or a size changed? Choose a new --run"
+            )
 
 
 def accumulation(given: int | list[tuple[int, int]]) -> list[tuple[int, int]]:

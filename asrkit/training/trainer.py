@@ -11,14 +11,12 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn.parallel import DistributedDataParallel
 
 from asrkit.config.registry import Registry
 from asrkit.data.batch import Batch
@@ -26,12 +24,13 @@ from asrkit.errors import UserError
 from asrkit.models.interfaces import LossReport, TrainableModel
 from asrkit.training.checkpoints import CheckpointStore, ReloadBest, load_weights, read_index
 from asrkit.training.distributed import init_distributed
+from asrkit.training.exchange import Exchange, GradientAverage
 from asrkit.training.importing import train_mode
 from asrkit.training.metrics import MetricLog, Totals
 from asrkit.training.noise import GradientNoise, WeightChange, changed_weights
 from asrkit.training.optimizers import OptimizerFactory, load_moments
-from asrkit.training.progress import EpochProgress, duration
-from asrkit.training.refusals import accumulation, refuse_settings
+from asrkit.training.progress import EpochProgress, epoch_line
+from asrkit.training.refusals import accumulation, refuse_other_tensors, refuse_settings
 from asrkit.training.schedules import Schedule
 from asrkit.training.sources import EpochSource
 
@@ -72,6 +71,7 @@ class Trainer:
         early_stopping: Stop after so many epochs without a better dev objective, if set.
         max_nonfinite: Stop after so many updates in a row that gave no finite number.
         log_steps: TensorBoard gets the numbers of every so many updates.
+        exchange: How the processes that torchrun starts stay together.
 
     Raises:
         ValueError: If the settings do not fit together, or lack a dev set.
@@ -103,6 +103,7 @@ class Trainer:
         early_stopping: int | None = None,
         max_nonfinite: int = 10,
         log_steps: int = 20,
+        exchange: Exchange = GradientAverage(),  # noqa: B008 - has no state
     ) -> None:
         self.world = init_distributed()
         self.model = model.to(self.world.device)
@@ -138,9 +139,9 @@ class Trainer:
         self.save_seconds, self.save_steps = 60 * save_minutes, save_steps
         self.early_stopping, self.max_nonfinite = early_stopping, max_nonfinite
         self.log_steps = log_steps
-        self.parallel: torch.nn.Module = self.model
-        if self.world.size > 1:
-            self.parallel = DistributedDataParallel(self.model)
+        if save_steps is not None and not exchange.joins(save_steps):
+            raise ValueError(f"save_steps ({save_steps}) must be a multiple of exchange.steps")
+        self.exchange, self.parallel = exchange, exchange.wrap(self.model, self.world)
         self.epoch, self.batch, self.step, self.nonfinite = 1, 0, 0, 0
         self.best, self.best_epoch, self.seconds = math.inf, 0, 0.0
         self.totals = Totals()
@@ -209,16 +210,16 @@ class Trainer:
         rate = self.schedule.lr(self.step + 1, self.epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["lr_scale"]
-        divisor = self._divisor(batches)
+        factor = self.exchange.factor(self._count(batches), self.world)
         with changed_weights(self.model, self.weight_changes, self._step_seed(0)):
-            done = self._add_gradients(batches, divisor)
+            done = self._add_gradients(batches, factor)
         if self.gradient_noise is not None:
             self.gradient_noise.add(self.model, self.step + 1, self._step_seed(1))
         norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.max_grad_norm))
         sums = Totals()
         for _, report in done:
             sums.add(report)
-        if math.isfinite(norm) and self._finite(sums):
+        if self._finite(norm, sums):
             self.optimizer.step()
             self.nonfinite = 0
             for _, report in done:
@@ -228,6 +229,8 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
         self.batch += len(batches)
+        if self.exchange.joins(self.step):
+            self.exchange.join(self.model, self.optimizer, self.world)
         return sums, norm
 
     def evaluate(self) -> Totals:
@@ -245,6 +248,7 @@ class Trainer:
 
         Without a dev set all epochs have an objective of 0, and the newest counts as the best.
         """
+        self.exchange.join(self.model, self.optimizer, self.world)
         dev, train = self.evaluate(), self.totals.reduced(self.world)
         objective = dev.objective()
         self.schedule.observe(self.epoch, objective)
@@ -262,7 +266,7 @@ class Trainer:
                 "load_share": round(self.load_share, 4),
             }
             self.log.epoch(entry)
-            self._print_epoch(entry)
+            print(epoch_line(entry, self.epochs, self.best_epoch == self.epoch), flush=True)
             if self.describe is not None:
                 self.describe(self.model, self.log.writer, self.epoch)
         self.epoch, self.batch, self.totals = self.epoch + 1, 0, Totals()
@@ -292,14 +296,7 @@ class Trainer:
         state = self.store.load_newest()
         if state is None:
             return
-        own = self.model.state_dict()
-        for name, tensor in state["model"].items():
-            if name not in own or own[name].shape != tensor.shape:
-                shape = tuple(own[name].shape) if name in own else "no such tensor"
-                raise UserError(
-                    f"{self.store.folder}: tensor {name!r} has shape {tuple(tensor.shape)}, the "
-                    f"model has {shape}; was the vocabulary or a size changed? Choose a new --run"
-                )
+        refuse_other_tensors(self.model, state["model"], self.store.folder)
         self.model.load_state_dict(state["model"])
         load_moments(self.optimizer, state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
@@ -328,7 +325,7 @@ class Trainer:
         return self.world.rank == 0
 
     def _add_gradients(
-        self, batches: Sequence[Batch], divisor: float
+        self, batches: Sequence[Batch], factor: float
     ) -> list[tuple[Batch, LossReport]]:
         """Adds up the gradients of an update; returns what was calculated, with its losses.
 
@@ -341,9 +338,8 @@ class Trainer:
             number, batch = pieces[len(done)]
             if not done or number != pieces[len(done) - 1][0]:  # halves draw one after the other
                 torch.manual_seed(self._mixed_seed(number))
-            last = len(done) == len(pieces) - 1
-            with nullcontext() if last or self.world.size == 1 else self.parallel.no_sync():  # type: ignore[operator]
-                report = self._backward(batch.to(self.world.device), divisor)
+            with self.exchange.accumulating(self.parallel, last=len(done) == len(pieces) - 1):
+                report = self._backward(batch.to(self.world.device), factor)
             if report is not None:
                 done.append((batch, report))
                 continue
@@ -356,14 +352,13 @@ class Trainer:
             done = []
         return done
 
-    def _backward(self, batch: Batch, divisor: float) -> LossReport | None:
+    def _backward(self, batch: Batch, factor: float) -> LossReport | None:
         """Adds the gradient of a batch; returns None if memory runs out and it can be split."""
         try:
             with self._autocast():
                 report: LossReport = self.parallel(batch, self.step)
             parts = [part.weight * part.total for part in report.values() if part.weight]
-            # DistributedDataParallel averages over processes; the objective is a sum over them.
-            objective = torch.stack(parts).sum() * (self.world.size / divisor)
+            objective = torch.stack(parts).sum() * factor
             if self.world.size > 1 or torch.isfinite(objective):
                 objective.backward()
             return {name: _detached(part) for name, part in report.items()}
@@ -376,13 +371,13 @@ class Trainer:
         enabled = self.precision == "bf16"
         return torch.autocast(self.world.device.type, torch.bfloat16, enabled=enabled)
 
-    def _divisor(self, batches: Sequence[Batch]) -> float:
-        """Returns what the loss of the update is divided by, over all processes."""
+    def _count(self, batches: Sequence[Batch]) -> Tensor | None:
+        """Returns () what the loss of the update is divided by, None for nothing."""
         if self.normalize == "sum":
-            return 1.0
+            return None
         labels = sum(int(batch.label_lengths.sum()) for batch in batches)
         count = labels if self.normalize == "labels" else sum(len(batch) for batch in batches)
-        return max(float(self.world.sum(torch.tensor(float(count)))), 1.0)
+        return torch.tensor(float(count))
 
     def _mixed_seed(self, number: int) -> int:
         """Returns the seed of a micro-batch, numbered over all processes as one process would."""
@@ -394,9 +389,10 @@ class Trainer:
         """Returns a seed of the step, the same in all processes and not that of a micro-batch."""
         return ((self.seed * 1_000_003 + self.step) * 65_537 + 65_536 - purpose) % (2**63)
 
-    def _finite(self, sums: Totals) -> bool:
-        finite = torch.tensor(float(math.isfinite(sums.objective())))
-        return float(self.world.sum(finite)) == self.world.size
+    def _finite(self, norm: float, sums: Totals) -> bool:
+        """Returns whether gradient and loss are finite in all processes."""
+        finite = math.isfinite(norm) and math.isfinite(sums.objective())
+        return float(self.world.sum(torch.tensor(float(finite)))) == self.world.size
 
     def _skip(self, done: Sequence[tuple[Batch, LossReport]], norm: float) -> None:
         """Names the utterances of an update that gave no finite number.
@@ -421,6 +417,8 @@ class Trainer:
             )
 
     def _save_if_due(self) -> None:
+        if not self.exchange.joins(self.step):
+            return
         by_steps = self.save_steps is not None and self.step % self.save_steps == 0
         by_time = time.monotonic() - self._saved_at >= self.save_seconds
         due = torch.tensor([float(by_steps or by_time), float(self._stop)])
@@ -462,17 +460,6 @@ class Trainer:
             "step/load_share": loading / max(seconds, 1e-9),
         }
         self.log.scalars(values, self.step)
-
-    def _print_epoch(self, entry: dict[str, Any]) -> None:
-        kind = "dev" if entry["dev"] else "train"
-        shown = "  ".join(f"{name} {value:.4f}" for name, value in entry[kind].items())
-        best = " *" if entry["dev"] and self.best_epoch == self.epoch else ""
-        left = (self.epochs - self.epoch) * self.seconds / max(self.epoch, 1)
-        print(
-            f"epoch {self.epoch:>3}  step {self.step:>6}  lr {entry['lr']:.2e}  {kind} {shown}"
-            f"  {duration(self.seconds)}, {duration(left)} left{best}",
-            flush=True,
-        )
 
 
 _PROGRESS = ("epoch", "batch", "step", "nonfinite", "best", "best_epoch", "seconds")

@@ -32,7 +32,8 @@ from asrkit.data.orders import ChunkSortedOrder, LengthOrder, Order, RandomOrder
 from asrkit.data.sampling import Sampler
 from asrkit.data.settings import DataSettings
 from asrkit.errors import UserError
-from asrkit.text.tokenizers import CharacterTokenizer, train_tokenizer
+from asrkit.text.segmentations import BpeDropout
+from asrkit.text.tokenizers import CharacterTokenizer, SentencePieceTokenizer, train_tokenizer
 
 
 def write_audio(path: Path, seconds: float, seed: int = 0) -> Path:
@@ -278,6 +279,40 @@ def test_worker_processes_change_nothing(tmp_path: Path) -> None:
         assert one.ids == other.ids
         assert torch.equal(one.signal, other.signal)
         assert torch.equal(one.labels, other.labels)
+
+
+def labels_by_name(data: CutData, epoch: int) -> dict[str, list[int]]:
+    return {
+        name: labels[: int(size)].tolist()
+        for batch in data.batches(epoch)
+        for name, labels, size in zip(batch.ids, batch.labels, batch.label_lengths, strict=True)
+    }
+
+
+def test_sampled_labels_depend_on_seed_pass_and_utterance_alone(tmp_path: Path) -> None:
+    write_manifest(tmp_path / "data", "train", corpus(tmp_path))
+    train_tokenizer("bpe", ["ab ba abba"], 6, tmp_path, "bpe")
+    units = SentencePieceTokenizer(tmp_path)
+    settings = DataSettings(["train"], ["train"], batch_seconds=3.0, num_workers=0, sub_epochs=2)
+    settings = replace(settings, segmentation=BpeDropout(0.5))
+
+    def make(workers: int = 0, seed: int = 1, training: bool = True, **changes: Any) -> CutData:
+        changed = replace(settings, num_workers=workers, **changes)
+        return CutData(open_set(tmp_path / "data", ["train"]), units, changed, seed, training)
+
+    def full_pass(data: CutData, number: int) -> dict[str, list[int]]:
+        return {k: v for part in (1, 2) for k, v in labels_by_name(data, 2 * number + part).items()}
+
+    first, second = (full_pass(make(), number) for number in (0, 1))
+    assert len(first) == 6
+    assert first != second
+    assert {units.decode(labels) for labels in first.values()} == {"ab ba"}
+    assert len({tuple(labels) for labels in (first | second).values()}) > 1
+    other_batches: dict[str, Any] = {"batch_seconds": 0.5, "order": LengthOrder()}
+    assert full_pass(make(workers=2, **other_batches), 0) == first
+    assert full_pass(make(seed=2), 0) != first
+    dev = labels_by_name(make(training=False), 1)
+    assert set(map(tuple, dev.values())) == {tuple(units.encode("ab ba"))}
 
 
 def test_processes_share_an_epoch(tmp_path: Path) -> None:

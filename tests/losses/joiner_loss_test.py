@@ -178,31 +178,65 @@ def test_negligible_cells_are_left_out_without_a_trace() -> None:
         torch.testing.assert_close(rough.double(), exact, atol=1e-4, rtol=1e-4)
 
 
-def test_smoothing_takes_from_the_target_in_the_gradient_alone() -> None:
-    smoothing = 0.3
+def smooth(log_probs: Tensor, smoothing: float, excluded: int = 0) -> Tensor:
+    """Returns the same log-probabilities; their gradient is smoothed, but for the last entries."""
+    classes = log_probs.shape[-1] - excluded
+    floor = smoothing / (classes - 1)
+
+    def changed(gradient: Tensor) -> Tensor:
+        total = gradient.abs().sum(-1, keepdim=True)
+        result = (1 - classes * floor) * gradient - floor * total
+        return torch.cat([result[..., :classes], gradient[..., classes:]], -1)
+
+    log_probs.register_hook(changed)
+    return log_probs
+
+
+def smoothed_log_probs(logits: Tensor, kind: str, smoothing: float) -> Tensor:
+    """Returns (..., V + 1) with the gradient that is asked for."""
+    if kind == "softmax":
+        return smooth(logits.log_softmax(-1), smoothing)
+    labels, emit = logits[..., :-1].log_softmax(-1), logits[..., -1:]
+    if kind == "labels":
+        labels = smooth(labels, smoothing)
+    log_probs = torch.cat([labels + F.logsigmoid(emit), F.logsigmoid(-emit)], -1)
+    if kind == "labels":
+        return log_probs
+    return smooth(log_probs, smoothing, excluded=0 if kind == "symbols" else 1)
+
+
+@ALL
+@pytest.mark.parametrize(
+    ("kind", "distribution"),
+    [
+        ("softmax", SoftmaxBlank(0.3)),
+        ("labels", SigmoidBlank(0.3)),
+        ("symbols", SigmoidBlank(0.3, "symbols")),
+        ("labels_and_emission", SigmoidBlank(0.3, "labels_and_emission")),
+    ],
+)
+def test_smoothing_takes_from_the_target_in_the_gradient_alone(
+    topology: Topology, kind: str, distribution: SymbolDistribution
+) -> None:
     tensors, given = example()
-    topology = RnaTopology()
-    plain, smooth = (
-        losses_of(tensors, given, topology, SigmoidBlank(each)) for each in (0.0, smoothing)
-    )
-    torch.testing.assert_close(smooth, plain)
-    # The same by hand: the cross-entropy of each cell, weighted with its fixed occupation.
-    scores = all_scores(tensors, given, topology, SigmoidBlank()).detach().requires_grad_()
-    full_sum_loss(scores, *given, topology)[:3].sum().backward()
-    assert scores.grad is not None
-    blank, label = -scores.grad
+    losses = losses_of(tensors, given, topology, distribution)
+    plain = SoftmaxBlank() if kind == "softmax" else SigmoidBlank()
+    torch.testing.assert_close(losses, losses_of(tensors, given, topology, plain))
+    # The same by hooks on log-probabilities, for which all logits exist.
     hidden = torch.tanh(tensors[0][:, :, None] + tensors[1][:, None])
-    logits = F.linear(hidden, tensors[2], tensors[3])
-    targets = cell_targets(given[0], given[2], topology)[0, :, None].expand(-1, 9, -1)
-    share = smoothing / (VOCABULARY - 1)
-    wanted = F.one_hot(targets, VOCABULARY) * (1 - smoothing - share) + share
-    by_cell = (wanted * logits[..., :-1].log_softmax(3)).sum(3) + F.logsigmoid(logits[..., -1])
-    loss = -(label * by_cell + blank * F.logsigmoid(-logits[..., -1])).sum()
-    expected = torch.autograd.grad(loss, tensors)
-    for found, right in zip(torch.autograd.grad(smooth[:3].sum(), tensors), expected, strict=True):
+    log_probs = smoothed_log_probs(F.linear(hidden, tensors[2], tensors[3]), kind, 0.3)
+    targets = cell_targets(given[0], given[2], topology)[:, :, None].expand(-1, -1, 9, -1)
+    picked = [log_probs.gather(3, each[..., None])[..., 0] for each in targets]
+    expected = full_sum_loss(torch.stack([log_probs[..., -1], *picked]), *given, topology)
+    wanted = torch.autograd.grad(expected[:3].sum(), tensors)
+    for found, right in zip(torch.autograd.grad(losses[:3].sum(), tensors), wanted, strict=True):
         torch.testing.assert_close(found, right)
+
+
+@pytest.mark.parametrize("make", [SoftmaxBlank, SigmoidBlank])
+def test_impossible_smoothing_is_refused(make: Callable[[float], SymbolDistribution]) -> None:
     with pytest.raises(ValueError, match="label_smoothing is 1.0"):
-        SigmoidBlank(1.0)
+        make(1.0)
 
 
 @ALL

@@ -120,11 +120,13 @@ def test_softmax_is_that_of_pytorch(classes: int, cut: int, dtype: torch.dtype) 
     assert_same(normaliser, expected[1], tolerance)
     if dtype == torch.bfloat16:
         tolerance = 0.01  # what the gradient is rounded to
-    for share in (0.0, 0.3 / max(classes - 1, 1)):
+    for share in (None, 0.3 / max(classes - 1, 1)):
+        floor = None if share is None else share * weights.sum(0)
         place, wanted = moved(logits.clone()), exact.clone()
         part = place[..., :classes]
-        triton_softmax.put_gradient(part, normaliser, moved(weights), moved(targets), share)
-        softmax.gradient_by_torch(wanted, expected[1], weights, targets, share)
+        lowest = None if floor is None else moved(floor)
+        triton_softmax.put_gradient(part, normaliser, moved(weights), moved(targets), lowest)
+        softmax.gradient_by_torch(wanted, expected[1], weights, targets, floor)
         assert_same(part, wanted, tolerance)
         assert torch.equal(place[..., classes:].cpu(), logits[..., classes:])
         assert float(place[0, 1, :classes].abs().max()) == 0.0  # without weight, exactly nothing

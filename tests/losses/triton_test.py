@@ -83,9 +83,11 @@ def test_softmax_kernels_compile(logits: str) -> None:
     from asrkit.losses import triton_softmax
 
     pointers = {"logits": logits, "targets": "*i64"}
-    pointers |= dict.fromkeys(("picked", "normaliser", "weights"), "*fp32") | {"share": "fp32"}
+    pointers |= dict.fromkeys(("picked", "normaliser", "weights", "floor"), "*fp32")
     for kernel in (triton_softmax._picking_kernel, triton_softmax._gradient_kernel):
         constants = {"CLASSES": 5001, "TARGETS": 3, "BLOCK": 2048}
+        if "FLOORED" in kernel.arg_names:
+            constants["FLOORED"] = True
         assert compiled(kernel, pointers, constants, 8)
 
 

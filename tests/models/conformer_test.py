@@ -84,17 +84,22 @@ def test_a_causal_encoder_refuses_parts_that_need_all_frames(
         make(blocks=blocks(**part), span="causal")
 
 
+def still(**convolution: Any) -> list[dict[str, Any]]:
+    """Returns blocks without dropout."""
+    parts = [{**part, "dropout": 0.0} for part in blocks(**convolution)]
+    for part in parts:
+        if part["name"] != "convolution":
+            part["module"] = {**part["module"], "dropout": 0.0}
+    return parts
+
+
 @pytest.mark.parametrize("frontend", [[], [CONV2D]])
 @pytest.mark.parametrize("training", [False, True])
 def test_nan_in_the_padding_changes_neither_frames_nor_gradients(
     frontend: list[Any], training: bool
 ) -> None:
     torch.manual_seed(0)
-    still = [{**part, "dropout": 0.0} for part in blocks()]
-    for part in still:
-        if part["name"] != "convolution":
-            part["module"] = {**part["module"], "dropout": 0.0}
-    encoder = make(frontend=frontend, blocks=still, dropout=0.0).train(training)
+    encoder = make(frontend=frontend, blocks=still(), dropout=0.0).train(training)
     lengths = torch.tensor([21, 9])
     features = torch.randn(2, 21, 80)
     results = []
@@ -106,6 +111,42 @@ def test_nan_in_the_padding_changes_neither_frames_nor_gradients(
         results.append((valid, *gradients))
     for clean, dirty in zip(*results, strict=True):
         torch.testing.assert_close(clean, dirty)
+
+
+def test_chunks_of_training_are_utterances_of_their_own() -> None:
+    torch.manual_seed(0)
+    encoder = make(
+        frontend=[],
+        blocks=still(norm="layer_norm"),
+        dropout=0.0,
+        taps=[1],
+        training_chunks={"size": 8},
+    )
+    features, lengths = torch.randn(2, 21, 80), torch.tensor([21, 9])
+    found = encoder.train()(features, lengths)
+    assert torch.equal(found.lengths, lengths)
+    assert found.frames.shape == found.taps[1].shape == (2, 21, 8)
+    encoder.eval()
+    for utterance, start, end in [(0, 0, 8), (0, 8, 16), (0, 16, 21), (1, 0, 8), (1, 8, 9)]:
+        alone = encoder(features[[utterance], start:end], torch.tensor([end - start]))
+        for one, other in ((found.frames, alone.frames), (found.taps[1], alone.taps[1])):
+            torch.testing.assert_close(one[utterance, start:end], other[0], rtol=1e-4, atol=1e-5)
+    whole = encoder(features, lengths).frames
+    assert not torch.allclose(whole[0], found.frames[0], atol=1e-3)
+    with pytest.raises(SpecError, match="expected step: null"):
+        make(training_chunks={"size": 8, "step": 4})
+
+
+def test_a_window_of_training_changes_no_evaluation() -> None:
+    encoders = []
+    for span in ("full", {"type": "training_only", "span": {"type": "window", "size": 3}}):
+        torch.manual_seed(0)
+        encoders.append(make(blocks=still(norm="layer_norm"), dropout=0.0, span=span))
+    features, lengths = torch.randn(1, 41, 80), torch.tensor([41])
+    full, limited = (encoder.train()(features, lengths).frames for encoder in encoders)
+    assert not torch.allclose(full, limited, atol=1e-3)
+    full, limited = (encoder.eval()(features, lengths).frames for encoder in encoders)
+    assert torch.equal(full, limited)
 
 
 def _both(encoded: Any) -> tuple[Any, Any]:

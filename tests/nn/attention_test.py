@@ -18,7 +18,15 @@ from asrkit.nn.positions import (
     TransformerXLPosition,
     sinusoids,
 )
-from asrkit.nn.spans import CausalSpan, ChunkedSpan, FullSpan, Span
+from asrkit.nn.score_gradients import DistanceGradient
+from asrkit.nn.spans import (
+    CausalSpan,
+    ChunkedSpan,
+    FullSpan,
+    Span,
+    TrainingSpan,
+    WindowSpan,
+)
 
 LENGTHS = torch.tensor([6, 4])
 D, K, C, T = 8, 2, 4, 6
@@ -32,7 +40,7 @@ def make(position: Factory[Position] = NoPosition, dropout: float = 0.0) -> Self
     return layer
 
 
-@pytest.mark.parametrize("span", [FullSpan(), CausalSpan(), ChunkedSpan(2, 1)])
+@pytest.mark.parametrize("span", [FullSpan(), CausalSpan(), ChunkedSpan(2, 1), WindowSpan(3)])
 def test_without_positions_it_is_torch_multihead_attention(span: Span) -> None:
     layer, theirs = make().eval(), nn.MultiheadAttention(D, K, batch_first=True).eval()
     theirs.in_proj_weight.data = layer.query_key_value.weight.data
@@ -90,6 +98,39 @@ def test_relative_positions_equal_the_sum_over_pairs(
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("dropout", [0.0, 1e-9])
+def test_gradients_of_scores_shrink_with_the_distance(dropout: float) -> None:
+    layer = make(TransformerXLPosition, dropout).train()
+    plain = make(TransformerXLPosition, dropout).train()
+    layer.score_gradient = DistanceGradient(0.7)
+    x = torch.randn(1, T, D)
+    context = FullSpan().context(torch.tensor([T]), T)
+    torch.testing.assert_close(layer(x, context), plain(x, context), rtol=1e-4, atol=1e-5)
+    value = layer.query_key_value(x[0]).unflatten(1, (3, K, C))[:, 2].transpose(0, 1)
+    scores = pair_scores(layer, x[0])
+    scores.register_hook(
+        lambda gradient: torch.stack(
+            [
+                torch.stack(
+                    [gradient[:, i, j] * 2.718281828 ** (-0.7 * abs(i - j)) for j in range(T)]
+                )
+                for i in range(T)
+            ]
+        ).permute(2, 0, 1)
+    )
+    expected = layer.output((scores.softmax(2) @ value).transpose(0, 1).flatten(1))
+    weight, parameters = torch.randn(T, D), list(layer.parameters())
+    ours = torch.autograd.grad((layer(x, context)[0] * weight).sum(), parameters)
+    theirs = torch.autograd.grad((expected * weight).sum(), parameters)
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+    layer.eval()  # there torch's own attention serves, whose gradient is whole
+    whole = torch.autograd.grad((layer(x, context)[0] * weight).sum(), parameters)
+    assert not torch.allclose(whole[0], ours[0], rtol=1e-2)
+    with pytest.raises(ValueError, match=r"rate \(-1\)"):
+        DistanceGradient(-1)
+
+
 def test_rotary_scores_depend_on_distances_only() -> None:
     rotary = RotaryPosition(1, C)
     query, key = torch.randn(1, 1, 1, C).expand(1, 1, T, C), torch.randn(1, 1, 1, C)
@@ -107,6 +148,28 @@ def test_chunks_see_themselves_and_the_chunks_to_their_left() -> None:
     allowed = ChunkedSpan(2, left_chunks=1).context(torch.tensor([6]), 6).attention[0]
     seen = [row.nonzero().flatten().tolist() for row in allowed]
     assert seen == [[0, 1], [0, 1], [0, 1, 2, 3], [0, 1, 2, 3], [2, 3, 4, 5], [2, 3, 4, 5]]
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        (1, [[0], [1], [2], [3], []]),
+        (3, [[0, 1], [0, 1, 2], [1, 2, 3], [2, 3], [3]]),
+        (4, [[0, 1], [0, 1, 2], [0, 1, 2, 3], [1, 2, 3], [2, 3]]),
+    ],
+)
+def test_a_window_of_training_holds_in_training_alone(size: int, expected: list[list[int]]) -> None:
+    span, lengths = TrainingSpan(WindowSpan(size)), torch.tensor([4])
+    attention = span.at(training=True).context(lengths, 5).attention[0]
+    found = [row.nonzero().flatten().tolist() for row in attention]
+    assert found[:4] == expected[:4]
+    assert found[4] == [*expected[4], 4]  # padding sees itself too
+    everywhere = span.at(training=False).context(lengths, 5).attention[0]
+    assert everywhere.expand(5, 5).tolist() == [[True] * 4 + [False]] * 5
+    with pytest.raises(ValueError, match="ChunkedSpan shifts convolutions"):
+        TrainingSpan(ChunkedSpan(2))
+    with pytest.raises(ValueError, match=r"size \(0\)"):
+        WindowSpan(0)
 
 
 def test_heads_must_divide_the_dim() -> None:

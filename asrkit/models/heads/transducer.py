@@ -83,6 +83,7 @@ class TransducerHead(Head):
         require_tap(encoder, tap)
         self.weight, self.tap = weight, tap
         self.topology, self.blank, self.criterion = topology, blank, criterion
+        self.aligned_repeats = topology.symbols == 3 if criterion.given_alignments else None
         self.predictor = predictor(vocabulary=vocabulary)
         self.dropout = Dropout(dropout)
         size = encoder.dim if bottleneck_dim is None else bottleneck_dim

@@ -1,6 +1,9 @@
 """A tiny training run, for tests that kill it or start it several times.
 
-python toy.py RUN ACCUMULATE [BATCHES_PER_EPOCH]
+python toy.py RUN ACCUMULATE PAUSE [STEPS]
+
+With STEPS, processes average their parameters every so many steps, and the run is stopped and
+started again in its first epoch.
 """
 
 from __future__ import annotations
@@ -16,9 +19,10 @@ from torch import nn
 from asrkit.data.batch import Batch
 from asrkit.models.interfaces import LossPart, LossReport, TrainableModel
 from asrkit.training.distributed import init_distributed
+from asrkit.training.exchange import Exchange, GradientAverage, ParameterAverage
 from asrkit.training.optimizers import AdamW
 from asrkit.training.schedules import Noam
-from asrkit.training.trainer import Trainer
+from asrkit.training.trainer import InterruptedTrainingError, Trainer
 
 
 class ToyModel(TrainableModel):
@@ -57,7 +61,14 @@ def make_batch(seed: int, size: int) -> Batch:
     return Batch([f"u{seed}-{i}" for i in range(size)], signal, lengths, lengths[:, None], lengths)
 
 
-def make_trainer(run: Path, accumulate: int, per_epoch: int = 12, pause: float = 0.0) -> Trainer:
+def make_trainer(
+    run: Path,
+    accumulate: int,
+    per_epoch: int = 12,
+    pause: float = 0.0,
+    exchange: Exchange = GradientAverage(),  # noqa: B008 - has no state
+    save_steps: int = 2,
+) -> Trainer:
     world = init_distributed()
     torch.manual_seed(0)
     return Trainer(
@@ -71,9 +82,31 @@ def make_trainer(run: Path, accumulate: int, per_epoch: int = 12, pause: float =
         optimizer=AdamW(),
         schedule=Noam(peak=0.01, warmup_steps=5),
         accumulate=accumulate,
-        save_steps=2,
+        save_steps=save_steps,
+        exchange=exchange,
     )
 
 
+def run_with_a_stop(run: Path, accumulate: int, steps: int) -> None:
+    """Asks rank 0 to stop at once, and goes on with a new trainer."""
+
+    def make() -> Trainer:
+        return make_trainer(run, accumulate, exchange=ParameterAverage(steps), save_steps=steps)
+
+    trainer = make()
+    trainer._stop = trainer.world.rank == 0
+    try:
+        trainer.run()
+    except InterruptedTrainingError:
+        assert trainer.step == steps
+        make().run()
+    else:
+        raise AssertionError("the run was not stopped")
+
+
 if __name__ == "__main__":
-    make_trainer(Path(sys.argv[1]), int(sys.argv[2]), pause=float(sys.argv[3])).run()
+    folder, accumulated, pause = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+    if len(sys.argv) > 4:
+        run_with_a_stop(folder, accumulated, int(sys.argv[4]))
+    else:
+        make_trainer(folder, accumulated, pause=pause).run()

@@ -1,0 +1,128 @@
+"""Features warped like an image: each point of time and frequency moves by a smooth random flow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from asrkit.nn.augment import Augment, augments
+
+
+@dataclass(frozen=True)
+class Flow:
+    """From a step on, how far points move.
+
+    Args:
+        from_step: First optimiser update that this holds for.
+        time: Standard deviation of the grid's moves along time, in frames.
+        frequency: The same along frequency, in features.
+
+    Raises:
+        ValueError: If a deviation is negative.
+    """
+
+    from_step: int
+    time: float
+    frequency: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.time < 0 or self.frequency < 0:
+            raise ValueError(
+                f"time ({self.time}) and frequency ({self.frequency}) must be at least 0"
+            )
+
+
+@augments.register("dense_warp")
+class DenseWarp(Augment):
+    """Takes each value from a place that is moved by a random flow.
+
+    The flow is drawn at the points of a coarse grid, normal and independent, and linear in between.
+    Where it is large against the spacing, time is folded: what was before may come after. Before
+    the first entry of `flows` nothing moves.
+
+    Args:
+        flows: How the flow grows with the steps.
+        frame_spacing: Frames from a point of the grid to the next.
+        feature_spacing: Features from a point to the next; where null, all features of a frame move
+            alike.
+
+    Raises:
+        ValueError: If a spacing is not positive.
+
+    Source: the option `oldtwarp` of the reference system for transducers, whose flow is blurred
+        too; Simard et al. 2003, "Best practices for convolutional neural networks", section 2.
+    """
+
+    keeps_time = False
+
+    def __init__(
+        self, flows: list[Flow], frame_spacing: int = 10, feature_spacing: int | None = None
+    ) -> None:
+        super().__init__()
+        if frame_spacing < 1 or (feature_spacing is not None and feature_spacing < 1):
+            raise ValueError(
+                f"frame_spacing ({frame_spacing}) and feature_spacing ({feature_spacing}) must be "
+                "at least 1"
+            )
+        self.flows = sorted(flows, key=lambda flow: flow.from_step)
+        self.frame_spacing, self.feature_spacing = frame_spacing, feature_spacing
+
+    def forward(self, features: Tensor, lengths: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """Returns warped features (B, T, F) and the same lengths."""
+        reached = [flow for flow in self.flows if flow.from_step <= step]
+        if not reached:
+            return features, lengths
+        rows = self.moved(features, reached[-1].time, dim=1)
+        columns = self.moved(features, reached[-1].frequency, dim=2)
+        return sample(features, rows, columns, lengths), lengths
+
+    def moved(self, features: Tensor, deviation: float, dim: int) -> Tensor:
+        """Returns (B, T, F) places along a dimension from which values are to be taken."""
+        batch, frames, width = features.shape
+        places = torch.arange(features.shape[dim], device=features.device, dtype=torch.float32)
+        places = places[:, None] if dim == 1 else places
+        if not deviation:
+            return places.expand(batch, frames, width)
+        spacing = (self.frame_spacing, self.feature_spacing or width)
+        points = [-(-size // each) for size, each in zip((frames, width), spacing, strict=True)]
+        grid = torch.randn(batch, 1, *points, device=features.device) * deviation
+        sizes = [count * each for count, each in zip(points, spacing, strict=True)]
+        flow = F.interpolate(grid, size=sizes, mode="bilinear", align_corners=False)
+        return places - flow[:, 0, :frames, :width]
+
+
+def sample(features: Tensor, rows: Tensor, columns: Tensor, lengths: Tensor) -> Tensor:
+    """Returns features between frames and between features.
+
+    Args:
+        features: (B, T, F).
+        rows: (B, T, F) places on the axis of frames; those beyond an end are that end.
+        columns: (B, T, F) places on the axis of features, likewise.
+        lengths: (B,) valid frames.
+
+    Returns:
+        (B, T, F).
+    """
+    width = features.shape[2]
+    row, below, row_share = _neighbours(rows, (lengths - 1).clamp(min=0)[:, None, None])
+    column, right, column_share = _neighbours(
+        columns, torch.full_like(lengths, width - 1)[:, None, None]
+    )
+    flat = features.flatten(1)
+
+    def at(frame: Tensor, feature: Tensor) -> Tensor:
+        return flat.gather(1, (frame * width + feature).flatten(1)).view_as(features)
+
+    first = torch.lerp(at(row, column), at(row, right), column_share.to(features.dtype))
+    second = torch.lerp(at(below, column), at(below, right), column_share.to(features.dtype))
+    return torch.lerp(first, second, row_share.to(features.dtype))
+
+
+def _neighbours(places: Tensor, last: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns the index before each place, the one after it, and the share of the latter."""
+    inside = torch.minimum(places.clamp(min=0), last)
+    before = inside.floor().long()
+    return before, torch.minimum(before + 1, last), inside - before

@@ -1,0 +1,77 @@
+"""What becomes of the gradient of attention scores: all of it goes on, or less from far away."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from asrkit.config.registry import Registry
+
+
+class ScoreGradient(ABC):
+    """Factors of the gradient of self-attention's scores; the scores stay what they are."""
+
+    @abstractmethod
+    def factors(self, num_frames: int, device: torch.device) -> Tensor | None:
+        """Returns (T, T) for row and column, or None for 1 everywhere."""
+
+
+score_gradients: Registry[ScoreGradient] = Registry("score_gradient", ScoreGradient)
+
+
+@score_gradients.register("plain")
+class PlainGradient(ScoreGradient):
+    """The gradient as it is."""
+
+    def factors(self, num_frames: int, device: torch.device) -> None:
+        """Returns None."""
+        return
+
+
+@score_gradients.register("distance")
+class DistanceGradient(ScoreGradient):
+    """Multiplies the gradient by exp(-rate · distance), so that attention to neighbours is learned.
+
+    It takes an attention that keeps all scores, (B, K, T, T): more memory than usual on a GPU.
+
+    Args:
+        rate: How fast factors fall with each frame of distance.
+
+    Raises:
+        ValueError: If the rate is negative.
+
+    Source: the option `attscaledist` of the reference system for transducers.
+    """
+
+    def __init__(self, rate: float) -> None:
+        if rate < 0:
+            raise ValueError(f"rate ({rate}) must be at least 0")
+        self.rate = rate
+
+    def factors(self, num_frames: int, device: torch.device) -> Tensor:
+        """Returns (T, T) with 1 on the diagonal."""
+        places = torch.arange(num_frames, device=device, dtype=torch.float32)
+        return (-self.rate * (places[:, None] - places).abs()).exp()
+
+
+def scale_gradient(values: Tensor, factors: Tensor) -> Tensor:
+    """Returns the values; their gradient is multiplied by factors of a shape that broadcasts."""
+    scaled: Tensor = _ScaledGradient.apply(values, factors)  # type: ignore[no-untyped-call]
+    return scaled
+
+
+class _ScaledGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, factors: Tensor) -> Tensor:
+        ctx.save_for_backward(factors)
+        return values.clone()  # what follows changes it in its place
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (factors,) = ctx.saved_tensors
+        return gradients[0] * factors.to(gradients[0].dtype), None

@@ -1,0 +1,90 @@
+"""Processes that average parameters equal trainings that one process makes one after the other."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from asrkit.training.checkpoints import load_weights, resolve
+from asrkit.training.exchange import ParameterAverage
+from asrkit.training.optimizers import AdamW
+from asrkit.training.schedules import Noam
+from tests.training.programs import toy
+
+PROGRAM = Path(__file__).parent / "programs" / "toy.py"
+STEPS, EPOCHS, PROCESSES = 4, 3, 2
+
+
+class Worker:
+    """A process' model, optimiser and batches."""
+
+    def __init__(self, rank: int) -> None:
+        torch.manual_seed(0)
+        self.rank, self.model = rank, toy.ToyModel()
+        self.optimizer = AdamW()(self.model)
+        self.source = toy.ToySource(12, rank, PROCESSES)
+
+    def update(self, batch: Any, step: int, rate: float) -> None:
+        torch.manual_seed((1 * 1_000_003 + step) * 65_537 + self.rank)
+        part = self.model(batch)["toy.loss"]
+        self.optimizer.zero_grad()
+        (part.total / part.count).backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+
+    def numbers(self) -> list[Tensor]:
+        parameters = list(self.model.parameters())
+        moments = [self.optimizer.state[p] for p in parameters]
+        return [*parameters, *(m[k] for m in moments for k in ("exp_avg", "exp_avg_sq"))]
+
+
+def average(workers: list[Worker]) -> None:
+    with torch.no_grad():
+        for each in zip(*(worker.numbers() for worker in workers), strict=True):
+            mean = torch.stack(each).mean(0)
+            for tensor in each:
+                tensor.copy_(mean)
+
+
+def simulated() -> dict[str, Tensor]:
+    """Returns the weights after all epochs."""
+    workers = [Worker(rank) for rank in range(PROCESSES)]
+    schedule, step = Noam(peak=0.01, warmup_steps=5), 0
+    for epoch in range(1, EPOCHS + 1):
+        for batches in zip(*(worker.source.batches(epoch) for worker in workers), strict=True):
+            for worker, batch in zip(workers, batches, strict=True):
+                worker.update(batch, step, schedule.lr(step + 1, epoch))
+            step += 1
+            if step % STEPS == 0:
+                average(workers)
+        average(workers)
+    weights: dict[str, Tensor] = workers[0].model.state_dict()
+    return weights
+
+
+def test_averaging_processes_equal_simulated_ones_although_stopped(tmp_path: Path) -> None:
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={PROCESSES}"]
+    words = [sys.executable, *launcher, str(PROGRAM), str(tmp_path / "run"), "1", "0", str(STEPS)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=900, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in log] == [6, 12, 18]
+    found = load_weights(resolve(tmp_path / "run", "last"))
+    for name, expected in simulated().items():
+        torch.testing.assert_close(found[name], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_steps_that_make_no_sense_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"steps \(0\)"):
+        ParameterAverage(0)
+    with pytest.raises(ValueError, match=r"save_steps \(2\) must be a multiple"):
+        toy.make_trainer(tmp_path, 1, exchange=ParameterAverage(3))
