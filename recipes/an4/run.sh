@@ -31,8 +31,9 @@ language_model dev # stage 4. Features are computed while training: nothing to d
 stage 5 "train" "${specs[@]}" "$data/text/bpe.model" -- \
   asrkit train "$conf" --data "$data" --run "$run" "${overrides[@]}"
 stage 6 "average checkpoints" "$run/checkpoints/index.json" -- asrkit average --run "$run" --best 10
+internal_language_model
 for set in dev test; do
   decode_and_score "$set" # stages 7 and 8
 done
 show_results 8 "$results" "$run"
-search_table "${results/RESULTS/SEARCHES}" dev test # stage 9
+search_table "$results" dev test # stage 9

@@ -46,8 +46,9 @@ language_model "${devs[@]: -1}" # stage 4. Features are computed while training:
 stage 5 "train" "${specs[@]}" "$data/text/bpe.model" -- \
   asrkit train "$conf" --data "$data" --run "$run" "${overrides[@]}"
 stage 6 "average checkpoints" "$run/checkpoints/index.json" -- asrkit average --run "$run" --best 10
+internal_language_model
 for set in "${devs[@]}" "${tests[@]}"; do
   decode_and_score "$set" # stages 7 and 8
 done
 show_results 8 "$results" "$run"
-search_table "${results/RESULTS/SEARCHES}" "${devs[@]: -1}" "${tests[@]}" # stage 9
+search_table "$results" "${devs[@]: -1}" "${tests[@]}" # stage 9
