@@ -358,9 +358,11 @@ def tune(
     for trial in trials:
         weights = ", ".join(f"{name} {weight:g}" for name, weight in trial.weights.items())
         style = "bold" if trial is best else None
-        table.add_row(weights, f"{trial.wer:.2f}", f"{trial.low:.2f} {trial.high:.2f}", style=style)
+        table.add_row(
+            weights, f"{trial.wer:.2f}", f"{trial.low:.2f} – {trial.high:.2f}", style=style
+        )
     Console(stderr=True).print(table)
-    click.echo(f"asrkit decode --spec {path} --search {search}")
+    click.echo(f"the best is in {path}; for other sets: asrkit decode --spec {path} ...")
 
 
 @main.command(name="table")

@@ -295,8 +295,9 @@ search_table() {
 }
 
 # show_results NUMBER FILE RUN...: writes and prints the table; never skipped, as it is the answer.
+# Other runs that are in the file stay there.
 show_results() {
   if (($1 < first_stage || $1 > stop_stage)); then return 0; fi
   echo "== stage $1: results"
-  python ../../tools/results_table.py --out "$2" "${@:3}"
+  python ../../tools/results_table.py --keep --out "$2" "${@:3}"
 }

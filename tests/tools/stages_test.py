@@ -330,10 +330,13 @@ def test_searches_are_named_with_the_files_of_their_other_models(tmp_path: Path)
     for name in ("run/lm/checkpoints/average.pt", "data/lm/two.arpa.gz", "run/x/mini/none"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    tool = [sys.executable, ROOT / "tools" / "search_names.py", "table.yaml"]
-    options = {"cwd": tmp_path, "text": True, "capture_output": True, "check": True}
-    assert subprocess.run(tool, **options).stdout == "alone\nfused\nminus\n"
-    found = subprocess.run([*tool, "--run", "run/x", "--data", "data"], **options)
+
+    def found(*options: str) -> subprocess.CompletedProcess[str]:
+        words = [sys.executable, ROOT / "tools" / "search_names.py", "table.yaml", *options]
+        return subprocess.run(words, cwd=tmp_path, text=True, capture_output=True, check=True)
+
+    assert found().stdout == "alone\nfused\nminus\n"
+    here = found("--run", "run/x", "--data", "data")
     lm, ngram = tmp_path / "run/lm/checkpoints/average.pt", "data/lm/two.arpa.gz"
-    assert found.stdout == f"alone\nfused\t{lm}\t{ngram}\n"
-    assert found.stderr == ("left out: minus, as there is no run/x/mini/checkpoints/average.pt\n")
+    assert here.stdout == f"alone\nfused\t{lm}\t{ngram}\n"
+    assert here.stderr == ("left out: minus, as there is no run/x/mini/checkpoints/average.pt\n")
