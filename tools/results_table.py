@@ -47,6 +47,8 @@ def with_earlier(out: Path, runs: Sequence[Path]) -> list[Path]:
         beside = [place for place in places if list(place.glob("decode/*/*/score.json"))]
         if name in given or beside:
             found[name] = given.get(name) or beside[0]
+        else:
+            click.echo(f"no longer in {out}: {name}, which has no scores beside the runs given")
     return list({**found, **given}.values())
 
 

@@ -30,7 +30,7 @@ from asrkit.scoring.search_facts import (
 INTRODUCTION = """A row is a way to search, a column what scores beside it. WER in percent, with the
 95 % bootstrap interval over utterances; bold is the best on {dev}. Weights with a star were tuned
 on {dev}, whose WERs are the better for it; {tests} decided nothing. RTF is the time of encoder and
-search over the audio's duration, on {device} with {threads} threads. Search errors are the
+search over the audio's duration, on {device} (threads: {threads}). Search errors are the
 sentences whose reference the search itself scores higher than what it found: a larger beam could
 mend them; all other wrong sentences are the models' errors.
 """

@@ -125,7 +125,7 @@ def test_the_tables_hold_weights_numbers_and_commands(run: Path, tmp_path: Path)
     assert squeezed(text).endswith(squeezed(EXPECTED))
     assert tables in text
     assert "# Searches of first" in text
-    assert "on cpu with 2 threads" in " ".join(text.split())
+    assert "on cpu (threads: 2)" in " ".join(text.split())
 
 
 def test_a_run_remembers_its_tables(run: Path, tmp_path: Path) -> None:

@@ -332,7 +332,8 @@ def test_searches_are_named_with_the_files_of_their_other_models(tmp_path: Path)
         (tmp_path / name).touch()
 
     def found(*options: str) -> subprocess.CompletedProcess[str]:
-        words = [sys.executable, ROOT / "tools" / "search_names.py", "table.yaml", *options]
+        tool = str(ROOT / "tools" / "search_names.py")
+        words = [sys.executable, tool, "table.yaml", *options]
         return subprocess.run(words, cwd=tmp_path, text=True, capture_output=True, check=True)
 
     assert found().stdout == "alone\nfused\nminus\n"
