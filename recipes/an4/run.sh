@@ -3,8 +3,8 @@
 #   run.sh --corpus /path/to/an4          the real corpus
 #   run.sh --conf conf/all.yaml --sets test
 #                                         the same with the dev set's speakers in training
-#   run.sh --lm conf/lm/lstm.yaml --table conf/decode/table.yaml
-#                                         with a language model, and a table of searches
+#   run.sh --lm conf/lm/lstm.yaml --ilm conf/lm/mini_lstm_ilm.yaml --table conf/decode/table.yaml
+#                                         with language models, and a table of searches
 #   run.sh --toy                          the same stages on synthesised speech, in minutes
 # A second stage of rna.yaml on its best paths: see the top of conf/rna_stage2.yaml.
 set -euo pipefail

@@ -3,8 +3,9 @@
 #   run.sh --corpus DIR --conf conf/mini.yaml     train-clean-5 (OpenSLR 31): 5 hours
 #   run.sh --corpus DIR --conf conf/100h.yaml     train-clean-100
 #   run.sh --corpus DIR --conf conf/960h.yaml     everything
-#   run.sh --corpus DIR --lm conf/lm/mini.yaml --lm-text books.txt.xz --table conf/decode/table.yaml
-#                                                 with a language model, and a table of searches
+#   run.sh --corpus DIR --lm conf/lm/mini.yaml --lm-text books.txt.xz \
+#     --ilm conf/lm/mini_lstm_ilm.yaml --table conf/decode/table.yaml
+#                                                 with language models, and a table of searches
 #   run.sh --toy                                  the same stages on synthesised speech
 # DIR holds the folder LibriSpeech; missing parts are downloaded there.
 set -euo pipefail
