@@ -14,7 +14,7 @@ from asrkit.decoding.ctc_prefix import CtcPrefixScorer
 from asrkit.decoding.interfaces import State
 from asrkit.decoding.label_scorers import LengthReward
 from asrkit.decoding.label_sync import LabelSyncSearch
-from asrkit.decoding.scorers import LanguageModelScorer, LengthScorer
+from asrkit.decoding.scorers import LanguageModelScorer, LengthScorer, Scorer
 
 V, T = 2, 5
 
@@ -123,7 +123,10 @@ def test_a_language_model_alone_does_not_choose_what_ctc_looks_at() -> None:
     likely[:, :, :2] = -0.7
     encoded = Encoded()
     encoded.lengths = torch.tensor([2])
-    scorers = {"ctc": 1.0, "lm": LanguageModelScorer(0.1, run=Path("lm"))}
+    scorers: dict[str, float | Scorer] = {
+        "ctc": 1.0,
+        "lm": LanguageModelScorer(0.1, run=Path("lm")),
+    }
     found = {}
     for pre_beam in (None, 2):
         heads = {
