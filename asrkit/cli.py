@@ -364,13 +364,15 @@ def tune(
     ranges = dict(_range(word) for word in vary)
     path, trials = experiment.tune(run, data, set_name, search, ranges, decodes, checkpoint, spec)
     table = Table("weights", "WER %", "95 % interval", title=f"{search} on {set_name}")
-    best = min(trials, key=lambda trial: trial.wer, default=None)
+    best = min(trials, key=lambda trial: trial.wer)
     for trial in trials:
         weights = ", ".join(f"{name} {weight:g}" for name, weight in trial.weights.items())
         style = "bold" if trial is best else None
-        table.add_row(weights, f"{trial.wer:.2f}", f"{trial.low:.2f} {trial.high:.2f}", style=style)
-    Console(stderr=True).print(table if trials else f"{search} has no weights to tune")
-    click.echo(f"asrkit decode --spec {path} --search {search}")
+        table.add_row(
+            weights, f"{trial.wer:.2f}", f"{trial.low:.2f} – {trial.high:.2f}", style=style
+        )
+    Console(stderr=True).print(table)
+    click.echo(f"the best is in {path}; for other sets: asrkit decode --spec {path} ...")
 
 
 @main.command(name="table")
@@ -383,6 +385,9 @@ def table_of_searches(
     run: Path, dev: str, tests: tuple[str, ...], searches: tuple[str, ...], out: Path | None
 ) -> None:
     """Compare the searches of a run: weights, WER with interval, RTF, search errors, commands.
+
+    Of what is named like opls and opls_lm_ilm the first is a row, the rest a column. RESULTS.md
+    will have the tables in the run's section.
 
     Example: asrkit table --run run/first --dev dev --test test
     """

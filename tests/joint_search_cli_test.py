@@ -159,16 +159,18 @@ def test_searches_are_tuned_and_compared_by_the_spec_alone(joint: Path) -> None:
         spec = ("--spec", joint / "table.yaml", "--decodes", 1)
         tuned = asrkit("tune", *options, "--set", "dev", *name, *spec)
         assert tuned.exit_code == 0, tuned.output
-        for set_name in ("dev", "train"):
-            chosen = ("--set", set_name, *name)
-            found = joint / "run" / "tune" / f"{search}.yaml"
-            for words in (
-                ["decode", *options, *chosen, "--spec", found],
-                ["score", "--run", joint / "run", *chosen],
-                ["search-errors", *options, *chosen],
-            ):
-                done = asrkit(*words)
-                assert done.exit_code == 0, done.output
+        note = json.loads((joint / "run/decode" / search / "dev/search.json").read_text())
+        assert note["search"]["scorers"]["attention"] == 1.0, "tuning decodes the set it tunes on"
+        found = joint / "run" / "tune" / f"{search}.yaml"
+        test = ("--set", "train", *name)
+        for words in (
+            ["score", "--run", joint / "run", "--set", "dev", *name],
+            ["decode", *options, *test, "--spec", found],
+            ["score", "--run", joint / "run", *test],
+            ["search-errors", *options, *test],
+        ):
+            done = asrkit(*words)
+            assert done.exit_code == 0, done.output
     assert not (joint / "run" / "tune" / "alone.json").exists(), "it has nothing to tune"
     trials = json.loads((joint / "run" / "tune" / "fused.json").read_text())
     assert {trial["weights"]["attention"] for trial in trials} == {1.0}
@@ -179,7 +181,7 @@ def test_searches_are_tuned_and_compared_by_the_spec_alone(joint: Path) -> None:
     assert made.exit_code == 0, made.output
     assert "of 6)" in made.output
     rows = (joint / "SEARCHES.md").read_text().splitlines()
-    assert sum(row.startswith(("| alone", "| fused")) for row in rows) == 2
+    assert sum(row.startswith(("| alone", "| fused")) for row in rows) == 2 * 2 + 2
 
 
 def test_tuning_needs_ranges(joint: Path) -> None:

@@ -93,7 +93,9 @@ def test_searches_have_no_problems(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted(RECIPES.glob("*/conf/lm/mini_lstm_ilm.yaml")), ids=lambda path: path.parts[-4]
+    "path",
+    sorted(RECIPES.glob("*/conf/lm/mini_lstm_ilm*.yaml")),
+    ids=lambda path: f"{path.parts[-4]}-{path.stem}",
 )
 def test_mini_lstms_stand_beside_the_decoder_of_the_run_they_import(path: Path) -> None:
     tree = filled(Experiment, load_spec(path).tree)

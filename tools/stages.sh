@@ -11,7 +11,7 @@
 
 caller=$OLDPWD # paths on the command line are meant from there
 first_stage=0 stop_stage=99 jobs=2 toy=false
-lm='' ngram=0 decoding='' table='' decodes=3
+lm='' ngram=0 ilm='' decoding='' table='' decodes=3
 overrides=() lm_text=() searches=() sets=()
 
 usage() {
@@ -28,10 +28,12 @@ usage: run.sh [options] [key=value ...]
   --lm FILE         spec of a language model: stage 4 trains it, and says its perplexity
   --lm-text FILE... sentences for it besides the transcripts, plain, .gz or .xz
   --ngram N         with --lm, an n-gram model of this order on the same text
+  --ilm FILE        spec of a mini-LSTM: stage 6 trains it in RUN, beside the frozen decoder
   --decoding FILE   spec whose searches replace those of --conf; all of them, if --search is left out
   --search NAME...  searches that decode and are scored    (joint)
   --sets NAME...    sets that are decoded                  (all of dev and test)
-  --table FILE      spec of searches: stage 9 tunes them on dev, decodes, makes a table
+  --table FILE      spec of searches: stage 9 tunes them on dev, decodes, and puts a table of them
+                    into the results
   --decodes N       decodes that each search is tuned with, after the first    ($decodes)
 ${recipe_usage:-}
   key=value         changes to the spec, such as training.epochs=20
@@ -50,7 +52,7 @@ parse_options() {
       -h | --help) usage; exit 0 ;;
       --toy) toy=true; shift; continue ;;
       --corpus | --data | --run | --conf | --stage | --stop-stage | --jobs) ;;
-      --lm | --lm-text | --ngram | --decoding | --search | --sets | --table | --decodes) ;;
+      --lm | --lm-text | --ngram | --ilm | --decoding | --search | --sets | --table | --decodes) ;;
       --*) [[ " ${recipe_options:-} " == *" $name "* ]] || fail "unknown option $1; --help lists them" ;;
       *=*) overrides+=("$1"); shift; continue ;;
       *) fail "unknown word '$1'; expected an option or key=value; --help lists them" ;;
@@ -65,7 +67,7 @@ parse_options() {
     done
   done
   if $toy && [[ ${corpus_given:-} ]]; then fail "--toy makes its own corpus: leave --corpus out"; fi
-  for word in "$conf" "$lm" "$decoding" "$table"; do
+  for word in "$conf" "$lm" "$ilm" "$decoding" "$table"; do
     [[ -z $word || -f $word ]] || fail "there is no spec $word, neither in $caller nor in $PWD"
   done
   [[ $lm ]] || ((ngram + ${#lm_text[@]} == 0)) || fail "--lm-text and --ngram need --lm FILE"
@@ -86,7 +88,7 @@ set_option() {
     corpus) corpus=$(from_here "$2") corpus_given=true ;;
     data) data=$(from_here "$2") ;;
     run) run=$(from_here "$2") ;;
-    conf | lm | decoding | table)
+    conf | lm | ilm | decoding | table)
       if [[ -f $caller/$2 ]]; then printf -v "$1" %s "$(from_here "$2")"; else printf -v "$1" %s "$2"; fi
       ;;
     lm-text) lm_text+=("$(from_here "$2")") ;;
@@ -193,6 +195,21 @@ language_model() {
   fi
 }
 
+# internal_language_model: stage 6 where there is --ilm. Trains what stands in for the attention of
+# this run's decoder, in the run's folder; anew if the decoder's weights are newer.
+internal_language_model() {
+  local weights=$run/checkpoints/average.pt ilm_run ilm_specs base=$run
+  [[ $ilm ]] || return 0
+  if ((first_stage > 6 || stop_stage < 6)); then return 0; fi
+  ilm_run=$run/$(basename "$ilm" .yaml)
+  mapfile -t ilm_specs < <(spec_files "$ilm")
+  if [[ $weights -nt $ilm_run/imported.tsv ]]; then rm -rf "$ilm_run"; fi
+  run=$ilm_run stage 6 "internal language model" "${ilm_specs[@]}" "$weights" -- \
+    asrkit train "$ilm" --data "$data" --run "$ilm_run" "imports[0].run=$base"
+  run=$ilm_run stage 6 "average its checkpoints" "$ilm_run/checkpoints/index.json" -- \
+    asrkit average --run "$ilm_run" --best 3
+}
+
 # sets_named START: prints the names of the sets that begin so.
 sets_named() {
   local manifest
@@ -221,7 +238,7 @@ decode_and_score() {
 
 # search_set DECODE SCORE SET SEARCH [SPEC]: decodes and scores, as stages of these numbers.
 search_set() {
-  local options=() inputs=("$run/checkpoints/average.pt" "$data/manifests/$3.jsonl") references word
+  local options=() inputs=("$run/checkpoints/average.pt" "$data/manifests/$3.jsonl")
   if [[ ${5:-} ]]; then
     options=(--spec "$5")
     mapfile -t -O "${#inputs[@]}" inputs < <(spec_files "$5")
@@ -229,46 +246,58 @@ search_set() {
   if [[ $lm ]]; then inputs+=("$lm_run/checkpoints/average.pt"); fi
   stage "$1" "decode $3 by $4" "${inputs[@]}" -- \
     asrkit decode --run "$run" --data "$data" --set "$3" --search "$4" "${options[@]}"
-  mapfile -t references < <(score_options "$3")
-  inputs=("$run/decode/$4/$3/nbest.jsonl")
+  score_set "$2" "$3" "$4"
+}
+
+# score_set NUMBER SET SEARCH: scores what was decoded.
+score_set() {
+  local inputs=("$run/decode/$3/$2/nbest.jsonl") references word
+  mapfile -t references < <(score_options "$2")
   for word in "${references[@]}"; do
     if [[ -f $word ]]; then inputs+=("$word"); fi
   done
-  stage "$2" "score $3 by $4" "${inputs[@]}" -- \
-    asrkit score --run "$run" --set "$3" --search "$4" "${references[@]}"
+  stage "$1" "score $2 by $3" "${inputs[@]}" -- \
+    asrkit score --run "$run" --set "$2" --search "$3" "${references[@]}"
 }
 
-# search_table FILE DEV TEST...: stage 9 where there is --table. Tunes each of its searches on dev,
-# decodes and scores all sets, counts search errors, and writes the table.
+# search_table RESULTS DEV TEST...: stage 9 where there is --table. Tunes each of its searches on dev,
+# which decodes that; decodes the other sets, scores all, counts search errors, and writes the results
+# anew. Searches whose other models are missing are left out.
 search_table() {
-  local file=$1 dev=${2:-dev} names name set sets=("${@:2}") table_specs options=()
+  local results=$1 dev=${2:-dev} lines line words name set tests=("${@:3}") table_specs options=()
   [[ $table ]] || return 0
   if ((first_stage > 9 || stop_stage < 9)); then return 0; fi
   mapfile -t table_specs < <(spec_files "$table")
-  mapfile -t names < <(python ../../tools/search_names.py "$table")
+  mapfile -t lines < <(python ../../tools/search_names.py "$table" --run "$run" --data "$data")
+  ((${#lines[@]})) || fail "no search of $table has all that it needs"
   if grep -q "prior:" "${table_specs[@]}"; then
     stage 9 "label priors" "$run/checkpoints/average.pt" -- \
       asrkit prior --run "$run" --data "$data" --set train
   fi
-  for name in "${names[@]}"; do
+  for line in "${lines[@]}"; do
+    IFS=$'\t' read -ra words <<<"$line" # name, and files of other models
+    name=${words[0]}
     options+=(--search "$name")
-    stage 9 "tune $name on $dev" "$run/checkpoints/average.pt" "${table_specs[@]}" -- \
+    stage 9 "tune $name on $dev" "$run/checkpoints/average.pt" "${words[@]:1}" "${table_specs[@]}" -- \
       asrkit tune --run "$run" --data "$data" --set "$dev" --search "$name" --spec "$table" \
       --decodes "$decodes"
-    for set in "${sets[@]}"; do
+    score_set 9 "$dev" "$name"
+    for set in "${tests[@]}"; do
       search_set 9 9 "$set" "$name" "$run/tune/$name.yaml"
       stage 9 "search errors of $name on $set" "$run/decode/$name/$set/nbest.jsonl" -- \
         asrkit search-errors --run "$run" --data "$data" --set "$set" --search "$name"
     done
   done
-  for set in "${sets[@]:1}"; do options+=(--test "$set"); done
+  for set in "${tests[@]}"; do options+=(--test "$set"); done
   echo "== stage 9: table"
-  asrkit table --run "$run" --dev "$dev" "${options[@]}" --out "$file"
+  asrkit table --run "$run" --dev "$dev" "${options[@]}"
+  show_results 9 "$results" "$run"
 }
 
 # show_results NUMBER FILE RUN...: writes and prints the table; never skipped, as it is the answer.
+# Other runs that are in the file stay there.
 show_results() {
   if (($1 < first_stage || $1 > stop_stage)); then return 0; fi
   echo "== stage $1: results"
-  python ../../tools/results_table.py --out "$2" "${@:3}"
+  python ../../tools/results_table.py --keep --out "$2" "${@:3}"
 }

@@ -40,7 +40,8 @@ class LabelSyncSearch(Search):
         length_norm: Exponent e of the division of the final score by (labels + 1)^e.
         length_reward: Added for every label.
         pre_beam: Candidates per hypothesis that scorers which are costly for a whole vocabulary
-            (CTC prefix scores) look at; 1.5 times the beam where null.
+            (CTC prefix scores) look at; where null, 1.5 times the beam, or all labels if no other
+            scorer hears the speech: what a language model likes best may not have been said.
         max_length_ratio: Most labels per encoder frame.
         patience: See above.
         nbest: Length of the n-best list; the search goes on until that many can't be passed. Where
@@ -135,7 +136,8 @@ class LabelSyncSearch(Search):
                     scores[name] = scorer.score(beam.states[name])
         partial = [name for name, scorer in beam.scorers.items() if scorer.partial]
         candidates = None
-        if scores and partial:
+        choosing = self.pre_beam or any(self.entries[name].hears for name in scores)
+        if scores and partial and choosing:
             candidates = self._candidates(scores)
             scores = {name: full.gather(1, candidates) for name, full in scores.items()}
         for name in partial:

@@ -29,12 +29,14 @@ class Scorer(ABC):
     """One entry of a search's scorers; implementations set `weight`, and `eos` if it is a choice.
 
     Where `eos` is false, the end of the sentence gets no score. `rewards` says whether scores may
-    be positive, so that no search can tell from a hypothesis what it is still going to gain.
+    be positive, so that no search can tell from a hypothesis what it is still going to gain;
+    `hears` whether they depend on the speech, so that they may choose labels for others to score.
     """
 
     weight: float
     eos: bool = True
     rewards: ClassVar[bool] = False
+    hears: ClassVar[bool] = False
 
     def load(self, name: str, loader: Loader) -> ScoringHead:
         """Returns what scores; `name` is the entry's."""
@@ -87,6 +89,7 @@ class HeadScorer(OfHead):
         eos: Whether it scores the end of the sentence, too.
     """
 
+    hears: ClassVar[bool] = True
     eos: bool = True
 
     def find(self, name: str, loader: Loader) -> ScoringHead:
@@ -113,6 +116,7 @@ class CtcScorer(OfHead):
             of eos; else that is lost.
     """
 
+    hears: ClassVar[bool] = True
     prior: Path | None = None
     prior_scale: float = 0.0
     blank_penalty: float = 0.0

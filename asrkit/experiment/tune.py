@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -16,15 +17,17 @@ from asrkit.config.build import build
 from asrkit.config.yaml_loader import load
 from asrkit.decoding.search import Search
 from asrkit.errors import UserError
-from asrkit.experiment.decode import decode_into, search_node
+from asrkit.experiment.decode import JUDGEMENTS, decode_into, search_node
 from asrkit.experiment.record import record_command
 from asrkit.experiment.spec import available_device
 from asrkit.experiment.system import System
 from asrkit.files import replaced, write_text
 from asrkit.scoring.weights import Pool, best_weights, pool
-from asrkit.scoring.wer import read_nbest, score_run
+from asrkit.scoring.wer import Score, read_nbest, score_run
 
 NBEST = 30
+LEAST = 0.001
+"""The weight of a scorer that would better be left out."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,8 @@ def tune(
 
     The set is decoded with the weights of the spec; all n-best lists so far tell the weights of
     the next decode, and the weights of the best decode are taken. Only weights in `ranges` change.
-    A search that has nothing to tune is written as it is, and not decoded.
+    The best decode becomes the result of this search and set, in RUN/decode/SEARCH/SET. A search
+    that has nothing to tune is decoded once, and written as it is.
 
     Args:
         run: Folder of a trained run.
@@ -83,35 +87,66 @@ def tune(
     ranges = ranges or ranges_of(spec, list(scorers))
     record_command(run)
     path = run / "tune" / f"{search}.yaml"
-    if not ranges:
-        path.with_suffix(".json").unlink(missing_ok=True)
-        write_text(path, yaml.safe_dump({"decoding": {search: node}}))
-        return path, []
-    weights = {name: weight_of(entry) for name, entry in scorers.items()}
+    weights = kept({name: weight_of(entry) for name, entry in scorers.items()}, ranges)
     length_norm = float(node.get("length_norm", 0.0))
-    folder = run / "tune" / search
     trials: list[Trial] = []
     found: list[list[dict[str, Any]]] = []
     gathered: Pool | None = None
-    for number in range(decodes + 1):
-        out = folder / str(number)
-        changed = with_weights(node, weights)
-        chosen = build(Search, changed, f"decoding.{search}")
-        system.prepare(chosen)
-        decode_into(out, system, changed, chosen, set_name, max_hypotheses=NBEST)
-        score = score_run(out / "nbest.jsonl", out)
+    for number in range(decodes + 1 if ranges else 1):
+        out = run / "tune" / search / str(number)
+        score = _decoded(out, system, with_weights(node, weights), set_name, search)
         trials.append(Trial(dict(weights), score.wer, score.low, score.high))
         found.append(read_nbest(out / "nbest.jsonl"))
-        gathered = pool(found, list(weights))
-        weights, _ = best_weights(gathered, weights, ranges, length_norm, seed=number)
+        if ranges:
+            gathered = pool(found, list(weights))
+            chosen, _ = best_weights(gathered, weights, ranges, length_norm, seed=number)
+            weights = kept(chosen, ranges)
         if any(trial.weights == weights for trial in trials):
             break
     best = min(trials, key=lambda trial: trial.wer)
-    assert gathered is not None
     write_text(path, yaml.safe_dump({"decoding": {search: with_weights(node, best.weights)}}))
-    write_text(path.with_suffix(".json"), json.dumps([vars(trial) for trial in trials], indent=2))
-    plot_surface(gathered, best.weights, ranges, length_norm, path.with_suffix(".png"))
+    if gathered is not None:
+        written = json.dumps([vars(trial) for trial in trials], indent=2)
+        write_text(path.with_suffix(".json"), written)
+        plot_surface(gathered, best.weights, ranges, length_norm, path.with_suffix(".png"))
+    else:
+        path.with_suffix(".json").unlink(missing_ok=True)
+    publish(run / "tune" / search / str(trials.index(best)), run / "decode" / search / set_name)
     return path, trials
+
+
+def _decoded(out: Path, system: System, node: Any, set_name: str, search: str) -> Score:
+    chosen = build(Search, node, f"decoding.{search}")
+    system.prepare(chosen)
+    decode_into(out, system, node, chosen, set_name, max_hypotheses=NBEST)
+    return score_run(out / "nbest.jsonl", out)
+
+
+def publish(decoded: Path, out: Path) -> None:
+    """Copies a decode to where `asrkit decode` would have put it, still to be scored.
+
+    Args:
+        decoded: Folder of the decode.
+        out: RUN/decode/SEARCH/SET.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    for name in JUDGEMENTS:
+        (out / name).unlink(missing_ok=True)
+    for name in ("search.json", "summary.json", "nbest.jsonl"):
+        with replaced(out / name) as partial:
+            shutil.copyfile(decoded / name, partial)
+
+
+def kept(
+    weights: Mapping[str, float], ranges: Mapping[str, tuple[float, float]]
+) -> dict[str, float]:
+    """Returns weights of which none is 0: those to tune are nearly 0 instead, others are left out.
+
+    A weight of 0 leaves a scorer out, and with it the scores that tell better weights.
+    """
+    nearly = {name: -LEAST if low < 0 else LEAST for name, (low, _) in ranges.items()}
+    found = {name: weight or nearly.get(name, 0.0) for name, weight in weights.items()}
+    return {name: weight for name, weight in found.items() if weight}
 
 
 def ranges_of(spec: Path | None, scorers: Sequence[str]) -> dict[str, tuple[float, float]]:

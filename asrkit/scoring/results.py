@@ -14,6 +14,8 @@ from asrkit.config.explain import difference
 from asrkit.errors import UserError
 from asrkit.files import write_text
 from asrkit.scoring.hub5 import compare_segments
+from asrkit.scoring.report import folded, markdown_table, read_json, read_text
+from asrkit.scoring.search_table import listed_searches, search_of, search_section
 from asrkit.scoring.wer import Comparison, Errors, paired_test
 
 INTRODUCTION = """# Results
@@ -23,8 +25,9 @@ bootstrap interval over utterances. S / D / I: substituted, deleted, inserted wo
 time of encoder and search over the audio's duration. Telephone test sets are scored as NIST does,
 with rows for the corpora that they consist of. A run's hours are the time of its training
 steps. Where a run has a parent, P(noise) is how often mere chance of the test set would give a
-difference like theirs (paired bootstrap, two-sided). What is said of a run in words stands in
-`results/RUN.md`, and is taken from there.
+difference like theirs (paired bootstrap, two-sided). Searches that were tuned and compared with one
+another stand in a table of their own, in the section of their run. What is said of a run in words
+stands in `results/RUN.md`, and is taken from there.
 """
 TAIL = 3
 """Epochs of the log that are shown."""
@@ -47,18 +50,10 @@ def write_results(runs: Sequence[Path], out: Path) -> str:
     header = ["run", "set", "search", "WER", "95 %", "S / D / I", "CER"]
     header += ["parameters", "epochs", "hours", "RTF", "device", "revision"]
     rows = [row for run in runs for row in _rows(run)]
-    table = markdown_table(header, rows)
+    table = markdown_table(header, rows) if rows else ""
     sections = [_section(run, out) for run in runs]
     write_text(out, "\n".join([INTRODUCTION, table, *sections]))
     return table
-
-
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Returns a Markdown table whose columns are aligned in the source, too."""
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    lines = [header, ["-" * width for width in widths], *rows]
-    cells = [[cell.ljust(w) for cell, w in zip(line, widths, strict=True)] for line in lines]
-    return "\n".join("| " + " | ".join(line) + " |" for line in cells) + "\n"
 
 
 def _rows(run: Path) -> list[list[str]]:
@@ -70,7 +65,10 @@ def _rows(run: Path) -> list[list[str]]:
     ]
     shared_end = [f"{facts['device']}, {facts['threads']} threads", facts["git_revision"]]
     rows = []
+    listed = listed_searches(run)
     for folder in _scored(run):
+        if folder.parent.name in listed:
+            continue  # the run's section has a table of them
         score, summary = read_json(folder / "score.json"), read_json(folder / "summary.json")
         rows.append(
             [
@@ -111,27 +109,32 @@ def _scored(run: Path) -> list[Path]:
 
 
 def _section(run: Path, out: Path) -> str:
-    commands = _text(run / "commands.txt").strip()
+    listed = listed_searches(run)
+    made = "\n".join(c for c in _commands(run) if search_of(c) not in listed)
     parts = [f"## {run.name}\n"]
     words = out.parent / "results" / f"{run.name}.md"
     if words.is_file():
-        parts.append(words.read_text(encoding="utf-8"))
-    parts += [f"```\n{commands}\n```\n", _against_parent(run)]
+        parts.append(read_text(words))
+    parts += [f"```\n{made}\n```\n", _against_parent(run)]
+    if listed:
+        parts.append(f"### Searches of {run.name}\n\n{search_section(run)}")
     if (run / "curves.png").is_file():
         picture = out.parent / "results" / f"{run.name}.png"
         picture.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(run / "curves.png", picture)
         parts.append(f"![learning curves of {run.name}](results/{picture.name})\n")
     tail = "\n".join(json.dumps(entry) for entry in _log(run)[-TAIL:])
-    parts.append(
-        f"<details><summary>Last lines of the log</summary>\n\n```\n{tail}\n```\n\n</details>\n"
-    )
+    parts.append(folded("Last lines of the log", tail))
     return "\n".join(part for part in parts if part)
+
+
+def _commands(run: Path) -> list[str]:
+    return read_text(run / "commands.txt").strip().splitlines()
 
 
 def _against_parent(run: Path) -> str:
     """Returns what a run changes against its parent, in spec and word errors, if it has one."""
-    resolved = yaml.safe_load(_text(run / "resolved.yaml"))
+    resolved = yaml.safe_load(read_text(run / "resolved.yaml"))
     if not resolved.get("parent"):
         return ""
     parent = run.parent / resolved["parent"]
@@ -139,7 +142,7 @@ def _against_parent(run: Path) -> str:
         raise UserError(
             f"{run}: the spec names parent {resolved['parent']!r}, but {parent} is no run folder"
         )
-    other = yaml.safe_load(_text(parent / "resolved.yaml"))
+    other = yaml.safe_load(read_text(parent / "resolved.yaml"))
     changes = [line for line in difference(other, resolved) if not line.startswith("parent")]
     shown = "\n".join(changes) or "(nothing)"
     header = ["set", "search", "WER", f"WER of {parent.name}", "difference", "P(noise)"]
@@ -177,7 +180,7 @@ def _compare_utterances(folder: Path, other_folder: Path) -> Comparison:
 
 
 def _errors(path: Path) -> dict[str, Errors]:
-    rows = [line.split("\t") for line in _text(path).splitlines()[1:]]
+    rows = [line.split("\t") for line in read_text(path).splitlines()[1:]]
     return {name: Errors(int(s), int(d), int(i), int(n)) for name, _, n, s, d, i in rows}
 
 
@@ -194,22 +197,3 @@ def _log(run: Path) -> list[dict[str, Any]]:
     if not lines:
         raise UserError(f"{run} has no finished epoch in {path}")
     return [json.loads(line) for line in lines]
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Returns what a JSON file of a run folder holds.
-
-    Raises:
-        UserError: If it is missing or damaged.
-    """
-    try:
-        result: dict[str, Any] = json.loads(_text(path))
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path} is damaged: {error}; delete it and make it again") from error
-    return result
-
-
-def _text(path: Path) -> str:
-    if not path.is_file():
-        raise UserError(f"{path} is missing from its run folder")
-    return path.read_text(encoding="utf-8")

@@ -1,37 +1,81 @@
-"""A table of one model's searches, from its run folder alone: what each found, and at what cost."""
+"""Tables of one model's searches, from its run folder alone: what each found, and at what cost.
+
+The name of a search tells its place: `opls_lm_ilm` is what `opls` finds with a language model, less
+the internal one. A run folder remembers in searches.json which searches are in its tables, so that
+RESULTS.md has them whenever it is made anew.
+"""
 
 from __future__ import annotations
 
 import json
 import shlex
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from asrkit.errors import UserError
 from asrkit.files import write_text
-from asrkit.scoring.results import markdown_table, read_json
+from asrkit.scoring.report import commands_of, folded, markdown_table, read_json
+from asrkit.scoring.search_facts import (
+    NONE,
+    folder_of,
+    node_of,
+    search_commands,
+    search_errors_text,
+    tuned_weights,
+    weights_text,
+)
 
-INTRODUCTION = """# Searches of {run}
-
-Generated from the run folder by `asrkit table`; do not edit. Weights with a star were tuned on
-{dev}, which decides nothing else; the others are as given. WER in percent with the 95 % bootstrap
-interval over utterances. RTF is the time of encoder and search over the audio's duration, on
-{device} with {threads} threads. Search errors are the sentences in percent whose reference the
-search itself scores higher than what it found.
+INTRODUCTION = """A row is a way to search, a column what scores beside it. WER in percent, with the
+95 % bootstrap interval over utterances; bold is the best on {dev}. Weights with a star were tuned
+on {dev}, whose WERs are the better for it; {tests} decided nothing. RTF is the time of encoder and
+search over the audio's duration, on {device} (threads: {threads}). Search errors are the
+sentences whose reference the search itself scores higher than what it found: a larger beam could
+mend them; all other wrong sentences are the models' errors.
 """
-SYNCHRONOUS = {"label_sync": "label", "two_pass": "two passes"}
-"""What the searches' types go by; all others go by frames."""
-NONE = "–"
+LISTED = "searches.json"
+GOES = {"label_sync": "by label", "two_pass": "in two passes"}
+"""How the searches' types go; all others go by frames."""
+COLUMNS = {
+    "lm": "+ LM",
+    "ngram": "+ n-gram LM",
+    "prior": "− label prior",
+    "ilm": "− internal LM",
+    "mini": "− mini-LSTM",
+    "coverage": "+ coverage",
+    "second": "+ second model",
+}
+"""What the words of a search's name mean that follow the name of its row."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Which searches a run's tables compare.
+
+    Args:
+        dev: Set that weights were tuned on.
+        tests: Sets that decided nothing.
+        searches: Names, in the order of the tables.
+    """
+
+    dev: str
+    tests: list[str]
+    searches: list[str]
+
+    @property
+    def sets(self) -> list[str]:
+        """All sets, that for tuning first."""
+        return [self.dev, *self.tests]
 
 
 def write_search_table(
     run: Path, dev: str, tests: Sequence[str], searches: Sequence[str], out: Path
 ) -> str:
-    """Writes a table of searches that have decoded some sets, and the commands that made it.
+    """Writes tables of searches that have decoded some sets, and the commands that made them.
 
     Args:
-        run: Run folder.
+        run: Run folder; RESULTS.md will have these tables in the run's section.
         dev: Set that weights were tuned on.
         tests: Sets to report.
         searches: Names of the searches, in the order of the rows; if empty, all that have decoded
@@ -39,30 +83,122 @@ def write_search_table(
         out: The Markdown file.
 
     Returns:
-        The table.
+        The tables.
 
     Raises:
         UserError: If a search has not decoded and scored a set, or has other weights on another.
     """
-    names = searches or _scored_everywhere(run, [dev, *tests])
-    header = ["search", "goes by", "beam", "weights", f"WER {dev}"]
-    for test in tests:
-        header += [f"WER {test}", "95 %", "RTF", "search errors"]
-    rows = [_row(run, name, dev, tests) for name in names]
-    table = markdown_table(header, rows)
-    commands = "\n\n".join("\n".join(_commands(run, name, [dev, *tests])) for name in names)
-    facts = read_json(run / "environment.json")
-    threads = {
-        read_json(_folder(run, name, tests[0]) / "summary.json")["threads"] for name in names
-    }
-    introduction = INTRODUCTION.format(
-        run=run.name,
-        dev=dev,
-        device=facts["device"],
-        threads=" or ".join(map(str, sorted(threads))),
+    names = list(searches) or _scored_everywhere(run, [dev, *tests])
+    listed = Listed(dev, list(tests), names)
+    tables = _tables(run, listed)
+    section = _section(run, listed)
+    write_text(run / LISTED, json.dumps(asdict(listed), indent=2) + "\n")
+    write_text(
+        out, f"# Searches of {run.name}\n\nGenerated by `asrkit table`; do not edit.\n\n{section}"
     )
-    write_text(out, f"{introduction}\n{table}\n```\n{commands}\n```\n")
-    return table
+    return tables
+
+
+def listed_searches(run: Path) -> list[str]:
+    """Returns the names of the searches in a run's tables; none where there are no tables."""
+    found = _listed(run)
+    return found.searches if found else []
+
+
+def search_section(run: Path) -> str:
+    """Returns a run's tables of searches with introduction and commands, made anew.
+
+    Raises:
+        UserError: If the run has no such tables, or a result that they hold is missing.
+    """
+    found = _listed(run)
+    if found is None:
+        raise UserError(f"{run} has no table of searches; first `asrkit table`")
+    return _section(run, found)
+
+
+def search_of(command: str) -> str | None:
+    """Returns the search that a command line names."""
+    words = shlex.split(command)
+    return dict(zip(words, words[1:], strict=False)).get("--search")
+
+
+def _listed(run: Path) -> Listed | None:
+    return Listed(**read_json(run / LISTED)) if (run / LISTED).is_file() else None
+
+
+def _section(run: Path, listed: Listed) -> str:
+    summaries = [
+        read_json(folder_of(run, name, test) / "summary.json")
+        for name in listed.searches
+        for test in listed.tests
+    ]
+    introduction = INTRODUCTION.format(
+        dev=listed.dev,
+        tests=" and ".join(listed.tests),
+        device=read_json(run / "environment.json")["device"],
+        threads=" or ".join(map(str, sorted({summary["threads"] for summary in summaries}))),
+    )
+    known = commands_of(run)
+    commands = "\n\n".join(
+        "\n".join(search_commands(run, known, name, listed.sets)) for name in listed.searches
+    )
+    return f"{introduction}\n{_tables(run, listed)}\n{folded('Commands', commands)}"
+
+
+def _tables(run: Path, listed: Listed) -> str:
+    parts = [f"WER on {name}:\n\n{_grid(run, listed, name)}" for name in listed.sets]
+    header = ["search", "beam", "weights"]
+    for test in listed.tests:
+        header += [f"RTF on {test}", f"search errors on {test}"]
+    rows = [_details(run, name, listed) for name in listed.searches]
+    return "\n".join([*parts, markdown_table(header, rows)])
+
+
+def _grid(run: Path, listed: Listed, set_name: str) -> str:
+    """Returns the WERs on a set, in rows and columns."""
+    places = {place(name, listed.searches): name for name in listed.searches}
+    rows, columns = (list(dict.fromkeys(keys)) for keys in zip(*places, strict=True))
+    best = min(listed.searches, key=lambda name: _score(run, name, listed.dev)["wer"])
+    lines = []
+    for row in rows:
+        names = [places.get((row, column)) for column in columns]
+        cells = [_wer(run, name, set_name, name == best) if name else NONE for name in names]
+        lines.append([_title(run, row, listed), *cells])
+    return markdown_table(["search", *columns], lines)
+
+
+def place(name: str, names: Sequence[str]) -> tuple[str, str]:
+    """Returns row and column of a search, told by its name and those of the others.
+
+    A name that begins with another one, and goes on with words that columns have, stands in the
+    row of that.
+    """
+    for row in sorted(names, key=len):
+        words = name.removeprefix(row + "_").split("_")
+        if name.startswith(row + "_") and all(word in COLUMNS for word in words):
+            return row, " ".join(COLUMNS[word] for word in words)
+    return name, "alone"
+
+
+def _title(run: Path, row: str, listed: Listed) -> str:
+    """Returns a row's name, what it scores with, and how it goes."""
+    node = node_of(run, row, listed.sets)
+    if not isinstance(node, dict):
+        return row
+    goes = GOES.get(node["type"], "by frame")
+    scorers = " + ".join(node.get("scorers") or {})
+    return f"{row}: {scorers}, {goes}" if scorers else f"{row}: {goes}"
+
+
+def _wer(run: Path, search: str, set_name: str, bold: bool) -> str:
+    score = _score(run, search, set_name)
+    rate = f"**{score['wer']:.2f}**" if bold else f"{score['wer']:.2f}"
+    return f"{rate} ({score['low']:.2f} – {score['high']:.2f})"
+
+
+def _score(run: Path, search: str, set_name: str) -> dict[str, Any]:
+    return read_json(folder_of(run, search, set_name) / "score.json")
 
 
 def _scored_everywhere(run: Path, sets: Sequence[str]) -> list[str]:
@@ -80,108 +216,12 @@ def _scored_everywhere(run: Path, sets: Sequence[str]) -> list[str]:
     return names
 
 
-def _folder(run: Path, search: str, set_name: str) -> Path:
-    folder = run / "decode" / search / set_name
-    for name, verb in (("search.json", "decode"), ("score.json", "score")):
-        if not (folder / name).is_file():
-            raise UserError(
-                f"{folder / name} is missing; first `asrkit {verb} --run {run} --set {set_name} "
-                f"--search {search}`"
-            )
-    return folder
-
-
-def _row(run: Path, search: str, dev: str, tests: Sequence[str]) -> list[str]:
-    node = _node(run, search, [dev, *tests])
+def _details(run: Path, search: str, listed: Listed) -> list[str]:
+    node = node_of(run, search, listed.sets)
     shown = node if isinstance(node, dict) else {"type": node}
     beam = shown.get("beam_size") or shown.get("first", {}).get("beam_size") or NONE
-    by = SYNCHRONOUS.get(shown["type"], "frame")
-    dev_score = read_json(_folder(run, search, dev) / "score.json")
-    row = [search, by, str(beam), weights_text(shown, _tuned(run, search)), _percent(dev_score)]
-    for test in tests:
-        folder = _folder(run, search, test)
-        score, summary = read_json(folder / "score.json"), read_json(folder / "summary.json")
-        interval = f"{score['low']:.2f} – {score['high']:.2f}"
-        row += [_percent(score), interval, f"{summary['rtf']:.4f}", _search_errors(folder)]
+    row = [search, str(beam), weights_text(shown, tuned_weights(run, search))]
+    for test in listed.tests:
+        folder = folder_of(run, search, test)
+        row += [f"{read_json(folder / 'summary.json')['rtf']:.4f}", search_errors_text(folder)]
     return row
-
-
-def _percent(score: dict[str, Any]) -> str:
-    return f"{score['wer']:.2f}"
-
-
-def _node(run: Path, search: str, sets: Sequence[str]) -> Any:
-    """Returns the spec node of a search, which must be the same for all sets."""
-    nodes = [read_json(_folder(run, search, name) / "search.json")["search"] for name in sets]
-    for name, node in zip(sets, nodes, strict=True):
-        if node != nodes[0]:
-            raise UserError(
-                f"search {search!r} decoded {name} in another way than {sets[0]}: compare "
-                f"{run}/decode/{search}/{{{sets[0]},{name}}}/search.json, and decode one again"
-            )
-    return nodes[0]
-
-
-def weights_text(node: dict[str, Any], tuned: dict[str, float]) -> str:
-    """Returns the weights of a search, a star behind those that are as they were tuned.
-
-    Args:
-        node: The search's spec node.
-        tuned: Weights of the best decode while tuning; only those that were tuned.
-    """
-    words = []
-    for name, entry in (node.get("scorers") or {}).items():
-        weight = entry["weight"] if isinstance(entry, dict) else entry
-        text = f"{name} {weight:g}" + ("*" if tuned.get(name) == weight else "")
-        scale = entry.get("prior_scale") if isinstance(entry, dict) else None
-        words.append(f"{text} (prior {scale:g})" if scale else text)
-    if node.get("length_norm"):
-        words.append(f"length_norm {node['length_norm']:g}")
-    return ", ".join(words) or NONE
-
-
-def _tuned(run: Path, search: str) -> dict[str, float]:
-    """Returns the weights that tuning chose among several; none if it did not."""
-    path = run / "tune" / f"{search}.json"
-    if not path.is_file():
-        return {}
-    trials = json.loads(path.read_text(encoding="utf-8"))
-    best: dict[str, float] = min(trials, key=lambda trial: trial["wer"])["weights"]
-    moved = {name for trial in trials for name in best if trial["weights"][name] != best[name]}
-    return {name: weight for name, weight in best.items() if name in moved}
-
-
-def _search_errors(folder: Path) -> str:
-    path = folder / "search_errors.json"
-    if not path.is_file():
-        return NONE
-    report = read_json(path)
-    return f"{report['rate']:.2f} ({report['search_errors']} of {report['sentences']})"
-
-
-def _commands(run: Path, search: str, sets: Sequence[str]) -> list[str]:
-    """Returns the commands that made a row: tuning, decodes, and the latest of the others."""
-    path = run / "commands.txt"
-    known = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    found = [f"# {search}"]
-    if _tuned(run, search):
-        found += _latest(known, "tune", search, None)
-    for name in sets:
-        note = read_json(_folder(run, search, name) / "search.json")
-        decode = note.get("command")
-        found += [decode] if decode else _latest(known, "decode", search, name)
-        found += _latest(known, "score", search, name)
-        if (_folder(run, search, name) / "search_errors.json").is_file():
-            found += _latest(known, "search-errors", search, name)
-    return found
-
-
-def _latest(commands: Sequence[str], verb: str, search: str, set_name: str | None) -> list[str]:
-    """Returns the last command of a verb for a search and a set, in a list; empty if none."""
-    for command in reversed(commands):
-        words = shlex.split(command)
-        options = dict(zip(words, words[1:], strict=False))
-        right_set = set_name is None or options.get("--set") == set_name
-        if verb in words[1:3] and options.get("--search") == search and right_set:
-            return [command]
-    return []

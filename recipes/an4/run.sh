@@ -3,8 +3,8 @@
 #   run.sh --corpus /path/to/an4          the real corpus
 #   run.sh --conf conf/all.yaml --sets test
 #                                         the same with the dev set's speakers in training
-#   run.sh --lm conf/lm/lstm.yaml --table conf/decode/table.yaml
-#                                         with a language model, and a table of searches
+#   run.sh --lm conf/lm/lstm.yaml --ilm conf/lm/mini_lstm_ilm.yaml --table conf/decode/table.yaml
+#                                         with language models, and a table of searches
 #   run.sh --toy                          the same stages on synthesised speech, in minutes
 # A second stage of rna.yaml on its best paths: see the top of conf/rna_stage2.yaml.
 set -euo pipefail
@@ -31,8 +31,9 @@ language_model dev # stage 4. Features are computed while training: nothing to d
 stage 5 "train" "${specs[@]}" "$data/text/bpe.model" -- \
   asrkit train "$conf" --data "$data" --run "$run" "${overrides[@]}"
 stage 6 "average checkpoints" "$run/checkpoints/index.json" -- asrkit average --run "$run" --best 10
+internal_language_model
 for set in dev test; do
   decode_and_score "$set" # stages 7 and 8
 done
 show_results 8 "$results" "$run"
-search_table "${results/RESULTS/SEARCHES}" dev test # stage 9
+search_table "$results" dev test # stage 9

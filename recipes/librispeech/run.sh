@@ -3,8 +3,9 @@
 #   run.sh --corpus DIR --conf conf/mini.yaml     train-clean-5 (OpenSLR 31): 5 hours
 #   run.sh --corpus DIR --conf conf/100h.yaml     train-clean-100
 #   run.sh --corpus DIR --conf conf/960h.yaml     everything
-#   run.sh --corpus DIR --lm conf/lm/mini.yaml --lm-text books.txt.xz --table conf/decode/table.yaml
-#                                                 with a language model, and a table of searches
+#   run.sh --corpus DIR --lm conf/lm/mini.yaml --lm-text books.txt.xz \
+#     --ilm conf/lm/mini_lstm_ilm.yaml --table conf/decode/table.yaml
+#                                                 with language models, and a table of searches
 #   run.sh --toy                                  the same stages on synthesised speech
 # DIR holds the folder LibriSpeech; missing parts are downloaded there.
 set -euo pipefail
@@ -46,8 +47,9 @@ language_model "${devs[@]: -1}" # stage 4. Features are computed while training:
 stage 5 "train" "${specs[@]}" "$data/text/bpe.model" -- \
   asrkit train "$conf" --data "$data" --run "$run" "${overrides[@]}"
 stage 6 "average checkpoints" "$run/checkpoints/index.json" -- asrkit average --run "$run" --best 10
+internal_language_model
 for set in "${devs[@]}" "${tests[@]}"; do
   decode_and_score "$set" # stages 7 and 8
 done
 show_results 8 "$results" "$run"
-search_table "${results/RESULTS/SEARCHES}" "${devs[@]: -1}" "${tests[@]}" # stage 9
+search_table "$results" "${devs[@]: -1}" "${tests[@]}" # stage 9

@@ -35,9 +35,10 @@ language_model dev # stage 4. Features are computed while training: nothing to d
 stage 5 "train" "${specs[@]}" "$data/text/bpe.model" -- \
   asrkit train "$conf" --data "$data" --run "$run" "${overrides[@]}"
 stage 6 "average checkpoints" "$run/checkpoints/index.json" -- asrkit average --run "$run" --best 10
+internal_language_model
 for set in dev hub5e_00 hub5e_01 rt03s; do
   if [[ -e $data/manifests/$set.jsonl ]]; then decode_and_score "$set"; fi # stages 7 and 8
 done
 show_results 8 "$results" "$run"
 mapfile -t tests < <(sets_named hub5e; sets_named rt03)
-search_table "${results/RESULTS/SEARCHES}" dev "${tests[@]}" # stage 9
+search_table "$results" dev "${tests[@]}" # stage 9

@@ -3,8 +3,9 @@
 #   run.sh --corpus DIR                                     BPE of 1000 units
 #   run.sh --corpus DIR --apostrophes split --data data/split --run run/split
 #                                                           as RETURNN's published results count
-#   run.sh --corpus DIR --lm conf/lm/transformer.yaml --lm-text DIR/TEDLIUM_release2/LM/*.gz
-#                                                           with a language model
+#   run.sh --corpus DIR --lm conf/lm/transformer.yaml --lm-text DIR/TEDLIUM_release2/LM/*.gz \
+#     --ilm conf/lm/mini_lstm_ilm.yaml --table conf/decode/table.yaml
+#                                     with language models, and a table of searches
 #   run.sh --toy                                            the same stages on synthesised speech
 # DIR holds the folder TEDLIUM_release2; it is downloaded there if missing (35 GB).
 # Word errors are those of NIST's sclite, or counted by its rules where it is not installed.
@@ -38,8 +39,9 @@ language_model dev --corpus "$corpus" --apostrophes "$apostrophes"
 stage 5 "train" "${specs[@]}" "$data/text/bpe.model" -- \
   asrkit train "$conf" --data "$data" --run "$run" "${overrides[@]}"
 stage 6 "average checkpoints" "$run/checkpoints/index.json" -- asrkit average --run "$run" --best 10
+internal_language_model
 for set in dev test; do
   decode_and_score "$set" # stages 7 and 8
 done
 show_results 8 "$results" "$run"
-search_table "${results/RESULTS/SEARCHES}" dev test # stage 9
+search_table "$results" dev test # stage 9

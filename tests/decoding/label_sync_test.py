@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from asrkit.decoding.ctc_prefix import CtcPrefixScorer
 from asrkit.decoding.interfaces import State
 from asrkit.decoding.label_scorers import LengthReward
 from asrkit.decoding.label_sync import LabelSyncSearch
-from asrkit.decoding.scorers import LengthScorer
+from asrkit.decoding.scorers import LanguageModelScorer, LengthScorer, Scorer
 
 V, T = 2, 5
 
@@ -112,6 +113,30 @@ def test_a_negative_weight_does_not_make_the_impossible_likely() -> None:
         for hypothesis in n_best:
             assert abs(hypothesis.score) < 1e3
             assert len(hypothesis.labels) <= int(Encoded.lengths[utterance])
+
+
+def test_a_language_model_alone_does_not_choose_what_ctc_looks_at() -> None:
+    said, size = 5, 6
+    frames = torch.full((1, 2, size + 1), 0.01)
+    frames[:, :, said] = 0.94
+    likely = torch.full((1, size + 1, size + 1), -9.0)
+    likely[:, :, :2] = -0.7
+    encoded = Encoded()
+    encoded.lengths = torch.tensor([2])
+    scorers: dict[str, float | Scorer] = {
+        "ctc": 1.0,
+        "lm": LanguageModelScorer(0.1, run=Path("lm")),
+    }
+    found = {}
+    for pre_beam in (None, 2):
+        heads = {
+            "ctc": Head(CtcPrefixScorer(frames.log(), encoded.lengths)),
+            "lm": Head(TableScorer(likely)),
+        }
+        search = LabelSyncSearch(scorers, 1, pre_beam=pre_beam)
+        found[pre_beam] = search.run(heads, encoded)[0][0].labels
+    assert found[None] == [said]
+    assert said not in found[2], "what two candidates of the language model leave out"
 
 
 def test_a_clear_utterance_ends_soon() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ import pytest
 
 from asrkit.errors import UserError
 from asrkit.scoring.hub5 import score_hub5
-from asrkit.scoring.results import INTRODUCTION, markdown_table, write_results
+from asrkit.scoring.report import markdown_table
+from asrkit.scoring.results import INTRODUCTION, write_results
+from asrkit.scoring.search_table import write_search_table
 from asrkit.scoring.wer import Aligned, Errors, score_run
 from tests.scoring.hub5_test import FOUND, without_hubscr, write
 
@@ -165,3 +168,31 @@ def test_telephone_sets_have_rows_for_their_corpora(tmp_path: Path) -> None:
     (tmp_path / "base/decode/greedy/test/segments.tsv").write_text("segment\n")
     with pytest.raises(UserError, match="other segments"):
         write_results([tmp_path / "first"], tmp_path / "RESULTS.md")
+
+
+def test_searches_that_were_compared_stand_in_the_section_of_the_run(
+    run: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "RESULTS.md"
+    alone = run / "decode" / "opls" / "test"
+    shutil.copytree(run / "decode" / "greedy" / "test", alone)
+    note = {"search": {"type": "label_sync", "beam_size": 2, "scorers": {"ctc": 1.0}}}
+    (alone / "search.json").write_text(json.dumps(note))
+    (alone / "summary.json").write_text(json.dumps({"rtf": 0.02, "threads": 2}))
+    decode = "asrkit decode --run first --set test --search opls"
+    with (run / "commands.txt").open("a") as file:
+        file.write(f"{decode}\n")
+    write_search_table(run, "test", ["test"], ["opls"], tmp_path / "x.md")
+    table = write_results([run], out)
+    assert "greedy" in table
+    assert "opls" not in table
+    text = out.read_text()
+    section = text[text.index("### Searches of first") :]
+    assert "| opls: ctc, by label | **50.00** (50.00 – 50.00) |" in " ".join(section.split())
+    assert text.count(decode) == 1, "beside the tables, not beside the training"
+    assert section.index(decode) < section.index("learning curves")
+    first = out.read_text()
+    write_results([run], out)
+    assert out.read_text() == first
+    shutil.rmtree(run / "decode" / "greedy")
+    assert write_results([run], out) == "", "every search is in the section"

@@ -9,44 +9,74 @@ from typing import Any
 import pytest
 
 from asrkit.errors import UserError
-from asrkit.scoring.search_table import weights_text, write_search_table
+from asrkit.scoring.search_facts import weights_text
+from asrkit.scoring.search_table import (
+    listed_searches,
+    place,
+    search_section,
+    write_search_table,
+)
 from asrkit.scoring.wer import score_run
 
-OPLS = {
+OPLS: dict[str, Any] = {
     "type": "label_sync",
     "beam_size": 12,
     "length_norm": 1.0,
     "scorers": {
         "attention": 0.7,
         "ctc": {"type": "ctc", "weight": 0.3, "prior": "x.json", "prior_scale": 0.1},
-        "lm": {"type": "language_model", "weight": 0.45, "run": "lm"},
     },
 }
+LM = {"type": "language_model", "weight": 0.45, "run": "lm-lstm"}
+OPLS_LM = {**OPLS, "scorers": {**OPLS["scorers"], "lm": LM}}
 EXPECTED = """
-| search | goes by | beam | weights                                                       | WER dev | WER test | 95 %          | RTF    | search errors |
-| ------ | ------- | ---- | ------------------------------------------------------------- | ------- | -------- | ------------- | ------ | ------------- |
-| opls   | label   | 12   | attention 0.7, ctc 0.3 (prior 0.1), lm 0.45*, length_norm 1   | 0.00    | 50.00    | 50.00 – 50.00 | 0.0210 | 3.50 (1 of 7) |
-| greedy | frame   | –    | –                                                             | 50.00   | 50.00    | 50.00 – 50.00 | 0.0110 | –             |
+WER on dev:
+
+| search | alone | + LM |
+| | | |
+| opls: attention + ctc, by label | 50.00 (50.00 – 50.00) | **0.00** (0.00 – 0.00) |
+| greedy | 50.00 (50.00 – 50.00) | – |
+
+WER on test:
+
+| search | alone | + LM |
+| | | |
+| opls: attention + ctc, by label | 100.00 (100.00 – 100.00) | **50.00** (50.00 – 50.00) |
+| greedy | 50.00 (50.00 – 50.00) | – |
+
+| search | beam | weights | RTF on test | search errors on test |
+| | | | | |
+| opls | 12 | attention 0.7, ctc 0.3 (prior 0.1), length_norm 1 | 0.0310 | – |
+| opls_lm | 12 | attention 0.7, ctc 0.3 (prior 0.1), lm 0.45* (lmlstm), length_norm 1 | 0.0210 | 3.50 % (1 of 7) |
+| greedy | – | – | 0.0110 | – |
+
+<details><summary>Commands</summary>
 
 ```
 # opls
-asrkit tune --run first --data data --set dev --search opls --spec x.yaml
-asrkit decode 0.021 opls dev
-asrkit decode 0.021 opls test
-asrkit score --run first --set test --search opls --stm new.stm
-asrkit search-errors --run first --data data --set test --search opls
+asrkit decode 0.031 opls dev
+asrkit decode 0.031 opls test
+
+# opls_lm
+asrkit tune run first data data set dev search opls_lm spec x.yaml
+asrkit decode 0.021 opls_lm dev
+asrkit decode 0.021 opls_lm test
+asrkit score run first set test search opls_lm stm new.stm
+asrkit searcherrors run first data data set test search opls_lm
 
 # greedy
 asrkit decode 0.011 greedy dev
-asrkit decode --run first --data data --set test --search greedy
+asrkit decode run first data data set test search greedy
 ```
+
+</details>
 """  # noqa: E501
 COMMANDS = """asrkit train x.yaml
-asrkit tune --run first --data data --set dev --search opls --spec x.yaml
+asrkit tune --run first --data data --set dev --search opls_lm --spec x.yaml
 asrkit decode --run first --data data --set test --search greedy
-asrkit score --run first --set test --search opls
-asrkit score --run first --set test --search opls --stm new.stm
-asrkit search-errors --run first --data data --set test --search opls
+asrkit score --run first --set test --search opls_lm
+asrkit score --run first --set test --search opls_lm --stm new.stm
+asrkit search-errors --run first --data data --set test --search opls_lm
 """
 
 
@@ -66,8 +96,10 @@ def decoded(run: Path, search: str, set_name: str, node: Any, text: str, rtf: fl
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     run = tmp_path / "first"
-    decoded(run, "opls", "dev", OPLS, "ONE TWO", 0.02100)
-    folder = decoded(run, "opls", "test", OPLS, "ONE TOO", 0.02100)
+    decoded(run, "opls", "dev", OPLS, "ONE", 0.03100)
+    decoded(run, "opls", "test", OPLS, "", 0.03100)
+    decoded(run, "opls_lm", "dev", OPLS_LM, "ONE TWO", 0.02100)
+    folder = decoded(run, "opls_lm", "test", OPLS_LM, "ONE TOO", 0.02100)
     errors = {"rate": 3.5, "search_errors": 1, "sentences": 7}
     (folder / "search_errors.json").write_text(json.dumps(errors))
     decoded(run, "greedy", "dev", "ctc_greedy", "ONE", 0.01100)
@@ -81,18 +113,42 @@ def run(tmp_path: Path) -> Path:
         {"weights": {**weights, "lm": 0.2}, "wer": 9.0},
         {"weights": {**weights, "lm": 0.45}, "wer": 8.0},
     ]
-    (run / "tune" / "opls.json").write_text(json.dumps(trials))
+    (run / "tune" / "opls_lm.json").write_text(json.dumps(trials))
     return run
 
 
-def test_the_table_holds_weights_numbers_and_commands(run: Path, tmp_path: Path) -> None:
+def test_the_tables_hold_weights_numbers_and_commands(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "SEARCHES.md"
-    table = write_search_table(run, "dev", ["test"], ["opls", "greedy"], out)
+    assert listed_searches(run) == []
+    tables = write_search_table(run, "dev", ["test"], ["opls", "opls_lm", "greedy"], out)
     text = out.read_text()
     assert squeezed(text).endswith(squeezed(EXPECTED))
-    assert table in text
+    assert tables in text
     assert "# Searches of first" in text
-    assert "on\ncpu with 2 threads" in text
+    assert "on cpu (threads: 2)" in " ".join(text.split())
+
+
+def test_a_run_remembers_its_tables(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="has no table of searches; first `asrkit table`"):
+        search_section(run)
+    write_search_table(run, "dev", ["test"], ["opls_lm", "opls"], tmp_path / "x.md")
+    assert listed_searches(run) == ["opls_lm", "opls"]
+    section = search_section(run)
+    assert (tmp_path / "x.md").read_text().endswith(section)
+    write_search_table(run, "dev", ["test"], ["opls"], tmp_path / "x.md")
+    assert "opls_lm" not in search_section(run)
+
+
+def test_names_tell_rows_and_columns() -> None:
+    names = ["att", "opls_lm_ilm", "opls_lm", "opls", "opls_wide", "ctc_second"]
+    assert [place(name, names) for name in names] == [
+        ("att", "alone"),
+        ("opls", "+ LM − internal LM"),
+        ("opls", "+ LM"),
+        ("opls", "alone"),
+        ("opls_wide", "alone"),
+        ("ctc_second", "alone"),
+    ]
 
 
 def squeezed(text: str) -> str:
@@ -102,7 +158,8 @@ def squeezed(text: str) -> str:
 def test_without_names_all_searches_with_all_sets_are_listed(run: Path, tmp_path: Path) -> None:
     decoded(run, "half", "dev", OPLS, "ONE", 0.1)
     table = write_search_table(run, "dev", ["test"], [], tmp_path / "x.md")
-    assert [line.split()[1] for line in table.splitlines()[2:]] == ["greedy", "opls"]
+    rows = table.split("weights")[1].splitlines()[2:]
+    assert [line.split()[1] for line in rows] == ["greedy", "opls", "opls_lm"]
     with pytest.raises(UserError, match="no search of .* has decoded all of dev, other"):
         write_search_table(run, "dev", ["other"], [], tmp_path / "x.md")
 
@@ -120,6 +177,10 @@ def test_sets_with_other_weights_are_refused(run: Path, tmp_path: Path) -> None:
         write_search_table(run, "dev", ["test"], ["opls"], tmp_path / "x.md")
 
 
-def test_weights_that_are_not_those_of_the_best_decode_have_no_star() -> None:
-    assert "lm 0.45," in weights_text(OPLS, {"lm": 0.2})
+def test_weights_say_which_are_tuned_and_which_models_they_are_of() -> None:
+    assert "lm 0.45 (lm-lstm)," in weights_text(OPLS_LM, {"lm": 0.2})
     assert weights_text({"type": "ctc_greedy"}, {}) == "–"
+    second = {"type": "ctc", "weight": 0.6, "run": "run/second"}
+    mini = {"type": "internal_lm", "weight": -0.2, "estimation": {"type": "mini_lstm", "run": "m"}}
+    node = {"type": "time_sync", "scorers": {"ctc": second, "ilm": mini}}
+    assert weights_text(node, {"ctc": 0.6}) == "ctc 0.6* (second), ilm -0.2 (m)"

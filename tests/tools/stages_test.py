@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -172,7 +173,7 @@ def test_librispeech_asks_for_the_parts_that_a_spec_does_not_tell(tmp_path: Path
 
 PYTHON = """#!/bin/bash
 case $1 in
-  */search_names.py) printf '%s\\n' one two ;;
+  */search_names.py) printf 'one\\ntwo\\t%s\\n' "${0%/bin/python}/run/other.pt" ;;
   prepare.py) mkdir -p "$(dirname "${@: -1}")"; touch "${@: -1}" ;;
 esac
 """
@@ -245,6 +246,30 @@ def test_a_language_model_is_trained_measured_and_then_up_to_date(dry: Dry) -> N
     assert "--lm-text and --ngram need --lm FILE" in dry.run("--ngram", "4", code=2)
 
 
+def test_an_internal_language_model_is_trained_in_the_run_and_again_for_newer_weights(
+    dry: Dry,
+) -> None:
+    weights = dry.folder / "run" / "x" / "checkpoints" / "average.pt"
+    weights.parent.mkdir(parents=True)
+    (weights.parent / "index.json").touch()
+    weights.touch()
+    words = ("--stage", "6", "--stop-stage", "6", "--ilm", "conf/lm/mini_lstm_ilm.yaml")
+    said = dry.run(*words)
+    place = dry.folder / "run" / "x" / "mini_lstm_ilm"
+    trained = next(line.split() for line in said.splitlines() if "   asrkit train" in line)
+    assert trained[-2].endswith("run/x/mini_lstm_ilm")
+    assert trained[-1].startswith("imports\\[0\\].run=")
+    assert trained[-1].endswith("run/x")
+    assert "run/x/mini_lstm_ilm --best 3" in said
+    (place / "imported.tsv").touch()
+    assert "stage 6: internal language model: up to date" in dry.run(*words)
+    (place / "stale").touch()
+    os.utime(weights, ns=(2**62, 2**62))
+    assert "asrkit train conf/lm/mini_lstm_ilm.yaml" in dry.run(*words)
+    assert not (place / "stale").exists()
+    assert "stage 6: internal" not in dry.run("--stage", "6", "--stop-stage", "6")
+
+
 def test_several_searches_decode_and_are_scored(dry: Dry) -> None:
     words = ("--stage", "7", "--stop-stage", "8", "--decoding", "conf/decode/table.yaml")
     said = dry.run(*words, "--search", "opls_lm", "ctc")
@@ -266,10 +291,53 @@ def test_sets_can_be_chosen(dry: Dry) -> None:
 
 
 def test_a_table_is_made_of_tuned_searches(dry: Dry) -> None:
-    said = dry.run("--stage", "9", "--table", "conf/decode/table.yaml", "--decodes", "1")
+    for name in ("x/checkpoints/average.pt", "other.pt"):
+        (dry.folder / "run" / name).parent.mkdir(parents=True, exist_ok=True)
+        (dry.folder / "run" / name).touch()
+    words = ("--stage", "9", "--table", "conf/decode/table.yaml", "--decodes", "1")
+    said = dry.run(*words)
     for search in ("one", "two"):
         assert f"--set dev --search {search} --spec conf/decode/table.yaml --decodes 1" in said
+        assert f"decode dev by {search}" not in said, "tuning does it"
+        assert f"score dev by {search}" in said
         assert f"--set test --search {search} --spec" in said
         assert f"search errors of {search} on test" in said
+        assert f"search errors of {search} on dev" not in said
     assert "stage 9: label priors" in said
     assert "stage 9: table" in said
+    assert "stage 9: results" in said
+    assert "stage 9: tune two on dev: up to date" in dry.run(*words)
+    os.utime(dry.folder / "run" / "other.pt", ns=(2**62, 2**62))
+    again = dry.run(*words)
+    assert "stage 9: tune two on dev: up to date" not in again, "its other model is newer"
+    assert "stage 9: tune one on dev: up to date" in again
+
+
+TABLE = """
+decoding:
+  alone: {type: label_sync, scorers: {attention: 1.0}}
+  fused:
+    type: label_sync
+    scorers:
+      lm: {type: language_model, weight: 0.2, run: lm}
+      ngram: {type: ngram, weight: 0.2, arpa: lm/two.arpa.gz}
+  minus: {scorers: {ilm: {weight: -0.2, estimation: {type: mini_lstm, run: mini}}}}
+"""
+
+
+def test_searches_are_named_with_the_files_of_their_other_models(tmp_path: Path) -> None:
+    (tmp_path / "table.yaml").write_text(TABLE)
+    for name in ("run/lm/checkpoints/average.pt", "data/lm/two.arpa.gz", "run/x/mini/none"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+
+    def found(*options: str) -> subprocess.CompletedProcess[str]:
+        tool = str(ROOT / "tools" / "search_names.py")
+        words = [sys.executable, tool, "table.yaml", *options]
+        return subprocess.run(words, cwd=tmp_path, text=True, capture_output=True, check=True)
+
+    assert found().stdout == "alone\nfused\nminus\n"
+    here = found("--run", "run/x", "--data", "data")
+    lm, ngram = tmp_path / "run/lm/checkpoints/average.pt", "data/lm/two.arpa.gz"
+    assert here.stdout == f"alone\nfused\t{lm}\t{ngram}\n"
+    assert here.stderr == ("left out: minus, as there is no run/x/mini/checkpoints/average.pt\n")

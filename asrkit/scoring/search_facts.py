@@ -1,0 +1,118 @@
+"""What a run folder says of each of its searches: weights, results, commands."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from asrkit.errors import UserError
+from asrkit.scoring.report import read_json
+
+NONE = "–"
+
+
+def folder_of(run: Path, search: str, set_name: str) -> Path:
+    """Returns the folder of a set that a search has decoded.
+
+    Raises:
+        UserError: If it was not decoded, or not scored.
+    """
+    folder = run / "decode" / search / set_name
+    for name, verb in (("search.json", "decode"), ("score.json", "score")):
+        if not (folder / name).is_file():
+            raise UserError(
+                f"{folder / name} is missing; first `asrkit {verb} --run {run} --set {set_name} "
+                f"--search {search}`"
+            )
+    return folder
+
+
+def node_of(run: Path, search: str, sets: Sequence[str]) -> Any:
+    """Returns the spec node of a search, which must be the same for all sets.
+
+    Raises:
+        UserError: If it is not.
+    """
+    nodes = [read_json(folder_of(run, search, name) / "search.json")["search"] for name in sets]
+    for name, node in zip(sets, nodes, strict=True):
+        if node != nodes[0]:
+            raise UserError(
+                f"search {search!r} decoded {name} in another way than {sets[0]}: compare "
+                f"{run}/decode/{search}/{{{sets[0]},{name}}}/search.json, and decode one again"
+            )
+    return nodes[0]
+
+
+def weights_text(node: dict[str, Any], tuned: dict[str, float]) -> str:
+    """Returns the weights of a search, a star behind those that are as they were tuned.
+
+    Args:
+        node: The search's spec node.
+        tuned: Weights of the best decode while tuning; only those that were tuned.
+    """
+    words = []
+    for name, entry in (node.get("scorers") or {}).items():
+        weight = entry["weight"] if isinstance(entry, dict) else entry
+        text = f"{name} {weight:g}" + ("*" if tuned.get(name) == weight else "")
+        notes = _notes(entry) if isinstance(entry, dict) else []
+        words.append(f"{text} ({', '.join(notes)})" if notes else text)
+    if node.get("length_norm"):
+        words.append(f"length_norm {node['length_norm']:g}")
+    return ", ".join(words) or NONE
+
+
+def _notes(entry: dict[str, Any]) -> list[str]:
+    """Returns what a scorer's name does not say: its prior, and the run that it is from."""
+    notes = [f"prior {entry['prior_scale']:g}"] if entry.get("prior_scale") else []
+    estimation = entry.get("estimation")
+    of = estimation.get("run") if isinstance(estimation, dict) else entry.get("run")
+    return [*notes, Path(of).name] if of else notes
+
+
+def tuned_weights(run: Path, search: str) -> dict[str, float]:
+    """Returns the weights that tuning chose among several; none if it did not."""
+    path = run / "tune" / f"{search}.json"
+    if not path.is_file():
+        return {}
+    trials = json.loads(path.read_text(encoding="utf-8"))
+    best: dict[str, float] = min(trials, key=lambda trial: trial["wer"])["weights"]
+    moved = {name for trial in trials for name in best if trial["weights"][name] != best[name]}
+    return {name: weight for name, weight in best.items() if name in moved}
+
+
+def search_errors_text(folder: Path) -> str:
+    """Returns how many search errors a decoded set has, if they were counted."""
+    path = folder / "search_errors.json"
+    if not path.is_file():
+        return NONE
+    report = read_json(path)
+    return f"{report['rate']:.2f} % ({report['search_errors']} of {report['sentences']})"
+
+
+def search_commands(run: Path, known: Sequence[str], search: str, sets: Sequence[str]) -> list[str]:
+    """Returns the commands that made a row: tuning, decodes, and the latest of the others."""
+    found = [f"# {search}"]
+    if tuned_weights(run, search):
+        found += _latest(known, "tune", search, None)
+    for name in sets:
+        note = read_json(folder_of(run, search, name) / "search.json")
+        decode = note.get("command")
+        found += [decode] if decode else _latest(known, "decode", search, name)
+        found += _latest(known, "score", search, name)
+        if (folder_of(run, search, name) / "search_errors.json").is_file():
+            found += _latest(known, "search-errors", search, name)
+    return list(dict.fromkeys(found))
+
+
+def _latest(commands: Sequence[str], verb: str, search: str, set_name: str | None) -> list[str]:
+    """Returns the last command of a verb for a search and a set, in a list; empty if none."""
+    for command in reversed(commands):
+        words = shlex.split(command)
+        options = dict(zip(words, words[1:], strict=False))
+        right_set = set_name is None or options.get("--set") == set_name
+        if verb in words[1:3] and options.get("--search") == search and right_set:
+            return [command]
+    return []
