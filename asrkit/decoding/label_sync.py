@@ -136,7 +136,8 @@ class LabelSyncSearch(Search):
                     scores[name] = scorer.score(beam.states[name])
         partial = [name for name, scorer in beam.scorers.items() if scorer.partial]
         candidates = None
-        choosing = self.pre_beam or any(self.entries[name].hears for name in scores)
+        hearing = (entry.hears for name, entry in self.entries.items() if name in scores)
+        choosing = self.pre_beam or any(hearing)
         if scores and partial and choosing:
             candidates = self._candidates(scores)
             scores = {name: full.gather(1, candidates) for name, full in scores.items()}
