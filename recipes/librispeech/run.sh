@@ -17,7 +17,8 @@ recipe_options=parts
 recipe_usage="  --parts NAME      mini, 100h or 960h: what to train on; told by the spec's name if not given"
 if is_toy "$@"; then
   corpus=toy data=toy/data run='toy/run/<spec>' conf=conf/toy.yaml parts=mini results=toy/RESULTS.md
-  lm=conf/lm/toy.yaml ngram=3 lm_text=(toy/LibriSpeech/lm-text.txt.gz) decoding=conf/decode/toy.yaml
+  lm=conf/lm/toy.yaml ngram=3 lm_text=(toy/LibriSpeech/lm-text.txt.gz) table=conf/decode/toy.yaml
+  ilm=conf/lm/mini_lstm_ilm_toy.yaml decodes=1
 fi
 parse_options "$@"
 case ${parts:-$(basename "$conf")} in
