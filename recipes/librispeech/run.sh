@@ -24,7 +24,7 @@ parse_options "$@"
 case ${parts:-$(basename "$conf")} in
   960h*) parts=960h units=5000 ;;
   100h*) parts=100h units=1000 ;;
-  mini*) parts=mini units=300 ;;
+  mini* | second*) parts=mini units=300 ;;
   *) fail "which parts of the corpus does $conf train on? add --parts mini, 100h or 960h" ;;
 esac
 data=${data/<parts>/$parts}
