@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -339,10 +338,17 @@ def search_errors(run: Path, data: Path, set_name: str, search: str) -> None:
 @click.option(
     "--vary",
     multiple=True,
-    metavar="SCORER=LOW:HIGH",
-    help="A weight to tune, and between which values; else, those of the spec's tuning: part.",
+    metavar="SCORER[.KEY]=LOW:HIGH",
+    help="A weight to tune, or another number of a scorer's entry (ctc.prior_scale), and between "
+    "which values; else, those of the spec's tuning: part.",
 )
-@click.option("--decodes", default=3, show_default=True, help="Decodes after the first.")
+@click.option(
+    "--decodes",
+    type=click.IntRange(min=0),
+    default=3,
+    show_default=True,
+    help="Decodes after the first; where not only weights are tuned, two thirds try other values.",
+)
 @checkpoint_option
 @click.option("--spec", type=FILE, help="File whose decoding: replaces that of the run.")
 def tune(
@@ -360,8 +366,9 @@ def tune(
     Example: asrkit tune --run run/first --data data --set dev --search joint --vary ctc=0.1:0.9
     """
     from asrkit import experiment
+    from asrkit.experiment.tuned_values import read_range
 
-    ranges = dict(_range(word) for word in vary)
+    ranges = dict(read_range(word) for word in vary)
     path, trials = experiment.tune(run, data, set_name, search, ranges, decodes, checkpoint, spec)
     table = Table("weights", "WER %", "95 % interval", title=f"{search} on {set_name}")
     best = min(trials, key=lambda trial: trial.wer)
@@ -394,18 +401,6 @@ def table_of_searches(
     from asrkit.scoring.search_table import write_search_table
 
     click.echo(write_search_table(run, dev, tests, searches, out or run / "searches.md"))
-
-
-def _range(word: str) -> tuple[str, tuple[float, float]]:
-    """Returns name and range of a word such as `ctc=0.1:0.9`.
-
-    Raises:
-        UserError: If it is of another form.
-    """
-    match = re.fullmatch(r"([^=]+)=(-?[0-9.]+):(-?[0-9.]+)", word)
-    if match is None or float(match[2]) > float(match[3]):
-        raise UserError(f"--vary {word}: expected SCORER=LOW:HIGH, such as ctc=0.1:0.9")
-    return match[1], (float(match[2]), float(match[3]))
 
 
 @main.command(name="list")

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+import yaml
 
+from asrkit.data.manifests import Source, write_manifest
+from asrkit.experiment.tuned_values import values_of
+from asrkit.scoring.weights import Decoded, pool
+from asrkit.scoring.wer import read_nbest
 from asrkit.training.checkpoints import load_weights, resolve
 from tests.cli_test import asrkit, place
 
@@ -118,6 +125,66 @@ def test_search_errors_are_counted(joint: Path, search: str) -> None:
         assert entry["reference_score"] > entry["found_score"]
 
 
+def test_references_that_no_labels_spell_are_left_out_not_in_the_way(joint: Path) -> None:
+    sources = [
+        Source("odd", joint / "u6.wav", "A? B", "s0"),
+        Source("even", joint / "u7.wav", "AB BA", "s1"),
+    ]
+    write_manifest(joint / "data", "odd", sources)
+    options = ("--data", joint / "data", "--run", joint / "run", "--set", "odd")
+    spec = ("--spec", joint / "joint.yaml", "--search", "by_frame")
+    for words in (["decode", *options, *spec], ["search-errors", *options, "--search", "by_frame"]):
+        done = asrkit(*words)
+        assert done.exit_code == 0, done.output
+    folder = joint / "run" / "decode" / "by_frame" / "odd"
+    report = json.loads((folder / "search_errors.json").read_text())
+    assert report["sentences"] == 2
+    assert report["unreachable_references"] >= 1
+    assert "odd" not in {entry["id"] for entry in report["list"]}
+    found = asrkit("perplexity", "--run", joint / "lm", "--data", joint / "data", "--set", "odd")
+    assert found.exit_code == 0, found.output
+    assert "(1 sentences with 2 words" in " ".join(found.output.split())
+
+
+@pytest.mark.parametrize(
+    ("search", "settings"),
+    [
+        ("second_pass", ["first_weight=0.5", "length_norm=0.5"]),
+        ("everything", ["length_reward=0.3", "pre_beam=9"]),
+    ],
+)
+def test_lists_tell_what_other_weights_would_give(
+    joint: Path, search: str, settings: list[str]
+) -> None:
+    def lists(ctc: str) -> list[dict[str, Any]]:
+        options = ("--data", joint / "data", "--run", joint / "run", "--set", "dev")
+        spec = ("--spec", joint / "joint.yaml", "--search", search)
+        done = asrkit("decode", *options, *spec, *settings, ctc)
+        assert done.exit_code == 0, done.output
+        return read_nbest(joint / "run" / "decode" / search / "dev" / "nbest.jsonl")
+
+    key = "scorers.ctc" if search == "second_pass" else "scorers.ctc.weight"
+    node = yaml.safe_load((joint / "joint.yaml").read_text())["decoding"][search]
+    weights = {**values_of(node, []), "ctc": 0.4}
+    before, after = lists(f"{key}=0.4"), lists(f"{key}=0.9")
+    norm = 0.5 if search == "second_pass" else 1.0
+    found = pool([Decoded(before, weights)], norm)
+    vector = np.array([{**weights, "ctc": 0.9}[name] for name in found.names])
+    totals = (found.scores @ vector + found.rest) / found.norms
+    flat = [h for line in before for h in line["hypotheses"]]
+    expected = {
+        (line["id"], tuple(h["labels"])): h["score"] for line in after for h in line["hypotheses"]
+    }
+    ids = [line["id"] for line in before for _ in line["hypotheses"]]
+    both = 0
+    for name, hypothesis, total in zip(ids, flat, totals, strict=True):
+        actual = expected.get((name, tuple(hypothesis["labels"])))
+        if actual is not None:
+            both += 1
+            assert total == pytest.approx(actual, abs=1e-4)
+    assert both
+
+
 def test_searches_that_cannot_be_forced_say_so(joint: Path) -> None:
     decode(joint, "second_pass")
     options = ("--data", joint / "data", "--run", joint / "run", "--set", "dev")
@@ -141,6 +208,30 @@ def test_tuning_never_ends_worse_than_it_began(joint: Path) -> None:
     wrong = asrkit("tune", *options, *spec, "--vary", "none=0:1")
     assert wrong.exit_code == 2
     assert "no scorer 'none' to tune" in wrong.output
+
+
+def test_prior_scales_are_tuned_with_the_weights(joint: Path) -> None:
+    options = ("--data", joint / "data", "--run", joint / "run", "--set", "dev")
+    spec = ("--spec", joint / "joint.yaml", "--search", "everything", "--decodes", 3)
+    vary = ("--vary", "ctc.prior_scale=0:0.6", "--vary", "lm=0:1")
+    found = asrkit("tune", *options, *spec, *vary)
+    assert found.exit_code == 0, found.output
+    trials = json.loads((joint / "run" / "tune" / "everything.json").read_text())
+    tried = {trial["weights"]["ctc.prior_scale"] for trial in trials}
+    assert len(tried) >= 3
+    best = min(trials, key=lambda trial: trial["wer"])["weights"]
+    chosen = yaml.safe_load((joint / "run" / "tune" / "everything.yaml").read_text())
+    entry = chosen["decoding"]["everything"]["scorers"]["ctc"]
+    assert entry["prior_scale"] == best["ctc.prior_scale"]
+    alone = asrkit("tune", *options, *spec, "--vary", "ctc.prior_scale=0:0.6")
+    assert alone.exit_code == 0, alone.output
+    for wrong, message in (
+        ("attention.prior_scale=0:1", "no number attention.prior_scale to tune"),
+        ("lm=1.2.3:4", "expected SCORER=LOW:HIGH"),
+    ):
+        refused = asrkit("tune", *options, *spec, "--vary", wrong)
+        assert refused.exit_code == 2
+        assert message in " ".join(refused.output.split())
 
 
 def test_searches_are_tuned_and_compared_by_the_spec_alone(joint: Path) -> None:
@@ -191,7 +282,8 @@ def test_tuning_needs_ranges(joint: Path) -> None:
     assert "nothing says which weights to tune" in found.output
     (joint / "wrong.yaml").write_text(
         "tuning: {ctc: [1.0, 0.5]}\n"
-        "decoding: {joint: {type: label_sync, scorers: {attention: 0.5, ctc: 0.5}}}\n"
+        "decoding:\n"
+        "  joint: {type: label_sync, beam_size: 2, scorers: {attention: 0.5, ctc: 0.5}}\n"
     )
     found = asrkit("tune", *options, "--search", "joint", "--spec", joint / "wrong.yaml")
     assert found.exit_code == 2
@@ -204,6 +296,24 @@ def test_priors_of_other_weights_are_refused(joint: Path) -> None:
     found = asrkit("decode", *options, *spec)
     assert found.exit_code == 2
     assert "was estimated with other weights" in found.output.replace("\n", " ")
+
+
+def test_frames_are_not_asked_of_what_scores_labels(joint: Path) -> None:
+    options = ("--data", joint / "data", "--run", joint / "run", "--set", "dev")
+    (joint / "no-frames.yaml").write_text(
+        "decoding:\n"
+        "  frames: {type: time_sync, beam_size: 2, frames: attention, scorers: {attention: 1.0}}\n"
+        "  greedy: {type: ctc_greedy, scorers: {attention: 1.0}}\n"
+        "  prefix:\n"
+        "    type: label_sync\n"
+        "    beam_size: 2\n"
+        "    scorers: {attention: {type: ctc, weight: 1.0}}\n"
+    )
+    for search in ("frames", "greedy", "prefix"):
+        spec = ("--spec", joint / "no-frames.yaml", "--search", search)
+        found = asrkit("decode", *options, *spec)
+        assert found.exit_code == 2, found.output
+        assert "AttentionHead scores labels, not frames" in " ".join(found.output.split())
 
 
 MINI_LSTM = """

@@ -222,7 +222,8 @@ class _Walk:
         if kind is Path and isinstance(value, str):
             self.full = value
             return lambda: Path(value)
-        if type(value) is not kind:
+        # Whatever is compared with "not a number" is false, so that no later check sees it.
+        if type(value) is not kind or value != value:
             return self.problem(path, f"expected {annotation_name(kind)}, got {_show(value)}")
         self.full = value
         return lambda: value

@@ -22,7 +22,8 @@ MULTIPLIER = 6364136223846793005
 class Beam:
     """Hypotheses of the utterances, (B, K) each, best first; labels (B, K, U).
 
-    `last` is the symbol of the last frame: a label, V for blank, or -1 at the start.
+    `last` is the symbol of the last frame: a label, V for blank, or -1 at the start; `rest` the
+    part of the totals that no weight scales.
     """
 
     totals: Tensor
@@ -31,6 +32,7 @@ class Beam:
     labels: Tensor
     sizes: Tensor
     blank: int
+    rest: Tensor
 
     @classmethod
     def first(cls, scores: Tensor) -> Beam:
@@ -38,7 +40,8 @@ class Beam:
         size = (len(scores), 1)
         zeros = torch.zeros(size, dtype=torch.int64, device=scores.device)
         labels = zeros.new_zeros(*size, 0)
-        return cls(scores.new_zeros(size), zeros - 1, zeros, labels, zeros, scores.shape[-1] - 1)
+        none, blank = scores.new_zeros(size), scores.shape[-1] - 1
+        return cls(none, zeros - 1, zeros, labels, zeros, blank, none)
 
     @property
     def spoke(self) -> Tensor:
@@ -62,7 +65,8 @@ class Beam:
             written = torch.where(emitted[..., None], symbols[..., None], labels.gather(2, slot))
             labels = labels.scatter(2, slot, written)
         hashes = torch.where(emitted, hashes * MULTIPLIER + symbols + 1, hashes)
-        return Beam(totals, symbols, hashes, labels, sizes + emitted.long(), self.blank)
+        rest = self.rest.gather(1, parents)
+        return Beam(totals, symbols, hashes, labels, sizes + emitted.long(), self.blank, rest)
 
     def recombine(self, keys: Tensor, add: bool) -> None:
         """Leaves the best hypothesis of those with one key (B, K), which gets their sum if add."""
@@ -102,7 +106,8 @@ def n_best(
         hypotheses = []
         for labels, (total, place) in _by_string(beam, totals, row, add).items():
             scores = dict(zip(states.scorers, parts[row, place].tolist(), strict=True))
-            scores[frames[0]] = (total - float(labelled[row, place])) / frames[1]
+            frame_total = total - float(labelled[row, place]) - float(beam.rest[row, place])
+            scores[frames[0]] = frame_total / frames[1]
             score = total / (len(labels) + 1) ** length_norm
             hypotheses.append(Hypothesis(list(labels), score, scores))
         result.append(sorted(hypotheses, key=lambda h: -h.score))

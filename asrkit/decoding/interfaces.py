@@ -16,6 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from asrkit.errors import UserError
 from asrkit.losses.topologies import Topology
 
 State = Any
@@ -205,12 +206,21 @@ class Hypothesis:
     Args:
         labels: Label ids without bos, eos and blank.
         score: What the search ranked by.
-        scores: The unweighted score of each scorer by name.
+        scores: The unweighted score of each scorer by name; what no weight scales, such as a
+            reward of labels, is in `score` alone.
     """
 
     labels: list[int]
     score: float
     scores: dict[str, float] = field(default_factory=dict)
+
+
+def scores_no_frames(what: str) -> UserError:
+    """Returns the error of a search that wants the frames' symbols of what scores labels."""
+    return UserError(
+        f"{what} scores labels, not frames: searches over frames (and scorers of type ctc) need a "
+        "CTC head there"
+    )
 
 
 def map_state(state: State, change: Callable[[Tensor], Tensor]) -> State:

@@ -14,6 +14,7 @@ from asrkit.decoding.interfaces import (
     LabelScorer,
     ScoringHead,
     State,
+    scores_no_frames,
 )
 
 
@@ -36,7 +37,7 @@ class LengthReward:
 
     def frame_scorer(self, encoded: Any) -> FrameScorer:
         """There are no symbols of frames."""
-        raise NotImplementedError("a length reward scores labels, not frames")
+        raise scores_no_frames("a length reward")
 
     def initial_state(self) -> State:
         """Returns nothing of interest, with leading axis B."""

@@ -31,7 +31,8 @@ class LabelSyncSearch(Search):
     not negative a live hypothesis' unnormalised sum can gain nothing but the rewards of the labels
     up to the limit, so this is exact. That bound is late with length normalisation or reward, and
     there is none with negative weights or with scorers that reward (length, coverage): then an
-    utterance also ends once `patience` steps brought no better ended hypothesis.
+    utterance also ends once the best live hypothesis is behind, even if it could end at no cost,
+    and `patience` steps brought no better ended one.
 
     Args:
         scorers: What scores, by name: the weight of the head of that name, or an entry of a kind
@@ -71,6 +72,8 @@ class LabelSyncSearch(Search):
         for name, size in sizes.items():
             if size is not None and size < 1:
                 raise ValueError(f"{name} ({size}) must be at least 1")
+        if not max_length_ratio > 0:
+            raise ValueError(f"max_length_ratio ({max_length_ratio}) must be positive")
         self.beam_size, self.nbest = beam_size, nbest
         self.length_norm, self.length_reward = length_norm, length_reward
         self.pre_beam = pre_beam
@@ -200,6 +203,7 @@ class LabelSyncSearch(Search):
     def _finished(self, beam: _Beam, ended: list[list[Hypothesis]], length: int) -> list[bool]:
         """Says which utterances have ended, now that live hypotheses have `length` labels."""
         bounds, alive = self._bounds(beam, length).tolist(), (beam.totals[:, 0] > DEAD).tolist()
+        now = (beam.totals[:, 0] / (length + 1) ** self.length_norm).tolist()
         late = bool(self.length_norm) or self.length_reward > 0 or not self._can_only_lose()
         wanted = self.nbest or 1
         result = []
@@ -209,7 +213,8 @@ class LabelSyncSearch(Search):
             scores = sorted((h.score for h in ended[utterance]), reverse=True)
             enough = len(scores) >= wanted
             safe = enough and scores[wanted - 1] >= bounds[row]
-            tired = late and enough and beam.stale[row] >= self.patience
+            behind = enough and scores[wanted - 1] >= now[row]
+            tired = late and behind and beam.stale[row] >= self.patience
             result.append(safe or tired or not alive[row] or length > limit)
         return result
 

@@ -18,6 +18,7 @@ from asrkit.decoding.interfaces import (
     LabelScorer,
     ScoringHead,
     State,
+    scores_no_frames,
     select,
 )
 from asrkit.decoding.loader import Loader
@@ -146,7 +147,7 @@ class ForcedHead:
 
     def frame_scorer(self, encoded: Any) -> FrameScorer:
         """There are no symbols of frames."""
-        raise NotImplementedError("a forced sequence scores labels, not frames")
+        raise scores_no_frames("a forced sequence")
 
 
 class _Forced:
@@ -203,6 +204,8 @@ def forced(
     # Each beginning ends in its label or in blank, and is reached in up to three ways.
     enough = 6 * (longest + 1)
     setattr(alike, "beam_size", max(enough, getattr(search, "beam_size", 1)))  # noqa: B010
+    if hasattr(alike, "symbols"):
+        setattr(alike, "symbols", None)  # noqa: B010 - nor are labels of a frame left out
     head = ForcedHead(padded, lengths, num_labels)
     found = alike.run({**heads, name: head}, encoded)
     result: list[Hypothesis | None] = []

@@ -35,8 +35,12 @@ class Scorer(ABC):
 
     weight: float
     eos: bool = True
-    rewards: ClassVar[bool] = False
     hears: ClassVar[bool] = False
+
+    @property
+    def rewards(self) -> bool:
+        """Whether its scores may be positive."""
+        return False
 
     def load(self, name: str, loader: Loader) -> ScoringHead:
         """Returns what scores; `name` is the entry's."""
@@ -108,7 +112,7 @@ class CtcScorer(OfHead):
         run: Run folder of another model with the same vocabulary (system combination).
         checkpoint: Of that run.
         prior: File of label priors, made by `asrkit prior`.
-        prior_scale: Log-priors are subtracted with this factor.
+        prior_scale: Log-priors are subtracted with this factor; with 0 there need be no file.
         blank_penalty: Subtracted from blank's log-probability.
         blank_collapse: Of successive frames whose blank is more probable than this, one is kept,
             and none at the edges; null keeps all.
@@ -118,7 +122,7 @@ class CtcScorer(OfHead):
 
     hears: ClassVar[bool] = True
     prior: Path | None = None
-    prior_scale: float = 0.0
+    prior_scale: float | None = None
     blank_penalty: float = 0.0
     blank_collapse: float | None = None
     mask_eos: bool = True
@@ -126,13 +130,20 @@ class CtcScorer(OfHead):
     def __post_init__(self) -> None:
         if self.prior_scale and self.prior is None:
             raise ValueError(f"prior_scale ({self.prior_scale}) needs a prior: a file")
+        if self.prior is not None and self.prior_scale is None:
+            raise ValueError(f"prior ({self.prior}) needs a prior_scale: its factor")
         if self.blank_collapse is not None and not 0 < self.blank_collapse < 1:
             raise ValueError(f"blank_collapse ({self.blank_collapse}) must be between 0 and 1")
+
+    @property
+    def rewards(self) -> bool:
+        """Whether blank is made more probable, and with it longer alignments."""
+        return self.blank_penalty < 0
 
     def find(self, name: str, loader: Loader) -> ScoringHead:
         """Returns the head with its changes."""
         prior = None
-        if self.prior is not None:
+        if self.prior is not None and self.prior_scale:
             prior = self.prior_scale * loader.prior(self.prior, self.run, self.checkpoint)
         changes = FrameChanges(prior, self.blank_penalty, self.blank_collapse)
         view = plain if self.mask_eos else LostEos
@@ -230,18 +241,23 @@ class CoverageScorer(OfHead):
     Raises:
         ValueError: If the threshold is not positive.
 
-    Source: Chorowski and Jaitly 2017 (coverage as a number of frames, with threshold 0.5); of
-        several heads of attention, the mean over those of the last layer counts.
+    Source: Chorowski and Jaitly 2017, section 3: the number of frames j whose attention, added up
+        over the labels i so far, is above the threshold, sum_j [sum_i a_ij > 0.5]; of several heads
+        of attention, the mean over those of the last layer counts.
     """
 
     head: str = "attention"
     threshold: float = 0.5
     eos: bool = True
-    rewards: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not self.threshold > 0:
             raise ValueError(f"threshold ({self.threshold}) must be positive")
+
+    @property
+    def rewards(self) -> bool:
+        """True: what it adds is positive."""
+        return True
 
     def find(self, name: str, loader: Loader) -> ScoringHead:
         """Returns the head's coverage."""
@@ -259,7 +275,11 @@ class LengthScorer(Scorer):
     """
 
     weight: float
-    rewards: ClassVar[bool] = True
+
+    @property
+    def rewards(self) -> bool:
+        """True: what it adds is positive."""
+        return True
 
     def find(self, name: str, loader: Loader) -> ScoringHead:
         """Returns the reward."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
@@ -27,7 +28,7 @@ class Search(ABC):
             is the same as leaving the entry out.
 
     Raises:
-        ValueError: If no entry has a weight.
+        ValueError: If no entry has a weight, or one is no finite number.
     """
 
     can_be_forced = False
@@ -40,6 +41,9 @@ class Search(ABC):
         self.scorers = scorers
         self.entries = {name: entry for name, entry in entries.items() if entry.weight}
         self.weights = {name: entry.weight for name, entry in self.entries.items()}
+        wild = [f"{name}: {x}" for name, x in self.weights.items() if not math.isfinite(x)]
+        if wild:
+            raise ValueError(f"weights must be finite numbers, got {', '.join(wild)}")
         if not self.entries:
             raise ValueError(f"scorers {dict(scorers)}: at least one weight must not be 0")
         self.scorer_seconds: dict[str, float] = defaultdict(float)

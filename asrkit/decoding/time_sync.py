@@ -93,6 +93,8 @@ class TimeSyncSearch(FrameSearch):
         emitted = (chosen < symbols - 1) & (chosen != last) & (best > IMPOSSIBLE / 2)
         states.advance(parents, chosen, emitted)
         moved = beam.moved(parents, chosen, emitted, best)
+        added = self._unscaled(beam, frame, parents, chosen, emitted)
+        moved.rest = moved.rest + added.masked_fill(~going[:, None], 0.0)
         moved.last = torch.where(going[:, None], chosen, last)
         return self._recombined(moved)
 
@@ -104,13 +106,20 @@ class TimeSyncSearch(FrameSearch):
         repeated = frame[rows, beam.last.clamp(min=0)]  # (B, K)
         gains = weight * frame[:, None] + labels
         if self.emission_term:
-            said = frame[:, -1:].exp() + torch.where(beam.spoke, repeated.exp(), 0.0)
-            gains = gains + (1 - said).clamp(min=1e-20).log()[..., None]
+            gains = gains + _emission(beam, frame)[..., None]
         gains[:, :, -1] = quiet * frame[:, -1:]
         places = beam.last.clamp(min=0)[..., None]
         repetition = torch.where(beam.spoke, quiet * repeated, gains.gather(2, places)[..., 0])
         gains = gains.scatter(2, places, repetition[..., None])
         return (beam.totals[..., None] + gains).clamp(min=IMPOSSIBLE)
+
+    def _unscaled(
+        self, beam: Beam, frame: Tensor, parents: Tensor, chosen: Tensor, emitted: Tensor
+    ) -> Tensor:
+        """Returns what chosen symbols (B, K') added to their parents that no weight scales."""
+        quiet = torch.zeros_like(frame) if self.scale_blank else frame
+        new = _emission(beam, frame) if self.emission_term else torch.zeros_like(beam.totals)
+        return torch.where(emitted, new.gather(1, parents), quiet.gather(1, chosen))
 
     def _recombined(self, beam: Beam) -> Beam:
         """Keeps one hypothesis of each label string."""
@@ -121,3 +130,10 @@ class TimeSyncSearch(FrameSearch):
             keys = keys * MULTIPLIER + beam.spoke.long()
         beam.recombine(keys, add=self.recombination == "sum")
         return beam
+
+
+def _emission(beam: Beam, frame: Tensor) -> Tensor:
+    """Returns log(1 - p(blank) - p(repetition)) of each hypothesis (B, K)."""
+    repeated = frame.gather(1, beam.last.clamp(min=0))
+    said = frame[:, -1:].exp() + torch.where(beam.spoke, repeated.exp(), 0.0)
+    return (1 - said).clamp(min=1e-20).log()

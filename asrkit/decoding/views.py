@@ -14,6 +14,7 @@ from asrkit.decoding.interfaces import (
     InternalLmHead,
     LabelScorer,
     ScoringHead,
+    scores_no_frames,
 )
 from asrkit.decoding.label_scorers import CoveredFrames
 from asrkit.errors import UserError
@@ -43,7 +44,7 @@ class InternalLm:
 
     def frame_scorer(self, encoded: Any) -> FrameScorer:
         """There are no symbols of frames."""
-        raise NotImplementedError("an internal language model scores labels, not frames")
+        raise scores_no_frames("an internal language model")
 
 
 class TrainedInternalLm:
@@ -73,7 +74,7 @@ class TrainedInternalLm:
 
     def frame_scorer(self, encoded: Any) -> FrameScorer:
         """There are no symbols of frames."""
-        raise NotImplementedError("an internal language model scores labels, not frames")
+        raise scores_no_frames("an internal language model")
 
 
 class LostEos:
@@ -129,4 +130,4 @@ class Coverage:
 
     def frame_scorer(self, encoded: Any) -> FrameScorer:
         """There are no symbols of frames."""
-        raise NotImplementedError("coverage scores labels, not frames")
+        raise scores_no_frames("coverage")

@@ -17,6 +17,7 @@ from asrkit.experiment.spec import (
 )
 from asrkit.lm.perplexity import Prediction
 from asrkit.models.language_model import LanguageModel
+from asrkit.text.tokenizers import Tokenizer
 from asrkit.training.checkpoints import load_weights, resolve
 
 
@@ -25,8 +26,10 @@ def perplexity(
 ) -> tuple[Prediction, int]:
     """Returns what a trained language model says of the transcripts of a set, and their words.
 
+    Sentences that the vocabulary has no labels for are left out of both.
+
     Raises:
-        UserError: If the run is not that of a language model.
+        UserError: If the run is not that of a language model, or no sentence is left.
     """
     experiment, _ = open_run(run)
     tokenizer = make_tokenizer(experiment, data)
@@ -47,4 +50,12 @@ def perplexity(
         for batch in batches.batches(1):
             part = model(batch.to(device))["loss"]
             found += Prediction(len(batch), part.count, -float(part.total))
-    return found, sum(len(text.split()) for text in texts)
+    return found, sum(len(text.split()) for text in texts if _has_labels(tokenizer, text))
+
+
+def _has_labels(tokenizer: Tokenizer, text: str) -> bool:
+    try:
+        tokenizer.encode(text)
+    except UserError:
+        return False
+    return True

@@ -21,6 +21,7 @@ from asrkit.experiment.spec import available_device
 from asrkit.experiment.system import System
 from asrkit.files import write_text
 from asrkit.scoring.wer import read_nbest
+from asrkit.text.tokenizers import Tokenizer
 
 TOLERANCE = 1e-3
 """Scores that differ by less are the same: sums in another order."""
@@ -40,7 +41,7 @@ def search_errors(run: Path, data: Path, set_name: str, search: str) -> dict[str
 
     Returns:
         Number of sentences, wrong ones, search errors, their rate in percent, references that no
-        path reaches, and of each search error both texts and scores.
+        path reaches or no labels spell, and of each search error both texts and scores.
 
     Raises:
         UserError: If the set was not decoded with this search.
@@ -63,13 +64,13 @@ def search_errors(run: Path, data: Path, set_name: str, search: str) -> dict[str
         missing = [info.id for info in infos if info.id not in lines]
         if missing:
             raise UserError(f"{folder}/nbest.jsonl has no utterance {missing[0]}: decode it anew")
-        references = [system.tokenizer.encode(info.reference) for info in infos]
-        scored = _forced(system, chosen, batch, references)
+        references = [_labels(system.tokenizer, info.reference) for info in infos]
+        scored = _forced(system, chosen, batch, [labels or [] for labels in references])
         for info, reference, forced_one in zip(infos, references, scored, strict=True):
             best = lines[info.id]["hypotheses"][0]
             wrong += best["labels"] != reference
-            unreachable += forced_one is None
-            if forced_one is None or best["labels"] == reference:
+            unreachable += reference is None or forced_one is None
+            if reference is None or forced_one is None or best["labels"] == reference:
                 continue
             if forced_one.score > best["score"] + TOLERANCE:
                 entry = {"id": info.id, "reference": info.reference, "found": best["text"]}
@@ -88,6 +89,14 @@ def search_errors(run: Path, data: Path, set_name: str, search: str) -> dict[str
     text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
     write_text(folder / "search_errors.json", text)
     return report
+
+
+def _labels(tokenizer: Tokenizer, text: str) -> list[int] | None:
+    """Returns the labels of a text; None where the vocabulary lacks some."""
+    try:
+        return tokenizer.encode(text)
+    except UserError:
+        return None
 
 
 def _forced(system: System, search: Search, batch: Batch, references: list[list[int]]) -> Any:

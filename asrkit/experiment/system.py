@@ -16,6 +16,7 @@ from asrkit.decoding.interfaces import (
     ScoringHead,
     SymbolHead,
     SymbolScorer,
+    scores_no_frames,
 )
 from asrkit.decoding.loader import View, plain
 from asrkit.decoding.search import Search
@@ -81,7 +82,7 @@ class NgramHead:
 
     def frame_scorer(self, encoded: Any) -> FrameScorer:
         """There are no symbols of frames."""
-        raise NotImplementedError("an n-gram model scores labels, not frames")
+        raise scores_no_frames("an n-gram model")
 
 
 class System:
@@ -104,11 +105,13 @@ class System:
         self.tokenizer = make_tokenizer(self.experiment, data)
         self.vocabulary = self.tokenizer.vocabulary
         self.models: dict[Path, torch.nn.Module] = {}
+        self.others: list[Path] = []
         self.encoders = [self._asr_model(run, self.checkpoint)]
         self.heads: dict[str, ScoringHead] = {}
 
     def prepare(self, search: Search) -> None:
         """Loads what a search scores with."""
+        self.others = []
         self.heads = search.load(self)
 
     def head(self, name: str, run: Path | None, checkpoint: str, view: View = plain) -> ScoringHead:
@@ -135,6 +138,7 @@ class System:
     def ngram(self, path: Path) -> ScoringHead:
         """Returns an n-gram model over the labels, from an ARPA file."""
         path = self.find(path)
+        self.others.append(path)
         return NgramHead(NgramModel(read_arpa(path), self.vocabulary, path).to(self.device))
 
     def language_model(self, run: Path, checkpoint: str) -> ScoringHead:
@@ -152,7 +156,9 @@ class System:
     def prior(self, path: Path, run: Path | None, checkpoint: str) -> Tensor:
         """Returns log-priors (V + 1,) that were estimated with the same weights."""
         weights = self.checkpoint if run is None else resolve(self.find(run), checkpoint)
-        return read_prior(self.find(path), weights, len(self.vocabulary) + 1)
+        path = self.find(path)
+        self.others.append(path)
+        return read_prior(path, weights, len(self.vocabulary) + 1)
 
     def find(self, path: Path) -> Path:
         """Returns where a search's file or run folder is.
@@ -164,8 +170,8 @@ class System:
         return next((place / path for place in places if (place / path).exists()), path)
 
     def files(self) -> list[Path]:
-        """Returns the checkpoints in use, that of the decoded model first."""
-        return list(self.models)
+        """Returns the checkpoints in use, that of the decoded model first, and other files."""
+        return [*self.models, *self.others]
 
     def eval(self) -> None:
         """Switches dropout and the like off."""

@@ -204,8 +204,8 @@ def _interpolated(
     probs, weights = [], []
     for level, discount, keep in zip(counts, discounts, kept, strict=True):
         taken = np.where(keep, discount.of(level.adjusted), level.adjusted)
-        total = np.bincount(level.prefix, weights=level.adjusted, minlength=len(lower))
-        saved = np.bincount(level.prefix, weights=taken, minlength=len(lower))
+        total = _sums(level.prefix, level.adjusted, len(lower))
+        saved = _sums(level.prefix, taken, len(lower))
         weight = np.divide(saved, total, out=np.ones_like(total), where=total > 0)
         left = (level.adjusted - taken) / total[level.prefix]
         lower = left + weight[level.prefix] * lower[level.suffix]
@@ -213,6 +213,12 @@ def _interpolated(
         weights.append(weight)
     probs[0][BEGIN_ID] = 0.0
     return probs, weights[1:]
+
+
+def _sums(rows: SmallInts, values: Ints | Floats, size: int) -> Floats:
+    """Returns the sum of the values (N,) of each row (size,); N may be 0."""
+    # Without values NumPy counts in integers, whatever the weights are.
+    return np.bincount(rows, weights=values, minlength=size).astype(np.float64)
 
 
 def _tables(

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from asrkit.config.registry import Registry
 from asrkit.data.batch import Batch
-from asrkit.decoding.interfaces import FrameScorer, LabelScorer
+from asrkit.decoding.interfaces import FrameScorer, LabelScorer, scores_no_frames
+from asrkit.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,11 @@ class Head(nn.Module, ABC):
 
     def label_scorer(self, encoded: Encoded) -> LabelScorer:
         """Returns the scorer of next labels for these utterances."""
-        raise NotImplementedError(f"{type(self).__name__} has no label scorer")
+        raise UserError(f"a head of type {type(self).__name__} does not score labels one by one")
 
     def frame_scorer(self, encoded: Encoded) -> FrameScorer:
         """Returns the scorer of frame symbols for these utterances."""
-        raise NotImplementedError(f"{type(self).__name__} has no frame scorer")
+        raise scores_no_frames(f"a head of type {type(self).__name__}")
 
     def min_frames(self, labels: list[int]) -> int:
         """Returns how many encoder frames the labels of one utterance need at least."""

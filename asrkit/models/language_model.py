@@ -9,7 +9,7 @@ from torch import Tensor
 
 from asrkit.config.registry import Factory
 from asrkit.data.batch import Batch
-from asrkit.decoding.interfaces import FrameScorer, LabelScorer
+from asrkit.decoding.interfaces import FrameScorer, LabelScorer, scores_no_frames
 from asrkit.losses.cross_entropy import cross_entropy, label_errors
 from asrkit.models.decoders.interfaces import LabelDecoder
 from asrkit.models.decoders.mini_lstm import MiniLstmDecoder
@@ -69,7 +69,7 @@ class LanguageModel(TrainableModel):
 
     def frame_scorer(self, encoded: Any) -> FrameScorer:
         """There are no symbols of frames."""
-        raise NotImplementedError("a language model scores labels, not frames")
+        raise scores_no_frames("a language model")
 
     @staticmethod
     def _no_frames(lengths: Tensor) -> Tensor:

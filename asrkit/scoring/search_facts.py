@@ -57,16 +57,17 @@ def weights_text(node: dict[str, Any], tuned: dict[str, float]) -> str:
     for name, entry in (node.get("scorers") or {}).items():
         weight = entry["weight"] if isinstance(entry, dict) else entry
         text = f"{name} {weight:g}" + ("*" if tuned.get(name) == weight else "")
-        notes = _notes(entry) if isinstance(entry, dict) else []
+        notes = _notes(entry, tuned.get(f"{name}.prior_scale")) if isinstance(entry, dict) else []
         words.append(f"{text} ({', '.join(notes)})" if notes else text)
     if node.get("length_norm"):
         words.append(f"length_norm {node['length_norm']:g}")
     return ", ".join(words) or NONE
 
 
-def _notes(entry: dict[str, Any]) -> list[str]:
+def _notes(entry: dict[str, Any], tuned_prior: float | None) -> list[str]:
     """Returns what a scorer's name does not say: its prior, and the run that it is from."""
-    notes = [f"prior {entry['prior_scale']:g}"] if entry.get("prior_scale") else []
+    scale = entry.get("prior_scale")
+    notes = [f"prior {scale:g}" + ("*" if scale == tuned_prior else "")] if scale else []
     estimation = entry.get("estimation")
     of = estimation.get("run") if isinstance(estimation, dict) else entry.get("run")
     return [*notes, Path(of).name] if of else notes

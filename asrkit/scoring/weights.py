@@ -12,6 +12,17 @@ from numpy.typing import NDArray
 from asrkit.errors import UserError
 from asrkit.scoring.wer import Errors, count_errors
 
+UNLIKELY = -1e20
+"""Scores below are those of impossible hypotheses."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """One decode of a set: lines of n-best lists, and the weights that they were found with."""
+
+    lines: Sequence[dict[str, Any]]
+    weights: Mapping[str, float]
+
 
 @dataclass(frozen=True)
 class Pool:
@@ -20,7 +31,8 @@ class Pool:
     Args:
         names: S names of scorers.
         scores: (N, S) the score of each hypothesis by each scorer.
-        lengths: (N,) labels of each.
+        rest: (N,) what the search adds whatever the weights are, such as rewards of labels.
+        norms: (N,) what the sum of both is divided by.
         errors: (N,) word errors of each.
         starts: (M,) the first hypothesis of each utterance.
         words: Reference words of the set.
@@ -28,15 +40,16 @@ class Pool:
 
     names: list[str]
     scores: NDArray[np.float64]
-    lengths: NDArray[np.int64]
+    rest: NDArray[np.float64]
+    norms: NDArray[np.float64]
     errors: NDArray[np.int64]
     starts: NDArray[np.int64]
     words: int
 
-    def rate(self, weights: Mapping[str, float], length_norm: float = 0.0) -> float:
+    def rate(self, weights: Mapping[str, float]) -> float:
         """Returns the WER in percent if hypotheses are ranked with these weights."""
         vector = np.array([weights[name] for name in self.names])
-        totals = self.scores @ vector / (self.lengths + 1.0) ** length_norm
+        totals = (self.scores @ vector + self.rest) / self.norms
         highest = np.maximum.reduceat(totals, self.starts)
         sizes = np.diff([*self.starts, len(totals)])
         best = totals >= np.repeat(highest, sizes)
@@ -47,44 +60,61 @@ class Pool:
         return 100.0 * float(self.errors[first].sum()) / max(self.words, 1)
 
 
-def pool(decodes: Sequence[Sequence[dict[str, Any]]], names: list[str]) -> Pool:
-    """Joins the n-best lists of several decodes of one set.
+def pool(decodes: Sequence[Decoded], length_norm: float = 0.0) -> Pool:
+    """Joins the n-best lists of several decodes of one set by one search, but for the weights.
+
+    Args:
+        decodes: The lists; the scorers are those of the first one's weights.
+        length_norm: Exponent e of the search's division by (labels + 1)^e.
 
     Raises:
         UserError: If a hypothesis lacks the score of one of the scorers.
     """
+    names = list(decodes[0].weights)
     rows: list[list[float]] = []
-    lengths: list[int] = []
+    rest: list[float] = []
+    norms: list[float] = []
     errors: list[int] = []
     starts: list[int] = []
     words = 0
-    for lines in zip(*decodes, strict=True):
+    for lines in zip(*(decoded.lines for decoded in decodes), strict=True):
         starts.append(len(rows))
         reference = lines[0]["reference"].split()
         words += len(reference)
         seen: dict[tuple[int, ...], Any] = {}
-        for line in lines:
+        for decoded, line in zip(decodes, lines, strict=True):
             for hypothesis in line["hypotheses"]:
-                seen.setdefault(tuple(hypothesis["labels"]), hypothesis)
+                seen.setdefault(tuple(hypothesis["labels"]), (hypothesis, decoded.weights))
         counted: dict[str, Errors] = {}
-        for labels, hypothesis in seen.items():
+        for labels, (hypothesis, weights) in seen.items():
             missing = [name for name in names if name not in hypothesis["scores"]]
             if missing:
                 raise UserError(f"utterance {lines[0]['id']}: no score of {missing[0]!r} is stored")
             text = hypothesis["text"]
             if text not in counted:
                 counted[text] = count_errors(reference, text.split())
-            rows.append([hypothesis["scores"][name] for name in names])
-            lengths.append(len(labels))
+            scores = [hypothesis["scores"][name] for name in names]
+            weighted = sum(weights[name] * x for name, x in zip(names, scores, strict=True))
+            norm = (len(labels) + 1.0) ** length_norm
+            rows.append(scores)
+            rest.append(hypothesis["score"] * norm - weighted if weighted > UNLIKELY else 0.0)
+            norms.append(norm)
             errors.append(counted[text].total)
-    return Pool(names, np.array(rows), np.array(lengths), np.array(errors), np.array(starts), words)
+    return Pool(
+        names,
+        np.array(rows),
+        np.array(rest),
+        np.array(norms),
+        np.array(errors),
+        np.array(starts),
+        words,
+    )
 
 
 def best_weights(
     found: Pool,
     fixed: Mapping[str, float],
     ranges: Mapping[str, tuple[float, float]],
-    length_norm: float,
     seed: int = 1,
     draws: int = 600,
 ) -> tuple[dict[str, float], float]:
@@ -97,7 +127,6 @@ def best_weights(
         found: The hypotheses.
         fixed: All weights; those with a range start from here.
         ranges: Lowest and highest value of the weights to choose.
-        length_norm: Of the search.
         seed: Of the draws.
         draws: How many.
     """
@@ -108,7 +137,7 @@ def best_weights(
     points = np.vstack([[fixed[name] for name in names], points]).clip(low, high)
 
     def rate(point: NDArray[np.float64]) -> float:
-        return found.rate({**fixed, **dict(zip(names, point, strict=True))}, length_norm)
+        return found.rate({**fixed, **dict(zip(names, point, strict=True))})
 
     rates = np.array([rate(point) for point in points])
     plateau = points[rates <= rates.min() + 1e-9]

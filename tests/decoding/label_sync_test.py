@@ -14,7 +14,7 @@ from asrkit.decoding.ctc_prefix import CtcPrefixScorer
 from asrkit.decoding.interfaces import State
 from asrkit.decoding.label_scorers import LengthReward
 from asrkit.decoding.label_sync import LabelSyncSearch
-from asrkit.decoding.scorers import LanguageModelScorer, LengthScorer, Scorer
+from asrkit.decoding.scorers import CtcScorer, LanguageModelScorer, LengthScorer, Scorer
 
 V, T = 2, 5
 
@@ -176,3 +176,54 @@ def test_rewards_that_are_still_to_come_keep_an_utterance_open() -> None:
     best = search.run(heads, encoded)[0][0]
     assert best.labels == [0] * 6
     assert best.score == pytest.approx(-4.0 - 6 * 0.7 + 6 * 2.0, abs=1e-4)
+
+
+class Sentence:
+    """Nearly sure of `length` times label 0 and then eos; its state counts labels."""
+
+    partial = False
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+
+    def initial_state(self) -> State:
+        return torch.zeros(1, dtype=torch.int64)
+
+    def score(self, state: State, candidates: Tensor | None = None) -> Tensor:
+        scores = torch.full((len(state), V + 1), 0.03)
+        scores[torch.arange(len(state)), torch.where(state < self.length, 0, V)] = 0.94
+        return scores.log()
+
+    def advance(self, state: State, labels: Tensor) -> State:
+        return state + 1
+
+    def subset(self, utterances: Tensor) -> Sentence:
+        return self
+
+
+@pytest.mark.parametrize("reward", [{"length_reward": 0.1}, {"ilm": -0.2}])
+def test_an_early_end_does_not_stop_a_search_whose_live_hypotheses_are_better(
+    reward: dict[str, float],
+) -> None:
+    encoded = Encoded()
+    encoded.lengths = torch.tensor([60])
+    weights = {"a": 1.0, **{name: x for name, x in reward.items() if name == "ilm"}}
+    heads = {
+        "a": Head(Sentence(30)),
+        "ilm": Head(TableScorer(torch.zeros(1, V + 1, V + 1).log_softmax(2))),
+    }
+    for beam_size in (2, 4, 12):
+        options = {name: x for name, x in reward.items() if name != "ilm"}
+        best = LabelSyncSearch(weights, beam_size, **options).run(heads, encoded)[0][0]  # type: ignore[arg-type]
+        assert best.labels == [0] * 30
+
+
+def test_settings_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(ValueError, match="weights must be finite numbers, got a: nan, c: inf"):
+        LabelSyncSearch({"a": float("nan"), "b": 1.0, "c": float("inf")}, 2)
+    with pytest.raises(ValueError, match="max_length_ratio .* must be positive"):
+        LabelSyncSearch({"a": 1.0}, 2, max_length_ratio=0.0)
+    with pytest.raises(ValueError, match="prior .* needs a prior_scale"):
+        CtcScorer(1.0, prior=Path("prior/ctc.json"))
+    assert CtcScorer(1.0, blank_penalty=-0.5).rewards
+    assert not CtcScorer(1.0, blank_penalty=0.5).rewards

@@ -96,6 +96,18 @@ def test_sentences_without_a_path_are_told() -> None:
     assert found[1] is None  # a repeated label needs three frames
 
 
+def test_what_a_search_does_not_look_at_it_can_still_be_held_to() -> None:
+    frames, _ = random_case(4, [4, 2])
+    heads: dict[str, Any] = {"ctc": Head(frames)}
+    label = int(frames.log_probs[:, :, :V].sum((0, 1)).argmin())
+    for symbols in (None, 1):
+        search = CtcPrefixBeamSearch(2, {"ctc": 1.0}, symbols=symbols)
+        for row, hypothesis in enumerate(forced(search, heads, frames, [[label]] * 2, V)):
+            assert hypothesis is not None
+            exact = string_probabilities(frames, row)[(label,)]
+            assert hypothesis.score == pytest.approx(math.log(exact), abs=1e-4)
+
+
 def test_equal_sequences_score_alike_in_any_batch() -> None:
     frames, _ = random_case(6, [4, 3])
     scorer = CtcPrefixScorer(frames.log_probs, frames.lengths)

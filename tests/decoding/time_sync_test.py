@@ -90,7 +90,26 @@ def test_wide_beams_equal_enumeration(
             for hypothesis in n_best:
                 assert hypothesis.score == pytest.approx(exact[tuple(hypothesis.labels)], abs=1e-4)
                 total = sum(w * hypothesis.scores[name] for name, w in SCORERS.items())
-                assert hypothesis.score == pytest.approx(total, abs=1e-4)
+                if scaled and not term:
+                    assert hypothesis.score == pytest.approx(total, abs=1e-4)
+
+
+@pytest.mark.parametrize("term", [False, True])
+def test_scores_by_name_do_not_depend_on_the_weights(term: bool) -> None:
+    frames, tables = random_case(8, [4, 3])
+    heads: dict[str, Any] = {"ctc": Head(frames), "attention": Head(frames, tables)}
+    weights = {"ctc": 0.7, "attention": 0.5}
+    search = TimeSyncSearch(weights, 400, "ctc", emission_term=term, merge="string_and_symbol")
+    for row, n_best in enumerate(search.run(heads, frames)):
+        frame = frames.log_probs[row, : int(frames.lengths[row])].tolist()
+        for hypothesis in n_best:
+            # Those of some alignment of the string: only new labels have a weight.
+            scores, found = hypothesis.scores, []
+            for path in itertools.product(range(V + 1), repeat=len(frame)):
+                if collapse(path) == tuple(hypothesis.labels):
+                    emits = [s != V and (t == 0 or path[t - 1] != s) for t, s in enumerate(path)]
+                    found.append(sum(frame[t][s] for t, s in enumerate(path) if emits[t]))
+            assert min(abs(scores["ctc"] - value) for value in found) < 1e-4
 
 
 def plain_search(frame: Tensor, labels: Tensor, beam_size: int) -> list[tuple[int, ...]]:

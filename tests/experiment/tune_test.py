@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from asrkit.experiment.tune import kept, publish
+import pytest
+
+from asrkit.errors import UserError
+from asrkit.experiment.tune import publish
+from asrkit.experiment.tuned_values import kept, ranges_of, spread, values_of, with_values
 
 
 def test_weights_of_0_would_lose_their_scores() -> None:
@@ -27,3 +32,37 @@ def test_a_published_decode_has_yet_to_be_judged(tmp_path: Path) -> None:
         "nbest.jsonl": "2",
     }
     assert (decoded / "score.json").is_file()
+
+
+NODE: dict[str, Any] = {
+    "type": "label_sync",
+    "scorers": {"ctc": {"weight": 0.3, "prior": "x.json", "prior_scale": 0.1}, "lm": 0.4},
+}
+
+
+def test_settings_of_scorers_are_values_like_weights(tmp_path: Path) -> None:
+    values = values_of(NODE, ["ctc.prior_scale"])
+    assert values == {"ctc": 0.3, "lm": 0.4, "ctc.prior_scale": 0.1}
+    changed = with_values(NODE, {"ctc.prior_scale": 0.5, "lm": 0.2})
+    assert changed["scorers"] == {
+        "ctc": {"weight": 0.3, "prior": "x.json", "prior_scale": 0.5},
+        "lm": 0.2,
+    }
+    for name in ("lm.prior_scale", "ctc.blank_penalty", "ctc.prior"):
+        with pytest.raises(UserError, match=f"no number {name} to tune"):
+            values_of(NODE, [name])
+    spec = tmp_path / "table.yaml"
+    spec.write_text(
+        "tuning: {ctc: [0, 1], lm: [0, 1], ctc.prior_scale: [0, 0.5], lm.prior_scale: [0, 1],"
+        " other: [0, 1]}\n"
+    )
+    assert ranges_of(spec, NODE) == {"lm": (0.0, 1.0), "ctc.prior_scale": (0.0, 0.5)}
+
+
+def test_settings_are_tried_evenly_over_their_range() -> None:
+    tried = sorted(
+        spread({"ctc.prior_scale": (0.2, 0.8)}, n)["ctc.prior_scale"] for n in range(1, 8)
+    )
+    steps = [b - a for a, b in zip([0.2, *tried], [*tried, 0.8], strict=True)]
+    assert min(steps) > 0.0
+    assert max(steps) < 0.2

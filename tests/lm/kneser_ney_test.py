@@ -5,14 +5,19 @@ from __future__ import annotations
 import itertools
 import logging
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from asrkit.errors import UserError
+from asrkit.lm.arpa import read_arpa, write_arpa
 from asrkit.lm.corpus import index_sentences
 from asrkit.lm.kneser_ney import FALLBACK, estimate, modified_discounts, prune_thresholds
+from asrkit.lm.ngram import NgramModel
 from asrkit.lm.tables import Ngrams
+from asrkit.text.vocabulary import Vocabulary
 from tests.lm.textbook import Gram, Textbook
 
 CASES = [
@@ -145,3 +150,17 @@ def test_what_can_not_be_estimated_is_refused() -> None:
         with pytest.raises(UserError, match=r"pruning thresholds .*never falling"):
             estimate(corpus, 2, prune)
     assert prune_thresholds([0, 1], 4) == [0, 1, 1, 1]
+
+
+def test_orders_beyond_the_longest_sentence_have_no_ngrams(tmp_path: Path) -> None:
+    corpus = index_sentences([["a", "b"], ["a"]])
+    shorter, longer = estimate(corpus, 4).ngrams, estimate(corpus, 7).ngrams
+    assert [len(table) for table in longer.tables[4:]] == [0, 0, 0]
+    again = read_arpa(write_arpa(longer, tmp_path / "long.arpa"))
+    vocabulary = Vocabulary(["a", "b", "<unk>"], "<unk>")
+    labels, lengths = torch.tensor([[0, 1], [1, 1]]), torch.tensor([2, 2])
+    found = [
+        NgramModel(ngrams, vocabulary).sentence_log_probs(labels, lengths)
+        for ngrams in (shorter, again)
+    ]
+    torch.testing.assert_close(found[0], found[1], atol=1e-5, rtol=0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from asrkit.errors import UserError
-from asrkit.scoring.weights import best_weights, pool
+from asrkit.scoring.weights import Decoded, best_weights, pool
 
 
 def line(number: int, hypotheses: list[tuple[str, float, float]]) -> dict[str, Any]:
@@ -16,7 +16,7 @@ def line(number: int, hypotheses: list[tuple[str, float, float]]) -> dict[str, A
         "id": f"u{number}",
         "reference": "a b",
         "hypotheses": [
-            {"text": text, "labels": [ord(c) for c in text], "scores": {"x": x, "y": y}}
+            {"text": text, "labels": [ord(c) for c in text], "scores": {"x": x, "y": y}, "score": x}
             for text, x, y in hypotheses
         ],
     }
@@ -30,8 +30,11 @@ LINES = [
 ]
 
 
+ALONE = {"x": 1.0, "y": 0.0}
+
+
 def test_rates_are_those_of_ranking_by_hand() -> None:
-    found = pool([LINES], ["x", "y"])
+    found = pool([Decoded(LINES, ALONE)])
     assert found.words == 6
     assert found.rate({"x": 1.0, "y": 0.0}) == pytest.approx(100 / 6)
     assert found.rate({"x": 0.0, "y": 1.0}) == pytest.approx(100 / 6)
@@ -39,8 +42,8 @@ def test_rates_are_those_of_ranking_by_hand() -> None:
 
 
 def test_the_fit_finds_weights_without_errors() -> None:
-    found = pool([LINES], ["x", "y"])
-    weights, rate = best_weights(found, {"x": 1.0, "y": 0.0}, {"y": (0.0, 3.0)}, 0.0)
+    found = pool([Decoded(LINES, ALONE)])
+    weights, rate = best_weights(found, ALONE, {"y": (0.0, 3.0)})
     assert rate == 0.0
     assert weights["x"] == 1.0
     assert 1 / 3 < weights["y"] < 3.0
@@ -48,8 +51,21 @@ def test_the_fit_finds_weights_without_errors() -> None:
 
 def test_lists_of_several_decodes_are_joined_without_doubles() -> None:
     other = [line(n, [("a b", -9.0, -9.0), ("b b", -3.0, -3.0)]) for n in range(3)]
-    found = pool([LINES, other], ["x", "y"])
+    found = pool([Decoded(LINES, ALONE), Decoded(other, ALONE)])
     assert len(found.errors) == 9
     assert np.diff([*found.starts, 9]).tolist() == [3, 3, 3]
     with pytest.raises(UserError, match="u0: no score of 'z'"):
-        pool([LINES], ["z"])
+        pool([Decoded(LINES, {"z": 1.0})])
+
+
+def test_what_no_weight_scales_is_still_counted() -> None:
+    # As if a reward of labels: half a point for a string of two, four points for one of seven.
+    lines = [line(0, [("a b", -2.0, -1.0), ("a b b b", -6.0, -2.0)])]
+    for hypothesis, reward in zip(lines[0]["hypotheses"], (0.5, 4.0), strict=True):
+        norm = len(hypothesis["labels"]) + 1
+        scores = hypothesis["scores"]
+        hypothesis["score"] = (scores["x"] + 0.5 * scores["y"] + reward) / norm
+    found = pool([Decoded(lines, {"x": 1.0, "y": 0.5})], length_norm=1.0)
+    assert found.rest == pytest.approx([0.5, 4.0])
+    assert found.rate({"x": 1.0, "y": 0.5}) == 100.0, "the longer one is better, as in the search"
+    assert found.rate({"x": 4.0, "y": 0.5}) == 0.0
