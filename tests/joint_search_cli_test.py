@@ -298,6 +298,16 @@ def test_priors_of_other_weights_are_refused(joint: Path) -> None:
     assert "was estimated with other weights" in found.output.replace("\n", " ")
 
 
+def test_priors_of_nothing_are_refused(joint: Path) -> None:
+    (joint / "data" / "manifests" / "none.jsonl").touch()
+    before = (joint / "run" / "prior" / "ctc.json").read_text()
+    options = ("--data", joint / "data", "--run", joint / "run", "--set", "none")
+    found = asrkit("prior", *options)
+    assert found.exit_code == 2
+    assert "has no frames to average over" in found.output.replace("\n", " ")
+    assert (joint / "run" / "prior" / "ctc.json").read_text() == before
+
+
 def test_frames_are_not_asked_of_what_scores_labels(joint: Path) -> None:
     options = ("--data", joint / "data", "--run", joint / "run", "--set", "dev")
     (joint / "no-frames.yaml").write_text(

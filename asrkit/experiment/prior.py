@@ -40,7 +40,7 @@ def estimate_prior(
         mean: Whether probabilities are averaged, or their logarithms (and then normalised).
 
     Raises:
-        UserError: If the model has no such head.
+        UserError: If the model has no such head, or the set no frames.
 
     Source: Manohar et al. 2015, section 3 (mean posterior).
     """
@@ -62,6 +62,8 @@ def estimate_prior(
             scores = found.log_probs[valid].double()  # (frames, V + 1)
             total += (scores.exp() if mean == "probabilities" else scores).sum(0).cpu()
             frames += len(scores)
+    if not frames:
+        raise UserError(f"set {set_name} of {data} has no frames to average over")
     log_prior = (total / frames).log() if mean == "probabilities" else total / frames
     record_command(run)
     return write_prior(run / "prior" / f"{head}.json", log_prior.log_softmax(0), path, frames)
