@@ -114,8 +114,10 @@ def attend(
     Returns:
         (B, K, L, C).
     """
-    # torch's own attention draws its dropout slowly on a CPU, and keeps its scores to itself.
-    if (dropout_probability and query.device.type == "cpu") or gradient_factors is not None:
+    # torch's own attention keeps its scores to itself. On a CPU it draws its dropout slowly, and
+    # multiplies by MKL, which is the slower way where the bias has as many values as the scores.
+    slow = query.device.type == "cpu" and (dropout_probability or bias is not None)
+    if slow or gradient_factors is not None:
         scores = (query * query.shape[3] ** -0.5) @ key.transpose(2, 3)
         if bias is not None:
             scores.add_(bias)  # in place: nothing needs the bare product in the backward pass

@@ -127,13 +127,23 @@ class Conv2dFrontend(Frontend):
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Returns frames (B, T', D) and their lengths (B,)."""
-        x = zero_padding(x, length_mask(lengths, x.shape[1])).unsqueeze(1)  # (B, 1, T, F)
+        x = self._one_channel(zero_padding(x, length_mask(lengths, x.shape[1])))
         for convolution, stride in zip(self.convolutions, self.strides, strict=True):
             x = self.activation(convolution(x))
             lengths = _shortened(lengths, [stride])
             x = x * length_mask(lengths, x.shape[2])[:, None, :, None]
         frames = x.permute(0, 2, 1, 3).flatten(2)  # (B, C, T', F') -> (B, T', C·F')
         return self.output(frames), lengths
+
+    def _one_channel(self, x: Tensor) -> Tensor:
+        """Returns (B, 1, T, F) for (B, T, F), with channels last in memory where that is faster.
+
+        The convolutions keep this order. On a CPU they take half the time with it, but training,
+        because of their gradients, almost twice as long.
+        """
+        if self.training or x.device.type != "cpu":
+            return x.unsqueeze(1)
+        return x.unsqueeze(3).permute(0, 3, 1, 2)
 
 
 @frontends.register("vgg")

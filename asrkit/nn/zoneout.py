@@ -52,7 +52,10 @@ class Zoneout:
         if before is None:
             zeros = x.new_zeros(len(x), layer.hidden_size)
             before = (zeros, zeros)
-        if not (self.cell or self.output):
+        # In one step, as in searches, torch's layer spends more on sorting its weights in memory
+        # than on products.
+        many = layer.training or x.shape[1] > 1
+        if many and not (self.cell or self.output):
             outputs, (hidden, cell) = layer(x, tuple(part[None].contiguous() for part in before))
             return outputs, (hidden[0], cell[0])
         state, found = before, []

@@ -52,6 +52,15 @@ def test_output_is_that_of_each_utterance_alone(make: Factory[Frontend], padding
             assert bool(torch.isfinite(gradient).all())
 
 
+@pytest.mark.parametrize("make", FRONTENDS)
+def test_the_order_in_memory_outside_of_training_changes_no_result(make: Factory[Frontend]) -> None:
+    torch.manual_seed(0)
+    stack = FrontendStack([make], input_dim=6)
+    features, lengths = torch.randn(4, 13, 6), torch.tensor([13, 12, 7, 1])
+    trained = stack.train()(features, lengths)[0]
+    torch.testing.assert_close(stack.eval()(features, lengths)[0], trained, rtol=1e-4, atol=1e-5)
+
+
 def test_a_window_holds_the_current_frame_and_those_before() -> None:
     features = torch.arange(1.0, 8.0).view(1, 7, 1)
     frames, lengths = FrameStacking(1, window=3, stride=3)(features, torch.tensor([7]))

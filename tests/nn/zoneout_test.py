@@ -30,6 +30,16 @@ def test_almost_no_zoneout_is_torchs_lstm() -> None:
     torch.testing.assert_close(Zoneout(output=1e-9).run(layer, x, None)[0], layer(x)[0])
 
 
+def test_a_step_of_search_is_a_step_of_torchs_lstm() -> None:
+    torch.manual_seed(0)
+    layer, x = nn.LSTM(3, 4, batch_first=True), torch.randn(2, 1, 3)
+    before = (torch.randn(2, 4), torch.randn(2, 4))
+    expected, (hidden, cell) = layer(x, (before[0][None], before[1][None]))
+    found, state = Zoneout().run(layer.eval(), x, before)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(state, (hidden[0], cell[0]))
+
+
 def test_shares_are_checked() -> None:
     with pytest.raises(ValueError, match=r"zoneout_cell \(1.0\)"):
         Zoneout(cell=1.0)

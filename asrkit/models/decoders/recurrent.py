@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from asrkit.decoding.interfaces import State
 from asrkit.models.decoders.interfaces import LabelDecoder, decoders
 from asrkit.nn.dropout import Dropout
+from asrkit.nn.zoneout import Zoneout
 from asrkit.text.vocabulary import Vocabulary
 
 
@@ -69,8 +70,9 @@ class StackedLstmDecoder(LabelDecoder):
         """Returns log-probabilities (H, V + 1) after one more label (H,), and new states."""
         x = self.dropout(self.embedding(labels))[:, None]
         states = []
-        for layer, (hidden, cell) in zip(self.layers, state, strict=True):
-            x, (hidden, cell) = layer(x, (hidden[None].contiguous(), cell[None].contiguous()))
+        for layer, before in zip(self.layers, state, strict=True):
+            assert isinstance(layer, nn.LSTM)
+            x, after = Zoneout().run(layer, x, before)
             x = self.dropout(x)
-            states.append((hidden[0], cell[0]))
+            states.append(after)
         return torch.log_softmax(self.output(x[:, 0]).float(), dim=1), states
