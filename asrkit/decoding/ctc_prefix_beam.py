@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from asrkit.decoding.beam import MULTIPLIER
-from asrkit.decoding.frame_search import FrameSearch
+from asrkit.decoding.frame_search import FrameSearch, beam_of_beginnings
 from asrkit.decoding.interfaces import IMPOSSIBLE, EncodedFrames, Hypothesis, ScoringHead
 from asrkit.decoding.label_states import LabelStates
 from asrkit.decoding.scorers import Scorer
@@ -35,8 +35,6 @@ class CtcPrefixBeamSearch(FrameSearch):
 
     Source: Hannun et al. 2014, algorithm 1; any label scorers in place of a word model.
     """
-
-    can_be_forced = True
 
     def __init__(
         self,
@@ -64,6 +62,10 @@ class CtcPrefixBeamSearch(FrameSearch):
             moved = self._step(beam, states, scorer.log_probs[:, frame], going)
             beam = moved.where(going, beam)
         return self._n_best(beam, states)
+
+    def forced_beam(self, num_labels: int) -> int:
+        """Returns the beam that holds all beginnings of a sequence."""
+        return beam_of_beginnings(num_labels)
 
     def _start(self, log_probs: Tensor) -> _Prefixes:
         size = (log_probs.shape[0], self.beam_size)

@@ -47,3 +47,15 @@ class FrameSearch(Search):
         names = [name for name in self.weights if name != self.frames]
         scorers = {name: self.head(heads, name).label_scorer(encoded) for name in names}
         return LabelStates(scorers, self.weights, frame, self.timed)
+
+
+def beam_of_beginnings(num_labels: int, per_string: int = 2) -> int:
+    """Returns how many hypotheses of a sequence's beginnings a step over a frame may have.
+
+    Args:
+        num_labels: Labels of the sequence.
+        per_string: How many hypotheses of one label string there may be before it: what ends in
+            a label and what ends in blank, or one for both.
+    """
+    # Each can take a blank, the last label again, or the next one.
+    return 3 * per_string * (num_labels + 1)

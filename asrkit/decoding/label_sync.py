@@ -54,8 +54,6 @@ class LabelSyncSearch(Search):
     Source: Watanabe et al. 2017, section IV; ended hypotheses compete with live ones for the beam.
     """
 
-    can_be_forced = True
-
     def __init__(
         self,
         scorers: Mapping[str, float | Scorer],
@@ -97,6 +95,10 @@ class LabelSyncSearch(Search):
                 break
         longest = self.nbest or self.beam_size
         return [sorted(n, key=lambda h: -h.score)[:longest] for n in ended]
+
+    def forced_beam(self, num_labels: int) -> int:
+        """Returns 1, as each step has one beginning of a sequence."""
+        return 1
 
     def _first(self, scorers: dict[str, LabelScorer], limits: Tensor) -> _Beam:
         count, device = len(limits), limits.device

@@ -1,24 +1,18 @@
-"""Scores of given label sequences: second passes over n-best lists, and forced references."""
+"""Scores of given label sequences, and second passes over n-best lists."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import copy
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from asrkit.decoding.interfaces import (
-    IMPOSSIBLE,
     EncodedFrames,
-    FrameScorer,
     Hypothesis,
     LabelScorer,
     ScoringHead,
     State,
-    scores_no_frames,
     select,
 )
 from asrkit.decoding.loader import Loader
@@ -125,96 +119,3 @@ class TwoPassSearch(Search):
         total /= (len(old.labels) + 1) ** self.length_norm
         total += self.first_weight * old.score
         return Hypothesis(old.labels, total, {**scores, "first": old.score})
-
-
-@dataclass(frozen=True)
-class ForcedHead:
-    """A head that allows one label sequence per utterance and nothing else.
-
-    Args:
-        sequences: (B, U) labels, padded.
-        lengths: (B,) labels of each.
-        num_labels: V.
-    """
-
-    sequences: Tensor
-    lengths: Tensor
-    num_labels: int
-
-    def label_scorer(self, encoded: Any) -> LabelScorer:
-        """Returns 0 for what comes next in the sequence, and next to nothing for all else."""
-        return _Forced(self.sequences, self.lengths, self.num_labels)
-
-    def frame_scorer(self, encoded: Any) -> FrameScorer:
-        """There are no symbols of frames."""
-        raise scores_no_frames("a forced sequence")
-
-
-class _Forced:
-    """A state is the number of labels so far; a hypothesis never leaves the sequence."""
-
-    partial = False
-
-    def __init__(self, sequences: Tensor, lengths: Tensor, num_labels: int) -> None:
-        edge = torch.full_like(sequences[:, :1], num_labels)
-        padded = torch.cat([sequences, edge], dim=1)
-        places = torch.arange(padded.shape[1], device=lengths.device)
-        self.next = padded.masked_fill(places >= lengths[:, None], num_labels)  # (B, U + 1)
-        self.num_labels = num_labels
-
-    def initial_state(self) -> State:
-        return torch.zeros(len(self.next), dtype=torch.int64, device=self.next.device)
-
-    def score(self, state: State, candidates: Tensor | None = None) -> Tensor:
-        each = self.next.repeat_interleave(len(state) // len(self.next), dim=0)
-        following = each.gather(1, state.clamp(max=each.shape[1] - 1)[:, None])
-        scores = torch.full((len(state), self.num_labels + 1), IMPOSSIBLE, device=state.device)
-        scores.scatter_(1, following, 0.0)
-        return scores if candidates is None else scores.gather(1, candidates)
-
-    def advance(self, state: State, labels: Tensor) -> State:
-        return state + 1
-
-    def subset(self, utterances: Tensor) -> LabelScorer:
-        part = copy(self)
-        part.next = self.next[utterances]
-        return part
-
-
-def forced(
-    search: Search,
-    heads: Mapping[str, ScoringHead],
-    encoded: EncodedFrames,
-    references: Sequence[list[int]],
-    num_labels: int,
-) -> list[Hypothesis | None]:
-    """Returns what a search itself says of given label sequences; None where it says impossible.
-
-    The same search runs with one more scorer that rules out everything else, and with a beam that
-    holds all beginnings of the sequences, so that nothing of them is pruned.
-    """
-    device = encoded.lengths.device
-    labels = [torch.tensor(reference, dtype=torch.int64) for reference in references]
-    padded = torch.nn.utils.rnn.pad_sequence(labels, batch_first=True).to(device)
-    lengths = torch.tensor([len(label) for label in labels], device=device)
-    name = "forced sequence"
-    alike = copy(search)
-    alike.weights = {**search.weights, name: 1.0}
-    longest = int(lengths.max()) if len(lengths) else 0
-    # Each beginning ends in its label or in blank, and is reached in up to three ways.
-    enough = 6 * (longest + 1)
-    setattr(alike, "beam_size", max(enough, getattr(search, "beam_size", 1)))  # noqa: B010
-    if hasattr(alike, "symbols"):
-        setattr(alike, "symbols", None)  # noqa: B010 - nor are labels of a frame left out
-    head = ForcedHead(padded, lengths, num_labels)
-    found = alike.run({**heads, name: head}, encoded)
-    result: list[Hypothesis | None] = []
-    for n_best, reference in zip(found, references, strict=True):
-        match = next(
-            (h for h in n_best if h.labels == reference and h.score > IMPOSSIBLE / 2), None
-        )
-        if match is not None:
-            scores = {key: score for key, score in match.scores.items() if key != name}
-            match = Hypothesis(match.labels, match.score, scores)
-        result.append(match)
-    return result

@@ -19,7 +19,6 @@ from asrkit.errors import UserError
 class Search(ABC):
     """Finds the best label sequences of utterances.
 
-    `can_be_forced` says whether `rescoring.forced` may hold it to given label sequences.
     `scorers` has an entry for everything that scores, `weights` those that are not 0, and
     `scorer_seconds` adds up the time that each took.
 
@@ -30,8 +29,6 @@ class Search(ABC):
     Raises:
         ValueError: If no entry has a weight, or one is no finite number.
     """
-
-    can_be_forced = False
 
     def __init__(self, scorers: Mapping[str, float | Scorer]) -> None:
         entries = {
@@ -73,6 +70,13 @@ class Search(ABC):
         if name not in heads:
             raise UserError(f"the search needs a head {name!r}; there are {', '.join(heads)}")
         return heads[name]
+
+    def forced_beam(self, num_labels: int) -> int | None:
+        """Returns the beam that holds all beginnings of a sequence of so many labels.
+
+        It is what `forced` needs; None says that the search can't be held to given sequences.
+        """
+        return None
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from asrkit.decoding.beam import MULTIPLIER, Beam, n_best
-from asrkit.decoding.frame_search import FrameSearch
+from asrkit.decoding.frame_search import FrameSearch, beam_of_beginnings
 from asrkit.decoding.interfaces import IMPOSSIBLE, EncodedFrames, Hypothesis, ScoringHead
 from asrkit.decoding.label_states import LabelStates
 from asrkit.decoding.scorers import Scorer
@@ -45,8 +45,6 @@ class TimeSyncSearch(FrameSearch):
         by label string, blank unscaled); Hori et al. 2017, section 3.2, does it label by label.
     """
 
-    can_be_forced = True
-
     def __init__(
         self,
         scorers: Mapping[str, float | Scorer],
@@ -78,6 +76,11 @@ class TimeSyncSearch(FrameSearch):
         frames = (self.frames, self.weights[self.frames])
         add = self.recombination == "sum"
         return n_best(beam, states, frames, self.eos, add, self.length_norm)
+
+    def forced_beam(self, num_labels: int) -> int:
+        """Returns the beam that holds all beginnings of a sequence."""
+        one = self.recombination != "none" and self.merge == "string"
+        return beam_of_beginnings(num_labels, 1 if one else 2)
 
     def _step(self, beam: Beam, states: LabelStates, frame: Tensor, going: Tensor) -> Beam:
         """Moves the beam over one frame (B, V + 1); utterances that have ended stay."""

@@ -12,7 +12,7 @@ from asrkit.config.build import build
 from asrkit.data.batch import Batch
 from asrkit.data.dataset import decode_batches
 from asrkit.data.manifests import open_set
-from asrkit.decoding.rescoring import forced
+from asrkit.decoding.forced import forced
 from asrkit.decoding.search import Search
 from asrkit.errors import UserError
 from asrkit.experiment.decode import searched_with
@@ -53,7 +53,7 @@ def search_errors(run: Path, data: Path, set_name: str, search: str) -> dict[str
     device = available_device()
     system = System(run, data, checkpoint, device)
     chosen = build(Search, node, f"decoding.{search}")
-    if not chosen.can_be_forced:
+    if chosen.forced_beam(0) is None:
         kind = node if isinstance(node, str) else node.get("type")
         raise UserError(f"search {search!r} ({kind}) can't be held to given sentences")
     system.prepare(chosen)

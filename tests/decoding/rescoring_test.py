@@ -11,8 +11,9 @@ import torch
 
 from asrkit.decoding.ctc_prefix import CtcPrefixScorer
 from asrkit.decoding.ctc_prefix_beam import CtcPrefixBeamSearch
+from asrkit.decoding.forced import forced
 from asrkit.decoding.label_sync import LabelSyncSearch
-from asrkit.decoding.rescoring import TwoPassSearch, forced, score_labels
+from asrkit.decoding.rescoring import TwoPassSearch, score_labels
 from asrkit.decoding.search import Search
 from asrkit.decoding.time_sync import TimeSyncSearch
 from tests.decoding.search_test import (
