@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
 
+from asrkit.allocator import keep_freed_memory
 from asrkit.config.registry import import_plugin
-from asrkit.cpu import prepare_cpu
 from asrkit.errors import UserError
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -80,7 +80,7 @@ def main(debug: bool, plugin: tuple[str, ...]) -> None:
         format="%(message)s",
         handlers=[RichHandler(console=Console(stderr=True), show_path=False, show_level=True)],
     )
-    prepare_cpu()
+    keep_freed_memory()
     for name in plugin:
         import_plugin(name, "--plugin")
 

@@ -1,37 +1,10 @@
-"""What makes tensors on a CPU faster for the whole process, without changing what is computed."""
+"""Which library multiplies matrices on a CPU."""
 
 from __future__ import annotations
 
-import ctypes
-import platform
 from typing import Any
 
 import torch
-
-# From glibc's malloc.h.
-M_TRIM_THRESHOLD = -1
-M_MMAP_MAX = -4
-
-
-def prepare_cpu() -> None:
-    """Keeps freed memory and chooses the library that multiplies matrices fastest."""
-    keep_freed_memory()
-    multiply_with_onednn()
-
-
-def keep_freed_memory() -> bool:
-    """Lets the process keep freed memory for its next tensors, where its C library is glibc's.
-
-    Otherwise every large tensor gets pages of its own, which the kernel clears one by one and
-    takes back soon after: a quarter of the time of a training step on a CPU.
-
-    Returns:
-        Whether it is so from now on.
-    """
-    if platform.libc_ver()[0] != "glibc":
-        return False
-    library = ctypes.CDLL(None)
-    return bool(library.mallopt(M_MMAP_MAX, 0) and library.mallopt(M_TRIM_THRESHOLD, -1))
 
 
 def multiply_with_onednn() -> bool:

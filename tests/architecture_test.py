@@ -18,6 +18,7 @@ FILES = sorted((ROOT / "asrkit").rglob("*.py"))
 LAYERS = [
     (
         "asrkit",
+        "asrkit.allocator",
         "asrkit.cpu",
         "asrkit.errors",
         "asrkit.files",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -325,3 +327,8 @@ def test_help_has_an_example_for_every_verb() -> None:
         text = " ".join(asrkit(name, "--help").output.split())
         assert f"Example: asrkit {name}" in text, name
         assert verb.help
+
+
+def test_the_command_line_starts_without_pytorch() -> None:
+    code = "import sys, asrkit.cli; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

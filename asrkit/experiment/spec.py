@@ -17,6 +17,7 @@ import torch
 from asrkit.config.build import build, filled
 from asrkit.config.registry import Factory, import_all, import_plugin
 from asrkit.config.yaml_loader import Spec, dump, load
+from asrkit.cpu import multiply_with_onednn
 from asrkit.data.settings import Data, DataSettings
 from asrkit.decoding.search import Search
 from asrkit.errors import UserError
@@ -145,8 +146,11 @@ def _changed_optimizer(before: dict[str, Any], after: dict[str, Any]) -> list[st
 
 
 def available_device() -> torch.device:
-    """Returns the GPU if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Returns the GPU if there is one, else the CPU, which it makes ready."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    multiply_with_onednn()
+    return torch.device("cpu")
 
 
 def record_vocabulary(run: Path, vocabulary: Vocabulary) -> None:

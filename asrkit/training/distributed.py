@@ -10,6 +10,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from asrkit.cpu import multiply_with_onednn
+
 
 @dataclass(frozen=True)
 class World:
@@ -48,6 +50,8 @@ def init_distributed() -> World:
     device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
     if device.type == "cuda":
         torch.cuda.set_device(device)
+    else:
+        multiply_with_onednn()
     if size > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     return World(rank, size, device)

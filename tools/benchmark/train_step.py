@@ -42,9 +42,10 @@ def random_batches() -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
 
 def asrkit_step() -> tuple[nn.Module, Step]:
     """Returns asrkit's model and its objective of a batch."""
+    from asrkit.allocator import keep_freed_memory
     from asrkit.config.build import build
     from asrkit.config.registry import Factory, import_all
-    from asrkit.cpu import prepare_cpu
+    from asrkit.cpu import multiply_with_onednn
     from asrkit.data.batch import Batch
     from asrkit.models.interfaces import Encoder, Head
     from asrkit.text.vocabulary import Vocabulary
@@ -55,7 +56,8 @@ def asrkit_step() -> tuple[nn.Module, Step]:
         def __init__(self, encoder: Factory[Encoder], heads: list[Factory[Head]]) -> None:
             self.encoder, self.heads = encoder, heads
 
-    prepare_cpu()  # as the command line does
+    keep_freed_memory()  # this and the next as asrkit's verbs do
+    multiply_with_onednn()
     import_all()
     ffn = {"type": "feed_forward", "hidden_dim": 1024}
     attention = {"type": "self_attention", "num_heads": 4, "position": "transformer_xl"}
