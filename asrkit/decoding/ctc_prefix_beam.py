@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +14,7 @@ from asrkit.decoding.frame_search import FrameSearch, beam_of_beginnings
 from asrkit.decoding.interfaces import IMPOSSIBLE, EncodedFrames, Hypothesis, ScoringHead
 from asrkit.decoding.label_states import LabelStates
 from asrkit.decoding.scorers import Scorer
-from asrkit.decoding.search import searches
+from asrkit.decoding.search import Search, searches
 
 
 @searches.register("ctc_prefix_beam")
@@ -63,9 +64,11 @@ class CtcPrefixBeamSearch(FrameSearch):
             beam = moved.where(going, beam)
         return self._n_best(beam, states)
 
-    def forced_beam(self, num_labels: int) -> int:
-        """Returns the beam that holds all beginnings of a sequence."""
-        return beam_of_beginnings(num_labels)
+    def without_pruning(self, num_labels: int) -> Search:
+        """Returns a copy that looks at all labels, with a beam for all beginnings of a sequence."""
+        alike = copy(self)
+        alike.beam_size, alike.symbols = beam_of_beginnings(num_labels), None
+        return alike
 
     def _start(self, log_probs: Tensor) -> _Prefixes:
         size = (log_probs.shape[0], self.beam_size)

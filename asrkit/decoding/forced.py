@@ -32,8 +32,8 @@ def forced(
 ) -> list[Hypothesis | None]:
     """Returns what a search itself says of given label sequences; None where it says impossible.
 
-    The same search runs with one more scorer that rules out everything else, and with a beam that
-    holds all beginnings of the sequences, so that nothing of them is pruned.
+    The same search runs with one more scorer that rules out everything else, and without pruning
+    what is left.
 
     Args:
         search: One that can be held to sequences.
@@ -47,14 +47,10 @@ def forced(
     """
     given = Sequences.of(references, num_labels, encoded.lengths.device)
     name = "forced sequence"
-    alike = copy(search)
-    alike.weights = {**search.weights, name: 1.0}
-    beam = search.forced_beam(given.longest)
-    if beam is None:
+    alike = search.without_pruning(given.longest)
+    if alike is None:
         raise ValueError(f"a {type(search).__name__} can't be held to given sequences")
-    setattr(alike, "beam_size", beam)  # noqa: B010
-    if hasattr(alike, "symbols"):
-        setattr(alike, "symbols", None)  # noqa: B010 - nor are labels of a frame left out
+    alike.weights = {**search.weights, name: 1.0}
     along: dict[str, ScoringHead] = {n: AlongHead(head, given) for n, head in heads.items()}
     found = alike.run({**along, name: ForcedHead(given)}, encoded)
     result: list[Hypothesis | None] = []

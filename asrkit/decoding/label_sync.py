@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 
 import torch
@@ -96,9 +97,11 @@ class LabelSyncSearch(Search):
         longest = self.nbest or self.beam_size
         return [sorted(n, key=lambda h: -h.score)[:longest] for n in ended]
 
-    def forced_beam(self, num_labels: int) -> int:
-        """Returns 1, as each step has one beginning of a sequence."""
-        return 1
+    def without_pruning(self, num_labels: int) -> Search:
+        """Returns a copy with a beam of 1, as each step has one beginning of a sequence."""
+        alike = copy(self)
+        alike.beam_size = 1
+        return alike
 
     def _first(self, scorers: dict[str, LabelScorer], limits: Tensor) -> _Beam:
         count, device = len(limits), limits.device

@@ -71,8 +71,8 @@ class Search(ABC):
             raise UserError(f"the search needs a head {name!r}; there are {', '.join(heads)}")
         return heads[name]
 
-    def forced_beam(self, num_labels: int) -> int | None:
-        """Returns the beam that holds all beginnings of a sequence of so many labels.
+    def without_pruning(self, num_labels: int) -> Search | None:
+        """Returns a copy that prunes no beginning of a single sequence of so many labels.
 
         It is what `forced` needs; None says that the search can't be held to given sequences.
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from typing import Literal
 
 import torch
@@ -13,7 +14,7 @@ from asrkit.decoding.frame_search import FrameSearch, beam_of_beginnings
 from asrkit.decoding.interfaces import IMPOSSIBLE, EncodedFrames, Hypothesis, ScoringHead
 from asrkit.decoding.label_states import LabelStates
 from asrkit.decoding.scorers import Scorer
-from asrkit.decoding.search import searches
+from asrkit.decoding.search import Search, searches
 
 
 @searches.register("time_sync")
@@ -77,10 +78,12 @@ class TimeSyncSearch(FrameSearch):
         add = self.recombination == "sum"
         return n_best(beam, states, frames, self.eos, add, self.length_norm)
 
-    def forced_beam(self, num_labels: int) -> int:
-        """Returns the beam that holds all beginnings of a sequence."""
+    def without_pruning(self, num_labels: int) -> Search:
+        """Returns a copy whose beam holds all beginnings of a sequence."""
         one = self.recombination != "none" and self.merge == "string"
-        return beam_of_beginnings(num_labels, 1 if one else 2)
+        alike = copy(self)
+        alike.beam_size = beam_of_beginnings(num_labels, 1 if one else 2)
+        return alike
 
     def _step(self, beam: Beam, states: LabelStates, frame: Tensor, going: Tensor) -> Beam:
         """Moves the beam over one frame (B, V + 1); utterances that have ended stay."""

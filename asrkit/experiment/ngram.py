@@ -138,9 +138,8 @@ class Splitter:
 
     def _labels(self, words: list[str], tokenizer: Tokenizer) -> list[str] | None:
         text = " ".join(words)
-        try:
-            labels = tokenizer.encode(text)
-        except UserError:
+        labels = tokenizer.encode_if_known(text)
+        if labels is None:
             self.unknown_words += sum(bool(tokenizer.unknown_in(word)) for word in words)
             self.left_out += 1
             self._example = self._example or text

@@ -17,7 +17,6 @@ from asrkit.experiment.spec import (
 )
 from asrkit.lm.perplexity import Prediction
 from asrkit.models.language_model import LanguageModel
-from asrkit.text.tokenizers import Tokenizer
 from asrkit.training.checkpoints import load_weights, resolve
 
 
@@ -50,12 +49,5 @@ def perplexity(
         for batch in batches.batches(1):
             part = model(batch.to(device))["loss"]
             found += Prediction(len(batch), part.count, -float(part.total))
-    return found, sum(len(text.split()) for text in texts if _has_labels(tokenizer, text))
-
-
-def _has_labels(tokenizer: Tokenizer, text: str) -> bool:
-    try:
-        tokenizer.encode(text)
-    except UserError:
-        return False
-    return True
+    known = (text for text in texts if tokenizer.encode_if_known(text) is not None)
+    return found, sum(len(text.split()) for text in known)

@@ -21,7 +21,6 @@ from asrkit.experiment.spec import available_device
 from asrkit.experiment.system import System
 from asrkit.files import write_text
 from asrkit.scoring.wer import read_nbest
-from asrkit.text.tokenizers import Tokenizer
 
 TOLERANCE = 1e-3
 """Scores that differ by less are the same: sums in another order."""
@@ -53,7 +52,7 @@ def search_errors(run: Path, data: Path, set_name: str, search: str) -> dict[str
     device = available_device()
     system = System(run, data, checkpoint, device)
     chosen = build(Search, node, f"decoding.{search}")
-    if chosen.forced_beam(0) is None:
+    if chosen.without_pruning(0) is None:
         kind = node if isinstance(node, str) else node.get("type")
         raise UserError(f"search {search!r} ({kind}) can't be held to given sentences")
     system.prepare(chosen)
@@ -64,7 +63,7 @@ def search_errors(run: Path, data: Path, set_name: str, search: str) -> dict[str
         missing = [info.id for info in infos if info.id not in lines]
         if missing:
             raise UserError(f"{folder}/nbest.jsonl has no utterance {missing[0]}: decode it anew")
-        references = [_labels(system.tokenizer, info.reference) for info in infos]
+        references = [system.tokenizer.encode_if_known(info.reference) for info in infos]
         scored = _forced(system, chosen, batch, [labels or [] for labels in references])
         for info, reference, forced_one in zip(infos, references, scored, strict=True):
             best = lines[info.id]["hypotheses"][0]
@@ -89,14 +88,6 @@ def search_errors(run: Path, data: Path, set_name: str, search: str) -> dict[str
     text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
     write_text(folder / "search_errors.json", text)
     return report
-
-
-def _labels(tokenizer: Tokenizer, text: str) -> list[int] | None:
-    """Returns the labels of a text; None where the vocabulary lacks some."""
-    try:
-        return tokenizer.encode(text)
-    except UserError:
-        return None
 
 
 def _forced(system: System, search: Search, batch: Batch, references: list[list[int]]) -> Any:

@@ -33,6 +33,13 @@ class Tokenizer(ABC):
             UserError: If the text has symbols that the vocabulary lacks.
         """
 
+    def encode_if_known(self, text: str) -> list[int] | None:
+        """Returns the label ids of a text; None where the vocabulary lacks some."""
+        try:
+            return self.encode(text)
+        except UserError:
+            return None
+
     @abstractmethod
     def decode(self, ids: list[int]) -> str:
         """Returns the text of label ids."""
