@@ -1,4 +1,7 @@
-"""Normalisation layers on padded frames (B, T, D). Padding never influences a valid frame."""
+"""Normalisation layers on padded frames (B, T, D).
+
+Padding never influences a valid frame, but where a name says that it does.
+"""
 
 from __future__ import annotations
 
@@ -110,6 +113,26 @@ class BatchNorm(Norm):
         norm.running_mean.lerp_(mean, norm.momentum)
         norm.running_var.lerp_(unbiased, norm.momentum)
         norm.num_batches_tracked.add_(1)
+
+
+@norms.register("unmasked_batch_norm")
+class UnmaskedBatchNorm(BatchNorm):
+    """Normalises each of the D values over all frames of the batch, padding too.
+
+    What a frame becomes in training depends on how much padding its batch has: this is here for
+    comparisons with systems that have it.
+
+    Args:
+        dim: D.
+        momentum: Share of the newest batch in the running statistics.
+        eps: Added to the variance.
+
+    Source: Ioffe and Szegedy 2015, algorithm 1.
+    """
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Returns normalised frames (B, T, D); running statistics outside of training."""
+        return super().forward(x, torch.ones_like(mask))
 
 
 @norms.register("group_norm")

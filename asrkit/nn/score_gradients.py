@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from asrkit.config.registry import Registry
+from asrkit.nn.dropout import Dropout
 
 
 class ScoreGradient(ABC):
@@ -40,22 +41,32 @@ class DistanceGradient(ScoreGradient):
 
     Args:
         rate: How fast factors fall with each frame of distance.
+        dropout: Share of factors that are 0, drawn anew each time; the others grow by as much.
+        whole_share: Share of factors that are 1 whatever the distance, drawn after the dropout.
 
     Raises:
-        ValueError: If the rate is negative.
+        ValueError: If the rate is negative, or a share is none.
 
-    Source: the option `attscaledist` of the reference system for transducers.
+    Source: the option `attscaledist` of the reference system for transducers; `attscaledist2` has
+        both shares. All heads and utterances of a batch share the draws.
     """
 
-    def __init__(self, rate: float) -> None:
+    def __init__(self, rate: float, dropout: float = 0.0, whole_share: float = 0.0) -> None:
         if rate < 0:
             raise ValueError(f"rate ({rate}) must be at least 0")
-        self.rate = rate
+        if not 0 <= whole_share <= 1:
+            raise ValueError(f"whole_share ({whole_share}) must be between 0 and 1")
+        self.rate, self.whole_share = rate, whole_share
+        self.dropout = Dropout(dropout)
 
     def factors(self, num_frames: int, device: torch.device) -> Tensor:
-        """Returns (T, T) with 1 on the diagonal."""
+        """Returns (T, T); without shares it has 1 on the diagonal."""
         places = torch.arange(num_frames, device=device, dtype=torch.float32)
-        return (-self.rate * (places[:, None] - places).abs()).exp()
+        factors = (-self.rate * (places[:, None] - places).abs()).exp()
+        kept: Tensor = self.dropout(factors)
+        if not self.whole_share:
+            return kept
+        return kept.masked_fill(torch.rand_like(kept) < self.whole_share, 1.0)
 
 
 def scale_gradient(values: Tensor, factors: Tensor) -> Tensor:

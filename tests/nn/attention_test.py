@@ -131,6 +131,21 @@ def test_gradients_of_scores_shrink_with_the_distance(dropout: float) -> None:
         DistanceGradient(-1)
 
 
+def test_some_factors_of_score_gradients_are_dropped_and_some_are_whole() -> None:
+    torch.manual_seed(0)
+    near = DistanceGradient(0.01).factors(200, torch.device("cpu"))
+    drawn = DistanceGradient(0.01, dropout=0.1, whole_share=0.2).factors(200, torch.device("cpu"))
+    dropped, whole = drawn == 0, drawn == 1
+    assert float(dropped.float().mean()) == pytest.approx(0.1 * 0.8, abs=0.01)
+    assert float(whole.float().mean()) == pytest.approx(0.2, abs=0.01)
+    kept = ~dropped & ~whole
+    torch.testing.assert_close(drawn[kept], near[kept] / 0.9, rtol=1e-4, atol=0)
+    with pytest.raises(ValueError, match=r"whole_share \(1.5\) must be between 0 and 1"):
+        DistanceGradient(0.1, whole_share=1.5)
+    with pytest.raises(ValueError, match=r"dropout \(1.0\) must be at least 0 and below 1"):
+        DistanceGradient(0.1, dropout=1.0)
+
+
 def test_rotary_scores_depend_on_distances_only() -> None:
     rotary = RotaryPosition(1, C)
     query, key = torch.randn(1, 1, 1, C).expand(1, 1, T, C), torch.randn(1, 1, 1, C)

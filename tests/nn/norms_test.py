@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from asrkit.nn.masking import length_mask
-from asrkit.nn.norms import BatchNorm, GroupNorm, LayerNorm, Norm, RMSNorm
+from asrkit.nn.norms import BatchNorm, GroupNorm, LayerNorm, Norm, RMSNorm, UnmaskedBatchNorm
 
 LENGTHS = torch.tensor([7, 4, 1])
 
@@ -40,6 +40,16 @@ def test_batch_norm_is_that_of_torch_on_the_valid_frames(padding: float) -> None
         torch.testing.assert_close(ours.norm.state_dict()[name], value, rtol=1e-4, atol=1e-5)
     evaluated = ours.eval()(x, mask)[mask]
     torch.testing.assert_close(evaluated, theirs.eval()(x[mask]), rtol=1e-4, atol=1e-5)
+
+
+def test_unmasked_batch_norm_is_that_of_torch_on_all_frames() -> None:
+    x, mask = padded(3.0)
+    ours, theirs = UnmaskedBatchNorm(6), nn.BatchNorm1d(6)
+    for _ in range(2):
+        expected = theirs(x.transpose(1, 2)).transpose(1, 2)
+        torch.testing.assert_close(ours(x, mask), expected, rtol=1e-4, atol=1e-5)
+    expected = theirs.eval()(x.transpose(1, 2)).transpose(1, 2)
+    torch.testing.assert_close(ours.eval()(x, mask), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_batch_norm_of_one_frame_is_its_bias() -> None:
