@@ -23,6 +23,15 @@ class AlignedLabels:
     label_lengths: Tensor
     before: Tensor
 
+    def frames_after(self) -> Tensor:
+        """Returns the frame after 0 to U labels, (B, U + 1): the first one that knows of them.
+
+        Where there is no such frame it is the last one.
+        """
+        counts = torch.arange(self.labels.shape[1] + 1, device=self.before.device)
+        earlier = (self.before[:, None] < counts[:, None]).sum(2)  # (B, U + 1, T) -> (B, U + 1)
+        return earlier.clamp(max=self.before.shape[1] - 1)
+
 
 def aligned_labels(symbols: Tensor, blank: int, repeats: bool) -> AlignedLabels:
     """Returns what alignments spell.

@@ -44,13 +44,13 @@ def base() -> dict[str, Any]:
     return tree
 
 
-def test_rows_without_changes_say_that_something_is_missing() -> None:
+def test_every_row_has_changes() -> None:
     for row in TABLE:
         assert len(row) == 3, row
-        assert ROWS[row[0].strip("| ")] or "**missing**" in row[2], row
+        assert ROWS[row[0].strip("| ")], row
 
 
-@pytest.mark.parametrize("token", [token for token, lines in ROWS.items() if lines])
+@pytest.mark.parametrize("token", list(ROWS))
 def test_changes_can_be_checked_and_built(token: str, base: dict[str, Any]) -> None:
     tree, keys = deepcopy(base), {}
     for line in ROWS[token]:

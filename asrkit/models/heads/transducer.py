@@ -19,11 +19,12 @@ from asrkit.losses.symbols import SoftmaxBlank, SymbolDistribution
 from asrkit.losses.topologies import Topology
 from asrkit.models.fast_rnns import FastRnn, NoFastRnn
 from asrkit.models.frame_contexts import FrameContext, NoContext
+from asrkit.models.heads.alignment_scorer import AlignmentScorer
 from asrkit.models.heads.criteria import Criterion, FullSum
 from asrkit.models.heads.ctc import require_tap
-from asrkit.models.heads.fast_scorer import FastScorer
 from asrkit.models.heads.pruning import Pruning
 from asrkit.models.interfaces import Encoded, Encoder, Head, LossReport, heads
+from asrkit.models.label_rnns import LabelRnn, NoLabelRnn
 from asrkit.models.predictors.interfaces import Predictor
 from asrkit.nn.dropout import Dropout
 from asrkit.nn.masking import length_mask
@@ -49,16 +50,18 @@ class TransducerHead(Head):
         bottleneck_dim: Size to which frames are projected before anything reads them; null for
             none.
         context: What the joiner sees around a frame.
+        label_rnn: What replaces the predictor's words in the joiner, and may depend on contexts.
         fast: What replaces the frame in the joiner, and may depend on the alignment so far.
         criterion: What is trained: all alignments of the labels, or given ones.
         pruning: Cheap loss by which most of the joiner's work is left out; none where null.
 
     Raises:
-        ValueError: If the encoder has no such tap, a size is impossible, a fast RNN is to be
-            trained on all alignments, or given alignments have several labels in a frame or are
-            to be pruned.
+        ValueError: If the encoder has no such tap, a size is impossible, an RNN that reads
+            alignments is to be trained on all of them, or given alignments have several labels in
+            a frame or are to be pruned.
 
-    Source: Graves 2012, section 2; Zeyer et al. 2020 (topologies, blank apart, FastRNN).
+    Source: Graves 2012, section 2; Zeyer et al. 2020 (topologies, blank apart, SlowRNN and
+        FastRNN that read alignments).
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class TransducerHead(Head):
         tap: int | None = None,
         bottleneck_dim: int | None = None,
         context: Factory[FrameContext] = NoContext,
+        label_rnn: Factory[LabelRnn] = NoLabelRnn,
         fast: Factory[FastRnn] = NoFastRnn,
         criterion: Criterion = FullSum(),  # noqa: B008 - has no state
         pruning: Factory[Pruning] | None = None,
@@ -92,13 +96,14 @@ class TransducerHead(Head):
         narrow = bottleneck_dim is not None
         self.bottleneck = nn.Linear(encoder.dim, size) if narrow else nn.Identity()
         self.context = context(input_dim=size)
-        self.fast = fast(vocabulary=vocabulary, frame_dim=size, predictor_dim=self.predictor.dim)
+        self.label_rnn = label_rnn(predictor_dim=self.predictor.dim, context_dim=self.context.dim)
+        self.fast = fast(vocabulary=vocabulary, frame_dim=size, predictor_dim=self.label_rnn.dim)
         self._check_alignments(pruned=pruning is not None)
         # One bias is enough; beside the predictor it is also the internal language model's.
         self.frame_projection = nn.Linear(self.fast.dim, readout_dim, bias=False)
         seen = self.context.dim
         self.context_projection = nn.Linear(seen, readout_dim, bias=False) if seen else None
-        self.label_projection = nn.Linear(self.predictor.dim, readout_dim)
+        self.label_projection = nn.Linear(self.label_rnn.dim, readout_dim)
         self.readout = readout
         self.output = nn.Linear(readout.output_dim(readout_dim), len(vocabulary) + 1)
         self.pruning: Pruning | None = None
@@ -115,12 +120,12 @@ class TransducerHead(Head):
         """Returns the best alignment of labels (B, U) with lengths (B,).
 
         Raises:
-            UserError: If there is a fast RNN.
+            UserError: If an RNN reads alignments.
         """
-        if self.fast.needs_alignment:
-            kind = type(self.fast).__name__
+        reader = self._alignment_reader()
+        if reader is not None:
             raise UserError(
-                f"a transducer head with a fast RNN ({kind}) can't align: its scores depend on the "
+                f"a transducer head with {reader} can't align: its scores depend on the "
                 "alignment; align with the model that was trained on all alignments"
             )
         states = self._states(labels, label_lengths)
@@ -128,22 +133,23 @@ class TransducerHead(Head):
 
     def symbol_scorer(self, encoded: Encoded) -> SymbolScorer:
         """Returns the frames' scores of symbols after any labels, for transducer search."""
-        if not self.fast.needs_alignment:
+        if self._alignment_reader() is None:
             return TransducerScorer(self, self.project(encoded), encoded.lengths, self.topology)
-        frames, contexts = self._frames(encoded)
-        return FastScorer(
+        frames, attended = self._frames(encoded)
+        return AlignmentScorer(
             self.predictor,
+            self.label_rnn,
             self.fast,
             lambda *parts: self.blank.log_probs(self._sum_logits(*parts)),
             frames,
-            contexts,
+            attended,
             encoded.lengths,
             self.topology,
             self.output.out_features,
         )
 
     def internal_lm(self, encoded: Encoded) -> InternalLmScorer:
-        """Returns what the head says of next labels where the frames' part of the sum is zero.
+        """Returns what the head says of next labels where frames and their contexts are zero.
 
         Source: Variani et al. 2020, section 3.2; Meng et al. 2021, section 3.
         """
@@ -156,9 +162,9 @@ class TransducerHead(Head):
 
     def project(self, encoded: Encoded) -> Tensor:
         """Returns the frames' part of the joiner's sum: (B, T, J)."""
-        frames, contexts = self._frames(encoded)
+        frames, attended = self._frames(encoded)
         projected: Tensor = self.frame_projection(self.dropout(frames))
-        return projected + contexts
+        return self._add_contexts(projected, attended)
 
     def project_labels(self, predicted: Tensor) -> Tensor:
         """Returns the labels' part of the joiner's sum: (..., J) from predictions (..., D)."""
@@ -182,12 +188,11 @@ class TransducerHead(Head):
             (B, T, V + 1), blank last.
         """
         spelt = aligned_labels(symbols, self.output.out_features - 1, self.topology.symbols == 3)
-        predicted = self.predictor(spelt.labels)
-        places = spelt.before[..., None].expand(-1, -1, predicted.shape[2])
-        predicted = predicted.gather(1, places)
-        frames, contexts = self._frames(encoded)
+        frames, attended = self._frames(encoded)
+        seen = _pick(attended, spelt.frames_after())
+        predicted = _pick(self.label_rnn(self.predictor(spelt.labels), seen), spelt.before)
         known = symbols.masked_fill(symbols < 0, self.output.out_features - 1)
-        return self._sum_logits(self.fast(frames, predicted, known), contexts, predicted)
+        return self._sum_logits(self.fast(frames, predicted, known), attended, predicted)
 
     def full_sum_losses(self, encoded: Encoded, batch: Batch) -> dict[str, tuple[Tensor, float]]:
         """Returns the (B,) losses over all alignments by name, with their weights.
@@ -219,28 +224,40 @@ class TransducerHead(Head):
         return frames, prediction, joiner, labels, lengths, label_lengths, self.topology
 
     def _frames(self, encoded: Encoded) -> tuple[Tensor, Tensor]:
-        """Returns frames (B, T, D), and the contexts' part of the joiner's sum (B, T, J or 1)."""
+        """Returns frames (B, T, D) and their contexts (B, T, C)."""
         frames = self.bottleneck(encoded.at(self.tap))
-        if self.context_projection is None:
-            return frames, frames.new_zeros(*frames.shape[:2], 1)
-        attended = self.context(frames, length_mask(encoded.lengths, frames.shape[1]))
-        return frames, self.context_projection(self.dropout(attended))
+        return frames, self.context(frames, length_mask(encoded.lengths, frames.shape[1]))
 
-    def _sum_logits(self, fast: Tensor, contexts: Tensor, predicted: Tensor) -> Tensor:
+    def _add_contexts(self, projected: Tensor, attended: Tensor) -> Tensor:
+        """Returns projected frames (..., J) plus what their contexts (..., C) add, if anything."""
+        if self.context_projection is None:
+            return projected
+        sums: Tensor = projected + self.context_projection(self.dropout(attended))
+        return sums
+
+    def _sum_logits(self, fast: Tensor, attended: Tensor, predicted: Tensor) -> Tensor:
         """Returns logits (..., V + 1) where each frame has its own labels before it."""
-        sums = self.frame_projection(self.dropout(fast)) + contexts
+        sums = self._add_contexts(self.frame_projection(self.dropout(fast)), attended)
         logits = self.logits(sums + self.project_labels(predicted))
         if self.fast_blank is None:
             return logits
         return torch.cat([logits[..., :-1], self.fast_blank(self.dropout(fast)).float()], -1)
 
+    def _alignment_reader(self) -> str | None:
+        """Returns the RNN whose outputs depend on the alignment so far, if there is one."""
+        for key, network in (("fast", self.fast), ("label_rnn", self.label_rnn)):
+            if network.needs_alignment:
+                return f"{key} ({type(network).__name__})"
+        return None
+
     def _check_alignments(self, pruned: bool) -> None:
-        """Refuses alignments that are missing for a fast RNN, or that are no symbols of frames."""
-        if self.fast.needs_alignment and not self.criterion.given_alignments:
+        """Refuses alignments that are missing for an RNN, or that are no symbols of frames."""
+        reader = self._alignment_reader()
+        if reader is not None and not self.criterion.given_alignments:
             raise ValueError(
-                f"fast ({type(self.fast).__name__}) depends on the alignment, so that alignments "
-                "can't be summed; expected criterion: alignment, trained on alignments of a model "
-                "with criterion: full_sum and fast: none"
+                f"{reader} depends on the alignment, so that alignments can't be summed; expected "
+                "criterion: alignment, trained on alignments of a model with criterion: full_sum "
+                "and without this RNN"
             )
         if self.criterion.given_alignments and pruned:
             raise ValueError(
@@ -259,7 +276,8 @@ class TransducerHead(Head):
 class TransducerScorer:
     """Scores the symbols of frames, given the labels so far.
 
-    A state is the labels' part of the joiner's sum (H, J), and the predictor's state.
+    A state is the labels' part of the joiner's sum (H, J), and the states of the predictor and of
+    the label RNN.
 
     Args:
         head: Joiner and predictor.
@@ -326,9 +344,20 @@ class InternalLmScorer:
 
 def _begin(head: TransducerHead, size: int) -> State:
     predicted, state = head.predictor.begin(size)
-    return head.project_labels(predicted), state
+    return _read(head, predicted, state, head.label_rnn.begin(size))
 
 
 def _advance(head: TransducerHead, state: State, labels: Tensor) -> State:
     predicted, following = head.predictor.step(state[1], labels)
-    return head.project_labels(predicted), following
+    return _read(head, predicted, following, state[2])
+
+
+def _read(head: TransducerHead, predicted: Tensor, labels: State, before: State) -> State:
+    nothing = predicted.new_zeros(len(predicted), head.context.dim)
+    said, after = head.label_rnn.step(before, predicted, nothing)
+    return head.project_labels(said), labels, after
+
+
+def _pick(x: Tensor, places: Tensor) -> Tensor:
+    """Returns (B, N, D) of x (B, T, D) at places (B, N)."""
+    return x.gather(1, places[..., None].expand(-1, -1, x.shape[2]))

@@ -25,6 +25,7 @@ from asrkit.models.frame_contexts import FrameContext, WindowAttention
 from asrkit.models.heads.criteria import Criterion, FullSum, GivenAlignment
 from asrkit.models.heads.transducer import TransducerHead
 from asrkit.models.interfaces import Encoded, Head
+from asrkit.models.label_rnns import LabelLstm, LabelRnn, NoLabelRnn
 from asrkit.models.predictors.lstm import LstmPredictor
 from asrkit.models.predictors.stateless import StatelessPredictor
 from asrkit.nn.readouts import MaxoutReadout
@@ -38,6 +39,7 @@ WINDOW: Factory[FrameContext] = partial(
 )
 FAST: Factory[FastRnn] = partial(FastLstm, hidden_dim=6, embedding_dim=3, dropout=0.05)
 EMITTING: Factory[FastRnn] = partial(FAST, decides_blank=True, zoneout_cell=0.1)
+LABEL: Factory[LabelRnn] = partial(LabelLstm, hidden_dim=6, dropout=0.05, zoneout_cell=0.1)
 TOPOLOGIES = pytest.mark.parametrize("topology", [RnaTopology(), CtcTopology()])
 
 
@@ -46,11 +48,13 @@ def make(
     fast: Factory[FastRnn] = NoFastRnn,
     criterion: Criterion | None = None,
     bottleneck_dim: int | None = 3,
+    label_rnn: Factory[LabelRnn] = NoLabelRnn,
 ) -> TransducerHead:
     torch.manual_seed(0)
     predictor = partial(
         LstmPredictor, embedding_dim=5, hidden_dim=7, dropout=0.02, zoneout_output=0.1
     )
+    summed = fast is NoFastRnn and label_rnn is NoLabelRnn
     return TransducerHead(
         TwoBlocks(),
         VOCABULARY,
@@ -63,8 +67,9 @@ def make(
         dropout=0.02,
         bottleneck_dim=bottleneck_dim,
         context=WINDOW,
+        label_rnn=label_rnn,
         fast=fast,
-        criterion=criterion or (FullSum() if fast is NoFastRnn else GivenAlignment()),
+        criterion=criterion or (FullSum() if summed else GivenAlignment()),
     ).eval()
 
 
@@ -123,10 +128,59 @@ def strings(head: TransducerHead, seen: Encoded) -> dict[tuple[int, ...], list[f
     return result
 
 
+def test_the_label_rnn_reads_the_frames_after_labels() -> None:
+    head, seen = make(RnaTopology(), label_rnn=LABEL), encoded(torch.tensor([5]))
+    reads: list[tuple[Tensor, Tensor]] = []
+    forward = head.label_rnn.forward
+
+    def read(predicted: Tensor, attended: Tensor) -> Tensor:
+        reads.append((predicted, attended))
+        return forward(predicted, attended)
+
+    head.label_rnn.forward = read  # type: ignore[method-assign]
+    frames, attended = head._frames(seen)
+    found = head.path_logits(seen, torch.tensor([[V, 2, V, 0, V]]))
+    torch.testing.assert_close(reads[0][1], attended[:, [0, 2, 4]])
+    torch.testing.assert_close(reads[0][0], head.predictor(torch.tensor([[2, 0]])))
+    said = forward(*reads[0])[:, [0, 0, 1, 1, 2]]
+    torch.testing.assert_close(found, head._sum_logits(frames, attended, said))
+
+
+@pytest.mark.parametrize("fast", [NoFastRnn, FAST], ids=["none", "plain"])
+def test_the_internal_lm_of_a_label_rnn_hears_nothing(fast: Factory[FastRnn]) -> None:
+    head = make(RnaTopology(), fast, label_rnn=LABEL)
+    seen = Encoded(torch.zeros(1, 4, 4), torch.tensor([4]))
+    labels = torch.tensor([[2, 0, 1]])
+    with torch.no_grad():
+        silent = torch.zeros(1, 4, head.context.dim)
+        said = head.label_rnn(head.predictor(labels), silent)
+        expected = head.logits(head.project_labels(said))[0, :, :-1].log_softmax(1)
+        scorer, state = head.internal_lm(seen), head.internal_lm(seen).initial_state()
+        for place, label in enumerate([*labels[0], None]):
+            torch.testing.assert_close(scorer.score(state)[0, :V], expected[place])
+            if label is not None:
+                state = scorer.advance(state, label[None])
+
+
+READERS = pytest.mark.parametrize(
+    ("fast", "label_rnn"),
+    [
+        (NoFastRnn, NoLabelRnn),
+        (FAST, NoLabelRnn),
+        (EMITTING, NoLabelRnn),
+        (NoFastRnn, LABEL),
+        (FAST, LABEL),
+    ],
+    ids=["none", "fast", "emitting", "label", "both"],
+)
+
+
 @TOPOLOGIES
-@pytest.mark.parametrize("fast", [NoFastRnn, FAST, EMITTING], ids=["none", "plain", "emitting"])
-def test_wide_beams_equal_enumeration(topology: Topology, fast: Factory[FastRnn]) -> None:
-    head, seen = make(topology, fast), encoded(torch.tensor([4]))
+@READERS
+def test_wide_beams_equal_enumeration(
+    topology: Topology, fast: Factory[FastRnn], label_rnn: Factory[LabelRnn]
+) -> None:
+    head, seen = make(topology, fast, label_rnn=label_rnn), encoded(torch.tensor([4]))
     with torch.no_grad():
         exact = strings(head, seen)
         (n_best,) = TransducerSearch(300, recombination="none").run(heads(head), seen)
@@ -163,9 +217,12 @@ def test_recombined_hypotheses_go_on_from_the_better_state() -> None:
 
 
 @TOPOLOGIES
+@pytest.mark.parametrize("label_rnn", [NoLabelRnn, LABEL], ids=["fast", "both"])
 @pytest.mark.parametrize("recombination", ["sum", "none"])
-def test_a_batch_finds_what_single_utterances_find(topology: Topology, recombination: Any) -> None:
-    head, seen = make(topology, FAST), encoded()
+def test_a_batch_finds_what_single_utterances_find(
+    topology: Topology, recombination: Any, label_rnn: Factory[LabelRnn]
+) -> None:
+    head, seen = make(topology, FAST, label_rnn=label_rnn), encoded()
     search = TransducerSearch(4, recombination=recombination)
     with torch.no_grad():
         together = search.run(heads(head), seen)
@@ -211,8 +268,10 @@ def test_missing_and_foreign_alignments_are_named() -> None:
         head.loss(encoded(), aligned_batch(None))
     with pytest.raises(UserError, match="has 4 frames, the encoder gives 5"):
         head.loss(encoded(), aligned_batch(ALIGNMENT[:, :4]))
-    with pytest.raises(UserError, match=r"fast RNN \(FastLstm\) can't align"):
+    with pytest.raises(UserError, match=r"fast \(FastLstm\) can't align"):
         head.alignment(encoded(), LABELS, LABEL_LENGTHS)
+    with pytest.raises(UserError, match=r"label_rnn \(LabelLstm\) can't align"):
+        make(RnaTopology(), label_rnn=LABEL).alignment(encoded(), LABELS, LABEL_LENGTHS)
 
 
 class Parts:
@@ -241,6 +300,12 @@ def test_what_can_not_be_summed_is_refused_when_it_is_built() -> None:
     assert isinstance(built(fast="none", criterion="full_sum"), TransducerHead)
     with pytest.raises(SpecError, match="head: .*alignments can't be summed; expected criterion"):
         built(criterion="full_sum")
+    label_rnn = {"type": "lstm", "hidden_dim": 4}
+    assert isinstance(built(label_rnn=label_rnn), TransducerHead)
+    with pytest.raises(SpecError, match=r"label_rnn \(LabelLstm\) depends on the alignment"):
+        built(fast="none", label_rnn=label_rnn, criterion="full_sum")
+    with pytest.raises(SpecError, match="label_rnn reads the context of frames, but they have non"):
+        built(context="none", label_rnn=label_rnn)
     for fast in ("none", {"type": "lstm", "hidden_dim": 4, "embedding_dim": 3}):
         with pytest.raises(SpecError, match=r"\(RnntTopology\) lets a frame have several"):
             built(topology="rnnt", fast=fast)
