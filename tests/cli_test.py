@@ -243,6 +243,14 @@ def test_stm_files_are_references(tmp_path: Path) -> None:
         (["check", "{spec}", "training.epochs=0"], "training: epochs (0) must be at least 1"),
         (["check", "{spec}", "training.schedule.value=-1"], "value (-1.0) must be at least 0"),
         (
+            ["check", "{spec}", "--data", "{place}/data", "imports=[{run: none}]"],
+            "imports: there is no run folder none; train that run first",
+        ),
+        (
+            ["check", "{spec}", "--data", "{place}/data", "data.max_seconds=0.11"],
+            "train: none of its 6 utterances can be used",
+        ),
+        (
             ["check", "{spec}", "data.dev=[]", "training.early_stopping=3"],
             "early_stopping needs a dev set",
         ),

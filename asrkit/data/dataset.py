@@ -91,7 +91,8 @@ class CutData:
             refuse_endless(kept, settings.max_decode_seconds)
         if not kept:
             raise UserError(
-                "no utterance is left to train or evaluate on; see data.max_seconds and max_labels"
+                "no utterance is left to train or evaluate on; see the warnings above, "
+                "data.max_seconds and data.max_labels"
             )
         segmentation = settings.segmentation if training else BestSegmentation()
         segmentation.require(tokenizer)

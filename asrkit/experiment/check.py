@@ -31,6 +31,7 @@ from asrkit.experiment.train import count_parameters, fitness_of, stages_of
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import TrainableModel
 from asrkit.text.vocabulary import Vocabulary
+from asrkit.training.importing import import_weights
 from asrkit.training.refusals import refuse_settings
 from asrkit.training.trainer import Trainer
 
@@ -94,6 +95,7 @@ def check(spec_path: Path, overrides: Sequence[str] = (), data: Path | None = No
     report.problems += _phase_problems(experiment, resolved, vocabulary)
     report.problems += rate_problems(experiment, model) + alignment_problems(experiment, model)
     if data is not None and not report.problems:
+        report.problems += _import_problems(experiment, resolved, vocabulary)
         _check_data(experiment, data, report)
     return report
 
@@ -128,6 +130,18 @@ def _phase_problems(
     ]
 
 
+def _import_problems(
+    experiment: Experiment, resolved: dict[str, Any], vocabulary: Vocabulary
+) -> list[str]:
+    """Returns why the first stage can't start from the weights that it imports."""
+    first = stages_of(experiment, resolved, Path())[0].experiment
+    try:
+        import_weights(_meta_model(first, vocabulary), first.imports)
+    except UserError as error:
+        return [str(error)]
+    return []
+
+
 def _meta_model(experiment: Experiment, vocabulary: Vocabulary) -> TrainableModel:
     with torch.device("meta"):
         return experiment.model(vocabulary=vocabulary)
@@ -160,6 +174,8 @@ def _check_data(experiment: Experiment, data: Path, report: CheckReport) -> None
         misaligned = list_misaligned(experiment, tokenizer, model, data, name)
         report.unusable[name] = unusable + [e for e in misaligned if e.id not in listed]
         report.checked[name] = len(cuts)
+        if len(report.unusable[name]) == len(cuts):
+            report.problems.append(f"{name}: none of its {len(cuts)} utterances can be used")
 
 
 def show(spec_path: Path, overrides: Sequence[str] = (), data: Path | None = None) -> str:

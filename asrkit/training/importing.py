@@ -116,7 +116,7 @@ def import_weights(model: nn.Module, imports: Sequence[Import]) -> Imported:
     own = model.state_dict()
     sources: dict[str, str] = {}
     for settings in imports:
-        path = resolve(settings.run, settings.checkpoint)
+        path = _checkpoint(settings)
         there = {settings.name_here(n): (n, t) for n, t in load_weights(path).items()}
         wanted = [name for name in own if name in there and settings.wants(name)]
         copied = [name for name in wanted if _fits(own[name], *there[name], settings, path)]
@@ -127,6 +127,13 @@ def import_weights(model: nn.Module, imports: Sequence[Import]) -> Imported:
                 own[name].copy_(there[name][1])
                 sources[name] = f"{path}:{there[name][0]}"
     return Imported(sources, [name for name in own if name not in sources])
+
+
+def _checkpoint(settings: Import) -> Path:
+    try:
+        return resolve(settings.run, settings.checkpoint)
+    except UserError as error:
+        raise UserError(f"imports: {error}; train that run first, or say `imports: []`") from error
 
 
 def _fits(own: Tensor, name: str, tensor: Tensor, settings: Import, path: Path) -> bool:
