@@ -3,6 +3,8 @@
 #   run.sh --corpus /path/to/an4          the real corpus
 #   run.sh --conf conf/all.yaml --sets test
 #                                         the same with the dev set's speakers in training
+#   run.sh --conf conf/rna.yaml --search transducer joint
+#                                         a transducer on the encoder of conformer.yaml; also rnnt.yaml
 #   run.sh --lm conf/lm/lstm.yaml --ilm conf/lm/mini_lstm_ilm.yaml --table conf/decode/table.yaml
 #                                         with language models, and a table of searches
 #   run.sh --toy                          the same stages on synthesised speech, in minutes
