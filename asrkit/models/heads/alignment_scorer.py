@@ -27,10 +27,11 @@ class AlignmentScorer:
         predictor: Moves where there is a label.
         label_rnn: Moves in the frame after a label.
         fast: Moves in every frame.
-        log_probs: From outputs of the FastRNN (H, S), contexts (H, C) and outputs of the label
-            RNN (H, L) to log-probabilities (H, V + 1).
+        log_probs: From outputs of the FastRNN (H, S), a part of the joiner's sum (H, J) and
+            outputs of the label RNN (H, L) to log-probabilities (H, V + 1).
         frames: (B, T, D) what the FastRNN reads.
-        attended: (B, T, C) the frames' contexts.
+        attended: (B, T, C) the frames' contexts, which the label RNN reads.
+        contexts: (B, T, J) what they add to the joiner's sum whatever the alignment.
         lengths: (B,) valid frames.
         topology: What may follow what.
         num_symbols: V + 1.
@@ -42,6 +43,7 @@ class AlignmentScorer:
     log_probs: Callable[[Tensor, Tensor, Tensor], Tensor]
     frames: Tensor
     attended: Tensor
+    contexts: Tensor
     lengths: Tensor
     topology: Topology
     num_symbols: int
@@ -60,11 +62,13 @@ class AlignmentScorer:
         """Returns the states after the RNNs have read a frame and the symbols (H,) before it."""
         predicted, labels, unread, before, fast, _ = state
         repeat = len(last) // len(self.frames)
-        frames = self.frames[:, frame].repeat_interleave(repeat, 0)
-        attended = self.attended[:, frame].repeat_interleave(repeat, 0)
+        frames, attended, contexts = (
+            each[:, frame].repeat_interleave(repeat, 0)
+            for each in (self.frames, self.attended, self.contexts)
+        )
         said, slow = self._read(unread, before, predicted, attended)
         outputs, after = self.fast.step(fast, frames, said, last)
-        scores = self.log_probs(outputs, attended, said)
+        scores = self.log_probs(outputs, contexts, said)
         return predicted, labels, torch.zeros_like(unread), (said, slow), after, scores
 
     def score(self, state: State, frame: int) -> Tensor:

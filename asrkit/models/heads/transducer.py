@@ -143,6 +143,7 @@ class TransducerHead(Head):
             lambda *parts: self.blank.log_probs(self._sum_logits(*parts)),
             frames,
             attended,
+            self._context_sums(attended),
             encoded.lengths,
             self.topology,
             self.output.out_features,
@@ -164,7 +165,7 @@ class TransducerHead(Head):
         """Returns the frames' part of the joiner's sum: (B, T, J)."""
         frames, attended = self._frames(encoded)
         projected: Tensor = self.frame_projection(self.dropout(frames))
-        return self._add_contexts(projected, attended)
+        return projected + self._context_sums(attended)
 
     def project_labels(self, predicted: Tensor) -> Tensor:
         """Returns the labels' part of the joiner's sum: (..., J) from predictions (..., D)."""
@@ -192,7 +193,8 @@ class TransducerHead(Head):
         seen = _pick(attended, spelt.frames_after())
         predicted = _pick(self.label_rnn(self.predictor(spelt.labels), seen), spelt.before)
         known = symbols.masked_fill(symbols < 0, self.output.out_features - 1)
-        return self._sum_logits(self.fast(frames, predicted, known), attended, predicted)
+        fast = self.fast(frames, predicted, known)
+        return self._sum_logits(fast, self._context_sums(attended), predicted)
 
     def full_sum_losses(self, encoded: Encoded, batch: Batch) -> dict[str, tuple[Tensor, float]]:
         """Returns the (B,) losses over all alignments by name, with their weights.
@@ -228,16 +230,16 @@ class TransducerHead(Head):
         frames = self.bottleneck(encoded.at(self.tap))
         return frames, self.context(frames, length_mask(encoded.lengths, frames.shape[1]))
 
-    def _add_contexts(self, projected: Tensor, attended: Tensor) -> Tensor:
-        """Returns projected frames (..., J) plus what their contexts (..., C) add, if anything."""
+    def _context_sums(self, attended: Tensor) -> Tensor:
+        """Returns the part of contexts (B, T, C) in the joiner's sum: (B, T, J or 1)."""
         if self.context_projection is None:
-            return projected
-        sums: Tensor = projected + self.context_projection(self.dropout(attended))
+            return attended.new_zeros(*attended.shape[:2], 1)
+        sums: Tensor = self.context_projection(self.dropout(attended))
         return sums
 
-    def _sum_logits(self, fast: Tensor, attended: Tensor, predicted: Tensor) -> Tensor:
+    def _sum_logits(self, fast: Tensor, contexts: Tensor, predicted: Tensor) -> Tensor:
         """Returns logits (..., V + 1) where each frame has its own labels before it."""
-        sums = self._add_contexts(self.frame_projection(self.dropout(fast)), attended)
+        sums = self.frame_projection(self.dropout(fast)) + contexts
         logits = self.logits(sums + self.project_labels(predicted))
         if self.fast_blank is None:
             return logits

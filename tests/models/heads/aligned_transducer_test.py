@@ -143,7 +143,8 @@ def test_the_label_rnn_reads_the_frames_after_labels() -> None:
     torch.testing.assert_close(reads[0][1], attended[:, [0, 2, 4]])
     torch.testing.assert_close(reads[0][0], head.predictor(torch.tensor([[2, 0]])))
     said = forward(*reads[0])[:, [0, 0, 1, 1, 2]]
-    torch.testing.assert_close(found, head._sum_logits(frames, attended, said))
+    contexts = head._context_sums(attended)
+    torch.testing.assert_close(found, head._sum_logits(frames, contexts, said))
 
 
 @pytest.mark.parametrize("fast", [NoFastRnn, FAST], ids=["none", "plain"])
