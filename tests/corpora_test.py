@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asrkit.data.dataset import read_cut
+from asrkit.data.cuts import read_cut
 from asrkit.data.manifests import open_set
 
 ROOT = Path(__file__).parents[1]

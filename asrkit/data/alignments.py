@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from asrkit.data.dataset import num_samples_at, text_of
+from asrkit.data.cuts import num_samples_at, text_of
 from asrkit.data.manifests import Unusable
 from asrkit.errors import UserError
 from asrkit.files import write_lines

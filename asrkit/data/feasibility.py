@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from asrkit.data.audio import AudioError
-from asrkit.data.dataset import read_cut, text_of
+from asrkit.data.cuts import read_cut, text_of
 from asrkit.data.manifests import DUPLICATE_NAME, Unusable
 from asrkit.text.tokenizers import Tokenizer
 

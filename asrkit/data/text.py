@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from asrkit.data.batch import Batch
-from asrkit.data.dataset import text_of
+from asrkit.data.cuts import text_of
 from asrkit.data.manifests import open_set
 from asrkit.data.settings import Data, data_kinds
 from asrkit.errors import UserError

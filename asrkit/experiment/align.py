@@ -13,7 +13,7 @@ from torch import Tensor
 
 from asrkit.data.alignments import Alignments
 from asrkit.data.batch_info import UtteranceInfo
-from asrkit.data.dataset import decode_batches
+from asrkit.data.decode_batches import decode_batches
 from asrkit.data.manifests import open_set
 from asrkit.decoding.forced_alignment import best_path, label_spans
 from asrkit.decoding.interfaces import IMPOSSIBLE

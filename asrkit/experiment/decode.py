@@ -10,7 +10,7 @@ from typing import Any
 
 from asrkit.config.build import build
 from asrkit.config.yaml_loader import load, override
-from asrkit.data.dataset import decode_batches
+from asrkit.data.decode_batches import decode_batches
 from asrkit.data.manifests import open_set
 from asrkit.decoding.decode import decode as decode_set
 from asrkit.decoding.search import Search

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from asrkit.data.dataset import decode_batches
+from asrkit.data.decode_batches import decode_batches
 from asrkit.data.manifests import open_set
 from asrkit.errors import UserError
 from asrkit.experiment.record import record_command

@@ -10,7 +10,7 @@ import torch
 
 from asrkit.config.build import build
 from asrkit.data.batch import Batch
-from asrkit.data.dataset import decode_batches
+from asrkit.data.decode_batches import decode_batches
 from asrkit.data.manifests import open_set
 from asrkit.decoding.forced import forced
 from asrkit.decoding.search import Search

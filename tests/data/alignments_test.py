@@ -9,7 +9,7 @@ import torch
 
 from asrkit.data.alignments import Alignments, read_alignments
 from asrkit.data.batch import Batch
-from asrkit.data.dataset import at_speed, num_samples_at
+from asrkit.data.cuts import at_speed, num_samples_at
 from asrkit.errors import UserError
 
 

@@ -15,7 +15,9 @@ from lhotse import CutSet
 from numpy.typing import NDArray
 
 from asrkit.data.audio import AudioError, read_samples
-from asrkit.data.dataset import CutData, at_speed, decode_batches, read_cut
+from asrkit.data.cuts import at_speed, read_cut
+from asrkit.data.dataset import CutData
+from asrkit.data.decode_batches import decode_batches
 from asrkit.data.feasibility import Fitness, check_set
 from asrkit.data.manifests import (
     DUPLICATE_NAME,

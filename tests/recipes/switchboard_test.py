@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 
-from asrkit.data.dataset import read_cut, speaker_of, text_of
+from asrkit.data.cuts import read_cut, speaker_of, text_of
 from asrkit.data.manifests import open_set
 from asrkit.scoring.hub5_stm import read_hub5_stm
 from recipes.switchboard.prepare import held_out, main

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from asrkit.data.dataset import read_cut
+from asrkit.data.cuts import read_cut
 from asrkit.data.manifests import open_set
 
 ROOT = Path(__file__).parents[2]

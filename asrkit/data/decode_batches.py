@@ -1,0 +1,77 @@
+"""Batches to decode: all utterances of a set, sorted by length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from lhotse import CutSet
+
+from asrkit.data.audio import AudioError
+from asrkit.data.batch import Batch
+from asrkit.data.batch_info import UtteranceInfo
+from asrkit.data.cuts import at_speed, read_cut, speaker_of, text_of
+from asrkit.data.settings import DataSettings
+from asrkit.errors import UserError
+
+
+def refuse_endless(cuts: Iterable[Any], max_seconds: float) -> None:
+    """Makes sure that utterances can be encoded whole.
+
+    Raises:
+        UserError: If some are longer than that; names the longest.
+    """
+    longest = max(cuts, key=lambda cut: float(cut.duration), default=None)
+    if longest is not None and longest.duration > max_seconds:
+        raise UserError(
+            f"utterance {longest.id} is {longest.duration:.1f} s long, data.max_decode_seconds is "
+            f"{max_seconds:g}: cut it into shorter ones, leave it out of the set, or raise "
+            "data.max_decode_seconds where the memory is enough"
+        )
+
+
+def decode_batches(
+    cuts: CutSet, settings: DataSettings, speed: float = 1.0
+) -> Iterator[tuple[Batch, list[UtteranceInfo]]]:
+    """Yields all utterances in batches of similar length, longest first, with their facts.
+
+    They are played at a speed. Labels are empty: references may have symbols that the vocabulary
+    lacks.
+
+    Raises:
+        UserError: If audio is too long or can't be read: a score without it would be of another
+            set.
+    """
+    refuse_endless(cuts, settings.max_decode_seconds)
+    sample_rate = settings.sample_rate
+    ordered = sorted(cuts, key=lambda cut: (-cut.duration, cut.id))
+    batch: list[Any] = []
+    for cut in ordered:
+        if batch and (len(batch) + 1) * batch[0].duration > settings.decode_batch_seconds:
+            yield _decode_batch(batch, sample_rate, speed)
+            batch = []
+        batch.append(cut)
+    if batch:
+        yield _decode_batch(batch, sample_rate, speed)
+
+
+def _decode_batch(
+    cuts: list[Any], sample_rate: int, speed: float
+) -> tuple[Batch, list[UtteranceInfo]]:
+    try:
+        signals = [torch.from_numpy(read_cut(cut, sample_rate)) for cut in cuts]
+    except AudioError as error:
+        raise UserError(f"a set can't be decoded without its audio: {error}") from error
+    if speed != 1.0:
+        signals = [at_speed(signal, speed) for signal in signals]
+    count = len(cuts)
+    batch = Batch(
+        ids=[cut.id for cut in cuts],
+        signal=torch.nn.utils.rnn.pad_sequence(signals, batch_first=True),
+        signal_lengths=torch.tensor([len(signal) for signal in signals]),
+        labels=torch.zeros(count, 0, dtype=torch.int64),
+        label_lengths=torch.zeros(count, dtype=torch.int64),
+    )
+    infos = [UtteranceInfo(c.id, speaker_of(c), text_of(c), float(c.duration)) for c in cuts]
+    return batch, infos
