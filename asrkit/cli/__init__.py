@@ -1,0 +1,43 @@
+"""The command line: a file for each verb, which parses its arguments and calls one function."""
+
+from asrkit.cli.align import align
+from asrkit.cli.average import average
+from asrkit.cli.check import check
+from asrkit.cli.decode import decode
+from asrkit.cli.diff import diff
+from asrkit.cli.explain import explain
+from asrkit.cli.group import main
+from asrkit.cli.list_names import list_names
+from asrkit.cli.ngram import ngram
+from asrkit.cli.perplexity import perplexity
+from asrkit.cli.prior import prior
+from asrkit.cli.score import score
+from asrkit.cli.search_errors import search_errors
+from asrkit.cli.show import show
+from asrkit.cli.table import table_of_searches
+from asrkit.cli.tokenizer import tokenizer
+from asrkit.cli.train import train
+from asrkit.cli.tune import tune
+
+__all__ = ["main"]
+
+for verb in (
+    align,
+    average,
+    check,
+    decode,
+    diff,
+    explain,
+    list_names,
+    ngram,
+    perplexity,
+    prior,
+    score,
+    search_errors,
+    show,
+    table_of_searches,
+    tokenizer,
+    train,
+    tune,
+):
+    main.add_command(verb)

@@ -1,0 +1,40 @@
+"""The verb `asrkit align`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from asrkit.cli.options import checkpoint_option, data_option, run_option, set_option
+
+
+@click.command()
+@run_option
+@data_option
+@set_option
+@click.option("--head", default="ctc", show_default=True, help="Name of a CTC or transducer head.")
+@checkpoint_option
+@click.option(
+    "--speed",
+    "speeds",
+    type=float,
+    multiple=True,
+    default=[1.0],
+    show_default=True,
+    help="Play at this speed; may be given several times, for all of data.speeds.",
+)
+def align(
+    run: Path, data: Path, set_name: str, head: str, checkpoint: str, speeds: tuple[float, ...]
+) -> None:
+    """Align transcripts with audio: when each label is spoken, and the symbol of every frame.
+
+    RUN/align/SET.ctm has the time of every label, RUN/align/SET.tsv the frames' symbols, which
+    another spec trains on with data.alignments=RUN and criterion: alignment in its head.
+
+    Example: asrkit align --run run/first --data data --set dev
+    """
+    from asrkit import experiment
+
+    for path in experiment.align(run, data, set_name, head, checkpoint, speeds):
+        click.echo(path)

@@ -1,0 +1,32 @@
+"""The verb `asrkit check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from asrkit.cli.options import FILE, FOLDER, overrides_argument
+from asrkit.errors import UserError
+
+
+@click.command()
+@click.argument("spec", type=FILE)
+@click.option("--data", type=FOLDER, help="Data folder: check every utterance, too.")
+@overrides_argument
+def check(spec: Path, data: Path | None, overrides: tuple[str, ...]) -> None:
+    """Check a SPEC file, and with --data every utterance, before training.
+
+    All problems are listed at once. Utterances that can't be used are listed in the data folder's
+    unusable/, and training leaves them out.
+
+    Example: asrkit check conf/conformer.yaml --data data
+    """
+    from asrkit import experiment
+
+    report = experiment.check(spec, overrides, data)
+    if report.problems:
+        raise UserError(
+            "\n".join([f"{len(report.problems)} problem(s) in {spec}", *report.lines()])
+        )
+    click.echo("\n".join([f"{spec}: no problems", *report.lines()]))

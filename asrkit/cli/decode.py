@@ -1,0 +1,48 @@
+"""The verb `asrkit decode`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from asrkit.cli.options import (
+    FILE,
+    checkpoint_option,
+    data_option,
+    overrides_argument,
+    run_option,
+    set_option,
+)
+
+
+@click.command()
+@run_option
+@data_option
+@set_option
+@click.option("--search", required=True, help="Name of a search below decoding: in the spec.")
+@checkpoint_option
+@click.option("--spec", type=FILE, help="File whose decoding: replaces that of the run.")
+@overrides_argument
+def decode(
+    run: Path,
+    data: Path,
+    set_name: str,
+    search: str,
+    checkpoint: str,
+    spec: Path | None,
+    overrides: tuple[str, ...],
+) -> None:
+    """Decode a set with a trained run; KEY=VALUE changes the search.
+
+    Example: asrkit decode --run run/first --data data --set dev --search joint beam_size=20
+    """
+    from asrkit import experiment
+
+    summary = experiment.decode(run, data, set_name, search, checkpoint, spec, overrides)
+    table = Table("what", "value", title=f"{search} on {set_name}")
+    for name, value in summary.items():
+        table.add_row(name, str(value))
+    Console(stderr=True).print(table)

@@ -1,0 +1,68 @@
+"""The command `asrkit` itself: options before the verb, and what is said when a verb fails."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.logging import RichHandler
+
+from asrkit.allocator import keep_freed_memory
+from asrkit.config.registry import import_plugin
+from asrkit.errors import UserError
+
+
+def _complain(message: str) -> None:
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console.print(f"asrkit: {message}", markup=False, style="red")
+
+
+class Verbs(click.Group):
+    """Turns problems that users can mend into one message and exit code 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the verb."""
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            if ctx.params.get("debug"):
+                raise
+            _complain(str(error))
+            ctx.exit(2)
+        except OSError as error:  # a full disk, a folder that must not be written, a broken disk
+            if ctx.params.get("debug") or error.errno == errno.EPIPE:
+                raise
+            place = f"{error.filename}: " if error.filename else ""
+            _complain(
+                f"{place}{error.strerror or error}; what was written before is intact: mend that, "
+                "then start the same command again"
+            )
+            ctx.exit(2)
+        except KeyboardInterrupt:
+            Console(stderr=True).print(
+                "asrkit: interrupted; what was saved is intact, the same command goes on from there"
+            )
+            ctx.exit(130)
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show the traceback of errors.")
+@click.option("--plugin", multiple=True, metavar="MODULE", help="Import a module with more names.")
+@click.version_option(package_name="asrkit")
+def main(debug: bool, plugin: tuple[str, ...]) -> None:
+    """Trains speech recognisers from scratch, described in YAML.
+
+    A recipe's run.sh calls these verbs in order: tokenizer, check, train, average, decode, score.
+    Any value of a spec can be changed on the command line: training.epochs=20.
+    """
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(message)s",
+        handlers=[RichHandler(console=Console(stderr=True), show_path=False, show_level=True)],
+    )
+    keep_freed_memory()
+    for name in plugin:
+        import_plugin(name, "--plugin")

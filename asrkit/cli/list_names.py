@@ -1,0 +1,19 @@
+"""The verb `asrkit list`."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command(name="list")
+@click.argument("kind", required=False)
+def list_names(kind: str | None) -> None:
+    """List the kinds of parts, or all parts of one KIND with their keys.
+
+    Example: asrkit list encoder
+    """
+    from asrkit.config.explain import list_registry
+    from asrkit.config.registry import import_all
+
+    import_all()
+    click.echo(list_registry(kind))

@@ -1,0 +1,42 @@
+"""The verb `asrkit ngram`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from asrkit.cli.options import FILE, data_option
+
+
+@click.command()
+@data_option
+@click.option("--set", "sets", multiple=True, help="Set whose transcripts are used; repeatable.")
+@click.option("--text", "texts", type=FILE, multiple=True, help="Sentences by line (.gz, .xz).")
+@click.option("--order", type=click.IntRange(1), required=True, help="Longest n-grams.")
+@click.option(
+    "--units", type=click.Choice(["bpe", "unigram", "characters", "words"]), required=True
+)
+@click.option("--tokenizer", help="Name of the tokenizer file; the units if not given.")
+@click.option("--name", required=True, help="Name of the model: DATA/lm/NAME.arpa.gz.")
+@click.option("--prune", type=int, multiple=True, help="Count up to which n-grams are left out.")
+@click.option("--dev", help="Set to measure the perplexity on.")
+def ngram(**options: Any) -> None:
+    """Estimate an n-gram model (Kneser-Ney) on transcripts and texts, as an ARPA file.
+
+    --prune is given once for each order, unigrams first; the last one holds for higher orders.
+
+    Example: asrkit ngram --data data --set train --order 4 --units words --name 4gram --dev dev
+    """
+    from asrkit import experiment
+
+    report = experiment.ngram(**options)
+    table = Table("order", "n-grams", "D1", "D2", "D3+", title=str(report.path))
+    rows = zip(report.estimate.ngrams.tables, report.estimate.discounts, strict=True)
+    for order, (ngrams, discounts) in enumerate(rows, start=1):
+        values = [f"{value:.4f}" for value in discounts.values]
+        table.add_row(str(order), str(len(ngrams)), *values)
+    Console(stderr=True).print(table)
+    click.echo("\n".join(report.lines()))

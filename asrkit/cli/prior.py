@@ -1,0 +1,40 @@
+"""The verb `asrkit prior`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from asrkit.cli.options import checkpoint_option, data_option, run_option, set_option
+
+
+@click.command()
+@run_option
+@data_option
+@set_option
+@click.option("--head", default="ctc", show_default=True, help="Name of the CTC head.")
+@checkpoint_option
+@click.option(
+    "--mean",
+    type=click.Choice(["probabilities", "logarithms"]),
+    default="probabilities",
+    show_default=True,
+    help="What is averaged over frames.",
+)
+def prior(
+    run: Path,
+    data: Path,
+    set_name: str,
+    head: str,
+    checkpoint: str,
+    mean: Literal["probabilities", "logarithms"],
+) -> None:
+    """Estimate label priors of a CTC head, for `prior:` of a ctc scorer.
+
+    Example: asrkit prior --run run/first --data data --set train
+    """
+    from asrkit import experiment
+
+    click.echo(experiment.estimate_prior(run, data, set_name, head, checkpoint, mean))

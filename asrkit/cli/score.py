@@ -1,0 +1,56 @@
+"""The verb `asrkit score`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from asrkit.cli.options import FILE, FOLDER, run_option, set_option
+
+
+@click.command()
+@run_option
+@set_option
+@click.option("--search", required=True, help="Name of the search that decoded the set.")
+@click.option("--against", type=FOLDER, help="Another run to compare with on the same set.")
+@click.option("--stm", type=FILE, help="STM file with references: count errors as sclite does.")
+@click.option("--glm", type=FILE, help="NIST's mapping rules: with --stm, score as Hub5 does.")
+@click.option(
+    "--drop-hesitations",
+    is_flag=True,
+    help="With --glm: leave hesitations and partial words out of hypotheses, as Kaldi does.",
+)
+def score(
+    run: Path,
+    set_name: str,
+    search: str,
+    against: Path | None,
+    stm: Path | None,
+    glm: Path | None,
+    drop_hesitations: bool,
+) -> None:
+    """Score a decoded set: WER with its 95 % interval, errors by utterance and speaker.
+
+    With --stm, NIST's sclite counts the word errors if it is installed; else, asrkit counts them
+    by the same rules. With --stm and --glm, the set is scored as in the Hub5 and RT evaluations
+    of telephone speech, by hubscr.pl if that is installed.
+
+    Example: asrkit score --run run/first --set dev --search joint
+    """
+    from asrkit import experiment
+
+    result = experiment.score(run, set_name, search, against, stm, glm, drop_hesitations)
+    e = result.errors
+    click.echo(
+        f"{set_name} {search}: WER {result.wer:.2f} % [{result.low:.2f}, {result.high:.2f}], "
+        f"{e.total} errors in {e.words} words ({e.substitutions} sub, {e.deletions} del, "
+        f"{e.insertions} ins), CER {result.cer:.2f} %"
+    )
+    for name, part in result.parts.items():
+        click.echo(f"  {name:<6} {part['wer']:6.2f} % of {part['errors']['words']} words")
+    if result.against is not None:
+        click.echo(
+            f"against {against}: {result.against.difference:+.2f} absolute, "
+            f"better with probability {result.against.probability_better:.3f}"
+        )

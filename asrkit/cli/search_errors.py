@@ -1,0 +1,29 @@
+"""The verb `asrkit search-errors`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from asrkit.cli.options import data_option, run_option, set_option
+
+
+@click.command(name="search-errors")
+@run_option
+@data_option
+@set_option
+@click.option("--search", required=True, help="Name of the search that decoded the set.")
+def search_errors(run: Path, data: Path, set_name: str, search: str) -> None:
+    """Count sentences whose reference scores higher than what the search found.
+
+    Example: asrkit search-errors --run run/first --data data --set dev --search joint
+    """
+    from asrkit import experiment
+
+    report = experiment.search_errors(run, data, set_name, search)
+    click.echo(
+        f"{set_name} {search}: {report['search_errors']} search errors in {report['sentences']} "
+        f"sentences ({report['rate']} %), {report['wrong']} wrong sentences, "
+        f"{report['unreachable_references']} references without a path"
+    )

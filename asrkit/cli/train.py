@@ -1,0 +1,26 @@
+"""The verb `asrkit train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from asrkit.cli.options import FILE, data_option, overrides_argument, run_option
+
+
+@click.command()
+@click.argument("spec", type=FILE)
+@data_option
+@run_option
+@overrides_argument
+def train(spec: Path, data: Path, run: Path, overrides: tuple[str, ...]) -> None:
+    """Train the model of a SPEC file; the same command goes on after an interruption.
+
+    Example: asrkit train conf/conformer.yaml --data data --run run/first training.epochs=20
+
+    On several GPUs: torchrun --nproc-per-node 4 -m asrkit train ...
+    """
+    from asrkit import experiment
+
+    experiment.train(spec, overrides, data, run)

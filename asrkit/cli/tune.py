@@ -1,0 +1,63 @@
+"""The verb `asrkit tune`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from asrkit.cli.options import FILE, checkpoint_option, data_option, run_option, set_option
+
+
+@click.command()
+@run_option
+@data_option
+@set_option
+@click.option("--search", required=True, help="Name of a search below decoding: in the spec.")
+@click.option(
+    "--vary",
+    multiple=True,
+    metavar="SCORER[.KEY]=LOW:HIGH",
+    help="A weight to tune, or another number of a scorer's entry (ctc.prior_scale), and between "
+    "which values; else, those of the spec's tuning: part.",
+)
+@click.option(
+    "--decodes",
+    type=click.IntRange(min=0),
+    default=3,
+    show_default=True,
+    help="Decodes after the first; where not only weights are tuned, two thirds try other values.",
+)
+@checkpoint_option
+@click.option("--spec", type=FILE, help="File whose decoding: replaces that of the run.")
+def tune(
+    run: Path,
+    data: Path,
+    set_name: str,
+    search: str,
+    vary: tuple[str, ...],
+    decodes: int,
+    checkpoint: str,
+    spec: Path | None,
+) -> None:
+    """Tune the weights of a search on a dev set, by n-best lists and a few decodes.
+
+    Example: asrkit tune --run run/first --data data --set dev --search joint --vary ctc=0.1:0.9
+    """
+    from asrkit import experiment
+    from asrkit.experiment.tuned_values import read_range
+
+    ranges = dict(read_range(word) for word in vary)
+    path, trials = experiment.tune(run, data, set_name, search, ranges, decodes, checkpoint, spec)
+    table = Table("weights", "WER %", "95 % interval", title=f"{search} on {set_name}")
+    best = min(trials, key=lambda trial: trial.wer)
+    for trial in trials:
+        weights = ", ".join(f"{name} {weight:g}" for name, weight in trial.weights.items())
+        style = "bold" if trial is best else None
+        table.add_row(
+            weights, f"{trial.wer:.2f}", f"{trial.low:.2f} – {trial.high:.2f}", style=style
+        )
+    Console(stderr=True).print(table)
+    click.echo(f"the best is in {path}; for other sets: asrkit decode --spec {path} ...")
