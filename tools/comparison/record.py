@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""Writes down what this checkout computes, to be compared with what another one computes.
+
+python tools/comparison/record.py --out before.json
+python tools/comparison/record.py --out before.json --run RUN --data DATA --set dev
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from asrkit.config.build import filled  # noqa: E402
+from asrkit.errors import UserError  # noqa: E402
+from asrkit.experiment import Experiment, decode, load_spec, score  # noqa: E402
+from asrkit.experiment.spec import resolve_spec  # noqa: E402
+from asrkit.files import write_text  # noqa: E402
+from tools.comparison.renames import Renames, read_renames  # noqa: E402
+from tools.comparison.updates import two_updates  # noqa: E402
+
+RENAMES = Path(__file__).with_name("renames.yaml")
+PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.option("--out", type=PATH, required=True, help="JSON file to write.")
+@click.option("--recipes", type=PATH, default=ROOT / "recipes", help="Folder of the specs.")
+@click.option("--run", type=PATH, help="A trained run, whose searches are recorded, too.")
+@click.option("--data", type=PATH, help="Its data folder.")
+@click.option("--set", "set_name", help="The set that is decoded.")
+@click.option("--renames", type=PATH, default=RENAMES, help="New names of old parameters.")
+def main(
+    out: Path,
+    recipes: Path,
+    run: Path | None,
+    data: Path | None,
+    set_name: str | None,
+    renames: Path,
+) -> None:
+    """Writes the record."""
+    torch.set_num_threads(1)
+    names = read_renames(renames)
+    record: dict[str, Any] = {"specs": {}}
+    for path in sorted(recipes.glob("*/conf/**/*.yaml")):
+        name = str(path.relative_to(recipes))
+        click.echo(name, err=True)
+        record["specs"][name] = spec_record(path, names)
+    if run is not None:
+        if data is None or set_name is None:
+            raise click.UsageError("--run needs --data and --set")
+        record["searches"] = dict(search_records(run, data, set_name))
+    write_text(out, json.dumps(record, indent=1) + "\n")
+
+
+def spec_record(path: Path, names: Renames) -> dict[str, Any]:
+    """Returns the leaves of a spec, and what two updates of its model compute."""
+    spec = load_spec(path)
+    if path.parent.name == "decode":
+        return {"leaves": dict(leaves(spec.tree))}
+    experiment, _ = resolve_spec(spec)
+    return {
+        "leaves": dict(leaves(filled(Experiment, spec.tree))),
+        **two_updates(experiment, names.parameter),
+    }
+
+
+def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields every value of a tree with its key path; entries of lists that have a name by name."""
+    if isinstance(node, dict) and node:
+        for key, value in node.items():
+            yield from leaves(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(node, list) and node:
+        for index, value in enumerate(node):
+            name = value.get("name", index) if isinstance(value, dict) else index
+            yield from leaves(value, f"{path}.{name}")
+    else:
+        yield path, node
+
+
+def search_records(run: Path, data: Path, set_name: str) -> Iterator[tuple[str, Any]]:
+    """Yields each search of a run with its n-best lists and word errors; the run stays as it is."""
+    searches = load_spec(run / "resolved.yaml").tree.get("decoding") or {}
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch) / run.name
+        copy.mkdir()
+        for entry in run.iterdir():
+            if entry.name != "decode":
+                (copy / entry.name).symlink_to(entry.resolve())
+        for name in searches:
+            click.echo(f"search {name}", err=True)
+            decode(copy, data, set_name, name)
+            folder = copy / "decode" / name / set_name
+            lines = (folder / "nbest.jsonl").read_text(encoding="utf-8").split("\n")
+            errors = score(copy, set_name, name).errors
+            yield (
+                name,
+                {"nbest": [json.loads(line) for line in lines if line], "errors": errors.total},
+            )
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        raise SystemExit(f"{Path(__file__).name}: {error}") from error

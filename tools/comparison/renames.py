@@ -1,0 +1,60 @@
+"""Which old names the new names of parameters and keys had."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from asrkit.config.yaml_loader import load
+from asrkit.errors import UserError
+
+Rules = list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Renames:
+    """Rules for the names of parameters and of keys; in each, the first that fits is taken.
+
+    Args:
+        parameters: Regular expressions that whole new names match, and the old names.
+        keys: The same for the key paths of specs.
+    """
+
+    parameters: Rules
+    keys: Rules
+
+    def parameter(self, name: str) -> str:
+        """Returns the old name of a parameter."""
+        return _renamed(name, self.parameters)
+
+    def key(self, name: str) -> str:
+        """Returns the old name of a key."""
+        return _renamed(name, self.keys)
+
+
+def read_renames(path: Path) -> Renames:
+    """Returns the rules of a file.
+
+    Raises:
+        UserError: If it has others than parameters and keys, or no regular expression.
+    """
+    tree = load(path).tree or {}
+    unknown = sorted(tree.keys() - {"parameters", "keys"})
+    if unknown:
+        raise UserError(f"{path}: unknown {unknown[0]!r}; expected parameters and keys")
+    rules = {kind: list((tree.get(kind) or {}).items()) for kind in ("parameters", "keys")}
+    for pattern, _ in rules["parameters"] + rules["keys"]:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise UserError(f"{path}: {pattern!r} is no regular expression: {error}") from error
+    return Renames(**rules)
+
+
+def _renamed(name: str, rules: Rules) -> str:
+    for pattern, old in rules:
+        match = re.fullmatch(pattern, name)
+        if match:
+            return match.expand(old)
+    return name
