@@ -13,6 +13,7 @@ caller=$OLDPWD # paths on the command line are meant from there
 first_stage=0 stop_stage=99 jobs=2 toy=false
 lm='' ngram=0 ilm='' decoding='' table='' decodes=3
 overrides=() lm_text=() searches=() sets=()
+passed_on=(TERM HUP USR1 USR2 XCPU INT) child='' last_signal='' interrupted=false
 
 usage() {
   cat <<USAGE
@@ -147,16 +148,58 @@ stage() {
   # An input that changes while the command runs must count as newer: the mark gets the start's time.
   local started
   started=$(date +%s.%N)
-  "$@" || status=$?
+  signalled "$@" || status=$?
   if ((status)); then
+    local ended="failed with exit code $status"
+    if ((status == 75)); then ended="was stopped and has saved its work (exit code 75)"; fi
+    if ((status == 130)); then ended="was interrupted"; fi
     {
-      echo "stage $number ($title) failed with exit code $status: $words"
+      echo "stage $number ($title) $ended: $words"
       echo "the same run.sh command goes on with this stage"
     } >&2
     exit "$status"
   fi
   mkdir -p "$marks/.done"
   touch -d "@$started" "$mark"
+  if [[ $last_signal ]]; then
+    echo "stopped by SIG$last_signal after stage $number ($title); the same run.sh command goes on" >&2
+    if [[ $last_signal == INT ]]; then exit 130; else exit 75; fi
+  fi
+}
+
+# signalled COMMAND...: runs a command that also gets the signals that only this shell is sent, as by
+# a scheduler or `kill PID`, and waits until it has saved and ended; returns its exit code. It has the
+# shell's stdin, and is in its process group: Ctrl-C and Ctrl-Z reach it from the terminal.
+signalled() {
+  local status=0 name
+  last_signal='' child=''
+  for name in "${passed_on[@]}"; do
+    # shellcheck disable=SC2064 # the name of now is meant
+    trap "pass_on $name" "$name"
+  done
+  # Commands in the background ignore SIGINT, unless told otherwise.
+  (trap - INT QUIT; if [[ $(type -t "$1") == file ]]; then exec "$@"; else "$@"; fi) <&0 &
+  child=$!
+  if [[ $last_signal ]]; then kill -s "$last_signal" "$child" || true; fi # it came before the child
+  interrupted=true
+  while $interrupted; do # a signal ends `wait`, not the command
+    interrupted=false status=0
+    wait "$child" || status=$?
+  done
+  trap - "${passed_on[@]}"
+  return "$status"
+}
+
+# pass_on SIGNAL: gives it to the command, unless that has it from the terminal's Ctrl-C, which goes
+# to the whole process group.
+pass_on() {
+  local group foreground
+  last_signal=$1 interrupted=true
+  if [[ $1 == INT ]]; then
+    read -r group foreground < <(ps -o pgid=,tpgid= -p $$ 2>/dev/null) || true
+    if [[ ${group:-} && $group == "${foreground:-}" ]]; then return 0; fi
+  fi
+  if [[ $child ]]; then kill -s "$1" "$child" 2>/dev/null || true; fi
 }
 
 is_up_to_date() {
