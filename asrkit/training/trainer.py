@@ -10,18 +10,17 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
 from asrkit.config.registry import Registry
 from asrkit.data.batch import Batch
 from asrkit.errors import UserError
-from asrkit.models.interfaces import LossReport, TrainableModel
+from asrkit.models.interfaces import TrainableModel
 from asrkit.training.checkpoints import CheckpointStore, ReloadBest, load_weights, read_index
 from asrkit.training.distributed import init_distributed
 from asrkit.training.exchange import Exchange, GradientAverage
@@ -33,6 +32,7 @@ from asrkit.training.progress import EpochProgress, epoch_line
 from asrkit.training.refusals import accumulation, refuse_other_tensors, refuse_settings
 from asrkit.training.schedules import Schedule
 from asrkit.training.sources import EpochSource
+from asrkit.training.updates import Done, Gradients, culprits
 
 log = logging.getLogger(__name__)
 Describe = Callable[[TrainableModel, Any, int], None]
@@ -133,7 +133,7 @@ class Trainer:
         self.weight_changes, self.gradient_noise = weight_changes, gradient_noise
         self.make_optimizer, self.reload_best = optimizer, reload_best
         self.optimizer, self.schedule = optimizer(self.model), schedule
-        self.max_grad_norm, self.precision, self.normalize = max_grad_norm, precision, normalize
+        self.max_grad_norm = max_grad_norm
         compared = reload_best.last if reload_best is not None else 0
         self.store = CheckpointStore(run / "checkpoints", keep_best, keep_last, compared)
         self.save_seconds, self.save_steps = 60 * save_minutes, save_steps
@@ -142,6 +142,7 @@ class Trainer:
         if save_steps is not None and not exchange.joins(save_steps):
             raise ValueError(f"save_steps ({save_steps}) must be a multiple of exchange.steps")
         self.exchange, self.parallel = exchange, exchange.wrap(self.model, self.world)
+        self.gradients = Gradients(self.world, exchange, seed, precision, normalize)
         self.epoch, self.batch, self.step, self.nonfinite = 1, 0, 0, 0
         self.best, self.best_epoch, self.seconds = math.inf, 0, 0.0
         self.totals = Totals()
@@ -210,11 +211,11 @@ class Trainer:
         rate = self.schedule.lr(self.step + 1, self.epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["lr_scale"]
-        factor = self.exchange.factor(self._count(batches), self.world)
-        with changed_weights(self.model, self.weight_changes, self._step_seed(0)):
-            done = self._add_gradients(batches, factor)
+        seed = self.gradients.step_seed
+        with changed_weights(self.model, self.weight_changes, seed(self.step, 0)):
+            done = self.gradients.add(self.parallel, batches, self.step)
         if self.gradient_noise is not None:
-            self.gradient_noise.add(self.model, self.step + 1, self._step_seed(1))
+            self.gradient_noise.add(self.model, self.step + 1, seed(self.step, 1))
         norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.max_grad_norm))
         sums = Totals()
         for _, report in done:
@@ -239,7 +240,7 @@ class Trainer:
         totals = Totals()
         with torch.inference_mode():
             for batch in self.dev.batches(epoch=1):
-                with self._autocast():
+                with self.gradients.autocast():
                     totals.add(self.model(batch.to(self.world.device), self.step))
         return totals.reduced(self.world)
 
@@ -324,84 +325,18 @@ class Trainer:
     def _leads(self) -> bool:
         return self.world.rank == 0
 
-    def _add_gradients(
-        self, batches: Sequence[Batch], factor: float
-    ) -> list[tuple[Batch, LossReport]]:
-        """Adds up the gradients of an update; returns what was calculated, with its losses.
-
-        Where memory runs out, some parameters may already have a batch's gradient, so the update
-        begins anew, with that batch in halves.
-        """
-        pieces = list(enumerate(batches))
-        done: list[tuple[Batch, LossReport]] = []
-        while len(done) < len(pieces):
-            number, batch = pieces[len(done)]
-            if not done or number != pieces[len(done) - 1][0]:  # halves draw one after the other
-                torch.manual_seed(self._mixed_seed(number))
-            with self.exchange.accumulating(self.parallel, last=len(done) == len(pieces) - 1):
-                report = self._backward(batch.to(self.world.device), factor)
-            if report is not None:
-                done.append((batch, report))
-                continue
-            log.warning(
-                "out of memory: going on in halves with utterances %s", ", ".join(batch.ids)
-            )
-            torch.cuda.empty_cache()
-            self.optimizer.zero_grad(set_to_none=True)
-            pieces[len(done) : len(done) + 1] = [(number, half) for half in batch.halves()]
-            done = []
-        return done
-
-    def _backward(self, batch: Batch, factor: float) -> LossReport | None:
-        """Adds the gradient of a batch; returns None if memory runs out and it can be split."""
-        try:
-            with self._autocast():
-                report: LossReport = self.parallel(batch, self.step)
-            parts = [part.weight * part.total for part in report.values() if part.weight]
-            objective = torch.stack(parts).sum() * factor
-            if self.world.size > 1 or torch.isfinite(objective):
-                objective.backward()
-            return {name: _detached(part) for name, part in report.items()}
-        except torch.cuda.OutOfMemoryError:
-            if len(batch) == 1 or self.world.size > 1:
-                raise
-        return None
-
-    def _autocast(self) -> Any:
-        enabled = self.precision == "bf16"
-        return torch.autocast(self.world.device.type, torch.bfloat16, enabled=enabled)
-
-    def _count(self, batches: Sequence[Batch]) -> Tensor | None:
-        """Returns () what the loss of the update is divided by, None for nothing."""
-        if self.normalize == "sum":
-            return None
-        labels = sum(int(batch.label_lengths.sum()) for batch in batches)
-        count = labels if self.normalize == "labels" else sum(len(batch) for batch in batches)
-        return torch.tensor(float(count))
-
-    def _mixed_seed(self, number: int) -> int:
-        """Returns the seed of a micro-batch, numbered over all processes as one process would."""
-        overall = number * self.world.size + self.world.rank
-        mixed = (self.seed * 1_000_003 + self.step) * 65_537 + overall
-        return mixed % (2**63)
-
-    def _step_seed(self, purpose: int) -> int:
-        """Returns a seed of the step, the same in all processes and not that of a micro-batch."""
-        return ((self.seed * 1_000_003 + self.step) * 65_537 + 65_536 - purpose) % (2**63)
-
     def _finite(self, norm: float, sums: Totals) -> bool:
         """Returns whether gradient and loss are finite in all processes."""
         finite = math.isfinite(norm) and math.isfinite(sums.objective())
         return float(self.world.sum(torch.tensor(float(finite)))) == self.world.size
 
-    def _skip(self, done: Sequence[tuple[Batch, LossReport]], norm: float) -> None:
+    def _skip(self, done: Done, norm: float) -> None:
         """Names the utterances of an update that gave no finite number.
 
         Raises:
             UserError: If too many updates in a row did.
         """
-        culprits = sorted({i for batch, report in done for i in _culprits(batch, report)})
-        shown = culprits or [i for batch, _ in done for i in batch.ids]
+        shown = culprits(done) or [i for batch, _ in done for i in batch.ids]
         log.warning(
             "step %d: the loss or its gradient is not finite (norm %g); skipped; utterances: %s",
             self.step + 1,
@@ -463,19 +398,6 @@ class Trainer:
 
 
 _PROGRESS = ("epoch", "batch", "step", "nonfinite", "best", "best_epoch", "seconds")
-
-
-def _detached(part: Any) -> Any:
-    return type(part)(part.total.detach(), part.count, part.weight, part.per_utterance)
-
-
-def _culprits(batch: Batch, report: LossReport) -> Iterator[str]:
-    """Yields the utterances whose own loss is not finite."""
-    for part in report.values():
-        losses: Tensor | None = part.per_utterance
-        if losses is not None and len(losses) == len(batch):
-            bad = (~torch.isfinite(losses)).tolist()
-            yield from (name for name, wrong in zip(batch.ids, bad, strict=True) if wrong)
 
 
 trainers: Registry[Trainer] = Registry(

@@ -1,0 +1,125 @@
+"""The gradient of one update: batch by batch, in halves where memory runs out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from asrkit.data.batch import Batch
+from asrkit.models.interfaces import LossReport
+from asrkit.training.distributed import World
+from asrkit.training.exchange import Exchange
+
+log = logging.getLogger(__name__)
+Done = list[tuple[Batch, LossReport]]
+"""What was calculated for an update, with its losses."""
+
+
+class Gradients:
+    """Adds up the gradients of updates.
+
+    Args:
+        world: All processes.
+        exchange: How they stay together.
+        seed: Of all randomness.
+        precision: Of the forward pass.
+        normalize: What the summed loss of an update is divided by.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        exchange: Exchange,
+        seed: int,
+        precision: Literal["fp32", "bf16"],
+        normalize: Literal["labels", "utterances", "sum"],
+    ) -> None:
+        self.world, self.exchange, self.seed = world, exchange, seed
+        self.precision, self.normalize = precision, normalize
+
+    def add(self, model: nn.Module, batches: Sequence[Batch], step: int) -> Done:
+        """Adds up the gradients of an update; returns what was calculated, with its losses.
+
+        Where memory runs out, some parameters may already have a batch's gradient, so the update
+        begins anew, with that batch in halves.
+        """
+        factor = self.exchange.factor(self._count(batches), self.world)
+        pieces = list(enumerate(batches))
+        done: Done = []
+        while len(done) < len(pieces):
+            number, batch = pieces[len(done)]
+            if not done or number != pieces[len(done) - 1][0]:  # halves draw one after the other
+                torch.manual_seed(self._mixed_seed(step, number))
+            with self.exchange.accumulating(model, last=len(done) == len(pieces) - 1):
+                report = self._backward(model, batch.to(self.world.device), step, factor)
+            if report is not None:
+                done.append((batch, report))
+                continue
+            log.warning(
+                "out of memory: going on in halves with utterances %s", ", ".join(batch.ids)
+            )
+            torch.cuda.empty_cache()
+            model.zero_grad(set_to_none=True)
+            pieces[len(done) : len(done) + 1] = [(number, half) for half in batch.halves()]
+            done = []
+        return done
+
+    def _backward(
+        self, model: nn.Module, batch: Batch, step: int, factor: float
+    ) -> LossReport | None:
+        """Adds the gradient of a batch; returns None if memory runs out and it can be split."""
+        try:
+            with self.autocast():
+                report: LossReport = model(batch, step)
+            parts = [part.weight * part.total for part in report.values() if part.weight]
+            objective = torch.stack(parts).sum() * factor
+            if self.world.size > 1 or torch.isfinite(objective):
+                objective.backward()
+            return {name: _detached(part) for name, part in report.items()}
+        except torch.cuda.OutOfMemoryError:
+            if len(batch) == 1 or self.world.size > 1:
+                raise
+        return None
+
+    def autocast(self) -> Any:
+        """Returns the context of a forward pass."""
+        enabled = self.precision == "bf16"
+        return torch.autocast(self.world.device.type, torch.bfloat16, enabled=enabled)
+
+    def _count(self, batches: Sequence[Batch]) -> Tensor | None:
+        """Returns () what the loss of the update is divided by, None for nothing."""
+        if self.normalize == "sum":
+            return None
+        labels = sum(int(batch.label_lengths.sum()) for batch in batches)
+        count = labels if self.normalize == "labels" else sum(len(batch) for batch in batches)
+        return torch.tensor(float(count))
+
+    def _mixed_seed(self, step: int, number: int) -> int:
+        """Returns the seed of a micro-batch, numbered over all processes as one process would."""
+        overall = number * self.world.size + self.world.rank
+        return ((self.seed * 1_000_003 + step) * 65_537 + overall) % (2**63)
+
+    def step_seed(self, step: int, purpose: int) -> int:
+        """Returns a seed of a step, the same in all processes and not that of a micro-batch."""
+        return ((self.seed * 1_000_003 + step) * 65_537 + 65_536 - purpose) % (2**63)
+
+
+def culprits(done: Done) -> list[str]:
+    """Returns the utterances whose own loss is not finite."""
+    return sorted({i for batch, report in done for i in _culprits(batch, report)})
+
+
+def _culprits(batch: Batch, report: LossReport) -> Iterator[str]:
+    for part in report.values():
+        losses: Tensor | None = part.per_utterance
+        if losses is not None and len(losses) == len(batch):
+            bad = (~torch.isfinite(losses)).tolist()
+            yield from (name for name, wrong in zip(batch.ids, bad, strict=True) if wrong)
+
+
+def _detached(part: Any) -> Any:
+    return type(part)(part.total.detach(), part.count, part.weight, part.per_utterance)
