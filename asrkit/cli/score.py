@@ -14,6 +14,13 @@ from asrkit.cli.options import FILE, FOLDER, run_option, set_option
 @set_option
 @click.option("--search", required=True, help="Name of the search that decoded the set.")
 @click.option("--against", type=FOLDER, help="Another run to compare with on the same set.")
+@click.option(
+    "--units",
+    type=click.Choice(["utterances", "speakers"]),
+    default="utterances",
+    show_default=True,
+    help="With --against: what chance deals to either run as a whole.",
+)
 @click.option("--stm", type=FILE, help="STM file with references: count errors as sclite does.")
 @click.option("--glm", type=FILE, help="NIST's mapping rules: with --stm, score as Hub5 does.")
 @click.option(
@@ -26,6 +33,7 @@ def score(
     set_name: str,
     search: str,
     against: Path | None,
+    units: str,
     stm: Path | None,
     glm: Path | None,
     drop_hesitations: bool,
@@ -40,7 +48,7 @@ def score(
     """
     from asrkit import experiment
 
-    result = experiment.score(run, set_name, search, against, stm, glm, drop_hesitations)
+    result = experiment.score(run, set_name, search, against, stm, glm, drop_hesitations, units)
     e = result.errors
     click.echo(
         f"{set_name} {search}: WER {result.wer:.2f} % [{result.low:.2f}, {result.high:.2f}], "
@@ -49,8 +57,13 @@ def score(
     )
     for name, part in result.parts.items():
         click.echo(f"  {name:<6} {part['wer']:6.2f} % of {part['errors']['words']} words")
+    if result.by_speakers is not None:
+        by = result.by_speakers
+        click.echo(f"  [{by.low:.2f}, {by.high:.2f}] from resampling {by.units} speakers")
     if result.against is not None:
+        found = result.against
         click.echo(
-            f"against {against}: {result.against.difference:+.2f} absolute, "
-            f"better with probability {result.against.probability_better:.3f}"
+            f"against {against}: {found.difference:+.2f} absolute, P(noise) "
+            f"{found.probability_of_noise:.3f} (exact sign-flip test of {found.count} "
+            f"{found.units}), better on {100 * found.probability_better:.1f} % of resampled sets"
         )

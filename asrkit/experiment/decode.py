@@ -23,6 +23,7 @@ from asrkit.files import write_text
 from asrkit.scoring.ctm import write_ctm, write_trn
 from asrkit.scoring.hub5 import score_hub5
 from asrkit.scoring.sclite import StmScorer
+from asrkit.scoring.significance import UTTERANCES
 from asrkit.scoring.wer import Score, read_nbest, score_run
 from asrkit.training import checkpoints
 
@@ -147,6 +148,7 @@ def score(
     stm: Path | None = None,
     glm: Path | None = None,
     drop_hesitations: bool = False,
+    units: str = UTTERANCES,
 ) -> Score:
     """Scores a decoded set; writes score.json and the aligned texts beside its n-best lists.
 
@@ -159,6 +161,7 @@ def score(
             the hypotheses are written beside the scores as CTM and TRN files.
         glm: NIST's mapping rules: the set is scored as in the Hub5 and RT evaluations.
         drop_hesitations: Whether hypotheses are scored without hesitations and partial words.
+        units: Of the comparison: "utterances" or "speakers".
 
     Raises:
         UserError: If the set was not decoded with this search, or an option lacks another.
@@ -177,14 +180,14 @@ def score(
     parent = None if against is None else against / "decode" / search / set_name / "nbest.jsonl"
     record_command(run)
     if stm is None:
-        return score_run(nbest, folder, against=parent)
+        return score_run(nbest, folder, against=parent, units=units)
     if glm is not None:
-        return score_hub5(nbest, folder, stm, glm, parent, drop_hesitations)
+        return score_hub5(nbest, folder, stm, glm, parent, drop_hesitations, units)
     scorer = StmScorer(stm)
     lines = read_nbest(nbest)
     write_ctm(folder / "hypotheses.ctm", scorer.words(lines))
     write_trn(folder / "hypotheses.trn", ((line["id"], line["text"]) for line in lines))
-    return score_run(nbest, folder, against=parent, aligner=scorer)
+    return score_run(nbest, folder, parent, scorer, hash_of(stm), units)
 
 
 def average(run: Path, best: int | None = None, last: int | None = None) -> Path:

@@ -6,6 +6,7 @@ rules.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -17,19 +18,17 @@ from typing import Any
 from asrkit.data.stm import Segment
 from asrkit.errors import UserError
 from asrkit.files import write_lines
+from asrkit.scoring.edits import EMPTY, Errors, count_errors
 from asrkit.scoring.glm import HESITATION, Glm, read_glm
 from asrkit.scoring.hub5_stm import Stm, read_hub5_stm
 from asrkit.scoring.hubscr import run_hubscr
-from asrkit.scoring.wer import (
-    EMPTY,
-    Comparison,
-    Errors,
-    Score,
+from asrkit.scoring.significance import (
+    UTTERANCES,
     bootstrap_interval,
-    count_errors,
-    paired_test,
-    read_nbest,
+    compared,
+    speaker_interval,
 )
+from asrkit.scoring.wer import Score, read_nbest, speakers_as_units
 from asrkit.scoring.word_graph import (
     NOTHING,
     SYMBOLS,
@@ -49,6 +48,7 @@ def score_hub5(
     glm: Path,
     against: Path | None = None,
     drop_hesitations: bool = False,
+    units: str = UTTERANCES,
 ) -> Score:
     """Scores the best hypotheses of a set against an STM file.
 
@@ -62,6 +62,7 @@ def score_hub5(
         against: N-best file of another system for the same set.
         drop_hesitations: Whether hesitations and partial words are left out of hypotheses, as
             Kaldi's and ESPnet's recipes do: they may be left out of references without an error.
+        units: Of the comparison: "utterances", which are segments, or "speakers".
 
     Raises:
         UserError: If a file is missing or damaged, or the utterances are not those of the STM file.
@@ -71,11 +72,12 @@ def score_hub5(
     found = hypotheses(lines, reference, nbest, rules, drop_hesitations)
     pairs = [aligned(segment, found[segment.id], rules) for segment in reference.segments]
     errors = [errors_in(path) for path in pairs]
+    speakers = [segment.speaker for segment in reference.segments]
     comparison = None
     if against is not None:
         other = hypotheses(read_nbest(against), reference, against, rules, drop_hesitations)
         theirs = [errors_in(aligned(s, other[s.id], rules)) for s in reference.segments]
-        comparison = paired_test(errors, theirs)
+        comparison = compared(errors, theirs, speakers_as_units(speakers, units, stm))
     scorer = "asrkit"
     if shutil.which("hubscr.pl") and any(found.values()):  # sclite refuses empty files
         scorer = "hubscr.pl"
@@ -94,6 +96,8 @@ def score_hub5(
         parts=by_category(reference, errors),
         missing=len(reference.segments) - len(lines),
         scorer=scorer,
+        by_speakers=speaker_interval(errors, speakers),
+        references=_digest(stm, glm),
     )
     write_lines(out / "score.json", [json.dumps(asdict(score), indent=2)])
     write_lines(out / "segments.tsv", _rows(reference.segments, errors))
@@ -185,36 +189,17 @@ def by_category(stm: Stm, errors: Sequence[Errors]) -> dict[str, dict[str, Any]]
 
 
 def _rows(segments: Sequence[Segment], errors: Sequence[Errors]) -> list[str]:
-    rows = ["segment\tlabels\twer\twords\tsubstitutions\tdeletions\tinsertions"]
+    rows = ["segment\tlabels\twer\twords\tsubstitutions\tdeletions\tinsertions\tspeaker"]
     for segment, e in zip(segments, errors, strict=True):
         counts = (e.words, e.substitutions, e.deletions, e.insertions)
         cells = [segment.id, ",".join(segment.labels), f"{e.rate:.2f}", *map(str, counts)]
+        cells.append(segment.speaker)
         rows.append("\t".join(cells))
     return rows
 
 
-def compare_segments(ours: Path, theirs: Path) -> Comparison:
-    """Compares two systems by what `score_hub5` wrote of them for the same set.
-
-    Args:
-        ours: Folder with segments.tsv.
-        theirs: The other system's.
-
-    Raises:
-        UserError: If a file is missing, or the segments differ.
-    """
-    one, other = (_read_rows(folder / "segments.tsv") for folder in (ours, theirs))
-    if one.keys() != other.keys():
-        raise UserError(f"{theirs} was scored on other segments than {ours}; score both anew")
-    return paired_test([*one.values()], [other[name] for name in one])
-
-
-def _read_rows(path: Path) -> dict[str, Errors]:
-    if not path.is_file():
-        raise UserError(f"{path} is missing; score the set with --stm and --glm first")
-    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()[1:]]
-    counts = {row[0]: [int(cell) for cell in row[3:]] for row in rows}
-    return {name: Errors(s, d, i, words) for name, (words, s, d, i) in counts.items()}
+def _digest(*paths: Path) -> str:
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
 
 
 def _pictures(segments: Sequence[Segment], pairs: Sequence[list[Pair]]) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from asrkit.data.stm import Segment
 from asrkit.errors import UserError
 from asrkit.scoring.ctm import CtmWord, spread, write_ctm
-from asrkit.scoring.wer import Errors
+from asrkit.scoring.edits import Errors
 
 SCORED = re.compile(
     r'^<PATH .*file="(?P<file>[^"]*)" channel="(?P<channel>[^"]*)".*'

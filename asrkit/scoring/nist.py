@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from asrkit.data.stm import Segment
 from asrkit.scoring import word_graph
 from asrkit.scoring.ctm import CtmWord
-from asrkit.scoring.wer import EMPTY, Aligned
+from asrkit.scoring.edits import EMPTY, Aligned
 
 
 def align(reference: str, hypothesis: str) -> Aligned:

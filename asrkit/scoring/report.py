@@ -9,6 +9,9 @@ from typing import Any
 
 from asrkit.errors import UserError
 
+NONE = "–"
+"""Stands where there is nothing to report."""
+
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Returns a Markdown table whose columns are aligned in the source, too."""

@@ -8,26 +8,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from asrkit.config.explain import difference
 from asrkit.errors import UserError
 from asrkit.files import write_text
-from asrkit.scoring.hub5 import compare_segments
-from asrkit.scoring.report import folded, markdown_table, read_json, read_text
+from asrkit.scoring.parents import against_parent
+from asrkit.scoring.report import NONE, folded, markdown_table, read_json, read_text
 from asrkit.scoring.search_table import listed_searches, search_of, search_section
-from asrkit.scoring.wer import Comparison, Errors, paired_test
 
 INTRODUCTION = """# Results
 
-Generated from run folders by `tools/results_table.py`; do not edit. WER in percent with the 95 %
-bootstrap interval over utterances. S / D / I: substituted, deleted, inserted words. RTF is the
-time of encoder and search over the audio's duration. Telephone test sets are scored as NIST does,
-with rows for the corpora that they consist of. A run's hours are the time of its training
+Generated from run folders by `tools/results_table.py`; do not edit. WER in percent with its 95 %
+bootstrap intervals: from resampling the set's utterances, and from resampling its speakers, which
+is wider where errors depend on who speaks. S / D / I: substituted, deleted, inserted words. RTF is
+the time of encoder and search over the audio's duration. Telephone test sets are scored as NIST
+does, with rows for the corpora that they consist of. A run's hours are the time of its training
 steps. Where a run has a parent, P(noise) is how often mere chance of the test set would give a
-difference like theirs (paired bootstrap, two-sided). Searches that were tuned and compared with one
-another stand in a table of their own, in the section of their run. What is said of a run in words
-stands in `results/RUN.md`, and is taken from there.
+difference of errors like theirs or a larger one: by an exact sign-flip permutation test, two-sided,
+with utterances or speakers as units. Columns that are headed `P(noise)` alone are older: a paired
+bootstrap over utterances, whose small values are too small. Searches that were tuned and compared
+with one another stand in a table of their own, in the section of their run. What is said of a run
+in words stands in `results/RUN.md`, and is taken from there.
 """
 TAIL = 3
 """Epochs of the log that are shown."""
@@ -47,7 +46,7 @@ def write_results(runs: Sequence[Path], out: Path) -> str:
     Raises:
         UserError: If a run was not trained, decoded or scored, or its parent is missing.
     """
-    header = ["run", "set", "search", "WER", "95 %", "S / D / I", "CER"]
+    header = ["run", "set", "search", "WER", "95 %", "95 %, speakers", "S / D / I", "CER"]
     header += ["parameters", "epochs", "hours", "RTF", "device", "revision"]
     rows = [row for run in runs for row in _rows(run)]
     table = markdown_table(header, rows) if rows else ""
@@ -77,6 +76,7 @@ def _rows(run: Path) -> list[list[str]]:
                 folder.parent.name,
                 f"{score['wer']:.2f}",
                 f"{score['low']:.2f} – {score['high']:.2f}",
+                _interval_by_speakers(score),
                 _counts(score["errors"]),
                 f"{score['cer']:.2f}",
                 *shared,
@@ -86,9 +86,14 @@ def _rows(run: Path) -> list[list[str]]:
         )
         for part in _corpora(score):
             cells = [f"{folder.name}, {part['title']}", folder.parent.name, f"{part['wer']:.2f}"]
-            rest = [""] * (len(rows[-1]) - len(cells) - 3)
-            rows.append([run.name, *cells, "", _counts(part["errors"]), *rest])
+            rest = [""] * (len(rows[-1]) - len(cells) - 4)
+            rows.append([run.name, *cells, "", "", _counts(part["errors"]), *rest])
     return rows
+
+
+def _interval_by_speakers(score: dict[str, Any]) -> str:
+    found = score.get("by_speakers")
+    return f"{found['low']:.2f} – {found['high']:.2f}" if found else NONE
 
 
 def _counts(errors: dict[str, int]) -> str:
@@ -115,7 +120,7 @@ def _section(run: Path, out: Path) -> str:
     words = out.parent / "results" / f"{run.name}.md"
     if words.is_file():
         parts.append(read_text(words))
-    parts += [f"```\n{made}\n```\n", _against_parent(run)]
+    parts += [f"```\n{made}\n```\n", against_parent(run)]
     if listed:
         parts.append(f"### Searches of {run.name}\n\n{search_section(run)}")
     if (run / "curves.png").is_file():
@@ -130,58 +135,6 @@ def _section(run: Path, out: Path) -> str:
 
 def _commands(run: Path) -> list[str]:
     return read_text(run / "commands.txt").strip().splitlines()
-
-
-def _against_parent(run: Path) -> str:
-    """Returns what a run changes against its parent, in spec and word errors, if it has one."""
-    resolved = yaml.safe_load(read_text(run / "resolved.yaml"))
-    if not resolved.get("parent"):
-        return ""
-    parent = run.parent / resolved["parent"]
-    if not (parent / "resolved.yaml").is_file():
-        raise UserError(
-            f"{run}: the spec names parent {resolved['parent']!r}, but {parent} is no run folder"
-        )
-    other = yaml.safe_load(read_text(parent / "resolved.yaml"))
-    changes = [line for line in difference(other, resolved) if not line.startswith("parent")]
-    shown = "\n".join(changes) or "(nothing)"
-    header = ["set", "search", "WER", f"WER of {parent.name}", "difference", "P(noise)"]
-    table = markdown_table(header, _comparisons(run, parent))
-    return f"Changes against {parent.name}:\n\n```\n{shown}\n```\n\n{table}"
-
-
-def _comparisons(run: Path, parent: Path) -> list[list[str]]:
-    rows = []
-    for folder in _scored(run):
-        theirs = parent / folder.relative_to(run)
-        cells = [folder.name, folder.parent.name, f"{read_json(folder / 'score.json')['wer']:.2f}"]
-        by_segments = (folder / "segments.tsv").is_file()
-        if (theirs / ("segments.tsv" if by_segments else "utterances.tsv")).is_file():
-            compare = compare_segments if by_segments else _compare_utterances
-            found = compare(folder, theirs)
-            cells += [f"{found.other:.2f}", f"{found.difference:+.2f}"]
-            rows.append([*cells, f"{found.probability_of_noise:.3f}"])
-        else:
-            rows.append([*cells, "not scored", "", ""])
-    return rows
-
-
-def _compare_utterances(folder: Path, other_folder: Path) -> Comparison:
-    """Compares errors as they were counted when the sets were scored, whatever the rules."""
-    path, other = folder / "utterances.tsv", other_folder / "utterances.tsv"
-    ours, theirs = _errors(path), _errors(other)
-    if ours.keys() != theirs.keys():
-        different = sorted(ours.keys() ^ theirs.keys())
-        raise UserError(
-            f"{path} and {other} have other utterances, such as {different[0]}: they can't be "
-            "compared; decode and score both runs on the same set"
-        )
-    return paired_test(list(ours.values()), [theirs[name] for name in ours])
-
-
-def _errors(path: Path) -> dict[str, Errors]:
-    rows = [line.split("\t") for line in read_text(path).splitlines()[1:]]
-    return {name: Errors(int(s), int(d), int(i), int(n)) for name, _, n, s, d, i in rows}
 
 
 def _facts(run: Path) -> dict[str, Any]:

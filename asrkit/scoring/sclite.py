@@ -19,8 +19,8 @@ from typing import Any
 from asrkit.data.stm import Segment, read_stm, write_stm
 from asrkit.errors import UserError
 from asrkit.scoring.ctm import CtmWord, spread, write_ctm
+from asrkit.scoring.edits import Aligned, Errors
 from asrkit.scoring.nist import align, in_order, words_of_segments
-from asrkit.scoring.wer import Aligned, Errors
 
 Counter = Callable[[Sequence[Segment], Sequence[CtmWord]], list[Errors]]
 """Returns the errors of every segment that is not ignored."""

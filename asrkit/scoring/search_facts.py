@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from asrkit.errors import UserError
-from asrkit.scoring.report import read_json
-
-NONE = "–"
+from asrkit.scoring.report import NONE, read_json
 
 
 def folder_of(run: Path, search: str, set_name: str) -> Path:

@@ -16,9 +16,8 @@ from typing import Any
 
 from asrkit.errors import UserError
 from asrkit.files import write_text
-from asrkit.scoring.report import commands_of, folded, markdown_table, read_json
+from asrkit.scoring.report import NONE, commands_of, folded, markdown_table, read_json
 from asrkit.scoring.search_facts import (
-    NONE,
     folder_of,
     node_of,
     search_commands,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asrkit.errors import UserError
-from asrkit.scoring.wer import Errors, count_errors
+from asrkit.scoring.edits import Errors, count_errors
 
 UNLIKELY = -1e20
 """Scores below are those of impossible hypotheses."""

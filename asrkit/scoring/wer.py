@@ -1,84 +1,28 @@
-"""Word and character error rates, with their uncertainty."""
+"""The score of a set: word and character error rates, with their uncertainty."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import kaldialign
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from asrkit.errors import UserError
 from asrkit.files import write_lines
-
-EMPTY = "*"
-"""Stands where one of two aligned texts has no word."""
-RESAMPLINGS = 10_000
-AT_ONCE = 100
-"""Resampled sets that are held in memory together."""
-
-
-@dataclass(frozen=True)
-class Errors:
-    """Edit operations of some texts, and the number of reference words."""
-
-    substitutions: int = 0
-    deletions: int = 0
-    insertions: int = 0
-    words: int = 0
-
-    @property
-    def total(self) -> int:
-        """All edit operations."""
-        return self.substitutions + self.deletions + self.insertions
-
-    @property
-    def rate(self) -> float:
-        """Errors per reference word in percent; 0 for two empty texts."""
-        if not self.words:
-            return 100.0 if self.total else 0.0
-        return 100.0 * self.total / self.words
-
-    def __add__(self, other: Errors) -> Errors:
-        return Errors(
-            self.substitutions + other.substitutions,
-            self.deletions + other.deletions,
-            self.insertions + other.insertions,
-            self.words + other.words,
-        )
-
-
-class Aligned(NamedTuple):
-    """Pairs of reference and recognised words, with EMPTY in the gaps, and their errors."""
-
-    errors: Errors
-    pairs: list[tuple[str, str]]
-
-
-Aligner = Callable[[Sequence[dict[str, Any]]], list[Aligned]]
-"""Aligns the best hypotheses of the lines of an n-best file."""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """How likely a difference to another system is real.
-
-    Args:
-        other: The other system's rate in percent.
-        difference: Ours minus theirs.
-        probability_better: Share of the resampled sets on which ours is lower.
-        probability_of_noise: Two-sided: how often mere chance would give such a difference.
-    """
-
-    other: float
-    difference: float
-    probability_better: float
-    probability_of_noise: float
+from asrkit.scoring.edits import Aligner, Errors, align_words, character_errors
+from asrkit.scoring.error_tables import aligned_texts, speaker_rows, utterance_rows
+from asrkit.scoring.significance import (
+    SPEAKERS,
+    UTTERANCES,
+    Comparison,
+    Interval,
+    bootstrap_interval,
+    compared,
+    paired_test,
+    speaker_interval,
+)
 
 
 @dataclass(frozen=True)
@@ -97,6 +41,9 @@ class Score:
         parts: Title, group, rate, errors and segments of each category of an STM file.
         missing: Segments of an STM file that were not decoded: all their words count as deleted.
         scorer: What counted the errors.
+        by_speakers: The interval from resampling speakers instead of utterances; none where there
+            are no two.
+        references: Digest of what was scored against.
     """
 
     wer: float
@@ -110,66 +57,8 @@ class Score:
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)
     missing: int = 0
     scorer: str = "asrkit"
-
-
-def align(reference: Sequence[str], found: Sequence[str]) -> list[tuple[str, str]]:
-    """Returns a cheapest alignment of two token sequences, with EMPTY in the gaps."""
-    # Tokens are numbered, so that no token can be mistaken for the gap.
-    ids: dict[str, int] = {}
-    numbered = [
-        [ids.setdefault(token, len(ids) + 1) for token in text] for text in (reference, found)
-    ]
-    tokens = {number: token for token, number in ids.items()} | {0: EMPTY}
-    pairs = kaldialign.align(numbered[0], numbered[1], 0)
-    return [(tokens[a], tokens[b]) for a, b in pairs]
-
-
-def count_errors(reference: Sequence[str], found: Sequence[str]) -> Errors:
-    """Returns the fewest edit operations between two token sequences."""
-    ids: dict[str, int] = {}
-    numbered = [[ids.setdefault(token, len(ids)) for token in text] for text in (reference, found)]
-    counts = kaldialign.edit_distance(numbered[0], numbered[1])
-    return Errors(counts["sub"], counts["del"], counts["ins"], len(reference))
-
-
-def bootstrap_interval(errors: Sequence[Errors]) -> tuple[float, float]:
-    """Returns the 95 % interval of the rate, resampling utterances.
-
-    Source: Bisani and Ney 2004, section 3.
-    """
-    low, high = np.percentile(_resampled_rates(errors)[0], [2.5, 97.5])
-    return float(low), float(high)
-
-
-def paired_test(ours: Sequence[Errors], theirs: Sequence[Errors]) -> Comparison:
-    """Compares two systems on the same utterances, in the same order.
-
-    Source: Bisani and Ney 2004, section 4; the two-sided probability is twice the smaller side.
-
-    Raises:
-        ValueError: If the numbers of utterances differ.
-    """
-    if len(ours) != len(theirs):
-        raise ValueError(f"{len(ours)} utterances can't be compared with {len(theirs)}")
-    mine, other = _resampled_rates(ours, theirs)
-    differences = mine - other
-    better = float((differences < 0).mean() + 0.5 * (differences == 0).mean())
-    rates = sum(ours, Errors()).rate, sum(theirs, Errors()).rate
-    return Comparison(rates[1], rates[0] - rates[1], better, 2 * min(better, 1 - better))
-
-
-def _resampled_rates(*systems: Sequence[Errors]) -> NDArray[np.float64]:
-    """Returns the rates of each system on the same resampled sets, (systems, RESAMPLINGS)."""
-    totals = np.array([[e.total for e in errors] for errors in systems], dtype=np.float64)
-    words = np.array([[e.words for e in errors] for errors in systems], dtype=np.float64)
-    count = len(systems[0])
-    random = np.random.default_rng(20)
-    rates = []
-    for _ in range(RESAMPLINGS // AT_ONCE):
-        # How often each utterance occurs in each of the sets: (N, AT_ONCE).
-        occurs = random.multinomial(count, np.full(count, 1 / count), size=AT_ONCE).T
-        rates.append(100.0 * (totals @ occurs) / np.maximum(words @ occurs, 1))
-    return np.concatenate(rates, axis=1)
+    by_speakers: Interval | None = None
+    references: str = ""
 
 
 def read_nbest(path: Path) -> list[dict[str, Any]]:
@@ -187,16 +76,13 @@ def read_nbest(path: Path) -> list[dict[str, Any]]:
         raise UserError(f"{path} is no n-best file: {error}") from error
 
 
-def align_words(lines: Sequence[dict[str, Any]]) -> list[Aligned]:
-    """Aligns with the references of the n-best file, by the fewest edit operations."""
-    return [
-        Aligned(word_errors(line), align(line["reference"].split(), line["text"].split()))
-        for line in lines
-    ]
-
-
 def score_run(
-    nbest: Path, out: Path, against: Path | None = None, aligner: Aligner = align_words
+    nbest: Path,
+    out: Path,
+    against: Path | None = None,
+    aligner: Aligner = align_words,
+    references: str = "",
+    units: str = UTTERANCES,
 ) -> Score:
     """Scores the best hypotheses of a set.
 
@@ -207,6 +93,8 @@ def score_run(
         out: Folder to write to.
         against: N-best file of another system for the same set.
         aligner: Counts word errors.
+        references: Digest of the aligner's own references; empty where it takes those of the lines.
+        units: Of the comparison: "utterances" or "speakers".
 
     Raises:
         UserError: If a file is missing, empty, or the sets differ.
@@ -216,88 +104,86 @@ def score_run(
         raise UserError(f"{nbest} has no utterances")
     aligned = aligner(lines)
     words = [errors for errors, _ in aligned]
-    characters = [count_errors(_joined(line["reference"]), _joined(line["text"])) for line in lines]
     low, high = bootstrap_interval(words)
     total = sum(words, Errors())
     score = Score(
         wer=total.rate,
         low=low,
         high=high,
-        cer=sum(characters, Errors()).rate,
+        cer=sum(map(character_errors, lines), Errors()).rate,
         errors=total,
         utterances=len(lines),
         wrong_utterances=sum(1 for e in words if e.total),
-        against=None if against is None else compare(nbest, against, aligner),
+        against=None if against is None else compare(nbest, against, aligner, references, units),
+        by_speakers=speaker_interval(words, [line["speaker"] for line in lines]),
+        references=references or digest_of_references(lines),
     )
     write_lines(out / "score.json", [json.dumps(asdict(score), indent=2)])
-    write_lines(out / "utterances.tsv", _utterance_rows(lines, words))
-    write_lines(out / "speakers.tsv", _speaker_rows(lines, words))
-    write_lines(out / "aligned.txt", _aligned(lines, aligned))
+    write_lines(out / "utterances.tsv", utterance_rows(lines, words))
+    write_lines(out / "speakers.tsv", speaker_rows(lines, words))
+    write_lines(out / "aligned.txt", aligned_texts(lines, aligned))
     (out / "segments.tsv").unlink(missing_ok=True)  # of another scoring, by the rules of Hub5
     return score
 
 
-def compare(nbest: Path, other: Path, aligner: Aligner = align_words) -> Comparison:
-    """Compares the best hypotheses of two systems for the same set.
+def compare(
+    nbest: Path,
+    other: Path,
+    aligner: Aligner = align_words,
+    references: str = "",
+    units: str = UTTERANCES,
+) -> Comparison:
+    """Compares the best hypotheses of two systems for the same set; see `score_run`.
 
     Raises:
-        UserError: If a file is missing, or the files have other utterances.
+        UserError: If a file is missing, or the files have other utterances or references.
     """
     lines = read_nbest(nbest)
-    theirs = {line["id"]: line for line in read_nbest(other)}
-    missing = [line["id"] for line in lines if line["id"] not in theirs]
-    if missing or len(theirs) != len(lines):
+    by_name = {line["id"]: line for line in read_nbest(other)}
+    missing = [line["id"] for line in lines if line["id"] not in by_name]
+    if missing or len(by_name) != len(lines):
         raise UserError(
             f"{other} has other utterances than {nbest}"
-            + (f", no {missing[0]} for one" if missing else f": {len(theirs)}, not {len(lines)}")
+            + (f", no {missing[0]} for one" if missing else f": {len(by_name)}, not {len(lines)}")
         )
-    ours, others = aligner(lines), aligner([theirs[line["id"]] for line in lines])
-    return paired_test([errors for errors, _ in ours], [errors for errors, _ in others])
+    theirs = [by_name[line["id"]] for line in lines]
+    if not references:
+        _require_same_references(lines, theirs, nbest, other)
+    ours, others = ([errors for errors, _ in aligner(each)] for each in (lines, theirs))
+    speakers = speakers_as_units([line["speaker"] for line in lines], units, nbest)
+    # Alternatives in the aligner's own references have no one number of words.
+    test = compared if references else paired_test
+    return test(ours, others, speakers)
 
 
-def word_errors(line: dict[str, Any]) -> Errors:
-    """Returns the word errors of one line of an n-best file."""
-    return count_errors(line["reference"].split(), line["text"].split())
+def speakers_as_units(speakers: Sequence[str], units: str, path: Path) -> Sequence[str] | None:
+    """Returns the speakers where they are the units of a comparison, None where utterances are.
+
+    Raises:
+        UserError: If there are no two speakers.
+    """
+    if units != SPEAKERS:
+        return None
+    if len(set(speakers)) < 2:
+        raise UserError(
+            f"{path} names one speaker only: two systems can be compared with --units "
+            f"{UTTERANCES}, not {SPEAKERS}"
+        )
+    return speakers
 
 
-def _joined(text: str) -> list[str]:
-    return list(" ".join(text.split()))
+def _require_same_references(
+    lines: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]], path: Path, other: Path
+) -> None:
+    for line, their in zip(lines, theirs, strict=True):
+        if line["reference"].split() != their["reference"].split():
+            raise UserError(
+                f"{other} and {path} have other references, such as {their['reference']!r} and "
+                f"{line['reference']!r} of {line['id']}: decode both sets from the same manifest"
+            )
 
 
-def _row(name: str, errors: Errors) -> str:
-    parts = (errors.words, errors.substitutions, errors.deletions, errors.insertions)
-    return "\t".join([name, f"{errors.rate:.2f}", *map(str, parts)])
-
-
-_HEADER = "\twer\twords\tsubstitutions\tdeletions\tinsertions"
-
-
-def _utterance_rows(lines: list[dict[str, Any]], errors: list[Errors]) -> list[str]:
-    rows = [_row(line["id"], e) for line, e in zip(lines, errors, strict=True)]
-    return ["utterance" + _HEADER, *rows]
-
-
-def _speaker_rows(lines: list[dict[str, Any]], errors: list[Errors]) -> list[str]:
-    speakers: dict[str, Errors] = defaultdict(Errors)
-    for line, e in zip(lines, errors, strict=True):
-        speakers[line["speaker"]] = speakers[line["speaker"]] + e
-    ranked = sorted(speakers.items(), key=lambda item: (-item[1].rate, item[0]))
-    return ["speaker" + _HEADER, *(_row(name, e) for name, e in ranked)]
-
-
-def _aligned(lines: list[dict[str, Any]], aligned: list[Aligned]) -> list[str]:
-    """Returns reference over hypothesis for every utterance, with a mark under errors."""
-    rows = []
-    for line, (e, pairs) in zip(lines, aligned, strict=True):
-        widths = [max(len(a), len(b)) for a, b in pairs]
-        marks = ["" if a == b else "^" for a, b in pairs]
-        rows.append(f"{line['id']}  ({e.total} errors in {e.words} words)")
-        for title, row in (
-            ("REF", [a for a, _ in pairs]),
-            ("HYP", [b for _, b in pairs]),
-            ("   ", marks),
-        ):
-            cells = [word.ljust(width) for word, width in zip(row, widths, strict=True)]
-            rows.append(f"{title} {' '.join(cells)}".rstrip())
-        rows.append("")
-    return rows
+def digest_of_references(lines: Sequence[dict[str, Any]]) -> str:
+    """Returns what is the same for lines with the same names and reference words, in any order."""
+    texts = sorted((line["id"], line["reference"].split()) for line in lines)
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()

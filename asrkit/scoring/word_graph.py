@@ -1,7 +1,7 @@
 """Texts with alternatives and optional words, and their alignment as NIST's sclite does it.
 
 `{ a / b c / @ }` stands for one of several texts, `@` for none; `(word)` may be left out without
-an error; `word*` is `word`. What differs from the plain edit distance of `asrkit.scoring.wer`: a
+an error; `word*` is `word`. What differs from the plain edit distance of `asrkit.scoring.edits`: a
 substitution costs 4, a deletion or insertion 3, so that long wrong passages may count more errors.
 
 Source: the documentation and behaviour of SCTK 2.4, `sclite -D`; with `-F`, `agrees_in_part`.
@@ -16,7 +16,7 @@ from ctypes import c_float
 from dataclasses import dataclass, field
 from itertools import product
 
-from asrkit.scoring.wer import Errors
+from asrkit.scoring.edits import Errors
 
 NOTHING = "@"
 """The empty alternative."""

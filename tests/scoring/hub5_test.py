@@ -10,11 +10,11 @@ import pytest
 from asrkit.data.stm import Segment
 from asrkit.errors import UserError
 from asrkit.scoring.ctm import CtmWord
+from asrkit.scoring.edits import Errors
 from asrkit.scoring.glm import read_glm
 from asrkit.scoring.hub5 import aligned, errors_in, score_hub5
 from asrkit.scoring.hub5_stm import clean_stm, plain_text, read_hub5_stm
 from asrkit.scoring.hubscr import counted, ctm_words
-from asrkit.scoring.wer import Errors
 from tests.scoring.glm_test import RULES
 
 STM = """;; CATEGORY "0" "" ""
@@ -74,7 +74,7 @@ def test_a_set_is_scored_by_category(tmp_path: Path) -> None:
     aligned = (tmp_path / "aligned.txt").read_text()
     assert "REF HE IS (%HESITATION) A POLICE OFFICER\nHYP HE IS *             A POLICE *" in aligned
     row = (tmp_path / "segments.tsv").read_text().splitlines()[5]
-    assert row == "sw_1-A-00003000-00004000\tO,sw\t80.00\t5\t1\t2\t1"
+    assert row == "sw_1-A-00003000-00004000\tO,sw\t80.00\t5\t1\t2\t1\tsw_1_A"
 
 
 def _order(paths: tuple[Path, Path, Path], out: Path) -> tuple[Path, Path, Path, Path]:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from asrkit.data.stm import Segment
 from asrkit.scoring.ctm import CtmWord
+from asrkit.scoring.edits import Errors, count_errors
 from asrkit.scoring.nist import align, in_order, words_of_segments
 from asrkit.scoring.sclite import installed_sclite
-from asrkit.scoring.wer import Errors, count_errors
 
 texts = st.lists(st.sampled_from("abcd"), max_size=7).map(" ".join)
 

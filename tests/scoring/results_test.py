@@ -9,19 +9,20 @@ from typing import Any
 import pytest
 
 from asrkit.errors import UserError
+from asrkit.scoring.edits import Aligned, Errors
 from asrkit.scoring.hub5 import score_hub5
 from asrkit.scoring.report import markdown_table
 from asrkit.scoring.results import INTRODUCTION, write_results
 from asrkit.scoring.search_table import write_search_table
-from asrkit.scoring.wer import Aligned, Errors, score_run
+from asrkit.scoring.wer import score_run
 from tests.scoring.hub5_test import FOUND, without_hubscr, write
 
 __all__ = ["without_hubscr"]
 
 FIRST = """
-| run   | set  | search | WER   | 95 %          | S / D / I | CER   | parameters | epochs | hours | RTF    | device         | revision |
-| ----- | ---- | ------ | ----- | ------------- | --------- | ----- | ---------- | ------ | ----- | ------ | -------------- | -------- |
-| first | test | greedy | 50.00 | 50.00 – 50.00 | 1 / 0 / 0 | 14.29 | 2.5 M      | 7      | 1.50  | 0.0123 | cpu, 2 threads | abc      |
+| run   | set  | search | WER   | 95 %          | 95 %, speakers | S / D / I | CER   | parameters | epochs | hours | RTF    | device         | revision |
+| ----- | ---- | ------ | ----- | ------------- | -------------- | --------- | ----- | ---------- | ------ | ----- | ------ | -------------- | -------- |
+| first | test | greedy | 50.00 | 50.00 – 50.00 | –              | 1 / 0 / 0 | 14.29 | 2.5 M      | 7      | 1.50  | 0.0123 | cpu, 2 threads | abc      |
 
 ## first
 
@@ -35,9 +36,9 @@ Changes against base:
 seed: 1 -> 2
 ```
 
-| set  | search | WER   | WER of base | difference | P(noise) |
-| ---- | ------ | ----- | ----------- | ---------- | -------- |
-| test | greedy | 50.00 | 0.00        | +50.00     | 0.000    |
+| set  | search | WER   | WER of base | difference | P(noise), utterances | P(noise), speakers |
+| ---- | ------ | ----- | ----------- | ---------- | -------------------- | ------------------ |
+| test | greedy | 50.00 | 0.00        | +50.00     | 1.000                | –                  |
 
 ![learning curves of first](results/first.png)
 
@@ -113,6 +114,11 @@ def test_runs_are_compared_by_the_errors_that_were_counted(run: Path, tmp_path: 
     score_run(decode / "nbest.jsonl", decode, aligner=strict)
     write_results([run], tmp_path / "RESULTS.md")
     assert "| 50.00 | 200.00      | -150.00" in (tmp_path / "RESULTS.md").read_text()
+    nbest = (decode / "nbest.jsonl").read_text()
+    (decode / "nbest.jsonl").write_text(nbest.replace('"ONE TWO", "text"', '"ONE TOO", "text"'))
+    score_run(decode / "nbest.jsonl", decode)
+    with pytest.raises(UserError, match="were scored against other references"):
+        write_results([run], tmp_path / "RESULTS.md")
     rows = (decode / "utterances.tsv").read_text()
     (decode / "utterances.tsv").write_text(rows.replace("a1", "a2"))
     with pytest.raises(UserError, match="have other utterances, such as a1: they can't be"):
@@ -166,8 +172,28 @@ def test_telephone_sets_have_rows_for_their_corpora(tmp_path: Path) -> None:
     ]
     assert "| test | greedy | 25.00 | 30.00       | -5.00" in (tmp_path / "RESULTS.md").read_text()
     (tmp_path / "base/decode/greedy/test/segments.tsv").write_text("segment\n")
-    with pytest.raises(UserError, match="other segments"):
+    with pytest.raises(UserError, match="have other segments, such as"):
         write_results([tmp_path / "first"], tmp_path / "RESULTS.md")
+
+
+def test_speakers_are_units_where_they_are_known(tmp_path: Path) -> None:
+    for name, text in (("base", "ONE TOO"), ("first", "ONE TWO")):
+        run = make_run(tmp_path / name, text, f"seed: {name}\nparent: base\n")
+        folder = run / "decode" / "greedy" / "test"
+        line = json.loads((folder / "nbest.jsonl").read_text())
+        lines = [{**line, "id": f"{s}{n}", "speaker": s} for s in "abc" for n in range(4)]
+        (folder / "nbest.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
+        score_run(folder / "nbest.jsonl", folder)
+    write_results([tmp_path / "first"], tmp_path / "RESULTS.md")
+    text = (tmp_path / "RESULTS.md").read_text()
+    assert "| -50.00     | 0.000                | 0.250              |" in text
+    assert "| 0.00 – 0.00 | 0.00 – 0.00    |" in text
+    for name in ("base", "first"):
+        counts = tmp_path / name / "decode" / "greedy" / "test" / "utterances.tsv"
+        older = [line.rpartition("\t")[0] + "\n" for line in counts.read_text().splitlines()]
+        counts.write_text("".join(older))
+    write_results([tmp_path / "first"], tmp_path / "RESULTS.md")
+    assert "| 0.000                | –                  |" in (tmp_path / "RESULTS.md").read_text()
 
 
 def test_searches_that_were_compared_stand_in_the_section_of_the_run(

@@ -14,8 +14,9 @@ from asrkit.data.stm import Segment, write_stm
 from asrkit.errors import UserError
 from asrkit.scoring import sclite
 from asrkit.scoring.ctm import CtmWord
+from asrkit.scoring.edits import Errors
 from asrkit.scoring.sclite import Sclite, StmScorer, parse_alignments
-from asrkit.scoring.wer import Errors, score_run
+from asrkit.scoring.wer import score_run
 
 SEGMENTS = [
     Segment("talk", "1", "ann", 0.0, 2.0, "it's { OK / okay } (uh)", ("o",)),

@@ -4,21 +4,13 @@ import functools
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from asrkit.errors import UserError
-from asrkit.scoring.wer import (
-    Errors,
-    align,
-    bootstrap_interval,
-    count_errors,
-    paired_test,
-    read_nbest,
-    score_run,
-)
+from asrkit.scoring.edits import Errors, align, count_errors
+from asrkit.scoring.wer import read_nbest, score_run
 
 words = st.lists(st.sampled_from(["a", "b", "*", ""]), max_size=6).map(tuple)
 
@@ -53,45 +45,6 @@ def test_alignments_hold_both_texts_and_the_fewest_errors(
 def test_alignment_shows_both_texts() -> None:
     pairs = align(["THE", "CAT", "SAT"], ["A", "CAT", "SAT", "DOWN"])
     assert pairs == [("THE", "A"), ("CAT", "CAT"), ("SAT", "SAT"), ("*", "DOWN")]
-
-
-def test_interval_covers_the_true_rate() -> None:
-    random, covered = np.random.default_rng(0), 0
-    for _ in range(60):
-        errors = [Errors(int(e), 0, 0, 20) for e in random.binomial(20, 0.2, size=80)]
-        low, high = bootstrap_interval(errors)
-        covered += low <= 20.0 <= high
-    assert 52 <= covered <= 60
-
-
-def test_paired_test_tells_better_from_equal() -> None:
-    random = np.random.default_rng(1)
-    base = [Errors(int(e), 0, 0, 10) for e in random.binomial(10, 0.3, size=200)]
-    better = [Errors(max(e.substitutions - 1, 0), 0, 0, 10) for e in base]
-    assert paired_test(better, base).probability_better > 0.999
-    assert paired_test(base, better).probability_better < 0.001
-    assert paired_test(better, base).probability_of_noise < 0.002
-    assert paired_test(base, base).probability_better == 0.5
-    assert paired_test(base, base).probability_of_noise == 1.0
-    with pytest.raises(ValueError, match="can't be compared"):
-        paired_test(base, base[:3])
-
-
-def test_noise_is_called_noise_as_often_as_it_should() -> None:
-    random, small = np.random.default_rng(2), 0
-    for _ in range(60):
-        one, two = random.binomial(10, 0.3, size=(2, 100))
-        errors = [[Errors(int(e), 0, 0, 10) for e in system] for system in (one, two)]
-        small += paired_test(*errors).probability_of_noise < 0.1
-    assert 1 <= small <= 14  # 6 expected
-
-
-def test_resampling_is_the_normal_approximation_for_large_sets() -> None:
-    counts = np.random.default_rng(3).binomial(10, 0.1, size=3000)
-    low, high = bootstrap_interval([Errors(int(e), 0, 0, 10) for e in counts])
-    half = 1.96 * 10 * counts.std() / np.sqrt(len(counts))
-    assert low == pytest.approx(10 * counts.mean() - half, abs=0.03)
-    assert high == pytest.approx(10 * counts.mean() + half, abs=0.03)
 
 
 def write_nbest(path: Path, texts: dict[str, tuple[str, str]]) -> Path:
@@ -133,3 +86,29 @@ def test_a_set_is_scored_by_utterance_and_speaker(tmp_path: Path) -> None:
         score_run(nbest, tmp_path, against=fewer)
     with pytest.raises(UserError, match="is missing; decode"):
         score_run(tmp_path / "none.jsonl", tmp_path)
+
+
+def test_systems_are_compared_by_utterances_or_speakers(tmp_path: Path) -> None:
+    texts = {f"{s}{n}": ("ONE TWO", "ONE TOO") for s in "abcd" for n in range(3)}
+    right = {name: (reference, reference) for name, (reference, _) in texts.items()}
+    nbest = write_nbest(tmp_path / "nbest.jsonl", right)
+    other = write_nbest(tmp_path / "other" / "nbest.jsonl", texts)
+    by_utterances = score_run(nbest, tmp_path, other).against
+    by_speakers = score_run(nbest, tmp_path, other, units="speakers").against
+    assert by_utterances is not None
+    assert by_speakers is not None
+    assert (by_utterances.count, by_utterances.probability_of_noise) == (12, 2 / 2**12)
+    assert (by_speakers.count, by_speakers.probability_of_noise) == (4, 2 / 2**4)
+    written = json.loads((tmp_path / "score.json").read_text())
+    assert written["against"]["units"] == "speakers"
+    assert written["by_speakers"] == {"low": 0.0, "high": 0.0, "units": 4}
+    lonely = write_nbest(tmp_path / "lonely" / "nbest.jsonl", {"a1": ("A", "A")})
+    with pytest.raises(UserError, match="names one speaker only"):
+        score_run(lonely, tmp_path, lonely, units="speakers")
+
+
+def test_other_references_are_not_compared(tmp_path: Path) -> None:
+    nbest = write_nbest(tmp_path / "nbest.jsonl", {"a1": ("ONE TWO", "ONE")})
+    other = write_nbest(tmp_path / "other" / "nbest.jsonl", {"a1": ("ONE TOO", "ONE")})
+    with pytest.raises(UserError, match="other references, such as 'ONE TOO' and 'ONE TWO' of a1"):
+        score_run(nbest, tmp_path, against=other)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asrkit.scoring.wer import Errors, count_errors
+from asrkit.scoring.edits import Errors, count_errors
 from asrkit.scoring.word_graph import agrees_in_part, align, errors_of, line_of, parse
 
 

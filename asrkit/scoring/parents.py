@@ -1,0 +1,105 @@
+"""What a run changes against its parent: in its spec, and in the errors of the sets of both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from asrkit.config.explain import difference
+from asrkit.errors import UserError
+from asrkit.scoring.error_tables import Counted, read_counts
+from asrkit.scoring.report import NONE, markdown_table, read_json, read_text
+from asrkit.scoring.significance import Comparison, compared
+
+COUNTED = {"segments.tsv": 3, "utterances.tsv": 2}
+"""Files of counts, and the column where these begin; segments where a set was scored as Hub5."""
+
+
+def against_parent(run: Path) -> str:
+    """Returns what a run changes against the parent that its spec names; nothing without one.
+
+    Raises:
+        UserError: If the parent is missing, or was scored on other utterances or references.
+    """
+    resolved = yaml.safe_load(read_text(run / "resolved.yaml"))
+    if not resolved.get("parent"):
+        return ""
+    parent = run.parent / resolved["parent"]
+    if not (parent / "resolved.yaml").is_file():
+        raise UserError(
+            f"{run}: the spec names parent {resolved['parent']!r}, but {parent} is no run folder"
+        )
+    other = yaml.safe_load(read_text(parent / "resolved.yaml"))
+    changes = [line for line in difference(other, resolved) if not line.startswith("parent")]
+    shown = "\n".join(changes) or "(nothing)"
+    header = ["set", "search", "WER", f"WER of {parent.name}", "difference"]
+    header += ["P(noise), utterances", "P(noise), speakers"]
+    table = markdown_table(header, _rows(run, parent))
+    return f"Changes against {parent.name}:\n\n```\n{shown}\n```\n\n{table}"
+
+
+def _rows(run: Path, parent: Path) -> list[list[str]]:
+    rows = []
+    for folder in sorted(path.parent for path in run.glob("decode/*/*/score.json")):
+        theirs = parent / folder.relative_to(run)
+        cells = [folder.name, folder.parent.name, f"{read_json(folder / 'score.json')['wer']:.2f}"]
+        name = next(name for name in COUNTED if (folder / name).is_file())
+        if not (theirs / name).is_file():
+            rows.append([*cells, "not scored", "", "", ""])
+            continue
+        by_utterances, by_speakers = compare_scored(folder, theirs, name)
+        cells += [f"{by_utterances.other:.2f}", f"{by_utterances.difference:+.2f}"]
+        cells.append(f"{by_utterances.probability_of_noise:.3f}")
+        rows.append([*cells, f"{by_speakers.probability_of_noise:.3f}" if by_speakers else NONE])
+    return rows
+
+
+def compare_scored(
+    folder: Path, other_folder: Path, name: str
+) -> tuple[Comparison, Comparison | None]:
+    """Compares errors as they were counted when the sets were scored, whatever the rules.
+
+    Args:
+        folder: Of a scored set.
+        other_folder: Of another run for the same set.
+        name: The file of counts, one of COUNTED.
+
+    Returns:
+        With utterances and with speakers as units; None where no two speakers are known.
+
+    Raises:
+        UserError: If both were scored on other utterances or references.
+    """
+    path, other = folder / name, other_folder / name
+    ours, theirs = (read_counts(each, COUNTED[name]) for each in (path, other))
+    if ours.keys() != theirs.keys():
+        different = sorted(ours.keys() ^ theirs.keys())
+        raise UserError(
+            f"{path} and {other} have other {path.stem}, such as {different[0]}: they can't be "
+            "compared; decode and score both runs on the same set"
+        )
+    _require_same_references(folder, other_folder, ours, theirs)
+    pairs = [counted.errors for counted in ours.values()], [theirs[id].errors for id in ours]
+    speakers = [counted.speaker for counted in ours.values()]
+    known = len(set(speakers)) > 1 and all(speakers)
+    return compared(*pairs), compared(*pairs, speakers) if known else None
+
+
+def _require_same_references(
+    folder: Path, other: Path, ours: dict[str, Counted], theirs: dict[str, Counted]
+) -> None:
+    """Raises if two sets were scored against other references.
+
+    Scores that don't say what they were scored against must have the same numbers of words.
+    """
+    digests = [read_json(each / "score.json").get("references") for each in (folder, other)]
+    if all(digests):
+        same = digests[0] == digests[1]
+    else:
+        same = all(ours[name].errors.words == theirs[name].errors.words for name in ours)
+    if not same:
+        raise UserError(
+            f"{folder} and {other} were scored against other references: they can't be compared; "
+            "score both against the same"
+        )
