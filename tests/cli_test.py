@@ -240,6 +240,12 @@ def test_stm_files_are_references(tmp_path: Path) -> None:
         (["check", "{spec}", "plugins=[none_such]"], "can't import 'none_such'"),
         (["check", "{spec}", "data.num_buckets=0", "model.encoder.dim=7"], "num_buckets (0) must"),
         (["check", "{spec}", "data.num_buckets=0", "model.encoder.dim=7"], "must divide dim (7)"),
+        (["check", "{spec}", "seed=-1"], "seed (-1) must be at least 0 and below 4294967296"),
+        (["check", "{spec}", "seed=99999999999999999999"], "is too large"),
+        (
+            ["train", "{spec}", "--data", "{place}/data", "--run", "{place}/r", "seed=4294967296"],
+            "seed (4294967296) must be at least 0",
+        ),
         (["check", "{spec}", "training.epochs=0"], "training: epochs (0) must be at least 1"),
         (["check", "{spec}", "training.schedule.value=-1"], "value (-1.0) must be at least 0"),
         (

@@ -6,6 +6,7 @@ from asrkit.cli.check import check
 from asrkit.cli.decode import decode
 from asrkit.cli.diff import diff
 from asrkit.cli.explain import explain
+from asrkit.cli.files import files
 from asrkit.cli.group import main
 from asrkit.cli.list_names import list_names
 from asrkit.cli.ngram import ngram
@@ -28,6 +29,7 @@ for verb in (
     decode,
     diff,
     explain,
+    files,
     list_names,
     ngram,
     perplexity,

@@ -22,9 +22,10 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 import torch
 from torch import nn
 
+from asrkit.config.key_paths import join, parent_of
 from asrkit.config.problems import Problem, SpecError
 from asrkit.config.registry import Factory, Registry, registry_of
-from asrkit.config.yaml_loader import Spec, join
+from asrkit.config.yaml_loader import Spec
 
 T = TypeVar("T")
 Make = Callable[[], Any]
@@ -185,7 +186,7 @@ class _Walk:
         """Notes a problem, with the place of the node or of the nearest one around it."""
         around = path
         while self._source(around) is None and around:
-            around = path_parent(around)
+            around = parent_of(around)
         self.problems.append(Problem(path, message, self._source(around)))
         return lambda: None
 
@@ -473,10 +474,3 @@ def _is_abstract(origin: Any, abstract: type) -> bool:
         and origin.__module__ == "collections.abc"
         and (issubclass(origin, abstract))
     )
-
-
-def path_parent(path: str) -> str:
-    """Returns the key path of the parent of a node, "" for the root."""
-    if path.endswith("]"):
-        return path[: path.rindex("[")]
-    return path.rpartition(".")[0]

@@ -33,6 +33,8 @@ from asrkit.training.trainer import Trainer
 
 VOCABULARY = "vocabulary.txt"
 """In a run's folder: its labels, a line each."""
+SEEDS = 2**32
+"""How many seeds there are: all generators take those from 0 on."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,10 @@ class Experiment:
     seed: int = 1
     plugins: list[str] = field(default_factory=list)
     parent: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < SEEDS:
+            raise ValueError(f"seed ({self.seed}) must be at least 0 and below {SEEDS}")
 
     @property
     def speech(self) -> DataSettings:
