@@ -25,6 +25,7 @@ LAYERS = [
         "asrkit.records",
         "asrkit.terminal",
         "asrkit.typed_values",
+        "asrkit.signals",
         "asrkit.config",
         "asrkit.data.batch",
         "asrkit.data.batch_info",

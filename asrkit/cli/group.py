@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
+import os
+import time
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,11 +17,24 @@ from rich.logging import RichHandler
 from asrkit.allocator import keep_freed_memory
 from asrkit.config.registry import import_plugin
 from asrkit.errors import UserError
+from asrkit.files import write_text
+from asrkit.signals import INTERRUPTED, TRY_AGAIN, StoppedBySignalError, end_by_exception
+
+GOES_ON = "what was saved is intact, the same command goes on from there"
 
 
 def _complain(message: str) -> None:
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     console.print(f"asrkit: {message}", markup=False, style="red")
+
+
+def tell_launcher(message: str) -> None:
+    """Leaves a message where torchrun, if it started this process, looks for the reason."""
+    path = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if path:
+        extra = {"py_callstack": message, "timestamp": str(int(time.time()))}
+        text = json.dumps({"message": {"message": message, "extraInfo": extra}})
+        write_text(Path(path), text)
 
 
 class Verbs(click.Group):
@@ -31,7 +48,8 @@ class Verbs(click.Group):
             if ctx.params.get("debug"):
                 raise
             _complain(str(error))
-            ctx.exit(2)
+            tell_launcher(str(error))
+            ctx.exit(error.exit_code)
         except OSError as error:  # a full disk, a folder that must not be written, a broken disk
             if ctx.params.get("debug") or error.errno == errno.EPIPE:
                 raise
@@ -42,10 +60,11 @@ class Verbs(click.Group):
             )
             ctx.exit(2)
         except KeyboardInterrupt:
-            Console(stderr=True).print(
-                "asrkit: interrupted; what was saved is intact, the same command goes on from there"
-            )
-            ctx.exit(130)
+            _complain("interrupted; " + GOES_ON)
+            ctx.exit(INTERRUPTED)
+        except StoppedBySignalError as stop:
+            _complain(f"stopped by {stop.name}; {GOES_ON}")
+            ctx.exit(TRY_AGAIN)
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
@@ -64,5 +83,6 @@ def main(debug: bool, plugin: tuple[str, ...]) -> None:
         handlers=[RichHandler(console=Console(stderr=True), show_path=False, show_level=True)],
     )
     keep_freed_memory()
+    end_by_exception()
     for name in plugin:
         import_plugin(name, "--plugin")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import signal
 import time
 from collections.abc import Callable, Sequence
 from itertools import islice
@@ -31,15 +30,12 @@ from asrkit.training.optimizers import OptimizerFactory, load_moments
 from asrkit.training.progress import EpochProgress, epoch_line
 from asrkit.training.refusals import accumulation, refuse_other_tensors, refuse_settings
 from asrkit.training.schedules import Schedule
+from asrkit.training.signals import InterruptedTrainingError, StopRequests
 from asrkit.training.sources import EpochSource
 from asrkit.training.updates import Done, Gradients, culprits
 
 log = logging.getLogger(__name__)
 Describe = Callable[[TrainableModel, Any, int], None]
-
-
-class InterruptedTrainingError(UserError):
-    """Training was asked to stop; everything up to here is saved."""
 
 
 class Trainer:
@@ -146,7 +142,7 @@ class Trainer:
         self.epoch, self.batch, self.step, self.nonfinite = 1, 0, 0, 0
         self.best, self.best_epoch, self.seconds = math.inf, 0, 0.0
         self.totals = Totals()
-        self._stop = False
+        self.stop = StopRequests(self.world.size)
 
     def run(self) -> None:
         """Trains to the last epoch, from the newest checkpoint on.
@@ -156,15 +152,11 @@ class Trainer:
         """
         self.restore()
         self.log = MetricLog(self.run_folder, self.epoch - 1, self.step) if self._leads else None
-        previous = {s: signal.signal(s, self._ask_to_stop) for s in (signal.SIGINT, signal.SIGTERM)}
-        try:
+        with self.stop:
             while self.epoch <= self.epochs and not self._stopped_early():
                 self.reload()
                 self.train_epoch()
                 self.finish_epoch()
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
 
     def reload(self) -> None:
         """Goes back to a better one of the last epochs, if an epoch begins and there is one."""
@@ -356,21 +348,18 @@ class Trainer:
             return
         by_steps = self.save_steps is not None and self.step % self.save_steps == 0
         by_time = time.monotonic() - self._saved_at >= self.save_seconds
-        due = torch.tensor([float(by_steps or by_time), float(self._stop)])
+        due = torch.tensor([float(by_steps or by_time), float(self.stop.asked)])
         due = self.world.sum(due)  # all processes save, or none
+        if due[1] > 0:
+            self.stop.begin()
         if due[0] > 0 or due[1] > 0:
             self.save(dev=None)
         if due[1] > 0:
             raise InterruptedTrainingError(
                 f"stopped at step {self.step}; everything is saved in {self.store.folder}: the "
-                "same command goes on from here"
+                "same command goes on from here",
+                self.stop.exit_code,
             )
-
-    def _ask_to_stop(self, number: int, frame: Any) -> None:
-        if self._stop:
-            raise KeyboardInterrupt
-        self._stop = True
-        log.warning("stopping after this step (once more to stop at once)")
 
     def _stopped_early(self) -> bool:
         if self.early_stopping is None or self.epoch - 1 - self.best_epoch < self.early_stopping:

@@ -89,7 +89,7 @@ def test_a_noisy_training_that_was_interrupted_ends_the_same(tmp_path: Path) -> 
     make_trainer(tmp_path / "plain").run()
     make_trainer(tmp_path / "whole", **NOISY).run()
     killed = make_trainer(tmp_path / "killed", **NOISY)
-    killed._stop = True
+    killed.stop.ask()
     with pytest.raises(UserError, match="goes on from here"):
         killed.run()
     make_trainer(tmp_path / "killed", **NOISY).run()

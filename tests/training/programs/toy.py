@@ -22,7 +22,8 @@ from asrkit.training.distributed import init_distributed
 from asrkit.training.exchange import Exchange, GradientAverage, ParameterAverage
 from asrkit.training.optimizers import AdamW
 from asrkit.training.schedules import Noam
-from asrkit.training.trainer import InterruptedTrainingError, Trainer
+from asrkit.training.signals import InterruptedTrainingError
+from asrkit.training.trainer import Trainer
 
 
 class ToyModel(TrainableModel):
@@ -94,7 +95,8 @@ def run_with_a_stop(run: Path, accumulate: int, steps: int) -> None:
         return make_trainer(run, accumulate, exchange=ParameterAverage(steps), save_steps=steps)
 
     trainer = make()
-    trainer._stop = trainer.world.rank == 0
+    if trainer.world.rank == 0:
+        trainer.stop.ask()
     try:
         trainer.run()
     except InterruptedTrainingError:
