@@ -16,6 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from asrkit.cli import main
 from asrkit.data.manifests import Source, write_manifest
+from asrkit.decoding.partial_results import PartialResults
 from asrkit.errors import UserError
 
 SPEC = """
@@ -97,6 +98,30 @@ def test_from_training_to_score(place: Path) -> None:
     assert [entry["epoch"] for entry in log] == [1, 2]
     for name in ("resolved.yaml", "environment.json", "commands.txt", "curves.png"):
         assert (place / "run" / name).is_file()
+
+
+def test_an_interrupted_decode_leaves_the_result_of_before(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert decode(place, "--search", "joint", "beam_size=2").exit_code == 0
+    folder = place / "run" / "decode" / "joint" / "dev"
+    files = ("nbest.jsonl", "search.json", "summary.json")
+    before = [(folder / name).read_bytes() for name in files]
+
+    def killed(self: PartialResults, *_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PartialResults, "add", killed)
+    assert decode(place, "--search", "joint", "beam_size=1").exit_code != 0
+    monkeypatch.undo()
+    assert [(folder / name).read_bytes() for name in files] == before
+    judge = ("score", "--run", place / "run", "--set", "dev", "--search", "joint")
+    refused = asrkit(*judge)
+    assert refused.exit_code != 0
+    assert "interrupted decode with other settings" in refused.output
+    assert decode(place, "--search", "joint", "beam_size=1").exit_code == 0
+    assert '"beam_size": 1' in (folder / "search.json").read_text()
+    assert asrkit(*judge).exit_code == 0
 
 
 def test_tensorboard_shows_dev_utterances_and_their_attention(place: Path) -> None:

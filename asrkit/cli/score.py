@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from asrkit.cli.options import FILE, FOLDER, run_option, set_option
+
+if TYPE_CHECKING:
+    from asrkit.scoring.wer import Score
 
 
 @click.command()
@@ -55,11 +59,10 @@ def score(
         f"{e.total} errors in {e.words} words ({e.substitutions} sub, {e.deletions} del, "
         f"{e.insertions} ins), CER {result.cer:.2f} %"
     )
+    for line in _remarks(result):
+        click.echo(f"  {line}")
     for name, part in result.parts.items():
         click.echo(f"  {name:<6} {part['wer']:6.2f} % of {part['errors']['words']} words")
-    if result.by_speakers is not None:
-        by = result.by_speakers
-        click.echo(f"  [{by.low:.2f}, {by.high:.2f}] from resampling {by.units} speakers")
     if result.against is not None:
         found = result.against
         click.echo(
@@ -67,3 +70,21 @@ def score(
             f"{found.probability_of_noise:.3f} (exact sign-flip test of {found.count} "
             f"{found.units}), better on {100 * found.probability_better:.1f} % of resampled sets"
         )
+
+
+def _remarks(result: Score) -> list[str]:
+    """Returns what belongs to a rate: of what it is, and how sure."""
+    lines = []
+    if result.coverage is not None and result.coverage.remarks():
+        lines.append(f"of {result.coverage} utterances: not a rate of the whole set as it is")
+    if result.missing:
+        lines.append(f"{result.missing} segments were not decoded: their words count as deleted")
+    if result.empty_references:
+        lines.append(
+            f"{result.empty_references} utterances have an empty reference: all words that were "
+            "found there count as inserted"
+        )
+    if result.by_speakers is not None:
+        by = result.by_speakers
+        lines.append(f"[{by.low:.2f}, {by.high:.2f}] from resampling {by.units} speakers")
+    return lines

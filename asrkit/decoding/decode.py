@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import torch
@@ -49,6 +51,9 @@ def decode(
     total: int,
     fingerprint: str = "",
     max_hypotheses: int = 10,
+    facts: Mapping[str, Any] = MappingProxyType({}),
+    beside: Mapping[str, str] = MappingProxyType({}),
+    void: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Writes OUT/nbest.jsonl and OUT/summary.json; an interrupted call goes on where it stopped.
 
@@ -62,6 +67,9 @@ def decode(
         total: Number of utterances, for the progress bar.
         fingerprint: Of everything the result depends on; lines of another one are not reused.
         max_hypotheses: Most hypotheses that are written per utterance.
+        facts: What else the summary says.
+        beside: Names and texts of further files, which replace older ones with the lists.
+        void: Names of files that say something of older lists.
 
     Returns:
         The summary; its times include those of the interrupted calls.
@@ -87,10 +95,13 @@ def decode(
             names.extend(info.id for info in infos)
             progress.advance(task, len(infos))
     lines_by_name = [results.lines[name] for name in sorted(names)]
-    summary = _summary(lines_by_name, results.spent)
     nbest = "".join(line + "\n" for line in lines_by_name)
-    written = json.dumps(summary, indent=2) + "\n"
-    results.finish({out / "nbest.jsonl": nbest, out / "summary.json": written})
+    digest = hashlib.sha256(nbest.encode()).hexdigest()
+    summary = {**_summary(lines_by_name, results.spent), **facts, "lists": digest}
+    files = {"nbest.jsonl": nbest, "summary.json": json.dumps(summary, indent=2) + "\n", **beside}
+    results.finish(
+        {out / name: text for name, text in files.items()}, [out / name for name in void]
+    )
     return summary
 
 

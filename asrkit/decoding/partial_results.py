@@ -60,8 +60,12 @@ class PartialResults:
         self.lines.update(new)
         self._count(spent)
 
-    def finish(self, files: Mapping[Path, str]) -> None:
+    def finish(self, files: Mapping[Path, str], void: Iterable[Path] = ()) -> None:
         """Puts each text in place whole, and removes the partial file once all are there.
+
+        Args:
+            files: Texts by their places.
+            void: Files that are removed, as they were made of what the texts replace.
 
         Raises:
             UserError: If one cannot be written.
@@ -69,6 +73,8 @@ class PartialResults:
         try:
             for path, text in files.items():
                 _beside(path).write_text(text, encoding="utf-8", newline="")
+            for path in void:
+                path.unlink(missing_ok=True)
             for path in files:
                 _beside(path).replace(path)
             self.path.unlink()
@@ -112,6 +118,13 @@ class PartialResults:
             f"{error.filename or self.path}: {error.strerror or error}; {len(self)} decoded "
             f"utterances are kept in {self.path}: make room and repeat the same command"
         )
+
+
+def fingerprint_of(path: Path) -> str | None:
+    """Returns what the results in a file depend on; None where its first line is damaged."""
+    with path.open("rb") as file:
+        header = _parsed(file.readline())
+    return header.get("fingerprint") if header else None
 
 
 def _beside(path: Path) -> Path:

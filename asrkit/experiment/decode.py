@@ -15,13 +15,14 @@ from asrkit.data.manifests import open_set
 from asrkit.decoding.decode import decode as decode_set
 from asrkit.decoding.search import Search
 from asrkit.errors import UserError
+from asrkit.experiment.decoded_sets import PARTIAL, require_whole, set_facts
 from asrkit.experiment.prior import hash_of
 from asrkit.experiment.record import record_command, this_command
 from asrkit.experiment.spec import available_device
 from asrkit.experiment.system import System
-from asrkit.files import write_text
 from asrkit.scoring.ctm import write_ctm, write_trn
 from asrkit.scoring.hub5 import score_hub5
+from asrkit.scoring.report import read_json
 from asrkit.scoring.sclite import StmScorer
 from asrkit.scoring.significance import UTTERANCES
 from asrkit.scoring.wer import Score, read_nbest, score_run
@@ -89,11 +90,15 @@ def decode_into(
     """
     cuts = open_set(system.data, [set_name])
     weights = [(str(path), hash_of(path)) for path in system.files()]
-    fingerprint = json.dumps([node, weights, set_name, max_hypotheses], sort_keys=True)
-    for name in JUDGEMENTS:
-        (out / name).unlink(missing_ok=True)
-    note = {"search": node, "checkpoint": str(system.checkpoint), "command": this_command()}
-    write_text(out / "search.json", json.dumps(note, indent=2) + "\n")
+    facts = set_facts(system.data, set_name, cuts)
+    depends_on = [node, weights, set_name, facts["manifest"], max_hypotheses]
+    fingerprint = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
+    note = {
+        "search": node,
+        "checkpoint": str(system.checkpoint),
+        "command": this_command(),
+        "fingerprint": fingerprint,
+    }
     return decode_set(
         model=system,
         batches=decode_batches(cuts, system.experiment.speech),
@@ -102,8 +107,12 @@ def decode_into(
         out=out,
         device=system.device,
         total=len(cuts),
-        fingerprint=hashlib.sha256(fingerprint.encode()).hexdigest(),
+        fingerprint=fingerprint,
         max_hypotheses=max_hypotheses,
+        facts={"set": facts},
+        # Beside the lists there is never a judgement of others, or the settings of others.
+        beside={"search.json": json.dumps(note, indent=2) + "\n"},
+        void=JUDGEMENTS,
     )
 
 
@@ -114,9 +123,11 @@ def searched_with(folder: Path) -> tuple[Any, str]:
         UserError: If there is no result.
     """
     path = folder / "search.json"
+    if (folder / "nbest.jsonl").is_file():
+        require_whole(folder)
     if not path.is_file() or not (folder / "nbest.jsonl").is_file():
         raise UserError(f"{folder} has no decoded set; first `asrkit decode`")
-    note = json.loads(path.read_text(encoding="utf-8"))
+    note = read_json(path)
     return note["search"], note["checkpoint"]
 
 
@@ -172,22 +183,26 @@ def score(
         raise UserError("--drop-hesitations needs --stm and --glm, which say what a hesitation is")
     folder = run / "decode" / search / set_name
     nbest = folder / "nbest.jsonl"
-    if not nbest.is_file():
+    if not nbest.is_file() and not (folder / PARTIAL).is_file():
         raise UserError(
             f"{nbest} is missing; first `asrkit decode --run {run} --set {set_name} "
             f"--search {search} --data DIR`"
         )
-    parent = None if against is None else against / "decode" / search / set_name / "nbest.jsonl"
+    coverage = require_whole(folder)
+    parent = None
+    if against is not None:
+        require_whole(against / "decode" / search / set_name)
+        parent = against / "decode" / search / set_name / "nbest.jsonl"
     record_command(run)
     if stm is None:
-        return score_run(nbest, folder, against=parent, units=units)
+        return score_run(nbest, folder, parent, units=units, coverage=coverage)
     if glm is not None:
-        return score_hub5(nbest, folder, stm, glm, parent, drop_hesitations, units)
+        return score_hub5(nbest, folder, stm, glm, parent, drop_hesitations, units, coverage)
     scorer = StmScorer(stm)
     lines = read_nbest(nbest)
     write_ctm(folder / "hypotheses.ctm", scorer.words(lines))
     write_trn(folder / "hypotheses.trn", ((line["id"], line["text"]) for line in lines))
-    return score_run(nbest, folder, parent, scorer, hash_of(stm), units)
+    return score_run(nbest, folder, parent, scorer, hash_of(stm), units, coverage)
 
 
 def average(run: Path, best: int | None = None, last: int | None = None) -> Path:

@@ -13,6 +13,7 @@ import yaml
 from asrkit.config.build import build
 from asrkit.decoding.search import Search
 from asrkit.experiment.decode import JUDGEMENTS, decode_into, search_node
+from asrkit.experiment.decoded_sets import require_whole
 from asrkit.experiment.record import record_command
 from asrkit.experiment.spec import available_device
 from asrkit.experiment.system import System
@@ -178,7 +179,7 @@ def _decoded(out: Path, system: System, node: Any, set_name: str, search: str) -
     chosen = build(Search, node, f"decoding.{search}")
     system.prepare(chosen)
     decode_into(out, system, node, chosen, set_name, max_hypotheses=NBEST)
-    return score_run(out / "nbest.jsonl", out)
+    return score_run(out / "nbest.jsonl", out, coverage=require_whole(out))
 
 
 def publish(decoded: Path, out: Path) -> None:
@@ -189,8 +190,9 @@ def publish(decoded: Path, out: Path) -> None:
         out: RUN/decode/SEARCH/SET.
     """
     out.mkdir(parents=True, exist_ok=True)
-    for name in JUDGEMENTS:
+    # What says something of the lists goes before them and comes after them.
+    for name in (*JUDGEMENTS, "summary.json", "search.json"):
         (out / name).unlink(missing_ok=True)
-    for name in ("search.json", "summary.json", "nbest.jsonl"):
+    for name in ("nbest.jsonl", "search.json", "summary.json"):
         with replaced(out / name) as partial:
             shutil.copyfile(decoded / name, partial)

@@ -18,6 +18,7 @@ from typing import Any
 from asrkit.data.stm import Segment
 from asrkit.errors import UserError
 from asrkit.files import write_lines
+from asrkit.scoring.coverage import Coverage
 from asrkit.scoring.edits import EMPTY, Errors, count_errors
 from asrkit.scoring.glm import HESITATION, Glm, read_glm
 from asrkit.scoring.hub5_stm import Stm, read_hub5_stm
@@ -49,6 +50,7 @@ def score_hub5(
     against: Path | None = None,
     drop_hesitations: bool = False,
     units: str = UTTERANCES,
+    coverage: Coverage | None = None,
 ) -> Score:
     """Scores the best hypotheses of a set against an STM file.
 
@@ -63,6 +65,7 @@ def score_hub5(
         drop_hesitations: Whether hesitations and partial words are left out of hypotheses, as
             Kaldi's and ESPnet's recipes do: they may be left out of references without an error.
         units: Of the comparison: "utterances", which are segments, or "speakers".
+        coverage: How much of the set the n-best file has.
 
     Raises:
         UserError: If a file is missing or damaged, or the utterances are not those of the STM file.
@@ -98,6 +101,8 @@ def score_hub5(
         scorer=scorer,
         by_speakers=speaker_interval(errors, speakers),
         references=_digest(stm, glm),
+        empty_references=sum(1 for e in errors if not e.words),
+        coverage=coverage,
     )
     write_lines(out / "score.json", [json.dumps(asdict(score), indent=2)])
     write_lines(out / "segments.tsv", _rows(reference.segments, errors))

@@ -10,6 +10,7 @@ from typing import Any
 
 from asrkit.errors import UserError
 from asrkit.files import write_text
+from asrkit.scoring.coverage import coverage_of
 from asrkit.scoring.parents import against_parent
 from asrkit.scoring.report import NONE, folded, markdown_table, read_json, read_text
 from asrkit.scoring.search_table import listed_searches, search_of, search_section
@@ -46,7 +47,18 @@ def write_results(runs: Sequence[Path], out: Path) -> str:
     Raises:
         UserError: If a run was not trained, decoded or scored, or its parent is missing.
     """
-    header = ["run", "set", "search", "WER", "95 %", "95 %, speakers", "S / D / I", "CER"]
+    header = [
+        "run",
+        "set",
+        "search",
+        "WER",
+        "95 %",
+        "95 %, speakers",
+        "S / D / I",
+        "CER",
+        "words",
+        "utterances",
+    ]
     header += ["parameters", "epochs", "hours", "RTF", "device", "revision"]
     rows = [row for run in runs for row in _rows(run)]
     table = markdown_table(header, rows) if rows else ""
@@ -79,6 +91,8 @@ def _rows(run: Path) -> list[list[str]]:
                 _interval_by_speakers(score),
                 _counts(score["errors"]),
                 f"{score['cer']:.2f}",
+                str(score["errors"]["words"]),
+                coverage_of(score),
                 *shared,
                 f"{summary['rtf']:.4f}",
                 *shared_end,
@@ -86,8 +100,9 @@ def _rows(run: Path) -> list[list[str]]:
         )
         for part in _corpora(score):
             cells = [f"{folder.name}, {part['title']}", folder.parent.name, f"{part['wer']:.2f}"]
-            rest = [""] * (len(rows[-1]) - len(cells) - 4)
-            rows.append([run.name, *cells, "", "", _counts(part["errors"]), *rest])
+            words, segments = str(part["errors"]["words"]), str(part["segments"])
+            cells += ["", "", _counts(part["errors"]), "", words, segments]
+            rows.append([run.name, *cells, *[""] * (len(rows[-1]) - len(cells) - 1)])
     return rows
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from asrkit.errors import UserError
 from asrkit.files import write_text
+from asrkit.scoring.coverage import coverage_of
 from asrkit.scoring.report import NONE, commands_of, folded, markdown_table, read_json
 from asrkit.scoring.search_facts import (
     folder_of,
@@ -146,12 +147,21 @@ def _section(run: Path, listed: Listed, tables: str) -> str:
 
 
 def _tables(run: Path, listed: Listed) -> str:
-    parts = [f"WER on {name}:\n\n{_grid(run, listed, name)}" for name in listed.sets]
+    parts = [
+        f"WER on {_size(run, listed, name)}:\n\n{_grid(run, listed, name)}" for name in listed.sets
+    ]
     header = ["search", "beam", "weights"]
     for test in listed.tests:
         header += [f"RTF on {test}", f"search errors on {test}"]
     rows = [_details(run, name, listed) for name in listed.searches]
     return "\n".join([*parts, markdown_table(header, rows)])
+
+
+def _size(run: Path, listed: Listed, set_name: str) -> str:
+    """Returns a set's name and size; sizes, if searches were scored on other parts of it."""
+    scores = [_score(run, name, set_name) for name in listed.searches]
+    sizes = {f"{s['errors']['words']} words, {coverage_of(s)} utterances": None for s in scores}
+    return f"{set_name} ({'; '.join(sizes)})"
 
 
 def _grid(run: Path, listed: Listed, set_name: str) -> str:

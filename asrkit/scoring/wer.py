@@ -11,6 +11,7 @@ from typing import Any
 
 from asrkit.errors import UserError
 from asrkit.files import write_lines
+from asrkit.scoring.coverage import Coverage
 from asrkit.scoring.edits import Aligner, Errors, align_words, character_errors
 from asrkit.scoring.error_tables import aligned_texts, speaker_rows, utterance_rows
 from asrkit.scoring.significance import (
@@ -44,6 +45,8 @@ class Score:
         by_speakers: The interval from resampling speakers instead of utterances; none where there
             are no two.
         references: Digest of what was scored against.
+        empty_references: Utterances without a word to recognise: what is found there is inserted.
+        coverage: How much of the set was scored; None where nothing is known of it.
     """
 
     wer: float
@@ -59,6 +62,8 @@ class Score:
     scorer: str = "asrkit"
     by_speakers: Interval | None = None
     references: str = ""
+    empty_references: int = 0
+    coverage: Coverage | None = None
 
 
 def read_nbest(path: Path) -> list[dict[str, Any]]:
@@ -83,6 +88,7 @@ def score_run(
     aligner: Aligner = align_words,
     references: str = "",
     units: str = UTTERANCES,
+    coverage: Coverage | None = None,
 ) -> Score:
     """Scores the best hypotheses of a set.
 
@@ -95,17 +101,23 @@ def score_run(
         aligner: Counts word errors.
         references: Digest of the aligner's own references; empty where it takes those of the lines.
         units: Of the comparison: "utterances" or "speakers".
+        coverage: How much of the set the file has.
 
     Raises:
-        UserError: If a file is missing, empty, or the sets differ.
+        UserError: If a file is missing, empty, without any reference, or the sets differ.
     """
     lines = read_nbest(nbest)
     if not lines:
         raise UserError(f"{nbest} has no utterances")
     aligned = aligner(lines)
     words = [errors for errors, _ in aligned]
-    low, high = bootstrap_interval(words)
     total = sum(words, Errors())
+    if not total.words:
+        raise UserError(
+            f"none of the {len(lines)} utterances of {nbest} has a reference: there is nothing to "
+            "score; what was recognised stands there"
+        )
+    low, high = bootstrap_interval(words)
     score = Score(
         wer=total.rate,
         low=low,
@@ -117,6 +129,8 @@ def score_run(
         against=None if against is None else compare(nbest, against, aligner, references, units),
         by_speakers=speaker_interval(words, [line["speaker"] for line in lines]),
         references=references or digest_of_references(lines),
+        empty_references=sum(1 for e in words if not e.words),
+        coverage=coverage,
     )
     write_lines(out / "score.json", [json.dumps(asdict(score), indent=2)])
     write_lines(out / "utterances.tsv", utterance_rows(lines, words))

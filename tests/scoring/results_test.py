@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from asrkit.errors import UserError
+from asrkit.scoring.coverage import Coverage
 from asrkit.scoring.edits import Aligned, Errors
 from asrkit.scoring.hub5 import score_hub5
 from asrkit.scoring.report import markdown_table
@@ -20,9 +21,9 @@ from tests.scoring.hub5_test import FOUND, without_hubscr, write
 __all__ = ["without_hubscr"]
 
 FIRST = """
-| run   | set  | search | WER   | 95 %          | 95 %, speakers | S / D / I | CER   | parameters | epochs | hours | RTF    | device         | revision |
-| ----- | ---- | ------ | ----- | ------------- | -------------- | --------- | ----- | ---------- | ------ | ----- | ------ | -------------- | -------- |
-| first | test | greedy | 50.00 | 50.00 – 50.00 | –              | 1 / 0 / 0 | 14.29 | 2.5 M      | 7      | 1.50  | 0.0123 | cpu, 2 threads | abc      |
+| run   | set  | search | WER   | 95 %          | 95 %, speakers | S / D / I | CER   | words | utterances | parameters | epochs | hours | RTF    | device         | revision |
+| ----- | ---- | ------ | ----- | ------------- | -------------- | --------- | ----- | ----- | ---------- | ---------- | ------ | ----- | ------ | -------------- | -------- |
+| first | test | greedy | 50.00 | 50.00 – 50.00 | –              | 1 / 0 / 0 | 14.29 | 2     | 1          | 2.5 M      | 7      | 1.50  | 0.0123 | cpu, 2 threads | abc      |
 
 ## first
 
@@ -141,6 +142,13 @@ def test_what_a_run_lacks_is_named(run: Path, tmp_path: Path, missing: str, mess
     with pytest.raises(UserError, match=message):
         write_results([run], tmp_path / "RESULTS.md")
     assert not (tmp_path / "RESULTS.md").exists()
+
+
+def test_what_a_score_lacks_stands_beside_it(run: Path, tmp_path: Path) -> None:
+    decode = run / "decode" / "greedy" / "test"
+    score_run(decode / "nbest.jsonl", decode, coverage=Coverage(3, rejected=1, not_decoded=1))
+    table = write_results([run], tmp_path / "RESULTS.md")
+    assert "| 1 of 3 (1 rejected in preparation, 1 not decoded) |" in table
 
 
 def test_damaged_scores_are_named(run: Path, tmp_path: Path) -> None:

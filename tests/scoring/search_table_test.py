@@ -30,14 +30,14 @@ OPLS: dict[str, Any] = {
 LM = {"type": "language_model", "weight": 0.45, "run": "lm-lstm"}
 OPLS_LM = {**OPLS, "scorers": {**OPLS["scorers"], "lm": LM}}
 EXPECTED = """
-WER on dev:
+WER on dev (2 words, 1 utterances):
 
 | search | alone | + LM |
 | | | |
 | opls: attention + ctc, by label | 50.00 (50.00 – 50.00) | **0.00** (0.00 – 0.00) |
 | greedy | 50.00 (50.00 – 50.00) | – |
 
-WER on test:
+WER on test (2 words, 1 utterances):
 
 | search | alone | + LM |
 | | | |

@@ -1,0 +1,126 @@
+"""Whether the lists of a decoded set are what the files beside them say.
+
+A decode notes which manifest it read, and the digest of the lists that it wrote. Before anything is
+said of the lists, both are compared with what is there now: lists of other settings, of a part of
+the set or of another manifest are refused, as their rates would be those of something else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from asrkit.data.cuts import speaker_of, text_of
+from asrkit.data.manifests import manifest_path, open_set, read_unusable, rejected_path
+from asrkit.decoding.partial_results import fingerprint_of
+from asrkit.errors import UserError
+from asrkit.scoring.coverage import Coverage
+from asrkit.scoring.report import read_json
+from asrkit.scoring.wer import read_nbest
+
+PARTIAL = "nbest.partial.jsonl"
+
+log = logging.getLogger(__name__)
+
+
+def set_facts(data: Path, set_name: str, cuts: Iterable[Any]) -> dict[str, Any]:
+    """Returns what a decode notes of a set: where its manifest is, its digest, what is missing."""
+    each = list(cuts)
+    return {
+        "data": str(data.absolute()),
+        "name": set_name,
+        "manifest": digest_of(each),
+        "utterances": len(each),
+        "rejected": len(read_unusable(rejected_path(data, set_name))),
+    }
+
+
+def digest_of(cuts: Iterable[Any]) -> str:
+    """Returns what is the same for manifests of the same utterances, wherever their audio lies."""
+    facts = (
+        (cut.id, round(cut.start, 6), round(cut.duration, 6), text_of(cut), speaker_of(cut))
+        for cut in cuts
+    )
+    return hashlib.sha256(json.dumps(sorted(facts)).encode()).hexdigest()
+
+
+def require_whole(folder: Path) -> Coverage | None:
+    """Returns what of its set a decoded folder covers; None where an older decode did not note it.
+
+    Raises:
+        UserError: If another decode of the set was interrupted, lists are missing, or the manifest
+            has changed since.
+    """
+    nbest = folder / "nbest.jsonl"
+    _require_finished(folder)
+    lines = read_nbest(nbest)
+    if not (folder / "summary.json").is_file():
+        log.warning("%s has no summary.json: nothing says whether its lists are whole", folder)
+        return None
+    summary = read_json(folder / "summary.json")
+    if len(lines) != summary["utterances"]:
+        raise UserError(
+            f"{nbest} has lists of {len(lines)} utterances, but {summary['utterances']} were "
+            "decoded: it was cut or changed; decode the set again"
+        )
+    facts = summary.get("set")
+    if facts is None:
+        return None
+    _require_same_manifest(folder, facts, lines)
+    edited = hashlib.sha256(nbest.read_bytes()).hexdigest() != summary["lists"]
+    if edited:
+        log.warning("%s was changed after it was decoded; the score says so", nbest)
+    return Coverage(
+        facts["utterances"] + facts["rejected"],
+        facts["rejected"],
+        facts["utterances"] - len(lines),
+        edited,
+    )
+
+
+def _require_finished(folder: Path) -> None:
+    partial, note = folder / PARTIAL, folder / "search.json"
+    if not partial.is_file():
+        return
+    if not (folder / "nbest.jsonl").is_file():
+        raise UserError(f"{folder} is decoded in part only: the same `asrkit decode` goes on")
+    known = read_json(note).get("fingerprint") if note.is_file() else None
+    if known is None or known != fingerprint_of(partial):
+        raise UserError(
+            f"{partial} is of an interrupted decode with other settings or weights than "
+            f"{folder / 'nbest.jsonl'}: finish it by the same `asrkit decode`, or delete it and "
+            f"judge the lists of before, whose settings {note} has"
+        )
+
+
+def _require_same_manifest(
+    folder: Path, facts: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]
+) -> None:
+    data, name = Path(facts["data"]), facts["name"]
+    path = manifest_path(data, name)
+    if not path.is_file():
+        log.warning("%s is gone: whether it is as it was when decoded can't be told", path)
+        return
+    cuts = list(open_set(data, [name]))
+    if digest_of(cuts) != facts["manifest"]:
+        raise UserError(
+            f"{path} has changed since {folder} was decoded ({_changes(cuts, lines)}): decode the "
+            "set again"
+        )
+
+
+def _changes(cuts: Sequence[Any], lines: Sequence[Mapping[str, Any]]) -> str:
+    """Returns what a manifest has that lists don't, and the other way round, in words."""
+    now = {cut.id: text_of(cut) for cut in cuts}
+    then = {line["id"]: line["reference"] for line in lines}
+    kinds = {
+        "new utterances": now.keys() - then.keys(),
+        "utterances that are gone": then.keys() - now.keys(),
+        "other transcripts": {n for n in now.keys() & then.keys() if now[n] != then[n]},
+    }
+    found = [f"{len(names)} {kind}, such as {min(names)}" for kind, names in kinds.items() if names]
+    return "; ".join(found) or "other times or speakers"

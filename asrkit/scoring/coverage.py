@@ -1,0 +1,47 @@
+"""What of a test set a score is of: a rate of fewer utterances is the rate of another set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How many utterances of a set were scored, and where the others were lost.
+
+    Args:
+        utterances: That the corpus has for this set.
+        rejected: Left out when the manifest was written: DATA/rejected/SET.tsv lists them.
+        not_decoded: In the manifest, but without hypotheses.
+        edited: Whether the lists were changed after decoding.
+    """
+
+    utterances: int
+    rejected: int = 0
+    not_decoded: int = 0
+    edited: bool = False
+
+    @property
+    def scored(self) -> int:
+        """Number of utterances that the score is of."""
+        return self.utterances - self.rejected - self.not_decoded
+
+    def remarks(self) -> list[str]:
+        """Returns what must be said of the score; nothing where it is of the whole set."""
+        counts = {"rejected in preparation": self.rejected, "not decoded": self.not_decoded}
+        lost = [f"{count} {how}" for how, count in counts.items() if count]
+        return [*lost, *(["lists edited after decoding"] if self.edited else [])]
+
+    def __str__(self) -> str:
+        lost = self.utterances - self.scored
+        shown = f"{self.scored} of {self.utterances}" if lost else str(self.scored)
+        remarks = self.remarks()
+        return f"{shown} ({', '.join(remarks)})" if remarks else shown
+
+
+def coverage_of(score: dict[str, Any]) -> str:
+    """Returns how many utterances the score of a score.json is of, and what is missing."""
+    found = score.get("coverage")
+    shown = str(Coverage(**found) if found else score["utterances"])
+    return shown + (f" ({score['missing']} not decoded)" if score.get("missing") else "")
