@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import os
@@ -17,6 +16,7 @@ from rich.logging import RichHandler
 from asrkit.allocator import keep_freed_memory
 from asrkit.config.registry import import_plugin
 from asrkit.errors import UserError
+from asrkit.failures import explain_failure
 from asrkit.files import write_text
 from asrkit.signals import INTERRUPTED, TRY_AGAIN, StoppedBySignalError, end_by_exception
 
@@ -50,14 +50,12 @@ class Verbs(click.Group):
             _complain(str(error))
             tell_launcher(str(error))
             ctx.exit(error.exit_code)
-        except OSError as error:  # a full disk, a folder that must not be written, a broken disk
-            if ctx.params.get("debug") or error.errno == errno.EPIPE:
+        except (OSError, RuntimeError, MemoryError) as error:
+            message = explain_failure(error)
+            if message is None or ctx.params.get("debug"):
                 raise
-            place = f"{error.filename}: " if error.filename else ""
-            _complain(
-                f"{place}{error.strerror or error}; what was written before is intact: mend that, "
-                "then start the same command again"
-            )
+            _complain(message)
+            tell_launcher(message)
             ctx.exit(2)
         except KeyboardInterrupt:
             _complain("interrupted; " + GOES_ON)

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from asrkit.data.audio import read_samples
+from asrkit.data.lookups import costs_one_utterance
 from asrkit.text.tokenizers import Tokenizer
 
 
+@costs_one_utterance
 def read_cut(cut: Any, sample_rate: int) -> NDArray[np.int16]:
     """Returns the samples of a lhotse cut, which may be a part of its recording.
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
-import signal
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
-from typing import Any
 
 import numpy as np
-import torch
 from lhotse import CutSet
-from torch.utils.data import DataLoader
 
 from asrkit.data.batch import Batch
 from asrkit.data.cuts import num_labels
@@ -22,11 +19,11 @@ from asrkit.data.sampling import Planned, Sampler
 from asrkit.data.settings import DataSettings
 from asrkit.data.utterances import (
     FrameSymbols,
-    PlannedBatches,
     Utterances,
     read_batch,
     read_training_batch,
 )
+from asrkit.data.workers import read_ahead
 from asrkit.errors import UserError
 from asrkit.text.segmentations import BestSegmentation
 from asrkit.text.tokenizers import Tokenizer
@@ -110,23 +107,15 @@ class CutData:
         """Yields this process's batches of an epoch, from number `start` on."""
         plan, draw = self._plan(epoch), self.sampler.draw(epoch)
         read = read_training_batch if self.training else read_batch
-        planned = PlannedBatches(
-            partial(read, self.utterances, plan, draw), range(start, len(plan))
-        )
-        found_any = not planned
-        loader: DataLoader[Any] = DataLoader(
-            planned,
-            batch_size=None,
-            num_workers=self.num_workers,
-            prefetch_factor=4 if self.num_workers else None,
-            pin_memory=torch.cuda.is_available(),
-            worker_init_fn=leave_signals_to_the_trainer,
-        )
-        for batch, problems in loader:
-            self._report(problems)
-            if batch is not None:
-                found_any = True
-                yield batch
+        numbers = range(start, len(plan))
+        found_any = not numbers
+        reading = read_ahead(partial(read, self.utterances, plan, draw), numbers, self.num_workers)
+        with closing(reading):
+            for batch, problems in reading:
+                self._report(problems)
+                if batch is not None:
+                    found_any = True
+                    yield batch
         if not found_any:
             raise UserError(
                 f"no utterance of epoch {epoch} can be used; the messages above say why, and so "
@@ -156,12 +145,6 @@ class CutData:
                 f"more than {MAX_LEFT_OUT} utterances can't be used; the last: {problems[-1]}; "
                 "run `asrkit check SPEC --data DIR` to list them all"
             )
-
-
-def leave_signals_to_the_trainer(worker: int) -> None:
-    """Lets Ctrl-C and a scheduler's SIGTERM reach the trainer only, and it ends its workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _unshuffled(settings: DataSettings) -> DataSettings:

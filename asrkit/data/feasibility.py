@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from asrkit.children import process_pool
 from asrkit.data.audio import AudioError
 from asrkit.data.cuts import read_cut, text_of
 from asrkit.data.manifests import DUPLICATE_NAME, Unusable
@@ -35,7 +35,7 @@ def check_set(
     utterances = list(cuts)
     found: list[Unusable] = []
     seen: dict[str, str] = {}
-    with ProcessPoolExecutor(jobs) as pool:
+    with process_pool(jobs) as pool:
         prints = pool.map(partial(fingerprint, sample_rate=sample_rate), utterances, chunksize=64)
         for cut, (digest, trouble) in zip(utterances, prints, strict=True):
             problem = trouble or _duplicate(cut, digest, seen) or unfit(cut)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -16,7 +15,9 @@ from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 from lhotse.audio import AudioSource
 from lhotse.serialization import SequentialJsonlWriter
 
+from asrkit.children import process_pool
 from asrkit.data.audio import reason
+from asrkit.data.lookups import failed_lookup
 from asrkit.errors import UserError
 from asrkit.files import replaced, write_lines
 
@@ -110,7 +111,7 @@ def _inspect_all(sources: Iterable[Source], jobs: int) -> Iterator[MonoCut | Unu
         yield from map(inspect, sources)
         return
     stream = iter(sources)
-    with ProcessPoolExecutor(jobs) as pool:
+    with process_pool(jobs) as pool:
         while part := list(islice(stream, 4096)):
             yield from pool.map(inspect, part, chunksize=128)
 
@@ -172,6 +173,13 @@ class Header:
 @lru_cache(maxsize=8)  # a talk has hundreds of segments, which come one after the other
 def read_header(path: Path) -> Header:
     """Returns the header of an audio file."""
+    try:
+        return _read_header(path)
+    except OSError as error:
+        return Header(trouble="unreadable audio", detail=failed_lookup(error))
+
+
+def _read_header(path: Path) -> Header:
     if not path.is_file():
         return Header(trouble="missing audio", detail=f"{path} is missing")
     try:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from random import Random
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from asrkit.data.audio import AudioError
 from asrkit.data.batch import Batch
@@ -78,19 +77,6 @@ class Utterances:
 
 Read = tuple[Batch | None, list[str]]
 """A batch, None where nothing could be used, and a message per unusable utterance."""
-
-
-class PlannedBatches(Dataset[Read]):
-    """Reads some of the planned batches, by number."""
-
-    def __init__(self, read: Callable[[int], Read], numbers: range) -> None:
-        self.read, self.numbers = read, numbers
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def __getitem__(self, index: int) -> Read:
-        return self.read(self.numbers[index])
 
 
 def read_training_batch(

@@ -19,7 +19,7 @@ from asrkit.models.heads.attention import AttentionHead
 from asrkit.models.heads.ctc import CtcHead
 from asrkit.models.interfaces import Encoded, TrainableModel
 from asrkit.text.tokenizers import Tokenizer
-from asrkit.training.sources import EpochSource
+from asrkit.training.sources import EpochSource, reading
 
 NUM_UTTERANCES = 4
 
@@ -42,7 +42,8 @@ class DevPictures:
         if not isinstance(model, AsrModel):
             return
         if self._batch is None:
-            self._batch = next(iter(self.dev.batches(epoch=1)))
+            with reading(self.dev.batches(epoch=1)) as batches:
+                self._batch = next(batches)
         device = next(model.parameters()).device
         batch = self._batch.to(device)
         was_training = model.training

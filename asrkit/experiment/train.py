@@ -52,7 +52,7 @@ from asrkit.training.curves import plot_curves
 from asrkit.training.distributed import World, init_distributed
 from asrkit.training.growing import grow
 from asrkit.training.importing import import_weights
-from asrkit.training.sources import NoBatches
+from asrkit.training.sources import NoBatches, reading
 from asrkit.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -146,7 +146,8 @@ def train_stage(stage: Stage, before: Stage | None, data: Path, world: World) ->
     if isinstance(model, AsrModel):
         alone = World(rank=0, size=1, device=world.device)  # the same sample, however many we are
         sample = open_data(experiment, data, run, tokenizer, training=True, world=alone)
-        estimate_statistics(model, sample.batches(epoch=1), run, world)
+        with reading(sample.batches(epoch=1)) as batches:
+            estimate_statistics(model, batches, run, world)
         pictures = DevPictures(tokenizer, dev_data) if isinstance(dev_data, CutData) else None
     if before is None:
         import_start(experiment, model, tokenizer.vocabulary, run, world)

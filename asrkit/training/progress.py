@@ -41,6 +41,12 @@ class EpochProgress:
             self._task = self._bar.add_task(title, total=total, completed=start, note="")
             self._bar.start()
 
+    def __enter__(self) -> EpochProgress:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
     def advance(self, note: str) -> None:
         """Counts one more step; the note says how it went."""
         self.done += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from asrkit.data.batch import Batch
@@ -30,3 +31,14 @@ class NoBatches:
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yields nothing."""
         return iter(())
+
+
+@contextmanager
+def reading(batches: Iterator[Batch]) -> Iterator[Iterator[Batch]]:
+    """Gives the batches, and ends their reading at the end: no process is left behind them."""
+    try:
+        yield batches
+    finally:
+        close = getattr(batches, "close", None)
+        if close is not None:
+            close()

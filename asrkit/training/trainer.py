@@ -31,7 +31,7 @@ from asrkit.training.progress import EpochProgress, epoch_line
 from asrkit.training.refusals import accumulation, refuse_other_tensors, refuse_settings
 from asrkit.training.schedules import Schedule
 from asrkit.training.signals import InterruptedTrainingError, StopRequests
-from asrkit.training.sources import EpochSource
+from asrkit.training.sources import EpochSource, reading
 from asrkit.training.updates import Done, Gradients, culprits
 
 log = logging.getLogger(__name__)
@@ -179,8 +179,7 @@ class Trainer:
         progress = EpochProgress(title, total, self.batch // per_step, shown=self._leads)
         self._saved_at = started = time.monotonic()
         loading = 0.0
-        batches = self.train.batches(self.epoch, start=self.batch)
-        try:
+        with reading(self.train.batches(self.epoch, start=self.batch)) as batches, progress:
             for _ in range(self.batch // per_step, total):
                 begin = time.monotonic()
                 micro_batches = list(islice(batches, per_step))
@@ -194,8 +193,6 @@ class Trainer:
                 self._log_step(micro_batches, norm, loaded - begin, now - begin)
                 progress.advance(self._note())
                 self._save_if_due()
-        finally:
-            progress.close()
         self.load_share = loading / max(time.monotonic() - started, 1e-9)
 
     def train_step(self, batches: Sequence[Batch]) -> tuple[Totals, float]:
@@ -230,8 +227,8 @@ class Trainer:
         """Returns the sums over the dev set."""
         self.model.eval()
         totals = Totals()
-        with torch.inference_mode():
-            for batch in self.dev.batches(epoch=1):
+        with torch.inference_mode(), reading(self.dev.batches(epoch=1)) as batches:
+            for batch in batches:
                 with self.gradients.autocast():
                     totals.add(self.model(batch.to(self.world.device), self.step))
         return totals.reduced(self.world)

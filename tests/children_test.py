@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from multiprocessing import active_children
+from pathlib import Path
+
+import pytest
+
+from asrkit.children import LostProcessError, process_pool
+from asrkit.errors import UserError
+from asrkit.failures import explain_failure
+
+
+def die(number: int) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def test_a_killed_process_is_told_and_none_is_left() -> None:
+    with (
+        pytest.raises(LostProcessError, match="one of 2 processes was killed"),
+        process_pool(2) as p,
+    ):
+        list(p.map(die, range(4)))
+    assert not active_children()
+
+
+def test_processes_in_the_middle_of_their_work_end_with_an_error() -> None:
+    begin = time.monotonic()
+    with pytest.raises(ZeroDivisionError), process_pool(2) as pool:
+        print(pool.submit(time.sleep, 60), 1 / 0)
+    assert time.monotonic() - begin < 5
+    assert not active_children()
+
+
+def test_processes_that_cannot_start_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_fork() -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", no_fork)
+    with pytest.raises(UserError, match=r"2 processes can't be started.*ulimit"), process_pool(2):
+        raise AssertionError("there are none")
+
+
+PARENT = """
+import time
+from asrkit.children import process_pool
+with process_pool(1) as pool:
+    print(next(iter(pool._processes)), flush=True)
+    pool.submit(time.sleep, 60).result()
+"""
+
+
+def alive(process: int) -> bool:
+    state = Path(f"/proc/{process}/stat")
+    return state.is_file() and state.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="needs Linux")
+def test_processes_end_with_a_parent_that_is_killed() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True
+    ) as main:
+        assert main.stdout is not None
+        child = int(main.stdout.readline())
+        os.kill(child, signal.SIGTERM)  # a scheduler's, which the parent answers
+        time.sleep(0.2)
+        assert alive(child)
+        main.kill()
+        for _ in range(100):
+            if not alive(child):
+                return
+            time.sleep(0.05)
+    pytest.fail("it is still there")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RuntimeError("CUDA error: device-side assert triggered\nmore"), "the GPU failed: CUDA"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "memory is short: CUDA"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "memory is sh"),
+        (MemoryError(), "memory is short"),
+        (OSError(errno.EMFILE, "Too many open files"), "Too many open files"),
+        (RuntimeError("[gloo/pair.cc:5] Connection closed by peer [::1]:4"), "another process of"),
+        (RuntimeError("NCCL communicator was aborted on rank 1"), "another process of"),
+    ],
+)
+def test_failures_of_the_machine_are_told_in_a_sentence(error: Exception, told: str) -> None:
+    message = explain_failure(error)
+    assert message is not None
+    assert message.startswith(told)
+    assert "the same command" in message
+
+
+def test_other_errors_are_not_explained_away() -> None:
+    assert explain_failure(RuntimeError("shape mismatch")) is None
+    assert explain_failure(KeyError("CUDA error")) is None
