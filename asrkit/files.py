@@ -6,35 +6,95 @@ or a machine in between, a path holds its old content or its new one, never half
 
 from __future__ import annotations
 
+import codecs
 import gzip
+import json
+import logging
 import lzma
 import os
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from asrkit.errors import UserError
 
+BYTE_ORDER_MARK = "\ufeff"
+REPLACEMENT = "\ufffd"
 _OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
 
+log = logging.getLogger(__name__)
 
-def read_lines(path: Path) -> Iterator[str]:
+
+def read_lines(path: Path, errors: str = "strict") -> Iterator[str]:
     """Yields the lines of a text file without their ends; it may be compressed (.gz, .xz).
+
+    This is how every file of lines is read. Lines end where editors end them: at LF or CR LF, or
+    at CR in a file that has no LF; other separators that Unicode knows (form feed, U+0085, U+2028)
+    are characters of the text. A byte order mark at the beginning of a line, where an editor or the
+    joining of files has put it, is none.
+
+    Args:
+        path: The file.
+        errors: What is done about bytes that are no UTF-8, as in `bytes.decode`.
 
     Raises:
         UserError: If it is missing or no UTF-8 text; names the line.
     """
     if not path.is_file():
         raise UserError(f"there is no text file {path}")
-    number = 0
+    number = damaged = 0
     try:
         with _OPENERS.get(path.suffix, open)(path, "rb") as file:
-            for line in file:
+            for line in _raw_lines(file):
                 number += 1
-                yield line.decode().strip()
-    except (UnicodeDecodeError, OSError, EOFError, lzma.LZMAError) as error:
-        raise UserError(f"{path}:{number}: can't be read as UTF-8 text: {error}") from error
+                text: str = line.decode("utf-8", errors)
+                damaged += REPLACEMENT in text and REPLACEMENT.encode() not in line
+                yield text.removeprefix(BYTE_ORDER_MARK)
+        if damaged:
+            log.warning("%s: %d lines have bytes that are no UTF-8, read as U+FFFD", path, damaged)
+    except UnicodeDecodeError as error:
+        utf16 = number <= 1 and error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        hint = "it looks like UTF-16" if utf16 else str(error)
+        where = f"{path}:{max(number, 1)}"
+        raise UserError(
+            f"{where}: can't be read as UTF-8 text: {hint}; save it as UTF-8"
+        ) from error
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+        raise UserError(f"{path}:{number + 1}: can't be read: {error}") from error
+
+
+def _raw_lines(file: BinaryIO) -> Iterator[bytes]:
+    """Yields the lines of a file as bytes, without their ends."""
+    first = next(file, b"")
+    if first and not first.endswith(b"\n"):  # there is no other line, but by old Macs' ends
+        yield from first.removesuffix(b"\r").split(b"\r")
+        return
+    if first:
+        yield _without_end(first)
+    yield from map(_without_end, file)
+
+
+def _without_end(line: bytes) -> bytes:
+    return line.removesuffix(b"\n").removesuffix(b"\r")
+
+
+def matching(folder: Path, pattern: str) -> list[Path]:
+    """Returns the paths below a folder that match a pattern, in order, but nothing hidden.
+
+    Names that begin with a dot are no data: macOS puts `._NAME` beside every NAME on foreign disks.
+
+    Args:
+        folder: Where to look; may be missing.
+        pattern: As `Path.glob` takes it, such as `*/*.flac` or `**/*`.
+    """
+    return sorted(p for p in folder.glob(pattern) if not is_hidden(p.relative_to(folder)))
+
+
+def is_hidden(path: Path) -> bool:
+    """Says whether a part of a relative path begins with a dot."""
+    return any(part.startswith(".") for part in path.parts)
 
 
 @contextmanager
@@ -65,6 +125,16 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
     """Writes a file of UTF-8 lines, given without their ends, wholly or not at all."""
     with replaced(path) as partial, partial.open("w", encoding="utf-8") as file:
         file.writelines(line + "\n" for line in lines)
+
+
+def json_line(value: Any) -> str:
+    """Returns a value as JSON in a line that can be written as UTF-8, other scripts as they are."""
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a file name that is no UTF-8 itself
+        return json.dumps(value)
+    return text
 
 
 def _sync(path: Path) -> None:

@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from asrkit.files import matching, read_lines
 from tools.toy_switchboard import (
     TURNS,
     Caller,
@@ -159,11 +160,13 @@ def write_librispeech(out: Path, parts: dict[str, int], seed: int) -> None:
                 samples = synthesizer.speak(text, voice)
                 soundfile.write(chapter / f"{name}.flac", samples, SAMPLE_RATE, subtype="PCM_16")
                 lines.append(f"{name} {text}\n")
-            (chapter / f"{chapter.parent.name}-{chapter.name}.trans.txt").write_text("".join(lines))
+            (chapter / f"{chapter.parent.name}-{chapter.name}.trans.txt").write_text(
+                "".join(lines), encoding="utf-8"
+            )
             rows.append(
                 f"{voice.number:<5}| {voice.sex} | {part:<17}| 1.00  | Voice {voice.variant}"
             )
-    (root / "SPEAKERS.TXT").write_text("\n".join(rows) + "\n")
+    (root / "SPEAKERS.TXT").write_text("\n".join(rows) + "\n", encoding="utf-8")
     draw = random.Random(f"{seed} text")
     text = "".join(f"{sentence(draw).capitalize()}.\n" for _ in range(TEXT_LINES))
     (root / "lm-text.txt.gz").write_bytes(gzip.compress(text.encode(), mtime=0))
@@ -188,8 +191,8 @@ def write_an4(out: Path, parts: dict[str, int], seed: int) -> None:
             soundfile.write(path, samples, SAMPLE_RATE, subtype="PCM_16", format="NIST")
             names.append(f"{folders[part]}/{speaker}/{name}\n")
             texts.append(f"<s> {text} </s> ({name})\n")
-        (root / "etc" / f"an4_{part}.fileids").write_text("".join(names))
-        (root / "etc" / f"an4_{part}.transcription").write_text("".join(texts))
+        (root / "etc" / f"an4_{part}.fileids").write_text("".join(names), encoding="utf-8")
+        (root / "etc" / f"an4_{part}.transcription").write_text("".join(texts), encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -216,13 +219,12 @@ def spoken_talks(part: str, number: int, count: int, seed: int) -> Iterator[Talk
 def chapters_of_librispeech(source: Path, part: str) -> Iterator[Talk]:
     """Yields every chapter of LibriSpeech's train, dev or test parts that are there as a talk."""
     root = source / "LibriSpeech"
-    speakers = (line.split("|") for line in (root / "SPEAKERS.TXT").read_text().splitlines())
+    speakers = (line.split("|") for line in read_lines(root / "SPEAKERS.TXT"))
     sexes = {fields[0].strip(): fields[1].strip() for fields in speakers if len(fields) > 1}
-    chapters = [path for path in root.glob(f"{part}*/*/*") if path.is_dir()]
-    for chapter in sorted(chapters):
+    for chapter in (path for path in matching(root, f"{part}*/*/*") if path.is_dir()):
         speaker, lines = chapter.parent.name, []
-        for transcript in sorted(chapter.glob("*.trans.txt")):
-            lines += [line.partition(" ") for line in transcript.read_text().splitlines()]
+        for transcript in matching(chapter, "*.trans.txt"):
+            lines += [line.partition(" ") for line in read_lines(transcript)]
         utterances = [
             (text, soundfile.read(chapter / f"{name}.flac", dtype="int16")[0])
             for name, _, text in lines
@@ -250,7 +252,7 @@ def write_talk(folder: Path, part: str, talk: Talk, draw: random.Random) -> None
         (folder / kind).mkdir(parents=True, exist_ok=True)
     path = folder / "sph" / f"{talk.name}.sph"
     soundfile.write(path, np.concatenate(pieces), SAMPLE_RATE, subtype="PCM_16", format="NIST")
-    (folder / "stm" / f"{talk.name}.stm").write_text("".join(rows))
+    (folder / "stm" / f"{talk.name}.stm").write_text("".join(rows), encoding="utf-8")
 
 
 def write_tedlium2(out: Path, talks: Mapping[str, Iterable[Talk]], seed: int) -> None:
@@ -267,7 +269,7 @@ def write_tedlium2(out: Path, talks: Mapping[str, Iterable[Talk]], seed: int) ->
             texts[part] += [text.lower() for text, _ in talk.utterances]
     words = sorted({word for part in texts.values() for text in part for word in text.split()})
     entries = (f"{word} {' '.join(word.replace(chr(39), '').upper())}\n" for word in words)
-    (root / "TEDLIUM.152k.dic").write_text("".join(entries))
+    (root / "TEDLIUM.152k.dic").write_text("".join(entries), encoding="utf-8")
     (root / "LM").mkdir(exist_ok=True)
     written = "".join(text.replace("'", " '") + "\n" for text in texts["train"])
     (root / "LM" / "talks.en.gz").write_bytes(gzip.compress(written.encode(), mtime=0))
@@ -348,7 +350,7 @@ def relay(layout: str, out: Path, source: Path, utterances: int | None, seed: in
     if utterances is not None:
         raise click.UsageError("--layout tedlium2 takes --source without --utterances")
     for part in PARTS[layout]:
-        if not any((source / "LibriSpeech").glob(f"{part}*/*/*/*.trans.txt")):
+        if not matching(source / "LibriSpeech", f"{part}*/*/*/*.trans.txt"):
             raise click.ClickException(f"{source}/LibriSpeech has no part {part}*: see --source")
     talks = {part: chapters_of_librispeech(source, part) for part in PARTS[layout]}
     write_tedlium2(out, talks, seed)

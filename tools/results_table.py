@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from asrkit.errors import UserError
+from asrkit.files import matching
 from asrkit.scoring.results import write_results
 
 
@@ -44,7 +45,7 @@ def with_earlier(out: Path, runs: Sequence[Path]) -> list[Path]:
     found: dict[str, Path] = {}
     for name in re.findall(r"^## (\S+)$", text, flags=re.MULTILINE):
         places = [run.parent / name for run in runs]
-        beside = [place for place in places if list(place.glob("decode/*/*/score.json"))]
+        beside = [place for place in places if matching(place, "decode/*/*/score.json")]
         if name in given or beside:
             found[name] = given.get(name) or beside[0]
         else:

@@ -17,6 +17,8 @@ import torch
 import torchaudio
 from numpy.typing import NDArray
 
+from asrkit.files import matching, read_lines, write_lines
+
 RATE = 8000
 TURNS = 30
 """Most utterances of a conversation."""
@@ -129,7 +131,7 @@ def write_switchboard(
         rows["caller_tab.csv"] += [f"{c.number}, 1, Y, {SEX[c.sex]}, 1960, MIXED" for c in (a, b)]
     for name, lines in rows.items():
         write(out / "LDC97S62" / "doc" / name, sorted(set(lines)))
-    stm = STM_HEADER.splitlines()
+    stm = STM_HEADER.rstrip("\n").split("\n")
     for number, conversation in enumerate(test):
         corpus = ("sw", "en")[number % 2]
         name = f"{corpus}_{4000 + number}"
@@ -137,7 +139,7 @@ def write_switchboard(
         stm += stm_lines(conversation, name, corpus)
     reference = out / "LDC2002T43" / "reference"
     write(reference / "hub5e00.english.000405.stm", stm)
-    write(reference / "en20000405_hub5.glm", GLM.splitlines())
+    write(reference / "en20000405_hub5.glm", GLM.rstrip("\n").split("\n"))
 
 
 SEX = {"F": "FEMALE", "M": "MALE"}
@@ -151,8 +153,7 @@ def write_audio(path: Path, samples: NDArray[np.int16]) -> None:
 
 def write(path: Path, lines: Sequence[str]) -> None:
     """Writes a text file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{line}\n" for line in lines))
+    write_lines(path, lines)
 
 
 def transcript(conversation: Conversation, side: int, name: str, draw: random.Random) -> list[str]:
@@ -203,7 +204,7 @@ def relay_switchboard(source: Path, out: Path, utterances: int | None, seed: int
     """
     made: dict[str, list[Conversation]] = {}
     for name in ("train", "test"):
-        parts = sorted(path for path in source.glob(f"{name}*") if path.is_dir())
+        parts = [path for path in matching(source, f"{name}*") if path.is_dir()]
         if not parts:
             raise click.ClickException(f"{source} has no folder {name}*, such as train-clean-5")
         share = None if utterances is None else max(utterances // (1 if name == "train" else 8), 2)
@@ -231,15 +232,15 @@ def read_sexes(path: Path) -> dict[str, str]:
     """Returns the sex of each reader, where LibriSpeech's table is there."""
     if not path.is_file():
         return {}
-    rows = [line.split("|") for line in path.read_text(encoding="utf-8").splitlines()]
+    rows = [line.split("|") for line in read_lines(path)]
     return {row[0].strip(): row[1].strip() for row in rows if len(row) > 1 and row[0][:1] != ";"}
 
 
 def utterances_of(reader: Path) -> list[tuple[Path, str]]:
     """Returns audio files and words of a reader."""
     found = []
-    for path in sorted(reader.glob("*/*.trans.txt")):
-        for line in path.read_text(encoding="utf-8").splitlines():
+    for path in matching(reader, "*/*.trans.txt"):
+        for line in read_lines(path):
             name, _, words = line.partition(" ")
             found.append((path.with_name(f"{name}.flac"), words.lower()))
     return found

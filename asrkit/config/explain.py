@@ -119,14 +119,14 @@ def short(value: Any) -> str:
 
 def first_line(target: Callable[..., Any]) -> str:
     """Returns the first line of a class's docstring."""
-    return (inspect.getdoc(target) or "").splitlines()[0] if inspect.getdoc(target) else ""
+    return (inspect.getdoc(target) or "").split("\n")[0] if inspect.getdoc(target) else ""
 
 
 def argument_docs(target: Callable[..., Any]) -> dict[str, str]:
     """Returns what the Args section of a class's docstring says of each parameter."""
     docs: dict[str, str] = {}
     name, inside = "", False
-    for line in (inspect.getdoc(target) or "").splitlines():
+    for line in (inspect.getdoc(target) or "").split("\n"):
         if re.fullmatch(r"\w+:", line.strip()) and not line.startswith(" "):
             inside = line.strip() == "Args:"
         elif inside and (match := re.match(r"    (\w+): (.*)", line)):

@@ -20,8 +20,8 @@ from torch import Tensor
 from asrkit.data.cuts import num_samples_at, text_of
 from asrkit.data.manifests import Unusable
 from asrkit.errors import UserError
-from asrkit.files import write_lines
 from asrkit.losses.alignments import aligned_labels
+from asrkit.tables import as_line, read_rows, write_rows
 from asrkit.text.tokenizers import Tokenizer
 
 BLANK = "-"
@@ -57,12 +57,12 @@ class Alignments:
 
     def write(self, path: Path) -> None:
         """Writes a file, wholly or not at all."""
-        write_lines(path, (self._line(*key) for key in sorted(self.symbols)))
+        write_rows(path, (self._row(*key) for key in sorted(self.symbols)))
 
-    def _line(self, utterance: str, speed: float) -> str:
+    def _row(self, utterance: str, speed: float) -> list[str]:
         ids = self.symbols[utterance, speed].tolist()
         words = (BLANK if symbol == self.blank else str(symbol) for symbol in ids)
-        return f"{utterance}\t{speed:g}\t{' '.join(words)}"
+        return [utterance, f"{speed:g}", " ".join(words)]
 
 
 def read_alignments(paths: Sequence[Path], blank: int) -> Alignments:
@@ -73,17 +73,16 @@ def read_alignments(paths: Sequence[Path], blank: int) -> Alignments:
     """
     found = Alignments(blank)
     for path in paths:
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                try:
-                    utterance, speed, symbols = line.rstrip("\n").split("\t")
-                    ids = [blank if word == BLANK else int(word) for word in symbols.split()]
-                    found.add(utterance, float(speed), ids)
-                except ValueError as error:
-                    raise UserError(
-                        f"{path}:{number} is no alignment: {error}; expected name, speed and "
-                        f"symbols with tabs in between, got {line[:60]!r}"
-                    ) from error
+        for number, row in enumerate(read_rows(path), start=1):
+            try:
+                utterance, speed, symbols = row
+                ids = [blank if word == BLANK else int(word) for word in symbols.split()]
+                found.add(utterance, float(speed), ids)
+            except ValueError as error:
+                raise UserError(
+                    f"{path}:{number} is no alignment: {error}; expected name, speed and "
+                    f"symbols with tabs in between, got {as_line(row)[:60]!r}"
+                ) from error
     return found
 
 

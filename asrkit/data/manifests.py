@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,13 +14,14 @@ from typing import Any
 import soundfile
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 from lhotse.audio import AudioSource
-from lhotse.serialization import SequentialJsonlWriter
+from lhotse.serialization import deserialize_item
 
 from asrkit.children import process_pool
 from asrkit.data.audio import reason
 from asrkit.data.lookups import failed_lookup
 from asrkit.errors import UserError
-from asrkit.files import replaced, write_lines
+from asrkit.files import json_line, matching, read_lines, replaced
+from asrkit.tables import read_rows, write_rows
 
 DUPLICATE_NAME = "duplicate name"
 OVERHANG = 0.5
@@ -80,7 +82,7 @@ def write_manifest(data: Path, name: str, sources: Iterable[Source], jobs: int =
     unusable: list[Unusable] = []
     with (
         replaced(manifest_path(data, name)) as partial,
-        SequentialJsonlWriter(partial, overwrite=True) as writer,
+        partial.open("w", encoding="utf-8") as file,
     ):
         for result in _inspect_all(sources, jobs):
             if isinstance(result, MonoCut) and result.id in seen:
@@ -89,7 +91,7 @@ def write_manifest(data: Path, name: str, sources: Iterable[Source], jobs: int =
                 unusable.append(result)
                 continue
             seen.add(result.id)
-            writer.write(result)
+            file.write(json_line(result.to_dict()) + "\n")
         if not seen:
             first = f"; the first: {unusable[0].id}: {unusable[0].detail}" if unusable else ""
             raise UserError(f"set {name}: no utterance can be used{first}")
@@ -222,7 +224,7 @@ def open_set(data: Path, names: list[str]) -> CutSet:
     for name in names:
         path = manifest_path(data, name)
         if not path.is_file():
-            present = sorted(p.stem for p in path.parent.glob("*.jsonl"))
+            present = [p.stem for p in matching(path.parent, "*.jsonl")]
             raise UserError(
                 f"there is no set {name!r} in {data}: {path} is missing; "
                 f"sets there: {', '.join(present) or 'none'}; run the recipe's stage 1 first"
@@ -234,7 +236,9 @@ def open_set(data: Path, names: list[str]) -> CutSet:
 def _read_cuts(path: Path) -> list[MonoCut]:
     cuts: list[MonoCut] = []
     try:
-        cuts.extend(CutSet.from_jsonl_lazy(path))
+        for line in read_lines(path):
+            if line:
+                cuts.append(deserialize_item(json.loads(line)))
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}:{len(cuts) + 1}: no manifest line of a cut: {error}") from error
     return cuts
@@ -269,14 +273,9 @@ def read_unusable(path: Path) -> list[Unusable]:
     """Returns the utterances of a list; none where it is missing."""
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [Unusable(*(line.split("\t") + ["", ""])[:3]) for line in lines if line]
+    return [Unusable(*[*row, "", ""][:3]) for row in read_rows(path) if row[0]]
 
 
 def write_unusable(path: Path, unusable: Iterable[Unusable]) -> None:
     """Writes a list of utterances and what is wrong with them."""
-    rows = (
-        "\t".join(t.replace("\t", " ").replace("\n", " ") for t in (u.id, u.reason, u.detail))
-        for u in unusable
-    )
-    write_lines(path, rows)
+    write_rows(path, ((entry.id, entry.reason, entry.detail) for entry in unusable))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asrkit.errors import UserError
-from asrkit.files import write_lines
+from asrkit.files import read_lines, write_lines
 
 IGNORED = "ignore_time_segment_in_scoring"
 """Stands instead of words where nothing is to be recognised or scored."""
@@ -64,9 +64,8 @@ def read_stm(path: Path) -> Iterator[Segment]:
     """
     if not path.is_file():
         raise UserError(f"{path} is missing: expected an STM file")
-    for number, raw in enumerate(path.read_bytes().splitlines(), 1):
+    for number, line in enumerate(map(str.strip, read_lines(path)), 1):
         try:
-            line = raw.decode("utf-8").strip()
             if line and not line.startswith(COMMENT):
                 yield parse_segment(line)
         except ValueError as error:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from asrkit.errors import UserError
+from asrkit.files import json_line
 
 KINDS = {"fingerprint", "id", "spent"}
 """What every line has one of."""
@@ -48,9 +49,7 @@ class PartialResults:
         Raises:
             UserError: If the file cannot be written; what it holds stays.
         """
-        new = {
-            u["id"]: json.dumps(u, ensure_ascii=False) for u in utterances if u["id"] not in self
-        }
+        new = {u["id"]: json_line(u) for u in utterances if u["id"] not in self}
         text = "".join(line + "\n" for line in (*new.values(), json.dumps({"spent": dict(spent)})))
         try:
             with self.path.open("a", encoding="utf-8", newline="") as file:

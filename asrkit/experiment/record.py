@@ -14,18 +14,19 @@ from pathlib import Path
 import torch
 
 import asrkit
-from asrkit.files import write_text
+from asrkit.files import read_lines, write_text
 
 
 def this_command() -> str:
     """Returns the command line of this process, ready to paste into a shell."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    words = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    return words.replace("\n", "'$'\\n''")  # in quotes already; one line, as files have one each
 
 
 def record_command(run: Path) -> None:
     """Appends this process's command line to RUN/commands.txt, unless it is there already."""
     path = run / "commands.txt"
-    known = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    known = read_lines(path) if path.is_file() else []
     if this_command() not in known:
         with path.open("a", encoding="utf-8") as file:
             file.write(this_command() + "\n")
@@ -60,5 +61,7 @@ def git_revision() -> str:
 
 def _git(folder: Path, *arguments: str) -> str:
     command = ["git", "-C", str(folder), *arguments]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        command, check=True, capture_output=True, encoding="utf-8", errors="replace"
+    )
     return done.stdout.strip()

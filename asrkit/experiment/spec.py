@@ -22,7 +22,7 @@ from asrkit.data.settings import Data, DataSettings
 from asrkit.decoding.search import Search
 from asrkit.errors import UserError
 from asrkit.experiment.phases import Phase
-from asrkit.files import write_lines
+from asrkit.files import read_lines, write_lines
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import TrainableModel
 from asrkit.text.tokenizers import Tokenizer
@@ -173,7 +173,7 @@ def require_vocabulary(run: Path, vocabulary: Vocabulary) -> None:
     path = run / VOCABULARY
     if not path.is_file():
         return  # of a run without a record, shapes are compared later
-    before = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
+    before = list(read_lines(path))
     if before == vocabulary.symbols:
         return
     pairs = zip_longest(before, vocabulary.symbols)

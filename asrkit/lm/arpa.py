@@ -6,6 +6,7 @@ A header `\data\` with the number of n-grams of every order, then for every orde
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import zlib
 from array import array
@@ -149,7 +150,7 @@ class _Reader:
 
     def _header(self, file: BufferedIOBase) -> list[int]:
         """Returns the number of n-grams of each order; stops before the unigrams."""
-        line = self._next(file)
+        line = self._next(file).removeprefix(codecs.BOM_UTF8)
         while line and line.strip() != b"\\data\\":  # comments may stand before
             line = self._next(file)
         if not line:

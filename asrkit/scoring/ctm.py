@@ -13,7 +13,7 @@ from pathlib import Path
 
 from asrkit.data.stm import COMMENT, Segment
 from asrkit.errors import UserError
-from asrkit.files import write_lines
+from asrkit.files import read_lines, write_lines
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def read_ctm(path: Path) -> Iterator[CtmWord]:
     """
     if not path.is_file():
         raise UserError(f"{path} is missing: expected a CTM file")
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_lines(path), 1):
         if not line.strip() or line.startswith(COMMENT):
             continue
         word = _parse(line.split())

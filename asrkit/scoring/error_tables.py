@@ -14,8 +14,9 @@ from typing import Any
 
 from asrkit.errors import UserError
 from asrkit.scoring.edits import Aligned, Errors
+from asrkit.tables import as_line, read_rows
 
-_HEADER = "\twer\twords\tsubstitutions\tdeletions\tinsertions"
+COLUMNS = ("wer", "words", "substitutions", "deletions", "insertions")
 
 
 @dataclass(frozen=True)
@@ -26,26 +27,24 @@ class Counted:
     speaker: str
 
 
-def _row(name: str, errors: Errors) -> str:
+def _row(name: str, errors: Errors) -> list[str]:
     parts = (errors.words, errors.substitutions, errors.deletions, errors.insertions)
-    return "\t".join([name, f"{errors.rate:.2f}", *map(str, parts)])
+    return [name, f"{errors.rate:.2f}", *map(str, parts)]
 
 
-def utterance_rows(lines: Sequence[dict[str, Any]], errors: Sequence[Errors]) -> list[str]:
+def utterance_rows(lines: Sequence[dict[str, Any]], errors: Sequence[Errors]) -> list[list[str]]:
     """Returns the rows of utterances.tsv for the lines of an n-best file."""
-    rows = [
-        f"{_row(line['id'], e)}\t{line['speaker']}" for line, e in zip(lines, errors, strict=True)
-    ]
-    return ["utterance" + _HEADER + "\tspeaker", *rows]
+    rows = [[*_row(line["id"], e), line["speaker"]] for line, e in zip(lines, errors, strict=True)]
+    return [["utterance", *COLUMNS, "speaker"], *rows]
 
 
-def speaker_rows(lines: Sequence[dict[str, Any]], errors: Sequence[Errors]) -> list[str]:
+def speaker_rows(lines: Sequence[dict[str, Any]], errors: Sequence[Errors]) -> list[list[str]]:
     """Returns the rows of speakers.tsv, the highest rate first."""
     speakers: dict[str, Errors] = defaultdict(Errors)
     for line, e in zip(lines, errors, strict=True):
         speakers[line["speaker"]] = speakers[line["speaker"]] + e
     ranked = sorted(speakers.items(), key=lambda item: (-item[1].rate, item[0]))
-    return ["speaker" + _HEADER, *(_row(name, e) for name, e in ranked)]
+    return [["speaker", *COLUMNS], *(_row(name, e) for name, e in ranked)]
 
 
 def read_counts(path: Path, counts_at: int) -> dict[str, Counted]:
@@ -61,14 +60,13 @@ def read_counts(path: Path, counts_at: int) -> dict[str, Counted]:
     if not path.is_file():
         raise UserError(f"{path} is missing; score the set again")
     found = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").rstrip("\n").split("\n"), 1):
-        cells = line.split("\t")
+    for number, cells in enumerate(read_rows(path), 1):
         numbers = cells[counts_at : counts_at + 4]
         if number == 1:
             continue  # the header
         if len(numbers) < 4 or not all(cell.isdecimal() for cell in numbers):
             raise UserError(
-                f"{path}:{number}: expected a name and counts, got {line!r}; score again"
+                f"{path}:{number}: expected a name and counts, got {as_line(cells)!r}; score again"
             )
         words, substitutions, deletions, insertions = map(int, numbers)
         speaker = cells[counts_at + 4] if len(cells) > counts_at + 4 else ""

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from asrkit.errors import UserError
+from asrkit.files import read_lines
 
 HESITATION = "%HESITATION"
 RULE = re.compile(r"^(?P<source>.*?)=>(?P<target>.*?)(?:/(?P<left>[^/]*?)__(?P<right>[^/]*))?$")
@@ -136,7 +137,7 @@ def read_glm(path: Path) -> Glm:
     """
     if not path.is_file():
         raise UserError(f"{path} is missing: scoring with mapping rules needs the GLM file")
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = list(read_lines(path, errors="replace"))
     return Glm(*(_read_rules(path, lines, kinds) for kinds in (REFERENCE, HYPOTHESIS)))
 
 

@@ -20,6 +20,7 @@ from asrkit.errors import UserError
 from asrkit.files import write_lines
 from asrkit.scoring.coverage import Coverage
 from asrkit.scoring.edits import EMPTY, Errors, count_errors
+from asrkit.scoring.error_tables import COLUMNS
 from asrkit.scoring.glm import HESITATION, Glm, read_glm
 from asrkit.scoring.hub5_stm import Stm, read_hub5_stm
 from asrkit.scoring.hubscr import run_hubscr
@@ -40,6 +41,7 @@ from asrkit.scoring.word_graph import (
     errors_of,
     parse,
 )
+from asrkit.tables import write_rows
 
 
 def score_hub5(
@@ -105,7 +107,7 @@ def score_hub5(
         coverage=coverage,
     )
     write_lines(out / "score.json", [json.dumps(asdict(score), indent=2)])
-    write_lines(out / "segments.tsv", _rows(reference.segments, errors))
+    write_rows(out / "segments.tsv", _rows(reference.segments, errors))
     write_lines(out / "aligned.txt", _pictures(reference.segments, pairs))
     for name in ("utterances.tsv", "speakers.tsv"):
         (out / name).unlink(missing_ok=True)  # of another scoring, by other rules
@@ -193,13 +195,13 @@ def by_category(stm: Stm, errors: Sequence[Errors]) -> dict[str, dict[str, Any]]
     }
 
 
-def _rows(segments: Sequence[Segment], errors: Sequence[Errors]) -> list[str]:
-    rows = ["segment\tlabels\twer\twords\tsubstitutions\tdeletions\tinsertions\tspeaker"]
+def _rows(segments: Sequence[Segment], errors: Sequence[Errors]) -> list[list[str]]:
+    rows = [["segment", "labels", *COLUMNS, "speaker"]]
     for segment, e in zip(segments, errors, strict=True):
         counts = (e.words, e.substitutions, e.deletions, e.insertions)
         cells = [segment.id, ",".join(segment.labels), f"{e.rate:.2f}", *map(str, counts)]
         cells.append(segment.speaker)
-        rows.append("\t".join(cells))
+        rows.append(cells)
     return rows
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from asrkit.data.stm import Segment, read_stm
 from asrkit.errors import UserError
+from asrkit.files import read_lines
 
 CHANNELS = {"1": "A", "2": "B"}
 LABEL = re.compile(r'^;;\s*LABEL\s+"([^"]*)"\s+"([^"]*)"')
@@ -30,7 +32,7 @@ def read_hub5_stm(path: Path) -> Stm:
     segments = [_of_telephone(segment) for segment in read_stm(path) if not segment.ignored]
     if not segments:
         raise UserError(f"{path} has no segments to score")
-    found = map(LABEL.match, path.read_text(encoding="utf-8").splitlines())
+    found = map(LABEL.match, read_lines(path))
     return Stm(segments, {label[1]: label[2] for label in found if label})
 
 
@@ -39,20 +41,20 @@ def _of_telephone(segment: Segment) -> Segment:
     return replace(segment, channel=channel, labels=tuple(filter(None, segment.labels)))
 
 
-def clean_stm(text: str) -> str:
-    """Returns an STM file without what is known to be wrong with the published ones.
+def clean_stm(stm: Iterable[str]) -> list[str]:
+    """Returns the lines of an STM file without what is known to be wrong with the published ones.
 
     Doubled parentheses become single, marks of asides and gaps between segments are left out, and
     channels are A and B throughout.
     """
     lines = []
-    for line in text.splitlines():
+    for line in stm:
         if not line.startswith(";;") and "inter_segment_gap" not in line:
             line = line.replace("((", "(").replace("<B_ASIDE>", "").replace("<E_ASIDE>", "")
             line = re.sub(r"^(\s*\S+\s+)([12])(?=\s)", lambda m: m[1] + CHANNELS[m[2]], line)
         if line.startswith(";;") or "inter_segment_gap" not in line:
             lines.append(line)
-    return "".join(line + "\n" for line in lines)
+    return lines
 
 
 def plain_text(text: str) -> str:

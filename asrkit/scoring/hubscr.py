@@ -57,10 +57,11 @@ def run_hubscr(
     write_ctm(out / "hypotheses.ctm", ctm_words(segments, texts))
     command = ["hubscr.pl", "-V", "-l", "english", "-h", "hub5", "-g", str(glm.resolve())]
     command += ["-r", "reference.stm", "hypotheses.ctm"]
-    done = subprocess.run(command, cwd=out, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=out, capture_output=True, check=False)
     report = out / "hypotheses.ctm.filt.sgml"
     if done.returncode or not report.is_file():
-        said = "\n".join((done.stdout + done.stderr).splitlines()[-5:])
+        said = (done.stdout + done.stderr).decode("utf-8", errors="replace")
+        said = "\n".join(said.strip().split("\n")[-5:])
         raise UserError(f"{' '.join(command)} failed in {out}:\n{said}")
     found = counted(report.read_text(encoding="utf-8"))
     return [found.get(place_of(segment), Errors()) for segment in segments]

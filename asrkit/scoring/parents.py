@@ -8,6 +8,7 @@ import yaml
 
 from asrkit.config.explain import difference
 from asrkit.errors import UserError
+from asrkit.files import matching
 from asrkit.scoring.error_tables import Counted, read_counts
 from asrkit.scoring.report import NONE, markdown_table, read_json, read_text
 from asrkit.scoring.significance import Comparison, compared
@@ -41,7 +42,7 @@ def against_parent(run: Path) -> str:
 
 def _rows(run: Path, parent: Path) -> list[list[str]]:
     rows = []
-    for folder in sorted(path.parent for path in run.glob("decode/*/*/score.json")):
+    for folder in (path.parent for path in matching(run, "decode/*/*/score.json")):
         theirs = parent / folder.relative_to(run)
         cells = [folder.name, folder.parent.name, f"{read_json(folder / 'score.json')['wer']:.2f}"]
         name = next(name for name in COUNTED if (folder / name).is_file())

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from asrkit.errors import UserError
+from asrkit.files import read_lines
 
 NONE = "–"
 """Stands where there is nothing to report."""
@@ -45,12 +46,21 @@ def read_text(path: Path) -> str:
     Raises:
         UserError: If it is missing.
     """
+    return existing(path).read_text(encoding="utf-8")
+
+
+def existing(path: Path) -> Path:
+    """Returns the path of a file of a run folder.
+
+    Raises:
+        UserError: If it is missing.
+    """
     if not path.is_file():
         raise UserError(f"{path} is missing from its run folder")
-    return path.read_text(encoding="utf-8")
+    return path
 
 
 def commands_of(run: Path) -> list[str]:
     """Returns the commands that made a run folder, in the order they were first given."""
     path = run / "commands.txt"
-    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return list(read_lines(path)) if path.is_file() else []

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from asrkit.errors import UserError
-from asrkit.files import write_text
+from asrkit.files import matching, read_lines, write_text
 from asrkit.scoring.coverage import coverage_of
 from asrkit.scoring.parents import against_parent
-from asrkit.scoring.report import NONE, folded, markdown_table, read_json, read_text
+from asrkit.scoring.report import NONE, existing, folded, markdown_table, read_json, read_text
 from asrkit.scoring.search_table import listed_searches, search_of, search_section
 
 INTRODUCTION = """# Results
@@ -122,7 +122,7 @@ def _corpora(score: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _scored(run: Path) -> list[Path]:
     """Returns the folders RUN/decode/SEARCH/SET that have scores."""
-    folders = sorted(path.parent for path in run.glob("decode/*/*/score.json"))
+    folders = [path.parent for path in matching(run, "decode/*/*/score.json")]
     if not folders:
         raise UserError(f"{run} has no scores; first `asrkit decode` and `asrkit score` its sets")
     return folders
@@ -149,7 +149,7 @@ def _section(run: Path, out: Path) -> str:
 
 
 def _commands(run: Path) -> list[str]:
-    return read_text(run / "commands.txt").strip().splitlines()
+    return [line for line in read_lines(existing(run / "commands.txt")) if line]
 
 
 def _facts(run: Path) -> dict[str, Any]:
@@ -161,7 +161,7 @@ def _facts(run: Path) -> dict[str, Any]:
 
 def _log(run: Path) -> list[dict[str, Any]]:
     path = run / "log.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    lines = list(read_lines(path)) if path.is_file() else []
     if not lines:
         raise UserError(f"{run} has no finished epoch in {path}")
     return [json.loads(line) for line in lines]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from asrkit.errors import UserError
-from asrkit.files import write_text
+from asrkit.files import matching, write_text
 from asrkit.scoring.coverage import coverage_of
 from asrkit.scoring.report import NONE, commands_of, folded, markdown_table, read_json
 from asrkit.scoring.search_facts import (
@@ -211,7 +211,7 @@ def _score(run: Path, search: str, set_name: str) -> dict[str, Any]:
 
 
 def _scored_everywhere(run: Path, sets: Sequence[str]) -> list[str]:
-    folders = sorted(path for path in (run / "decode").glob("*") if path.is_dir())
+    folders = [path for path in matching(run / "decode", "*") if path.is_dir()]
     names = [
         folder.name
         for folder in folders

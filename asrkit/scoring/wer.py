@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from asrkit.errors import UserError
-from asrkit.files import write_lines
+from asrkit.files import read_lines, write_lines
 from asrkit.scoring.coverage import Coverage
 from asrkit.scoring.edits import Aligner, Errors, align_words, character_errors
 from asrkit.scoring.error_tables import aligned_texts, speaker_rows, utterance_rows
@@ -24,6 +24,7 @@ from asrkit.scoring.significance import (
     paired_test,
     speaker_interval,
 )
+from asrkit.tables import write_rows
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,7 @@ def read_nbest(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         raise UserError(f"{path} is missing; decode the set first")
     try:
-        # Transcripts may hold other characters that `splitlines` takes for ends of lines.
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+        return [json.loads(line) for line in read_lines(path) if line]
     except json.JSONDecodeError as error:
         raise UserError(f"{path} is no n-best file: {error}") from error
 
@@ -133,8 +133,8 @@ def score_run(
         coverage=coverage,
     )
     write_lines(out / "score.json", [json.dumps(asdict(score), indent=2)])
-    write_lines(out / "utterances.tsv", utterance_rows(lines, words))
-    write_lines(out / "speakers.tsv", speaker_rows(lines, words))
+    write_rows(out / "utterances.tsv", utterance_rows(lines, words))
+    write_rows(out / "speakers.tsv", speaker_rows(lines, words))
     write_lines(out / "aligned.txt", aligned_texts(lines, aligned))
     (out / "segments.tsv").unlink(missing_ok=True)  # of another scoring, by the rules of Hub5
     return score

@@ -28,6 +28,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from asrkit.files import read_lines
+
 SOUNDS = {"[silence]", "[noise]", "[laughter]", "[vocalized-noise]"}
 ASIDE = re.compile(r"<[be]_aside>", re.IGNORECASE)
 # In this order: each is a pattern of a whole token and what it becomes.
@@ -109,5 +111,4 @@ def spelled_by(dictionary: Iterable[str]) -> Callable[[str], bool]:
 
 def read_dictionary(path: Path) -> Callable[[str], bool]:
     """Returns the test whether a word is spoken by letters, from a dictionary file."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return spelled_by(file)
+    return spelled_by(read_lines(path, errors="replace"))

@@ -13,7 +13,7 @@ import sentencepiece
 
 from asrkit.config.registry import Registry
 from asrkit.errors import UserError
-from asrkit.files import write_lines
+from asrkit.files import read_lines, write_lines
 from asrkit.text.vocabulary import Vocabulary
 
 SPACE = "▁"
@@ -237,7 +237,7 @@ def _train_sentencepiece(kind: str, lines: list[str], size: int | None, path: Pa
 
 
 def _read_symbols(path: Path) -> Vocabulary:
-    lines = _existing(path).read_text(encoding="utf-8").splitlines()
+    lines = list(read_lines(_existing(path)))
     try:
         return Vocabulary([line for line in lines if line])
     except ValueError as error:

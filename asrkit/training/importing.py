@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from asrkit.errors import UserError
-from asrkit.files import write_lines
 from asrkit.nn.norms import Norm
+from asrkit.tables import write_rows
 from asrkit.training.checkpoints import load_weights, resolve
 
 
@@ -97,10 +97,10 @@ class Imported:
     def write(self, path: Path, model: nn.Module) -> None:
         """Writes a line for each tensor: name, shape, and where it is from, or "fresh"."""
         rows = (
-            f"{name}\t{'x'.join(map(str, tensor.shape))}\t{self.sources.get(name, 'fresh')}"
+            (name, "x".join(map(str, tensor.shape)), self.sources.get(name, "fresh"))
             for name, tensor in model.state_dict().items()
         )
-        write_lines(path, ["name\tshape\tfrom", *rows])
+        write_rows(path, [("name", "shape", "from"), *rows])
 
 
 def import_weights(model: nn.Module, imports: Sequence[Import]) -> Imported:

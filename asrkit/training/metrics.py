@@ -9,7 +9,7 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from asrkit.files import write_lines
+from asrkit.files import read_lines, write_lines
 from asrkit.models.interfaces import LossReport
 from asrkit.training.distributed import World
 
@@ -90,7 +90,7 @@ class MetricLog:
 def read_log(path: Path) -> list[dict[str, Any]]:
     """Returns the lines of a log; an unfinished last line is left out."""
     entries = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+    for line in read_lines(path) if path.is_file() else []:
         try:
             entries.append(json.loads(line))
         except json.JSONDecodeError:

@@ -38,8 +38,8 @@ def read_part(corpus: Path, part: str) -> Iterator[Source]:
     for path in (fileids, texts):
         if not path.is_file():
             raise UserError(f"{path} is missing: is {corpus} the folder `an4` of the corpus?")
-    transcripts = dict(parse(line, texts) for line in read_lines(texts) if line)
-    for name in filter(None, read_lines(fileids)):
+    transcripts = dict(parse(line, texts) for line in read_lines(texts) if line.strip())
+    for name in filter(None, map(str.strip, read_lines(fileids))):
         utterance, speaker = Path(name).name, Path(name).parent.name
         path = corpus / "wav" / f"{name}.sph"
         yield Source(f"{speaker}-{utterance}", path, transcripts.get(utterance, ""), speaker)

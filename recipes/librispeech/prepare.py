@@ -15,6 +15,7 @@ import click
 from asrkit.data.lm_text import capital_words, write_sentences
 from asrkit.data.manifests import Source, write_manifest
 from asrkit.errors import UserError
+from asrkit.files import matching, read_lines
 
 SETS = {
     "960h": {
@@ -43,10 +44,10 @@ def read_part(corpus: Path, part: str) -> Iterator[Source]:
             f"{folder} is missing: --corpus must be the folder that holds LibriSpeech/{part}"
         )
     found = False
-    for chapter in sorted(p for p in folder.glob("*/*") if p.is_dir()):
+    for chapter in (path for path in matching(folder, "*/*") if path.is_dir()):
         transcripts = chapter / f"{chapter.parent.name}-{chapter.name}.trans.txt"
         texts = read_transcripts(transcripts)
-        names = {path.stem for path in chapter.glob("*.flac")} | texts.keys()
+        names = {path.stem for path in matching(chapter, "*.flac")} | texts.keys()
         for name in sorted(names):
             found = True
             yield Source(name, chapter / f"{name}.flac", texts.get(name, ""), chapter.parent.name)
@@ -58,8 +59,8 @@ def read_transcripts(path: Path) -> dict[str, str]:
     """Returns the texts of a chapter by utterance; none where the file is missing."""
     if not path.is_file():
         return {}
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return {name: text for name, _, text in (line.partition(" ") for line in lines) if name}
+    parts = (line.split(maxsplit=1) for line in read_lines(path))
+    return {name: " ".join(text) for name, *text in filter(None, parts)}
 
 
 def sets_of(corpus: Path, size: str) -> dict[str, list[str]]:

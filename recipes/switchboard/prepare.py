@@ -38,7 +38,7 @@ import click
 from asrkit.data.lm_text import latin_words, write_sentences
 from asrkit.data.manifests import Source, write_manifest
 from asrkit.errors import UserError
-from asrkit.files import replaced, write_text
+from asrkit.files import matching, read_lines, replaced, write_lines
 from asrkit.scoring.hub5_stm import clean_stm, plain_text, read_hub5_stm
 from asrkit.text.isip import NotationError, by_case, read_dictionary, words_of
 
@@ -85,7 +85,7 @@ class Corpus:
             path
             for folder in folders
             if folder.is_dir()
-            for path in sorted(folder.rglob("*"))
+            for path in matching(folder, "**/*")
             if path.is_file()
         ]
         self.audio = {p.stem: p for p in self.paths if p.suffix.lower() == ".sph"}
@@ -109,12 +109,11 @@ def read_speakers(corpus: Corpus) -> dict[str, tuple[str, str]]:
     if not tables:
         raise UserError(f"{corpus.folder} has no conv_tab.csv, which says who speaks; {WHERE}")
     path, speakers = tables[-1], {}
-    with path.open(encoding="utf-8", newline="") as file:
-        for number, row in enumerate(csv.reader(file, skipinitialspace=True), 1):
-            if row and len(row) < 4:
-                raise UserError(f"{path}, line {number}: expected conversation, ?, caller A, B")
-            if row:
-                speakers[row[0].strip()] = (row[2].strip(), row[3].strip())
+    for number, row in enumerate(csv.reader(read_lines(path), skipinitialspace=True), 1):
+        if row and len(row) < 4:
+            raise UserError(f"{path}, line {number}: expected conversation, ?, caller A, B")
+        if row:
+            speakers[row[0].strip()] = (row[2].strip(), row[3].strip())
     return speakers
 
 
@@ -153,7 +152,7 @@ def read_transcript(
     Raises:
         UserError: If a line is damaged.
     """
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_lines(path), 1):
         found = LINE.match(line.strip())
         if found is None:
             raise UserError(f"{path}, line {number}: expected name, start, end, words: {line!r}")
@@ -239,9 +238,8 @@ def write_test_set(corpus: Corpus, name: str, files: SetFiles, data: Path, jobs:
     if not glms:
         raise UserError(f"{stms[0]} can't be scored without mapping rules, a .glm file; {WHERE}")
     stm = data / "scoring" / f"{name}.stm"
-    text = clean_stm("".join(path.read_text(encoding="utf-8") for path in stms))
-    write_text(stm, text)
-    write_text(stm.with_suffix(".glm"), glms[0].read_text(encoding="utf-8", errors="replace"))
+    write_lines(stm, clean_stm(line for path in stms for line in read_lines(path)))
+    write_lines(stm.with_suffix(".glm"), read_lines(glms[0], errors="replace"))
     sources = (
         Source(
             segment.id,
@@ -271,7 +269,9 @@ def expand_file(path: Path, out: Path) -> None:
     """
     with replaced(out) as partial:
         command = ["sph2pipe", "-f", "sph", str(path), str(partial)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", check=False
+        )
         if done.returncode:
             raise UserError(f"{' '.join(command)} failed: {done.stderr.strip()}")
 

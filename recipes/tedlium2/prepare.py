@@ -32,6 +32,7 @@ from asrkit.data.lm_text import latin_words, write_sentences
 from asrkit.data.manifests import Source, write_manifest
 from asrkit.data.stm import Segment, read_stm, write_stm
 from asrkit.errors import UserError
+from asrkit.files import matching, read_lines
 
 PARTS = ("train", "dev", "test")
 MARKS = re.compile(r"<[^>]*>|\{\w+\}|\[\w+\]|\(\d\)|\(\S*\)\s*$")
@@ -63,7 +64,7 @@ def read_part(corpus: Path, part: str, apostrophes: Apostrophes) -> Iterator[Seg
         raise UserError(
             f"{folder} is missing: --corpus must be the folder that holds TEDLIUM_release2/{part}"
         )
-    files = sorted((folder / "stm").glob("*.stm"))
+    files = matching(folder / "stm", "*.stm")
     if not files:
         raise UserError(f"{folder} has no transcripts stm/*.stm")
     for path in files:
@@ -100,8 +101,7 @@ class Joined:
                 f"{path} is missing: it says which words are joined with 's and the like; "
                 "without it, use --apostrophes split"
             )
-        lines = path.read_text(encoding="utf-8").splitlines()
-        self.words = {line.split()[0] for line in lines if line.strip()}
+        self.words = {line.split()[0] for line in read_lines(path) if line.strip()}
 
     def __call__(self, words: list[str]) -> list[str]:
         """Returns words such as it's instead of it and 's."""

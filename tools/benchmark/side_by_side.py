@@ -52,10 +52,12 @@ def compare(program: str, espnet_python: str, rounds: int, options: Mapping[str,
         found = {}
         for toolkit, python in (("asrkit", sys.executable), ("espnet", espnet_python)):
             command = [python, program, "measure", toolkit, *given]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                command, capture_output=True, encoding="utf-8", errors="replace", check=False
+            )
             if done.returncode:
                 sys.exit(f"{toolkit} failed:\n{done.stderr[-2000:]}")
-            found[toolkit] = json.loads(done.stdout.splitlines()[-1])
+            found[toolkit] = json.loads(done.stdout.strip().split("\n")[-1])
             print(f"round {number + 1}: {found[toolkit]}", flush=True)
         ratios.append(found["asrkit"]["rate"] / found["espnet"]["rate"])
     low, high = min(ratios), max(ratios)

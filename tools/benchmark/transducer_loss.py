@@ -32,6 +32,7 @@ import torchaudio
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+from asrkit.files import read_lines
 from asrkit.losses.full_sum import cell_targets, full_sum_loss
 from asrkit.losses.joiner_loss import Joiner, joiner_loss
 from asrkit.losses.pruned_loss import pruned_joiner_loss
@@ -134,7 +135,7 @@ def memory(device: str, peak: bool) -> float:
         used = torch.cuda.max_memory_allocated() if peak else torch.cuda.memory_allocated()
         return used / 2**20
     key = "VmHWM:" if peak else "VmRSS:"
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    lines = read_lines(Path("/proc/self/status"))
     return next(float(line.split()[1]) / 1024 for line in lines if line.startswith(key))
 
 
@@ -244,11 +245,14 @@ def compare(arguments: list[str], rounds: int, logits: int, limit: float | None)
     for _ in range(rounds):
         for way, results in found.items():
             command = [sys.executable, __file__, "--measure", way, *arguments]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                command, capture_output=True, encoding="utf-8", errors="replace", check=False
+            )
             if done.returncode:
-                print(f"{way} failed: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+                said = done.stderr.strip().split("\n")[-1]
+                print(f"{way} failed: {said}", file=sys.stderr)
                 continue
-            results.append(json.loads(done.stdout.splitlines()[-1]))
+            results.append(json.loads(done.stdout.strip().split("\n")[-1]))
     for way, results in found.items():
         if results:
             print(f"{way}: " + "; ".join(summary(results, found["torchaudio"], logits, limit)))
