@@ -23,6 +23,7 @@ LAYERS = [
         "asrkit.errors",
         "asrkit.escapes",
         "asrkit.files",
+        "asrkit.plotting",
         "asrkit.tables",
         "asrkit.records",
         "asrkit.terminal",
@@ -77,6 +78,21 @@ def test_modules_import_only_from_layers_below(path: Path) -> None:
         assert searches <= MODELS_MAY_IMPORT
     if module.startswith("asrkit.decoding"):
         assert not any(name.startswith("asrkit.models") for name in imports(path))
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_only_the_module_of_pictures_imports_matplotlib(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = [n for n in tree.body if not isinstance(n, ast.If)]  # TYPE_CHECKING: never imported
+    found = {
+        name
+        for node in (inner for outer in nodes for inner in ast.walk(outer))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in [getattr(node, "module", "") or "", *(alias.name for alias in node.names)]
+        if name.startswith("matplotlib") or name == "pyplot"
+    }
+    assert not found or module_of(path) == "asrkit.plotting"
+    assert not any("pyplot" in name for name in found)
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_of)

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from asrkit.data.batch import Batch
@@ -18,8 +13,12 @@ from asrkit.models.asr_model import AsrModel
 from asrkit.models.heads.attention import AttentionHead
 from asrkit.models.heads.ctc import CtcHead
 from asrkit.models.interfaces import Encoded, TrainableModel
+from asrkit.plotting import new_figure, pixels
 from asrkit.text.tokenizers import Tokenizer
 from asrkit.training.sources import EpochSource, reading
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 NUM_UTTERANCES = 4
 
@@ -56,8 +55,7 @@ class DevPictures:
                 if isinstance(head, AttentionHead):
                     weights = head.attention_weights(encoded, batch)
                     picture = attention_figure(weights[0], batch, encoded)
-                    writer.add_figure(f"dev/{name}", picture, epoch)
-                    plt.close(picture)
+                    writer.add_image(f"dev/{name}", pixels(picture), epoch, dataformats="HWC")
         model.train(was_training)
 
     def _table(self, head: CtcHead, encoded: Encoded, batch: Batch) -> str:
@@ -73,13 +71,14 @@ class DevPictures:
 def attention_figure(weights: Tensor, batch: Batch, encoded: Encoded) -> Figure:
     """Returns the picture of one utterance's attention weights (U, T), the first of the batch."""
     num_labels, num_frames = int(batch.label_lengths[0]), int(encoded.lengths[0])
-    figure, axes = plt.subplots(figsize=(8, 4))
+    figure = new_figure(8, 4)
+    axes = figure.add_subplot()
     axes.imshow(
         weights[:num_labels, :num_frames].float().cpu().numpy(),
         aspect="auto",
         origin="lower",
         cmap="magma",
     )
-    axes.set(xlabel="encoder frame", ylabel="label", title=batch.ids[0])
-    figure.tight_layout()
+    axes.set(xlabel="encoder frame", ylabel="label")
+    axes.set_title(batch.ids[0], parse_math=False)  # a name may have dollars
     return figure

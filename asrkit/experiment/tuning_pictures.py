@@ -10,6 +10,7 @@ import numpy as np
 
 from asrkit.experiment.tuned_values import Ranges
 from asrkit.files import replaced
+from asrkit.plotting import new_figure
 from asrkit.scoring.weights import Pool
 
 
@@ -30,11 +31,9 @@ def plot_surface(
     path: Path,
 ) -> None:
     """Draws the WER over one or two weights, the others at their best, from the n-best lists."""
-    from matplotlib.figure import Figure
-
     names = list(ranges)[:2]
     axes = [np.linspace(*ranges[name], 25) for name in names]
-    figure = Figure(figsize=(6, 4.5), layout="constrained")
+    figure = new_figure(6, 4.5)
     plot = figure.add_subplot()
     if len(names) == 1:
         rates = [found.rate({**weights, names[0]: x}) for x in axes[0]]
@@ -48,23 +47,21 @@ def plot_surface(
         shown = plot.contourf(axes[0], axes[1], grid, levels=20, cmap="viridis_r")
         figure.colorbar(shown, label="WER in % on the n-best lists")
         plot.plot(weights[names[0]], weights[names[1]], "r+", markersize=12)
-        plot.set_ylabel(f"weight of {names[1]}")
-    plot.set_xlabel(f"weight of {names[0]}")
+        plot.set_ylabel(f"weight of {names[1]}", parse_math=False)
+    plot.set_xlabel(f"weight of {names[0]}", parse_math=False)
     with replaced(path) as partial:
         figure.savefig(partial, dpi=120)
 
 
 def plot_trials(trials: Sequence[Trial], name: str, path: Path) -> None:
     """Draws the WER of all decodes over one of their values."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6, 4.5), layout="constrained")
+    figure = new_figure(6, 4.5)
     plot = figure.add_subplot()
     rows = sorted((trial.weights[name], trial.wer, trial.low, trial.high) for trial in trials)
     values, rates, low, high = zip(*rows, strict=True)
     plot.fill_between(values, low, high, alpha=0.2)
     plot.plot(values, rates, "o-")
-    plot.set_xlabel(name)
+    plot.set_xlabel(name, parse_math=False)
     plot.set_ylabel("WER in %")
     with replaced(path) as partial:
         figure.savefig(partial, dpi=120)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
 from asrkit.files import replaced
+from asrkit.plotting import new_figure
 from asrkit.training.metrics import read_log
 
 COLUMNS = 4
@@ -33,12 +31,12 @@ def plot_curves(log: Path, out: Path) -> None:
         if any(entry[kind].get(name) for entry in entries for kind in kinds)
     ]
     rows = math.ceil((len(names) + 1) / COLUMNS)
-    figure = Figure(figsize=(4.2 * COLUMNS, 3.2 * rows), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(4.2 * COLUMNS, 3.2 * rows)
     epochs = [entry["epoch"] for entry in entries]
     for place, name in enumerate([*names, "learning rate"], start=1):
         axes = figure.add_subplot(rows, COLUMNS, place)
-        axes.set(title=name, xlabel="epoch")
+        axes.set_title(name, parse_math=False)
+        axes.set_xlabel("epoch")
         axes.grid(alpha=0.3)
         if name == "learning rate":
             axes.plot(epochs, [entry["lr"] for entry in entries], color="black")
