@@ -7,50 +7,61 @@ python tools/results_table.py --out RESULTS.md --keep run/third
 
 from __future__ import annotations
 
-import re
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from asrkit.errors import UserError
-from asrkit.files import matching
-from asrkit.scoring.results import write_results
+from asrkit.scoring.results import NOTHING, write_results
+from asrkit.scoring.results_file import Results, read_results
 
 
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), default=Path("RESULTS.md"))
 @click.option(
-    "--keep", is_flag=True, help="Also the runs that are in the file, from their folders."
+    "--keep", is_flag=True, help="Also the runs that are in the file, as they stand there."
 )
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
 def main(out: Path, keep: bool, runs: Sequence[Path]) -> None:
-    """Writes RESULTS.md from run folders."""
-    if keep:
-        runs = with_earlier(out, runs)
+    """Writes RESULTS.md from run folders.
+
+    A run takes the place of one of the same name. With --keep, all others stay in the file word by
+    word, whether their folders are there or not.
+    """
+    if not runs and not keep:
+        raise click.UsageError("give run folders, or --keep to write the file anew as it is")
     try:
-        click.echo(write_results(runs, out))
+        earlier = read_results(out)
+        table = write_results(runs, out, earlier if keep else NOTHING)
     except UserError as error:
         raise click.ClickException(str(error)) from error
+    click.echo(table)
+    given = [os.path.basename(os.path.abspath(run)) for run in runs]
+    for line in changes(earlier, given, keep):
+        click.echo(line)
     click.echo(f"written to {out.resolve()}")
 
 
-def with_earlier(out: Path, runs: Sequence[Path]) -> list[Path]:
-    """Returns the runs that a results file has, then further ones.
+def changes(earlier: Results, given: Sequence[str], keep: bool) -> list[str]:
+    """Returns what became of the runs that the file had, in words.
 
-    Those that it has and that are not given must still have their scores beside one that is.
+    Args:
+        earlier: What it had.
+        given: Names of the runs that were written.
+        keep: Whether the others stay.
     """
-    text = out.read_text(encoding="utf-8") if out.is_file() else ""
-    given = {run.name: run for run in runs}
-    found: dict[str, Path] = {}
-    for name in re.findall(r"^## (\S+)$", text, flags=re.MULTILINE):
-        places = [run.parent / name for run in runs]
-        beside = [place for place in places if matching(place, "decode/*/*/score.json")]
-        if name in given or beside:
-            found[name] = given.get(name) or beside[0]
-        else:
-            click.echo(f"no longer in {out}: {name}, which has no scores beside the runs given")
-    return list({**found, **given}.values())
+    lines = []
+    for name in (name for name in earlier.names if name in given):
+        rows = earlier.rows.get(name, [])
+        by = ", ".join(dict.fromkeys(row.get("revision", "") for row in rows)) or "unknown"
+        lines.append(f"{name}: takes the place of {len(rows)} rows of that name (revision {by})")
+    others = [name for name in earlier.names if name not in given]
+    if others:
+        what = "kept as they were" if keep else "no longer in the file, as --keep is not given"
+        lines.append(f"{', '.join(others)}: {what}")
+    return lines
 
 
 if __name__ == "__main__":

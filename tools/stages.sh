@@ -338,9 +338,15 @@ search_table() {
 }
 
 # show_results NUMBER FILE RUN...: writes and prints the table; never skipped, as it is the answer.
-# Other runs that are in the file stay there.
+# Other runs that are in the file stay there. A run or data elsewhere are not the recipe's own: their
+# results stand beside the run, in a file of their own.
 show_results() {
+  local out=$2
   if (($1 < first_stage || $1 > stop_stage)); then return 0; fi
+  if ! is_inside "$run" || ! is_inside "$data"; then out=$(dirname "$run")/RESULTS.md; fi
   echo "== stage $1: results"
-  python ../../tools/results_table.py --keep --out "$2" "${@:3}"
+  python ../../tools/results_table.py --keep --out "$out" -- "${@:3}"
 }
+
+# is_inside PATH: whether a path is in the recipe's folder, as it is written: links are not followed.
+is_inside() { [[ $(realpath -ms "$1") == "$(realpath -ms .)"/* ]]; }

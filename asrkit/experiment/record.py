@@ -14,7 +14,8 @@ from pathlib import Path
 import torch
 
 import asrkit
-from asrkit.files import read_lines, write_text
+from asrkit.files import write_text
+from asrkit.scoring.commands import read_commands
 
 
 def this_command() -> str:
@@ -26,8 +27,7 @@ def this_command() -> str:
 def record_command(run: Path) -> None:
     """Appends this process's command line to RUN/commands.txt, unless it is there already."""
     path = run / "commands.txt"
-    known = read_lines(path) if path.is_file() else []
-    if this_command() not in known:
+    if this_command() not in read_commands(path):
         with path.open("a", encoding="utf-8") as file:
             file.write(this_command() + "\n")
 

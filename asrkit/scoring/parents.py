@@ -9,8 +9,9 @@ import yaml
 from asrkit.config.explain import difference
 from asrkit.errors import UserError
 from asrkit.files import matching
+from asrkit.scoring import markdown
 from asrkit.scoring.error_tables import Counted, read_counts
-from asrkit.scoring.report import NONE, markdown_table, read_json, read_text
+from asrkit.scoring.report import NONE, read_json, read_text
 from asrkit.scoring.significance import Comparison, compared
 
 COUNTED = {"segments.tsv": 3, "utterances.tsv": 2}
@@ -34,17 +35,19 @@ def against_parent(run: Path) -> str:
     other = yaml.safe_load(read_text(parent / "resolved.yaml"))
     changes = [line for line in difference(other, resolved) if not line.startswith("parent")]
     shown = "\n".join(changes) or "(nothing)"
-    header = ["set", "search", "WER", f"WER of {parent.name}", "difference"]
+    name = markdown.escaped(parent.name)
+    header = ["set", "search", "WER", f"WER of {name}", "difference"]
     header += ["P(noise), utterances", "P(noise), speakers"]
-    table = markdown_table(header, _rows(run, parent))
-    return f"Changes against {parent.name}:\n\n```\n{shown}\n```\n\n{table}"
+    table = markdown.table(header, _rows(run, parent))
+    return f"Changes against {name}:\n\n{markdown.fenced(shown)}\n{table}"
 
 
 def _rows(run: Path, parent: Path) -> list[list[str]]:
     rows = []
     for folder in (path.parent for path in matching(run, "decode/*/*/score.json")):
         theirs = parent / folder.relative_to(run)
-        cells = [folder.name, folder.parent.name, f"{read_json(folder / 'score.json')['wer']:.2f}"]
+        cells = [markdown.escaped(part) for part in (folder.name, folder.parent.name)]
+        cells.append(f"{read_json(folder / 'score.json')['wer']:.2f}")
         name = next(name for name in COUNTED if (folder / name).is_file())
         if not (theirs / name).is_file():
             rows.append([*cells, "not scored", "", "", ""])

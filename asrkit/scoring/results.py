@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,10 +11,13 @@ from typing import Any
 
 from asrkit.errors import UserError
 from asrkit.files import matching, read_lines, write_text
+from asrkit.scoring.commands import option_of, read_commands
 from asrkit.scoring.coverage import coverage_of
+from asrkit.scoring.markdown import escaped, fenced, folded, picture
 from asrkit.scoring.parents import against_parent
-from asrkit.scoring.report import NONE, existing, folded, markdown_table, read_json, read_text
-from asrkit.scoring.search_table import listed_searches, search_of, search_section
+from asrkit.scoring.report import NONE, existing, read_json, read_text
+from asrkit.scoring.results_file import Results, Row, below, joined
+from asrkit.scoring.search_table import listed_searches, search_section
 
 INTRODUCTION = """# Results
 
@@ -27,19 +31,28 @@ difference of errors like theirs or a larger one: by an exact sign-flip permutat
 with utterances or speakers as units. Columns that are headed `P(noise)` alone are older: a paired
 bootstrap over utterances, whose small values are too small. Searches that were tuned and compared
 with one another stand in a table of their own, in the section of their run. What is said of a run
-in words stands in `results/RUN.md`, and is taken from there.
+in words stands in `results/RUN.md`, and is taken from there. Where a row has –, it was made before
+the column was.
 """
 TAIL = 3
 """Epochs of the log that are shown."""
 
 
-def write_results(runs: Sequence[Path], out: Path) -> str:
+HEADER = [
+    *("run", "set", "search", "WER", "95 %", "95 %, speakers", "S / D / I", "CER"),
+    *("words", "utterances", "parameters", "epochs", "hours", "RTF", "device", "revision"),
+]
+NOTHING = Results()
+
+
+def write_results(runs: Sequence[Path], out: Path, earlier: Results = NOTHING) -> str:
     """Writes the table of some runs, with their commands, logs and learning curves.
 
     Args:
         runs: Run folders.
         out: The Markdown file; pictures go to a folder `results` beside it, where RUN.md holds what
             people say of a run, if they do.
+        earlier: Runs that stay in the file as they are; those that have a folder take their places.
 
     Returns:
         The table.
@@ -47,27 +60,24 @@ def write_results(runs: Sequence[Path], out: Path) -> str:
     Raises:
         UserError: If a run was not trained, decoded or scored, or its parent is missing.
     """
-    header = [
-        "run",
-        "set",
-        "search",
-        "WER",
-        "95 %",
-        "95 %, speakers",
-        "S / D / I",
-        "CER",
-        "words",
-        "utterances",
-    ]
-    header += ["parameters", "epochs", "hours", "RTF", "device", "revision"]
-    rows = [row for run in runs for row in _rows(run)]
-    table = markdown_table(header, rows) if rows else ""
-    sections = [_section(run, out) for run in runs]
-    write_text(out, "\n".join([INTRODUCTION, table, *sections]))
+    runs = [Path(os.path.abspath(run)) for run in runs]  # for their names: `.` has none
+    names = [run.name for run in runs]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise UserError(f"two runs are called {min(twice)!r}: results tell runs by their names")
+    rows = earlier.rows | {run.name: _rows(run) for run in runs}
+    sections = earlier.sections | {run.name: _section(run, out) for run in runs}
+    table = joined(HEADER, [row for each in rows.values() for row in each])
+    parts = [sections[name] for name in Results(rows, sections).names if name in sections]
+    write_text(out, "\n".join([INTRODUCTION, table, *parts]))
     return table
 
 
-def _rows(run: Path) -> list[list[str]]:
+def _rows(run: Path) -> list[Row]:
+    return [dict(zip(HEADER, cells, strict=True)) for cells in _cells(run)]
+
+
+def _cells(run: Path) -> list[list[str]]:
     facts, log = _facts(run), _log(run)
     shared = [
         f"{facts['parameters'] / 1e6:.1f} M",
@@ -83,9 +93,7 @@ def _rows(run: Path) -> list[list[str]]:
         score, summary = read_json(folder / "score.json"), read_json(folder / "summary.json")
         rows.append(
             [
-                run.name,
-                folder.name,
-                folder.parent.name,
+                *(escaped(part) for part in (run.name, folder.name, folder.parent.name)),
                 f"{score['wer']:.2f}",
                 f"{score['low']:.2f} – {score['high']:.2f}",
                 _interval_by_speakers(score),
@@ -99,10 +107,11 @@ def _rows(run: Path) -> list[list[str]]:
             ]
         )
         for part in _corpora(score):
-            cells = [f"{folder.name}, {part['title']}", folder.parent.name, f"{part['wer']:.2f}"]
+            names = run.name, f"{folder.name}, {part['title']}", folder.parent.name
+            cells = [*map(escaped, names), f"{part['wer']:.2f}"]
             words, segments = str(part["errors"]["words"]), str(part["segments"])
             cells += ["", "", _counts(part["errors"]), "", words, segments]
-            rows.append([run.name, *cells, *[""] * (len(rows[-1]) - len(cells) - 1)])
+            rows.append([*cells, *[""] * (len(HEADER) - len(cells))])
     return rows
 
 
@@ -130,26 +139,26 @@ def _scored(run: Path) -> list[Path]:
 
 def _section(run: Path, out: Path) -> str:
     listed = listed_searches(run)
-    made = "\n".join(c for c in _commands(run) if search_of(c) not in listed)
-    parts = [f"## {run.name}\n"]
+    made = "\n".join(c for c in _commands(run) if option_of(c, "--search") not in listed)
+    parts = [f"## {escaped(run.name)}\n"]
     words = out.parent / "results" / f"{run.name}.md"
     if words.is_file():
-        parts.append(read_text(words))
-    parts += [f"```\n{made}\n```\n", against_parent(run)]
+        parts.append(below(words, read_text(words)))
+    parts += [fenced(made), against_parent(run)]
     if listed:
-        parts.append(f"### Searches of {run.name}\n\n{search_section(run)}")
+        parts.append(f"### Searches of {escaped(run.name)}\n\n{search_section(run)}")
     if (run / "curves.png").is_file():
-        picture = out.parent / "results" / f"{run.name}.png"
-        picture.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(run / "curves.png", picture)
-        parts.append(f"![learning curves of {run.name}](results/{picture.name})\n")
+        curves = out.parent / "results" / f"{run.name}.png"
+        curves.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(run / "curves.png", curves)
+        parts.append(picture(f"learning curves of {run.name}", f"results/{curves.name}"))
     tail = "\n".join(json.dumps(entry) for entry in _log(run)[-TAIL:])
     parts.append(folded("Last lines of the log", tail))
     return "\n".join(part for part in parts if part)
 
 
 def _commands(run: Path) -> list[str]:
-    return [line for line in read_lines(existing(run / "commands.txt")) if line]
+    return read_commands(existing(run / "commands.txt"))
 
 
 def _facts(run: Path) -> dict[str, Any]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from asrkit.errors import UserError
+from asrkit.scoring.commands import latest
 from asrkit.scoring.report import NONE, read_json
 
 
@@ -95,23 +95,12 @@ def search_commands(run: Path, known: Sequence[str], search: str, sets: Sequence
     """Returns the commands that made a row: tuning, decodes, and the latest of the others."""
     found = [f"# {search}"]
     if tuned_weights(run, search):
-        found += _latest(known, "tune", search, None)
+        found += latest(known, "tune", search)
     for name in sets:
         note = read_json(folder_of(run, search, name) / "search.json")
         decode = note.get("command")
-        found += [decode] if decode else _latest(known, "decode", search, name)
-        found += _latest(known, "score", search, name)
+        found += [decode] if decode else latest(known, "decode", search, name)
+        found += latest(known, "score", search, name)
         if (folder_of(run, search, name) / "search_errors.json").is_file():
-            found += _latest(known, "search-errors", search, name)
+            found += latest(known, "search-errors", search, name)
     return list(dict.fromkeys(found))
-
-
-def _latest(commands: Sequence[str], verb: str, search: str, set_name: str | None) -> list[str]:
-    """Returns the last command of a verb for a search and a set, in a list; empty if none."""
-    for command in reversed(commands):
-        words = shlex.split(command)
-        options = dict(zip(words, words[1:], strict=False))
-        right_set = set_name is None or options.get("--set") == set_name
-        if verb in words[1:3] and options.get("--search") == search and right_set:
-            return [command]
-    return []

@@ -12,7 +12,7 @@ from asrkit.errors import UserError
 from asrkit.scoring.coverage import Coverage
 from asrkit.scoring.edits import Aligned, Errors
 from asrkit.scoring.hub5 import score_hub5
-from asrkit.scoring.report import markdown_table
+from asrkit.scoring.markdown import table as markdown_table
 from asrkit.scoring.results import INTRODUCTION, write_results
 from asrkit.scoring.search_table import write_search_table
 from asrkit.scoring.wer import score_run
