@@ -116,7 +116,7 @@ class CutData:
                 if batch is not None:
                     found_any = True
                     yield batch
-        if not found_any:
+        if not found_any and self.world_size == 1:  # others may have found some
             raise UserError(
                 f"no utterance of epoch {epoch} can be used; the messages above say why, and so "
                 "does `asrkit check SPEC --data DIR`"
@@ -125,15 +125,9 @@ class CutData:
     def _plan(self, epoch: int) -> list[Planned]:
         if self._planned[0] != epoch:
             self._planned = (epoch, self.sampler.plan(epoch))
-        plan = self._planned[1]
-        if self.training:  # all processes make the same number of steps
-            plan = plan[: len(plan) - len(plan) % self.world_size]
-            if not plan:
-                raise UserError(
-                    f"an epoch has fewer batches than processes ({self.world_size}); lower "
-                    "data.batch_seconds or data.sub_epochs"
-                )
-        return plan[self.rank :: self.world_size]
+            if not self._planned[1]:
+                raise UserError(f"epoch {epoch} has no utterance: lower data.sub_epochs")
+        return self._planned[1][self.rank :: self.world_size]
 
     def _report(self, problems: list[str]) -> None:
         for problem in problems:

@@ -138,7 +138,8 @@ class TextData:
         if self.training:
             shuffled = np.random.default_rng([self.seed, epoch, 1]).permutation(len(batches))
             batches = [batches[index] for index in shuffled]
-            batches = batches[: len(batches) - len(batches) % self.world_size]
+            if not batches:
+                raise UserError(f"epoch {epoch} has no sentence: lower data.sub_epochs")
         return batches[self.rank :: self.world_size]
 
     def _fill(self, order: NDArray[np.int64]) -> list[NDArray[np.int64]]:

@@ -34,6 +34,15 @@ class World:
         dist.all_gather_object(values, value)
         return values
 
+    def most(self, number: int) -> int:
+        """Returns the largest number of all processes."""
+        return max(int(each) for each in self.gather(number))
+
+    def from_first(self, tensor: Tensor) -> None:
+        """Gives a tensor the values that it has in the first process."""
+        if self.size > 1:
+            dist.broadcast(tensor, 0)
+
     def sum(self, values: Tensor) -> Tensor:
         """Returns the sum over all processes."""
         if self.size > 1:

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from asrkit.config.registry import Registry
 from asrkit.training.distributed import World
 
+BUCKET = 1 << 24
+"""So many numbers are sent at once, at least one tensor."""
+
 
 class Exchange(ABC):
-    """What processes tell each other; nothing where there is only one."""
+    """What processes tell each other; nothing where there is only one.
 
-    @abstractmethod
-    def wrap(self, model: nn.Module, world: World) -> nn.Module:
-        """Returns what is called instead of the model in training."""
-
-    @abstractmethod
-    def accumulating(self, parallel: nn.Module, last: bool) -> AbstractContextManager[None]:
-        """Returns the context of a backward pass, which may be the last one of an update."""
+    All of them make the same number of updates, though one may have no batch left for the last one
+    or no memory for its utterances. So nothing is sent from within a backward pass.
+    """
 
     @abstractmethod
     def factor(self, count: Tensor | None, world: World) -> float:
@@ -33,6 +30,13 @@ class Exchange(ABC):
         Args:
             count: () what its loss is a sum over, or None where the sum itself is trained.
             world: All processes.
+        """
+
+    @abstractmethod
+    def share(self, model: nn.Module, optimizer: Optimizer, world: World) -> None:
+        """Makes the gradients of all processes those that the update needs.
+
+        One that has calculated none contributes nothing.
         """
 
     @abstractmethod
@@ -47,24 +51,37 @@ class Exchange(ABC):
 exchanges: Registry[Exchange] = Registry("exchange", Exchange)
 
 
+def start_alike(model: nn.Module, world: World) -> None:
+    """Gives all processes the weights and statistics of the first one."""
+    with torch.no_grad():
+        for tensor in (*model.parameters(), *model.buffers()):
+            world.from_first(tensor)
+
+
 @exchanges.register("average_gradients")
 class GradientAverage(Exchange):
     """Every update is that of one process with all batches."""
 
-    def wrap(self, model: nn.Module, world: World) -> nn.Module:
-        """Returns the model, or one that averages gradients."""
-        return DistributedDataParallel(model) if world.size > 1 else model
-
-    def accumulating(self, parallel: nn.Module, last: bool) -> AbstractContextManager[None]:
-        """Averages in the last backward pass alone."""
-        if last or not isinstance(parallel, DistributedDataParallel):
-            return nullcontext()
-        context: AbstractContextManager[None] = parallel.no_sync()
-        return context
-
     def factor(self, count: Tensor | None, world: World) -> float:
         """Returns processes / count of all: the average over processes is to be a sum."""
         return world.size / (1.0 if count is None else max(float(world.sum(count)), 1.0))
+
+    @torch.no_grad()
+    def share(self, model: nn.Module, optimizer: Optimizer, world: World) -> None:
+        """Averages gradients; statistics of norms are those of the first process."""
+        if world.size == 1:
+            return
+        trained = [each for each in model.parameters() if each.requires_grad]
+        found = world.sum(torch.tensor([float(each.grad is not None) for each in trained]))
+        shared = (each for each, count in zip(trained, found.tolist(), strict=True) if count)
+        for part in _buckets(shared):
+            gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in part]
+            flat = torch.cat([each.reshape(-1) for each in gradients]) / world.size
+            pieces = world.sum(flat).split([each.numel() for each in part])
+            for parameter, piece in zip(part, pieces, strict=True):
+                parameter.grad = piece.view_as(parameter)
+        for buffer in model.buffers():
+            world.from_first(buffer)
 
     def joins(self, step: int) -> bool:
         """Returns True: processes are always alike."""
@@ -97,19 +114,23 @@ class ParameterAverage(Exchange):
     def __init__(self, steps: int) -> None:
         if steps < 1:
             raise ValueError(f"steps ({steps}) must be at least 1")
-        self.steps = steps
-
-    def wrap(self, model: nn.Module, world: World) -> nn.Module:
-        """Returns the model."""
-        return model
-
-    def accumulating(self, parallel: nn.Module, last: bool) -> AbstractContextManager[None]:
-        """Has nothing to do."""
-        return nullcontext()
+        self.steps, self._made = steps, 0
 
     def factor(self, count: Tensor | None, world: World) -> float:
         """Returns 1 / count of this process."""
         return 1.0 if count is None else 1.0 / max(float(count), 1.0)
+
+    def share(self, model: nn.Module, optimizer: Optimizer, world: World) -> None:
+        """Keeps the gradients; one without any goes along, and its weights stay."""
+        trained = [each for each in model.parameters() if each.requires_grad]
+        if any(each.grad is not None for each in trained):
+            self._made += 1
+            return
+        for group in optimizer.param_groups:  # counts of steps must be the same everywhere
+            group["lr"] = 0.0
+        for parameter in trained:
+            if not optimizer.state or parameter in optimizer.state:
+                parameter.grad = torch.zeros_like(parameter)
 
     def joins(self, step: int) -> bool:
         """Returns whether it is time to average."""
@@ -117,10 +138,32 @@ class ParameterAverage(Exchange):
 
     @torch.no_grad()
     def join(self, model: nn.Module, optimizer: Optimizer, world: World) -> None:
-        """Averages over all processes what numbers the model and the optimiser hold."""
-        if world.size > 1:
-            for tensor in _state(model, optimizer):
-                tensor.copy_(world.sum(tensor) / world.size)
+        """Averages over all processes what numbers the model and the optimiser hold.
+
+        One counts for less if it had fewer batches than another.
+        """
+        if world.size == 1:
+            return
+        most, share = world.most(self._made), 1.0
+        if most:
+            share = self._made / most
+        whole = float(world.sum(torch.tensor(share)))
+        for tensor in _state(model, optimizer):
+            tensor.copy_(world.sum(tensor * share) / whole)
+        self._made = 0
+
+
+def _buckets(parameters: Iterable[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
+    """Yields parameters that are sent at once: of one type, and not too many numbers."""
+    bucket: list[nn.Parameter] = []
+    for parameter in parameters:
+        size = sum(each.numel() for each in bucket) + parameter.numel()
+        if bucket and (size > BUCKET or parameter.dtype != bucket[0].dtype):
+            yield bucket
+            bucket = []
+        bucket.append(parameter)
+    if bucket:
+        yield bucket
 
 
 def _state(model: nn.Module, optimizer: Optimizer) -> Iterator[Tensor]:

@@ -22,7 +22,8 @@ from asrkit.errors import UserError
 from asrkit.models.interfaces import TrainableModel
 from asrkit.training.checkpoints import CheckpointStore, ReloadBest, load_weights, read_index
 from asrkit.training.distributed import init_distributed
-from asrkit.training.exchange import Exchange, GradientAverage
+from asrkit.training.evaluation import evaluate
+from asrkit.training.exchange import Exchange, GradientAverage, start_alike
 from asrkit.training.importing import train_mode
 from asrkit.training.metrics import MetricLog, Totals
 from asrkit.training.noise import GradientNoise, WeightChange, changed_weights
@@ -105,10 +106,10 @@ class Trainer:
         self.model = model.to(self.world.device)
         self.train, self.dev, self.run_folder, self.seed = train, dev, run, seed
         self.describe = describe
-        has_dev = bool(self.world.sum(torch.tensor(float(dev.num_batches(epoch=1)))) > 0)
+        self.has_dev = bool(self.world.sum(torch.tensor(float(dev.num_batches(epoch=1)))) > 0)
         refuse_settings(
             self.model,
-            has_dev,
+            self.has_dev,
             optimizer,
             schedule,
             accumulate,
@@ -137,7 +138,8 @@ class Trainer:
         self.log_steps = log_steps
         if save_steps is not None and not exchange.joins(save_steps):
             raise ValueError(f"save_steps ({save_steps}) must be a multiple of exchange.steps")
-        self.exchange, self.parallel = exchange, exchange.wrap(self.model, self.world)
+        self.exchange = exchange
+        start_alike(self.model, self.world)
         self.gradients = Gradients(self.world, exchange, seed, precision, normalize)
         self.epoch, self.batch, self.step, self.nonfinite = 1, 0, 0, 0
         self.best, self.best_epoch, self.seconds = math.inf, 0, 0.0
@@ -172,27 +174,31 @@ class Trainer:
 
     def train_epoch(self) -> None:
         """Makes the updates of one epoch, from batch `self.batch` on."""
-        train_mode(self.parallel)
+        train_mode(self.model)
         per_step = next(n for start, n in reversed(self.accumulate) if start <= self.epoch)
-        total = self.train.num_batches(self.epoch) // per_step
+        left = self.world.most(self.train.num_batches(self.epoch) - self.batch)
+        done, updates = -(-self.batch // per_step), -(-left // per_step)
         title = f"epoch {self.epoch}/{self.epochs}"
-        progress = EpochProgress(title, total, self.batch // per_step, shown=self._leads)
+        progress = EpochProgress(title, done + updates, done, shown=self._leads)
         self._saved_at = started = time.monotonic()
-        loading = 0.0
+        loading, used = 0.0, 0
         with reading(self.train.batches(self.epoch, start=self.batch)) as batches, progress:
-            for _ in range(self.batch // per_step, total):
+            for _ in range(updates):  # the last one may be of fewer batches, or of none here
                 begin = time.monotonic()
                 micro_batches = list(islice(batches, per_step))
                 loaded = time.monotonic()
-                if not micro_batches:
-                    break
                 report, norm = self.train_step(micro_batches)
+                used += len(micro_batches)
                 now = time.monotonic()
                 loading += loaded - begin
                 self.seconds += now - begin
                 self._log_step(micro_batches, norm, loaded - begin, now - begin)
                 progress.advance(self._note())
                 self._save_if_due()
+        if left and not self.world.most(used):
+            raise UserError(
+                f"no utterance of epoch {self.epoch} can be used; see the messages above"
+            )
         self.load_share = loading / max(time.monotonic() - started, 1e-9)
 
     def train_step(self, batches: Sequence[Batch]) -> tuple[Totals, float]:
@@ -202,7 +208,7 @@ class Trainer:
             group["lr"] = rate * group["lr_scale"]
         seed = self.gradients.step_seed
         with changed_weights(self.model, self.weight_changes, seed(self.step, 0)):
-            done = self.gradients.add(self.parallel, batches, self.step)
+            done = self.gradients.add(self.model, self.optimizer, batches, self.step)
         if self.gradient_noise is not None:
             self.gradient_noise.add(self.model, self.step + 1, seed(self.step, 1))
         norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.max_grad_norm))
@@ -225,13 +231,9 @@ class Trainer:
 
     def evaluate(self) -> Totals:
         """Returns the sums over the dev set."""
-        self.model.eval()
-        totals = Totals()
-        with torch.inference_mode(), reading(self.dev.batches(epoch=1)) as batches:
-            for batch in batches:
-                with self.gradients.autocast():
-                    totals.add(self.model(batch.to(self.world.device), self.step))
-        return totals.reduced(self.world)
+        with reading(self.dev.batches(epoch=1)) as batches:
+            autocast = self.gradients.autocast
+            return evaluate(self.model, batches, self.has_dev, self.step, self.world, autocast)
 
     def finish_epoch(self) -> None:
         """Evaluates, logs, adapts the learning rate and saves.

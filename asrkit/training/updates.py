@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from asrkit.data.batch import Batch
 from asrkit.models.interfaces import LossReport
 from asrkit.training.distributed import World
 from asrkit.training.exchange import Exchange
+from asrkit.training.short_memory import ShortMemory
 
-log = logging.getLogger(__name__)
 Done = list[tuple[Batch, LossReport]]
 """What was calculated for an update, with its losses."""
 
@@ -40,50 +40,73 @@ class Gradients:
     ) -> None:
         self.world, self.exchange, self.seed = world, exchange, seed
         self.precision, self.normalize = precision, normalize
+        self.memory = ShortMemory("training")
 
-    def add(self, model: nn.Module, batches: Sequence[Batch], step: int) -> Done:
-        """Adds up the gradients of an update; returns what was calculated, with its losses.
+    def add(
+        self, model: nn.Module, optimizer: Optimizer, batches: Sequence[Batch], step: int
+    ) -> Done:
+        """Gives a model the gradient of an update.
 
-        Where memory runs out, some parameters may already have a batch's gradient, so the update
-        begins anew, with that batch in halves.
+        Args:
+            model: All its gradients are empty.
+            optimizer: Of this model.
+            batches: Those of this process; there may be none.
+            step: How many updates were made before.
+
+        Returns:
+            What was calculated, with its losses.
+
+        Raises:
+            UserError: If too many utterances need more memory than there is.
         """
         factor = self.exchange.factor(self._count(batches), self.world)
+        done = self._add_all(model, batches, step, factor)
+        right = self.exchange.factor(self._count([batch for batch, _ in done]), self.world)
+        if right != factor:  # utterances were left out
+            for parameter in model.parameters():
+                if parameter.grad is not None:
+                    parameter.grad.mul_(right / factor)
+        self.exchange.share(model, optimizer, self.world)
+        return done
+
+    def _add_all(
+        self, model: nn.Module, batches: Sequence[Batch], step: int, factor: float
+    ) -> Done:
+        """Adds up the gradients of batches.
+
+        Where memory runs out, some parameters may already have a batch's gradient, so the update
+        begins anew, with that batch in halves, or without it if it is one utterance.
+        """
         pieces = list(enumerate(batches))
         done: Done = []
         while len(done) < len(pieces):
             number, batch = pieces[len(done)]
             if not done or number != pieces[len(done) - 1][0]:  # halves draw one after the other
                 torch.manual_seed(self._mixed_seed(step, number))
-            with self.exchange.accumulating(model, last=len(done) == len(pieces) - 1):
-                report = self._backward(model, batch.to(self.world.device), step, factor)
+            report = self._backward(model, batch, step, factor)
             if report is not None:
                 done.append((batch, report))
                 continue
-            log.warning(
-                "out of memory: going on in halves with utterances %s", ", ".join(batch.ids)
-            )
-            torch.cuda.empty_cache()
             model.zero_grad(set_to_none=True)
-            pieces[len(done) : len(done) + 1] = [(number, half) for half in batch.halves()]
+            smaller = [(number, part) for part in self.memory.smaller(batch)]
+            pieces[len(done) : len(done) + 1] = smaller
             done = []
         return done
 
     def _backward(
         self, model: nn.Module, batch: Batch, step: int, factor: float
     ) -> LossReport | None:
-        """Adds the gradient of a batch; returns None if memory runs out and it can be split."""
+        """Adds the gradient of a batch; returns None if memory runs out."""
         try:
             with self.autocast():
-                report: LossReport = model(batch, step)
+                report: LossReport = model(batch.to(self.world.device), step)
             parts = [part.weight * part.total for part in report.values() if part.weight]
             objective = torch.stack(parts).sum() * factor
-            if self.world.size > 1 or torch.isfinite(objective):
+            if torch.isfinite(objective):
                 objective.backward()
             return {name: _detached(part) for name, part in report.items()}
         except torch.cuda.OutOfMemoryError:
-            if len(batch) == 1 or self.world.size > 1:
-                raise
-        return None
+            return None
 
     def autocast(self) -> Any:
         """Returns the context of a forward pass."""

@@ -69,7 +69,7 @@ def test_nonfinite_losses_name_the_utterance_and_change_nothing(
     model = Exploding()
     model.bad = "u5-1"
     model.layers = trainer.model.layers
-    trainer.model = trainer.parallel = model
+    trainer.model = model
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with caplog.at_level(logging.WARNING):
         trainer.train_step([toy.make_batch(5, 3)])
@@ -100,7 +100,7 @@ def test_out_of_memory_goes_on_in_halves_with_the_same_gradient(
         model = kind()
         model.layers = trainer.model.layers
         model.layers[1].p = 0.0  # dropout would differ between batch shapes
-        trainer.model = trainer.parallel = model
+        trainer.model = model
         with caplog.at_level(logging.WARNING):
             norms.append(trainer.train_step([toy.make_batch(7, 4)])[1])
     assert norms[0] == pytest.approx(norms[1], rel=1e-5)
@@ -141,7 +141,7 @@ def test_gradients_of_a_backward_pass_without_memory_do_not_count_twice(tmp_path
         model = kind()
         model.layers = trainer.model.layers
         model.layers[1].p = 0.0
-        trainer.model = trainer.parallel = model
+        trainer.model = model
         norms.append(trainer.train_step([toy.make_batch(3, 2), toy.make_batch(7, 4)])[1])
     assert norms[0] == pytest.approx(norms[1], rel=1e-5)
 
@@ -398,3 +398,47 @@ def test_parameter_groups_first_match_holds() -> None:
     assert sizes == [(2, 1.0, 0.0), (1, 2.0, 0.1), (1, 1.0, 0.1)]
     with pytest.raises(ValueError, match="selects no parameter"):
         parameter_groups(model, [ParameterGroup(pattern="nothing")], 0.0)
+
+
+class HungryInDev(toy.ToyModel):  # type: ignore[name-defined, misc]
+    """Memory is short for some utterances of dev, or for all."""
+
+    too_long: tuple[str, ...] = ()
+
+    def forward(self, batch: Batch, step: int = 0) -> LossReport:
+        if not self.training and any(name.endswith(self.too_long) for name in batch.ids):
+            raise torch.cuda.OutOfMemoryError("toy")
+        report: LossReport = super().forward(batch, step)
+        return report
+
+
+def test_dev_utterances_for_which_memory_is_short_are_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer = toy.make_trainer(tmp_path, 1)
+    model = HungryInDev()
+    trainer.model = model
+    whole = trainer.evaluate().state_dict()["toy.loss"]
+    model.too_long = ("1001-1",)
+    with caplog.at_level(logging.WARNING):
+        part = trainer.evaluate().state_dict()["toy.loss"]
+    assert part[1] == whole[1] - 3
+    assert "u1001-1 is left out of dev" in caplog.text
+    assert "the dev loss is one without 1 utterances" in caplog.text
+    model.too_long = ("",)
+    with pytest.raises(UserError, match="no utterance of dev can be used"):
+        trainer.evaluate()
+
+
+def test_too_many_utterances_for_which_memory_is_short_end_the_training(tmp_path: Path) -> None:
+    trainer = toy.make_trainer(tmp_path, 1)
+    trainer.model = HungryAlways()
+    for seed in range(50):
+        trainer.train_step([toy.make_batch(seed, 2)])
+    with pytest.raises(UserError, match=r"more than 100 utterances.*u50-0"):
+        trainer.train_step([toy.make_batch(50, 2)])
+
+
+class HungryAlways(toy.ToyModel):  # type: ignore[name-defined, misc]
+    def forward(self, batch: Batch, step: int = 0) -> LossReport:
+        raise torch.cuda.OutOfMemoryError("toy")

@@ -43,7 +43,7 @@ class ToySource:
     """Random batches, a function of epoch and number only."""
 
     def __init__(self, per_epoch: int, rank: int = 0, size: int = 1, pause: float = 0.0) -> None:
-        self.numbers = range(rank, per_epoch - per_epoch % size, size)
+        self.numbers = range(rank, per_epoch, size)
         self.pause = pause
 
     def num_batches(self, epoch: int) -> int:

@@ -1,0 +1,55 @@
+"""What becomes of batches for which the memory of a GPU is short: halves, down to one utterance."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+
+from asrkit.data.batch import Batch
+from asrkit.errors import UserError
+
+MAX_LEFT_OUT = 100
+"""So many utterances that are too long for the memory are no accident any more."""
+
+log = logging.getLogger(__name__)
+
+
+class ShortMemory:
+    """Makes batches smaller, and counts the utterances that are left out.
+
+    Args:
+        where: What they are left out of, for messages.
+    """
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        self.left_out: set[str] = set()
+
+    def smaller(self, batch: Batch) -> list[Batch]:
+        """Returns the halves of a batch; nothing in place of a single utterance.
+
+        Raises:
+            UserError: If too many utterances were left out.
+        """
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if len(batch) > 1:
+            log.warning(
+                "out of memory: going on in halves with utterances %s", ", ".join(batch.ids)
+            )
+            return list(batch.halves())
+        self.left_out.update(batch.ids)
+        log.warning(
+            "out of memory: utterance %s is left out of %s, as memory is short for it alone "
+            "(%d such utterances so far)",
+            batch.ids[0],
+            self.where,
+            len(self.left_out),
+        )
+        if len(self.left_out) > MAX_LEFT_OUT:
+            raise UserError(
+                f"memory is short for each of more than {MAX_LEFT_OUT} utterances, the last of "
+                f"them {batch.ids[0]}; lower data.max_seconds or the size of the model"
+            )
+        return []
