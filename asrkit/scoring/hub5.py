@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 import shutil
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from asrkit.scoring.error_tables import COLUMNS
 from asrkit.scoring.glm import HESITATION, Glm, read_glm
 from asrkit.scoring.hub5_stm import Stm, read_hub5_stm
 from asrkit.scoring.hubscr import run_hubscr
+from asrkit.scoring.nist import in_order, overlaps
 from asrkit.scoring.significance import (
     UTTERANCES,
     bootstrap_interval,
@@ -42,6 +44,8 @@ from asrkit.scoring.word_graph import (
     parse,
 )
 from asrkit.tables import write_rows
+
+log = logging.getLogger(__name__)
 
 
 def score_hub5(
@@ -78,6 +82,14 @@ def score_hub5(
     pairs = [aligned(segment, found[segment.id], rules) for segment in reference.segments]
     errors = [errors_in(path) for path in pairs]
     speakers = [segment.speaker for segment in reference.segments]
+    overlapping = overlaps(in_order(reference.segments))
+    if overlapping:
+        log.warning(
+            "%s: %d segments begin before an earlier one of their channel has ended, such as %s: "
+            "asrkit scores each by its own hypothesis, hubscr.pl counts words in between in the "
+            "earlier one, so that the two differ",
+            *(stm, len(overlapping), overlapping[0].id),
+        )
     comparison = None
     if against is not None:
         other = hypotheses(read_nbest(against), reference, against, rules, drop_hesitations)

@@ -1,15 +1,14 @@
 """Word errors of the segments of an STM file as NIST's sclite counts them, without sclite.
 
-Upper and lower case are the same, and words belong to segments by their times; how words are
-aligned, `asrkit.scoring.word_graph` says.
+Upper and lower case are the same, and words belong to segments by their times, as segments overlap
+or not; how words are aligned, `asrkit.scoring.word_graph` says.
 
 Source: the documentation and behaviour of SCTK 2.4, `sclite -D`.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 
 from asrkit.data.stm import Segment
@@ -43,11 +42,32 @@ def in_order(segments: Iterable[Segment]) -> list[Segment]:
     return sorted(segments, key=lambda s: (places[s.recording, s.channel], s.start))
 
 
+def in_time(segments: Iterable[Segment], words: Iterable[CtmWord]) -> list[CtmWord]:
+    """Returns words as a CTM file must have them: by recording, channel and time.
+
+    Those of segments that overlap are mixed then, so that whoever sorts the file anew, as NIST's
+    programs do, finds it as it was. Words that begin in the same millisecond keep their order.
+
+    Args:
+        segments: Tell the order of recordings and channels; words of others come last.
+        words: In any order.
+    """
+    places: dict[tuple[str, str], int] = {}
+    for segment in segments:
+        places.setdefault((segment.recording, segment.channel), len(places))
+
+    def key(word: CtmWord) -> tuple[int, float]:
+        return places.get((word.recording, word.channel), len(places)), rounded(word.start)
+
+    return sorted(words, key=key)
+
+
 def words_of_segments(segments: Sequence[Segment], words: Iterable[CtmWord]) -> list[str]:
     """Returns the text that was recognised in each segment.
 
-    A word belongs to the first segment of its recording and channel that ends after the word's
-    middle, so words before a segment count there; those after the last segment count in that.
+    Segment by segment, the words whose middle is before its end are taken, until one is not; the
+    last segment of a channel takes the rest. So words before a segment count there, and where
+    segments overlap, words of the later one count in the earlier one.
 
     Args:
         segments: As `in_order` returns them.
@@ -56,17 +76,41 @@ def words_of_segments(segments: Sequence[Segment], words: Iterable[CtmWord]) -> 
     numbers: dict[tuple[str, str], list[int]] = defaultdict(list)
     for number, segment in enumerate(segments):
         numbers[segment.recording, segment.channel].append(number)
-    # A segment that ends before an earlier one gets no words, as its turn comes too late.
-    ends: dict[tuple[str, str], list[float]] = {}
+    spoken: dict[tuple[str, str], deque[CtmWord]] = defaultdict(deque)
+    for word in in_time(segments, words):
+        spoken[word.recording, word.channel].append(word)
+    texts = [""] * len(segments)
     for key, own in numbers.items():
-        last, ends[key] = 0.0, []
+        rest = spoken[key]
         for number in own:
-            last = max(last, segments[number].end)
-            ends[key].append(last)
-    texts: list[list[str]] = [[] for _ in segments]
-    for word in sorted(words, key=lambda w: w.start):
-        key = word.recording, word.channel
-        if key in numbers:
-            place = bisect_right(ends[key], word.start + word.duration / 2)
-            texts[numbers[key][min(place, len(ends[key]) - 1)]].append(word.word)
-    return [" ".join(text) for text in texts]
+            taken = []
+            while rest and (number == own[-1] or middle(rest[0]) < segments[number].end):
+                taken.append(rest.popleft().word)
+            texts[number] = " ".join(taken)
+    return texts
+
+
+def middle(word: CtmWord) -> float:
+    """Returns the time of a word's middle as it can be told from a CTM file."""
+    return rounded(word.start) + rounded(word.duration) / 2
+
+
+def rounded(seconds: float) -> float:
+    """Returns a time as a CTM file has it."""
+    return float(f"{seconds:.3f}")
+
+
+def overlaps(segments: Iterable[Segment]) -> list[Segment]:
+    """Returns the segments that begin before an earlier one of their channel has ended.
+
+    Args:
+        segments: As `in_order` returns them.
+    """
+    ends: dict[tuple[str, str], float] = {}
+    found = []
+    for segment in segments:
+        key = segment.recording, segment.channel
+        if segment.start < ends.get(key, 0.0):
+            found.append(segment)
+        ends[key] = max(ends.get(key, 0.0), segment.end)
+    return found

@@ -20,7 +20,7 @@ from asrkit.data.stm import Segment, read_stm, write_stm
 from asrkit.errors import UserError
 from asrkit.scoring.ctm import CtmWord, spread, write_ctm
 from asrkit.scoring.edits import Aligned, Errors
-from asrkit.scoring.nist import align, in_order, words_of_segments
+from asrkit.scoring.nist import align, in_order, in_time, overlaps, words_of_segments
 
 Counter = Callable[[Sequence[Segment], Sequence[CtmWord]], list[Errors]]
 """Returns the errors of every segment that is not ignored."""
@@ -45,12 +45,19 @@ class StmScorer:
         self.by_name = {segment.id: segment for segment in self.segments}
         if len(self.by_name) < len(self.segments):
             raise UserError(f"{path} has two segments of the same recording, channel and times")
+        overlapping = overlaps(self.segments)
+        if overlapping:
+            log.warning(
+                "%s: %d segments begin before an earlier one of their channel has ended, such as "
+                "%s: words in between count in the earlier one, as with sclite",
+                *(path, len(overlapping), overlapping[0].id),
+            )
         self.counter = counter or installed_sclite()
         if self.counter is None:
             log.info("sclite is not installed: counting word errors as it would do")
 
     def words(self, lines: Iterable[dict[str, Any]]) -> list[CtmWord]:
-        """Returns the best hypotheses of an n-best list as words with times.
+        """Returns the best hypotheses of an n-best list as words with times, in order of time.
 
         Raises:
             UserError: If an utterance is no segment of the file, or a segment has no hypothesis.
@@ -69,7 +76,8 @@ class StmScorer:
                 f"{len(missing)} of {len(scored)} segments of {self.path} were not decoded, such "
                 f"as {missing[0]}: a score without them would be of another set"
             )
-        return [word for s in self.segments for word in spread(s, texts.get(s.id, ""))]
+        words = (word for s in self.segments for word in spread(s, texts.get(s.id, "")))
+        return in_time(self.segments, words)
 
     def __call__(self, lines: Sequence[dict[str, Any]]) -> list[Aligned]:
         """Returns the alignment and errors of each line of an n-best list.
@@ -123,7 +131,7 @@ class Sclite:
 
         Args:
             segments: As `in_order` returns them.
-            words: Hypotheses, in the order of the segments.
+            words: Hypotheses, as `in_time` returns them.
 
         Raises:
             UserError: If sclite fails, or its output is not understood.

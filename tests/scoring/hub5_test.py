@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import random
 import shutil
 from pathlib import Path
@@ -75,6 +76,17 @@ def test_a_set_is_scored_by_category(tmp_path: Path) -> None:
     assert "REF HE IS (%HESITATION) A POLICE OFFICER\nHYP HE IS *             A POLICE *" in aligned
     row = (tmp_path / "segments.tsv").read_text().splitlines()[5]
     assert row == "sw_1-A-00003000-00004000\tO,sw\t80.00\t5\t1\t2\t1\tsw_1_A"
+
+
+@pytest.mark.usefixtures("without_hubscr")
+def test_overlapping_segments_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        score_hub5(*_order(write(tmp_path, FOUND), tmp_path))
+        assert caplog.text == ""
+        later = STM.replace("en_1 A en_1_A 2.50 4.00", "en_1 A en_1_A 1.50 4.00")
+        found = {name.replace("00002500", "00001500"): text for name, text in FOUND.items()}
+        score_hub5(*_order(write(tmp_path, found, later), tmp_path))
+    assert "1 segments begin before an earlier one of their channel has ended" in caplog.text
 
 
 def _order(paths: tuple[Path, Path, Path], out: Path) -> tuple[Path, Path, Path, Path]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from asrkit.data.stm import Segment
 from asrkit.scoring.ctm import CtmWord
 from asrkit.scoring.edits import Errors, count_errors
-from asrkit.scoring.nist import align, in_order, words_of_segments
+from asrkit.scoring.nist import align, in_order, in_time, overlaps, words_of_segments
 from asrkit.scoring.sclite import installed_sclite
 
 texts = st.lists(st.sampled_from("abcd"), max_size=7).map(" ".join)
@@ -107,6 +107,25 @@ def test_words_belong_to_segments_by_their_middle() -> None:
     assert words_of_segments(parts, words) == ["early first", "gap", "edge late"]
 
 
+def test_words_of_overlapping_segments_count_in_the_earlier_one() -> None:
+    parts = segments((0.0, 4.0), (2.0, 3.0), (3.0, 6.0), (6.0, 7.0))
+    own = {"a": 1.0, "b": 3.5, "c": 2.2, "d": 5.0, "e": 6.1}
+    words = [CtmWord("r", "1", start, 0.2, word) for word, start in own.items()]
+    assert words_of_segments(parts, words) == ["a c b", "", "d", "e"]
+    assert overlaps(parts) == parts[1:3]
+    assert overlaps([parts[0], parts[3]]) == []
+    other = Segment("r", "2", "s", 1.0, 2.0, "a")
+    assert overlaps([parts[0], other]) == [], "channels are heard by themselves"
+
+
+def test_words_come_by_time_as_a_ctm_file_tells_it() -> None:
+    parts = [Segment(r, "1", "s", 0.0, 1.0, "") for r in ("y", "x")]
+    rows = [("x", 0.5), ("y", 1.0004), ("q", 0.0), ("y", 1.0001), ("y", 0.2)]
+    words = [CtmWord(r, "1", start, 0.1, str(start)) for r, start in rows]
+    found = [(word.recording, word.word) for word in in_time(parts, words)]
+    assert found == [("y", "0.2"), ("y", "1.0004"), ("y", "1.0001"), ("x", "0.5"), ("q", "0.0")]
+
+
 def test_segments_of_a_channel_come_together_and_in_time() -> None:
     a, b, c = (Segment(r, "1", "s", t, t + 1, "", ()) for r, t in (("x", 5), ("y", 1), ("x", 2)))
     assert in_order([a, b, c]) == [c, a, b]
@@ -146,4 +165,29 @@ def test_sclite_counts_the_same() -> None:
     words.sort(key=lambda word: (int(word.recording[1:]), word.start))
     found = words_of_segments(parts, words)
     ours = [align(s.text, t).errors for s, t in zip(parts, found, strict=True) if not s.ignored]
+    assert ours == sclite(parts, words)
+
+
+def test_sclite_counts_the_same_where_segments_overlap() -> None:
+    sclite = installed_sclite()
+    if sclite is None:
+        pytest.skip("sclite (SCTK) is not installed: its counts can't be compared with ours")
+    draw = random.Random(2)
+    parts, words = [], []
+    for number in range(60):
+        start = 0.0
+        for _ in range(6):
+            start += draw.choice([0.5, 1.0, 2.0])
+            text = " ".join(draw.choice("abcd") for _ in range(draw.randrange(6)))
+            speaker, end = f"S{draw.randrange(3)}", start + draw.choice([0.5, 1, 2, 4])
+            parts.append(Segment(f"r{number}", "1", speaker, start, end, text))
+            words += [
+                CtmWord(f"r{number}", "1", start + n / 3, draw.choice([0.05, 0.2, 1.2]), word)
+                for n, word in enumerate(text.split())
+            ]
+    parts = in_order(parts)
+    words = in_time(parts, words)
+    assert len(overlaps(parts)) > 100
+    found = words_of_segments(parts, words)
+    ours = [align(s.text, t).errors for s, t in zip(parts, found, strict=True)]
     assert ours == sclite(parts, words)

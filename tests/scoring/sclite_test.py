@@ -84,6 +84,29 @@ def test_a_counter_decides_the_errors(tmp_path: Path) -> None:
     assert second.pairs == [("thank", "thank"), ("you", "me")]
 
 
+def test_overlapping_segments_are_said_and_counted_as_sclite_does(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overlapping = [
+        Segment("talk", "1", "ann", 0.0, 4.0, "one two three four"),
+        Segment("talk", "1", "bob", 2.0, 6.0, "five six seven eight"),
+    ]
+    path = stm(tmp_path, overlapping)
+    found = [{"id": s.id, "text": s.text} for s in overlapping]
+    with caplog.at_level(logging.WARNING):
+        scorer = StmScorer(path)
+    assert "1 segments begin before an earlier one" in caplog.text
+    starts = [word.start for word in scorer.words(found)]
+    assert starts == sorted(starts)
+    errors = [each.errors for each in scorer(found)]
+    assert errors == [Errors(0, 0, 2, 4), Errors(0, 2, 0, 4)]
+    monkeypatch.undo()
+    program = sclite.installed_sclite()
+    if program is None:
+        pytest.skip("sclite (SCTK) is not installed: its counts can't be compared with ours")
+    assert [each.errors for each in StmScorer(path, program)(found)] == errors
+
+
 def test_other_sets_are_refused(tmp_path: Path) -> None:
     scorer = StmScorer(stm(tmp_path))
     with pytest.raises(UserError, match="1 of 2 segments .* not decoded, such as talk-1-00004000"):
