@@ -15,23 +15,26 @@ type does not name are kept in a `TypedDict` and dropped in a dataclass: newer v
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 from asrkit.config.key_paths import join
 from asrkit.errors import UserError
-from asrkit.typed_values import Amount, Count, WrongError, check_of
+from asrkit.typed_values import Amount, AnyFloat, Count, WrongError, check_of
 
-__all__ = ["Amount", "Count", "parse_json", "read_json", "read_json_lines"]
+__all__ = ["Amount", "AnyFloat", "Count", "parse_json", "read_json", "read_json_lines"]
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 MAX_DOCUMENT = 1 << 26
 """Bytes of a file that is one JSON value."""
 MAX_LINE = 1 << 24
 """Bytes of a line, where each line is a JSON value."""
-REMEDY = "the file is damaged: delete it and make it again"
+REMEDY = "delete it and make it again"
 
 
 def read_json(path: Path, kind: type[T], remedy: str = REMEDY) -> T:
@@ -49,20 +52,30 @@ def read_json(path: Path, kind: type[T], remedy: str = REMEDY) -> T:
     return _parsed(raw, kind, str(path), 1, remedy)
 
 
-def read_json_lines(path: Path, kind: type[T], remedy: str = REMEDY) -> Iterator[T]:
+def read_json_lines(
+    path: Path, kind: type[T], remedy: str = REMEDY, cut_off: bool = False
+) -> Iterator[T]:
     """Yields what each line of a file holds; empty lines are skipped.
 
     Args:
         path: The file.
         kind: What each line must hold.
         remedy: What messages say that is to be done.
+        cut_off: Whether a last line without its end may be left out, with a warning: the process
+            that wrote it was killed.
 
     Raises:
         UserError: If it is missing, can't be read, or a line holds something else.
     """
     for number, raw in enumerate(_pieces(path, MAX_LINE, lines=True), start=1):
-        if raw.strip():
+        if not raw.strip():
+            continue
+        try:
             yield _parsed(raw, kind, str(path), number, remedy)
+        except UserError as error:
+            if not cut_off or raw.endswith(b"\n"):
+                raise
+            log.warning("%s:%d was cut off and is left out: %s", path, number, error)
 
 
 def parse_json(raw: bytes | str, kind: type[T], where: str) -> T:
@@ -76,7 +89,7 @@ def parse_json(raw: bytes | str, kind: type[T], where: str) -> T:
     Raises:
         UserError: If it holds something else.
     """
-    return _checked(_value(raw, where, REMEDY), kind, where, REMEDY)
+    return _checked(_value(raw, where, 0, REMEDY), kind, where, REMEDY)
 
 
 def _pieces(path: Path, limit: int, lines: bool) -> Iterator[bytes]:
@@ -100,21 +113,21 @@ def _parsed(raw: bytes, kind: type[T], path: str, line: int, remedy: str) -> T:
         text = raw.decode("utf-8-sig" if line == 1 else "utf-8")
     except UnicodeDecodeError as error:
         line += raw[: error.start].count(b"\n")
-        raise UserError(f"{path}:{line}: no UTF-8 text ({error.reason}); {remedy}") from error
-    return _checked(_value(text, f"{path}:{line}", remedy), kind, f"{path}:{line}", remedy)
+        raise _damaged(f"{path}:{line}", f"no UTF-8 text ({error.reason})", remedy) from error
+    where = f"{path}:{line}"
+    return _checked(_value(text, path, line, remedy), kind, where, remedy)
 
 
-def _value(text: str | bytes, where: str, remedy: str) -> Any:
+def _value(text: str | bytes, path: str, line: int, remedy: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        path, _, line = where.rpartition(":")
-        if path and line.isdecimal():
-            where = f"{path}:{int(line) + error.lineno - 1}"
-        raise UserError(f"{where}: no JSON: {error.msg} ({error.colno}); {remedy}") from error
+        where = f"{path}:{line + error.lineno - 1}" if line else path
+        raise _damaged(where, f"no JSON: {error.msg} (column {error.colno})", remedy) from error
     except (ValueError, RecursionError) as error:  # thousands of digits or brackets
         said = "too deep" if isinstance(error, RecursionError) else str(error)
-        raise UserError(f"{where}: no JSON that can be read: {said}; {remedy}") from error
+        where = f"{path}:{line}" if line else path
+        raise _damaged(where, f"no JSON that can be read: {said}", remedy) from error
 
 
 def _checked(value: Any, kind: type[T], where: str, remedy: str) -> T:
@@ -125,5 +138,8 @@ def _checked(value: Any, kind: type[T], where: str, remedy: str) -> T:
         key = ""
         for step in reversed(wrong.steps):
             key = join(key, step)
-        place = f"{where}: {key}" if key else where
-        raise UserError(f"{place}: {wrong}; {remedy}") from None
+        raise _damaged(where, f"{key}: {wrong}" if key else str(wrong), remedy) from None
+
+
+def _damaged(where: str, what: str, remedy: str) -> UserError:
+    return UserError(f"{where} is damaged: {what}; {remedy}")

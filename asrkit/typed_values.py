@@ -31,8 +31,14 @@ class AtLeast:
     low: float
 
 
+@dataclass(frozen=True)
+class MayBeInfinite:
+    """Lets a float be infinite or no number at all, for `Annotated`."""
+
+
 Count = Annotated[int, AtLeast(0)]
 Amount = Annotated[float, AtLeast(0.0)]
+AnyFloat = Annotated[float, MayBeInfinite()]
 
 
 class WrongError(Exception):
@@ -78,6 +84,8 @@ def _check_of(kind: Any) -> Check:  # noqa: C901 - a table of kinds
     origin, arguments = get_origin(kind), get_args(kind)
     if kind is Any:
         return lambda value: value
+    if kind == AnyFloat:
+        return _any_float
     if origin is Annotated:
         return _bounded(check_of(arguments[0]), arguments[1])
     if origin in (Union, types.UnionType):
@@ -103,7 +111,7 @@ _NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: 
 def _scalar(kind: Any) -> Check:
     def check(value: Any) -> Any:
         if kind is float and type(value) is int and abs(value) < 2**63:
-            return float(value)
+            return value
         if type(value) is not kind or (kind is int and abs(value) >= 2**63):
             _refuse(_NAMES[kind], value)
         if kind is float and not math.isfinite(value):
@@ -114,6 +122,10 @@ def _scalar(kind: Any) -> Check:
         return lambda value: None if value is None else _refuse("null", value)
     assert kind in _NAMES, f"no JSON file holds a {kind}"
     return check
+
+
+def _any_float(value: Any) -> Any:
+    return value if type(value) is float else _scalar(float)(value)
 
 
 def _bounded(inner: Check, bound: Any) -> Check:

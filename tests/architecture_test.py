@@ -26,6 +26,7 @@ LAYERS = [
         "asrkit.plotting",
         "asrkit.tables",
         "asrkit.records",
+        "asrkit.run_files",
         "asrkit.terminal",
         "asrkit.typed_values",
         "asrkit.signals",

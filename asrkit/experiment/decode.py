@@ -128,6 +128,8 @@ def searched_with(folder: Path) -> tuple[Any, str]:
     if not path.is_file() or not (folder / "nbest.jsonl").is_file():
         raise UserError(f"{folder} has no decoded set; first `asrkit decode`")
     note = read_json(path)
+    if "checkpoint" not in note:
+        raise UserError(f"{path} does not say which checkpoint decoded: decode the set again")
     return note["search"], note["checkpoint"]
 
 

@@ -62,16 +62,16 @@ def require_whole(folder: Path) -> Coverage | None:
         log.warning("%s has no summary.json: nothing says whether its lists are whole", folder)
         return None
     summary = read_json(folder / "summary.json")
-    if len(lines) != summary["utterances"]:
+    if len(lines) != summary.get("utterances"):
         raise UserError(
-            f"{nbest} has lists of {len(lines)} utterances, but {summary['utterances']} were "
+            f"{nbest} has lists of {len(lines)} utterances, but {summary.get('utterances')} were "
             "decoded: it was cut or changed; decode the set again"
         )
     facts = summary.get("set")
     if facts is None:
         return None
     _require_same_manifest(folder, facts, lines)
-    edited = hashlib.sha256(nbest.read_bytes()).hexdigest() != summary["lists"]
+    edited = hashlib.sha256(nbest.read_bytes()).hexdigest() != summary.get("lists")
     if edited:
         log.warning("%s was changed after it was decoded; the score says so", nbest)
     return Coverage(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -17,8 +18,22 @@ from asrkit.errors import UserError
 from asrkit.experiment.record import record_command
 from asrkit.experiment.spec import available_device, make_tokenizer, open_run, trained_model
 from asrkit.files import write_text
+from asrkit.records import read_json
 
 Mean = Literal["probabilities", "logarithms"]
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What RUN/prior/HEAD.json holds.
+
+    Args:
+        weights: Hash of the checkpoint that it was estimated with.
+        log_prior: Log-priors of all symbols, blank or end of sentence last.
+    """
+
+    weights: str
+    log_prior: list[float]
 
 
 def estimate_prior(
@@ -84,13 +99,9 @@ def read_prior(path: Path, weights: Path, size: int) -> Tensor:
     """
     if not path.is_file():
         raise UserError(f"there is no prior {path}; make it by `asrkit prior --run RUN --data DIR`")
-    try:
-        entry = json.loads(path.read_text(encoding="utf-8"))
-        log_prior = torch.tensor(entry["log_prior"])
-        made_with = entry["weights"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is no prior: {error!r}") from error
-    if made_with != hash_of(weights) or len(log_prior) != size:
+    entry = read_json(path, Prior, "make it anew by `asrkit prior --run RUN --data DIR`")
+    log_prior = torch.tensor(entry.log_prior)
+    if entry.weights != hash_of(weights) or len(log_prior) != size:
         raise UserError(
             f"{path} was estimated with other weights than {weights}; make it anew by "
             "`asrkit prior --run RUN --data DIR`"

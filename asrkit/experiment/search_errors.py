@@ -66,7 +66,7 @@ def search_errors(run: Path, data: Path, set_name: str, search: str) -> dict[str
         references = [system.tokenizer.encode_if_known(info.reference) for info in infos]
         scored = _forced(system, chosen, batch, [labels or [] for labels in references])
         for info, reference, forced_one in zip(infos, references, scored, strict=True):
-            best = lines[info.id]["hypotheses"][0]
+            best = _best(lines[info.id], folder)
             wrong += best["labels"] != reference
             unreachable += reference is None or forced_one is None
             if reference is None or forced_one is None or best["labels"] == reference:
@@ -88,6 +88,13 @@ def search_errors(run: Path, data: Path, set_name: str, search: str) -> dict[str
     text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
     write_text(folder / "search_errors.json", text)
     return report
+
+
+def _best(line: dict[str, Any], folder: Path) -> dict[str, Any]:
+    if not line.get("hypotheses"):
+        raise UserError(f"{folder}/nbest.jsonl has no hypothesis of {line['id']}: decode it anew")
+    found: dict[str, Any] = line["hypotheses"][0]
+    return found
 
 
 def _forced(system: System, search: Search, batch: Batch, references: list[list[int]]) -> Any:

@@ -43,5 +43,6 @@ class Coverage:
 def coverage_of(score: dict[str, Any]) -> str:
     """Returns how many utterances the score of a score.json is of, and what is missing."""
     found = score.get("coverage")
-    shown = str(Coverage(**found) if found else score["utterances"])
+    keys = ("utterances", "rejected", "not_decoded", "edited")
+    shown = str(Coverage(*(found[key] for key in keys)) if found else score["utterances"])
     return shown + (f" ({score['missing']} not decoded)" if score.get("missing") else "")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from asrkit.errors import UserError
+from asrkit.run_files import read_run_file
 
 NONE = "–"
 """Stands where there is nothing to report."""
@@ -18,11 +18,12 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         UserError: If it is missing or damaged.
     """
-    try:
-        result: dict[str, Any] = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path} is damaged: {error}; delete it and make it again") from error
-    return result
+    return read_run_file(path)
+
+
+def rtf_text(summary: dict[str, Any]) -> str:
+    """Returns the real-time factor of a decoded set; there is none where there was no audio."""
+    return NONE if summary["rtf"] is None else f"{summary['rtf']:.4f}"
 
 
 def read_text(path: Path) -> str:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from asrkit.errors import UserError
-from asrkit.files import matching, read_lines, write_text
+from asrkit.files import matching, write_text
+from asrkit.run_files import read_epochs
 from asrkit.scoring.commands import option_of, read_commands
 from asrkit.scoring.coverage import coverage_of
 from asrkit.scoring.markdown import escaped, fenced, folded, picture
 from asrkit.scoring.parents import against_parent
-from asrkit.scoring.report import NONE, existing, read_json, read_text
+from asrkit.scoring.report import NONE, existing, read_json, read_text, rtf_text
 from asrkit.scoring.results_file import Results, Row, below, joined
 from asrkit.scoring.search_table import listed_searches, search_section
 
@@ -102,14 +103,14 @@ def _cells(run: Path) -> list[list[str]]:
                 str(score["errors"]["words"]),
                 coverage_of(score),
                 *shared,
-                f"{summary['rtf']:.4f}",
+                rtf_text(summary),
                 *shared_end,
             ]
         )
         for part in _corpora(score):
             names = run.name, f"{folder.name}, {part['title']}", folder.parent.name
             cells = [*map(escaped, names), f"{part['wer']:.2f}"]
-            words, segments = str(part["errors"]["words"]), str(part["segments"])
+            words, segments = str(part["errors"]["words"]), str(part.get("segments", NONE))
             cells += ["", "", _counts(part["errors"]), "", words, segments]
             rows.append([*cells, *[""] * (len(HEADER) - len(cells))])
     return rows
@@ -170,7 +171,7 @@ def _facts(run: Path) -> dict[str, Any]:
 
 def _log(run: Path) -> list[dict[str, Any]]:
     path = run / "log.jsonl"
-    lines = list(read_lines(path)) if path.is_file() else []
-    if not lines:
+    epochs = read_epochs(path, whole=False) if path.is_file() else []
+    if not epochs:
         raise UserError(f"{run} has no finished epoch in {path}")
-    return [json.loads(line) for line in lines]
+    return epochs

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from asrkit.errors import UserError
+from asrkit.run_files import read_trials
 from asrkit.scoring.commands import latest
 from asrkit.scoring.report import NONE, read_json
 
@@ -76,7 +76,7 @@ def tuned_weights(run: Path, search: str) -> dict[str, float]:
     path = run / "tune" / f"{search}.json"
     if not path.is_file():
         return {}
-    trials = json.loads(path.read_text(encoding="utf-8"))
+    trials = read_trials(path)
     best: dict[str, float] = min(trials, key=lambda trial: trial["wer"])["weights"]
     moved = {name for trial in trials for name in best if trial["weights"][name] != best[name]}
     return {name: weight for name, weight in best.items() if name in moved}

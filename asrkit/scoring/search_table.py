@@ -18,7 +18,7 @@ from asrkit.files import matching, write_text
 from asrkit.scoring import markdown
 from asrkit.scoring.commands import read_commands
 from asrkit.scoring.coverage import coverage_of
-from asrkit.scoring.report import NONE, read_json
+from asrkit.scoring.report import NONE, read_json, rtf_text
 from asrkit.scoring.search_facts import (
     folder_of,
     node_of,
@@ -118,7 +118,10 @@ def search_section(run: Path) -> str:
 
 
 def _listed(run: Path) -> Listed | None:
-    return Listed(**read_json(run / LISTED)) if (run / LISTED).is_file() else None
+    if not (run / LISTED).is_file():
+        return None
+    found = read_json(run / LISTED)
+    return Listed(found["dev"], found["tests"], found["searches"])
 
 
 def _section(run: Path, listed: Listed, tables: str) -> str:
@@ -131,7 +134,7 @@ def _section(run: Path, listed: Listed, tables: str) -> str:
         dev=listed.dev,
         tests=" and ".join(listed.tests),
         device=read_json(run / "environment.json")["device"],
-        threads=" or ".join(map(str, sorted({summary["threads"] for summary in summaries}))),
+        threads=" or ".join(sorted({str(summary.get("threads", NONE)) for summary in summaries})),
     )
     known = read_commands(run / "commands.txt")
     commands = "\n\n".join(
@@ -227,5 +230,5 @@ def _details(run: Path, search: str, listed: Listed) -> list[str]:
     row = [markdown.escaped(search), str(beam), weights]
     for test in listed.tests:
         folder = folder_of(run, search, test)
-        row += [f"{read_json(folder / 'summary.json')['rtf']:.4f}", search_errors_text(folder)]
+        row += [rtf_text(read_json(folder / "summary.json")), search_errors_text(folder)]
     return row

@@ -83,7 +83,7 @@ def pool(decodes: Sequence[Decoded], length_norm: float = 0.0) -> Pool:
         words += len(reference)
         seen: dict[tuple[int, ...], Any] = {}
         for decoded, line in zip(decodes, lines, strict=True):
-            for hypothesis in line["hypotheses"]:
+            for hypothesis in line.get("hypotheses", []):
                 seen.setdefault(tuple(hypothesis["labels"]), (hypothesis, decoded.weights))
         counted: dict[str, Errors] = {}
         for labels, (hypothesis, weights) in seen.items():

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from asrkit.errors import UserError
-from asrkit.files import read_lines, write_lines
+from asrkit.files import write_lines
+from asrkit.run_files import read_nbest as read_nbest
 from asrkit.scoring.coverage import Coverage
 from asrkit.scoring.edits import Aligner, Errors, align_words, character_errors
 from asrkit.scoring.error_tables import aligned_texts, speaker_rows, utterance_rows
@@ -65,20 +66,6 @@ class Score:
     references: str = ""
     empty_references: int = 0
     coverage: Coverage | None = None
-
-
-def read_nbest(path: Path) -> list[dict[str, Any]]:
-    """Returns the lines of an n-best file.
-
-    Raises:
-        UserError: If it is missing or damaged.
-    """
-    if not path.is_file():
-        raise UserError(f"{path} is missing; decode the set first")
-    try:
-        return [json.loads(line) for line in read_lines(path) if line]
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path} is no n-best file: {error}") from error
 
 
 def score_run(

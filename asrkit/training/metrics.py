@@ -9,8 +9,9 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from asrkit.files import read_lines, write_lines
+from asrkit.files import write_lines
 from asrkit.models.interfaces import LossReport
+from asrkit.run_files import read_epochs
 from asrkit.training.distributed import World
 
 
@@ -88,11 +89,9 @@ class MetricLog:
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """Returns the lines of a log; an unfinished last line is left out."""
-    entries = []
-    for line in read_lines(path) if path.is_file() else []:
-        try:
-            entries.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return entries
+    """Returns the lines of a log, none where it is missing.
+
+    Raises:
+        UserError: If it is damaged.
+    """
+    return read_epochs(path) if path.is_file() else []

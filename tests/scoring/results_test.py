@@ -153,7 +153,7 @@ def test_what_a_score_lacks_stands_beside_it(run: Path, tmp_path: Path) -> None:
 
 def test_damaged_scores_are_named(run: Path, tmp_path: Path) -> None:
     (run / "decode" / "greedy" / "test" / "score.json").write_text("{")
-    with pytest.raises(UserError, match="score.json is damaged"):
+    with pytest.raises(UserError, match="score.json:1 is damaged"):
         write_results([run], tmp_path / "RESULTS.md")
 
 

@@ -80,6 +80,9 @@ asrkit search-errors --run first --data data --set test --search opls_lm
 """
 
 
+FACTS = {"device": "cpu", "threads": 2, "parameters": 7, "git_revision": "abc"}
+
+
 def decoded(run: Path, search: str, set_name: str, node: Any, text: str, rtf: float) -> Path:
     folder = run / "decode" / search / set_name
     folder.mkdir(parents=True)
@@ -106,7 +109,7 @@ def run(tmp_path: Path) -> Path:
     folder = decoded(run, "greedy", "test", "ctc_greedy", "ONE", 0.01100)
     (folder / "search.json").write_text(json.dumps({"search": "ctc_greedy", "checkpoint": "x"}))
     (run / "commands.txt").write_text(COMMANDS)
-    (run / "environment.json").write_text(json.dumps({"device": "cpu"}))
+    (run / "environment.json").write_text(json.dumps(FACTS))
     (run / "tune").mkdir()
     weights = {"attention": 0.7, "ctc": 0.3}
     trials = [

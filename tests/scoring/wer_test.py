@@ -58,7 +58,7 @@ def write_nbest(path: Path, texts: dict[str, tuple[str, str]]) -> Path:
 
 
 def test_texts_may_hold_unusual_ends_of_lines(tmp_path: Path) -> None:
-    line = {"id": "a1", "reference": "ONE\u2028TWO", "text": "ONE\x85TWO"}
+    line = {"id": "a1", "speaker": "a", "reference": "ONE\u2028TWO", "text": "ONE\x85TWO"}
     path = tmp_path / "nbest.jsonl"
     path.write_text(json.dumps(line, ensure_ascii=False) + "\n", encoding="utf-8")
     assert read_nbest(path) == [line]

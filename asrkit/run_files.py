@@ -1,0 +1,229 @@
+"""What the JSON files of a run folder hold: the one description that readers check them against.
+
+Keys that not every reader needs may be missing; those that a newer version adds are kept.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple, NotRequired, TypedDict, cast
+
+from asrkit.errors import UserError
+from asrkit.records import Amount, AnyFloat, Count, read_json, read_json_lines
+
+Fields = dict[str, Any]
+
+
+class HypothesisFields(TypedDict):
+    """One hypothesis of an n-best list, with the score of each scorer."""
+
+    text: str
+    labels: list[Count]
+    score: AnyFloat
+    scores: dict[str, AnyFloat]
+
+
+class NbestLine(TypedDict):
+    """A line of nbest.jsonl: an utterance."""
+
+    id: str
+    speaker: str
+    reference: str
+    text: str
+    hypotheses: NotRequired[list[HypothesisFields]]
+
+
+class SetFacts(TypedDict):
+    """What a decode notes of its set."""
+
+    data: str
+    name: str
+    manifest: str
+    utterances: Count
+    rejected: Count
+
+
+class Summary(TypedDict):
+    """summary.json of a decoded set."""
+
+    rtf: Amount | None
+    threads: NotRequired[Count]
+    utterances: NotRequired[Count]
+    set: NotRequired[SetFacts | None]
+    lists: NotRequired[str]
+
+
+class SearchNote(TypedDict):
+    """search.json of a decoded set: how it was found."""
+
+    search: str | dict[str, Any]
+    checkpoint: NotRequired[str]
+    command: NotRequired[str]
+    fingerprint: NotRequired[str]
+
+
+class ErrorCounts(TypedDict):
+    """Word errors."""
+
+    substitutions: Count
+    deletions: Count
+    insertions: Count
+    words: Count
+
+
+class SpeakerInterval(TypedDict):
+    """An interval from resampling speakers."""
+
+    low: Amount
+    high: Amount
+
+
+class ScorePart(TypedDict):
+    """The errors of a category of an STM file."""
+
+    title: str
+    group: Count
+    segments: NotRequired[Count]
+    wer: Amount
+    errors: ErrorCounts
+
+
+class CoverageFields(TypedDict):
+    """What of a set a score is of."""
+
+    utterances: Count
+    rejected: Count
+    not_decoded: Count
+    edited: bool
+
+
+class ScoreFields(TypedDict):
+    """score.json of a scored set."""
+
+    wer: Amount
+    low: Amount
+    high: Amount
+    cer: Amount
+    errors: ErrorCounts
+    utterances: Count
+    missing: NotRequired[Count]
+    coverage: NotRequired[CoverageFields | None]
+    parts: NotRequired[dict[str, ScorePart]]
+    by_speakers: NotRequired[SpeakerInterval | None]
+    references: NotRequired[str]
+
+
+class SearchErrors(TypedDict):
+    """search_errors.json of a decoded set."""
+
+    sentences: Count
+    search_errors: Count
+    rate: Amount
+
+
+class Environment(TypedDict):
+    """environment.json of a run."""
+
+    git_revision: str
+    device: str
+    threads: Count
+    parameters: Count
+
+
+class EpochFields(TypedDict):
+    """What RESULTS.md needs of a line of log.jsonl, which is an epoch."""
+
+    epoch: Count
+    seconds: Amount
+
+
+class WholeEpoch(EpochFields):
+    """A line of log.jsonl. The losses of a training that diverges are no numbers."""
+
+    step: Count
+    lr: AnyFloat
+    train: dict[str, AnyFloat]
+    dev: dict[str, AnyFloat]
+
+
+class ListedFields(TypedDict):
+    """searches.json of a run: which searches its tables compare."""
+
+    dev: str
+    tests: list[str]
+    searches: list[str]
+
+
+class TrialFields(TypedDict):
+    """One decode of tune/SEARCH.json."""
+
+    weights: dict[str, float]
+    wer: Amount
+
+
+class _Kind(NamedTuple):
+    """What a file must hold, and what makes it anew."""
+
+    fields: Any
+    remedy: str
+
+
+KINDS = {
+    "score.json": _Kind(ScoreFields, "score the set again"),
+    "summary.json": _Kind(Summary, "decode the set again"),
+    "search.json": _Kind(SearchNote, "decode the set again"),
+    "search_errors.json": _Kind(SearchErrors, "`asrkit search-errors` makes it anew"),
+    "environment.json": _Kind(Environment, "the command that trained the run makes it anew"),
+    "searches.json": _Kind(ListedFields, "`asrkit table` makes it anew"),
+}
+
+
+def read_run_file(path: Path) -> Fields:
+    """Returns what a JSON file of a run folder holds; its name tells the kind.
+
+    Raises:
+        UserError: If it is missing or holds something else.
+    """
+    kind = KINDS[path.name]
+    remedy = f"{kind.remedy}"
+    return cast(Fields, read_json(path, kind.fields, remedy))
+
+
+def read_nbest(path: Path) -> list[Fields]:
+    """Returns the utterances of an n-best file.
+
+    Raises:
+        UserError: If it is missing or holds something else.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} is missing; decode the set first")
+    remedy = "decode the set again"
+    return cast(list[Fields], list(read_json_lines(path, NbestLine, remedy)))
+
+
+def read_epochs(path: Path, whole: bool = True) -> list[Fields]:
+    """Returns the epochs of a log; a line that was cut off at its end is left out.
+
+    Args:
+        path: The log.
+        whole: Whether all is needed that a training writes.
+
+    Raises:
+        UserError: If it is missing or another line holds something else.
+    """
+    remedy = "restore the log from a copy, or delete that line and those after it"
+    kind = WholeEpoch if whole else EpochFields
+    return cast(list[Fields], list(read_json_lines(path, kind, remedy, cut_off=True)))
+
+
+def read_trials(path: Path) -> list[Fields]:
+    """Returns the decodes of a tuning.
+
+    Raises:
+        UserError: If the file is missing, or holds none or something else.
+    """
+    remedy = "tune the search again"
+    found = cast(list[Fields], read_json(path, list[TrialFields], remedy))
+    if not found or any(trial["weights"].keys() != found[0]["weights"].keys() for trial in found):
+        raise UserError(f"{path}: expected decodes with the same names of weights; {remedy}")
+    return found
