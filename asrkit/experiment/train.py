@@ -187,8 +187,8 @@ def grown_trainer(
 
 
 def inherit_files(before: Path, run: Path) -> None:
-    """Copies what a stage keeps of the one before: statistics, the list left out, the log."""
-    for name in (STATISTICS, LEFT_OUT, "log.jsonl"):
+    """Copies what a stage keeps of the one before: statistics and the log."""
+    for name in (STATISTICS, "log.jsonl"):
         if (before / name).is_file():
             with replaced(run / name) as partial_file:
                 shutil.copyfile(before / name, partial_file)
@@ -223,7 +223,7 @@ def list_left_out(
 
     What is wrong with audio is known from `asrkit check`; the rest depends on the spec, and the
     last check may have been of another. A run that goes on keeps its own list: checks of other
-    specs must not change its data.
+    specs must not change its data. Each phase has its own: what one leaves out, the next may use.
     """
     if not (run / LEFT_OUT).is_file():
         names = [*experiment.data.train, *experiment.data.dev]

@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 
+from asrkit.data.manifests import read_unusable
 from asrkit.errors import UserError
 from asrkit.experiment.check import check
 from asrkit.experiment.train import train
@@ -115,6 +116,16 @@ def test_the_optimiser_is_kept_where_only_batches_change(tmp_path: Path) -> None
     after = load(resolve(tmp_path / "run", "last"))["optimizer"]["state"][0]["step"]
     assert 0 < before < after
     assert len(load_weights(resolve(tmp_path / "run", "last"))) > 10
+
+
+def test_what_a_phase_leaves_out_comes_back_after_it(tmp_path: Path) -> None:
+    phase = {"epochs": 1, "changes": {"data.max_seconds": 0.88}}
+    spec = make_spec(tmp_path, phases=[phase])
+    run = tmp_path / "run"
+    train(spec, ["training.epochs=2"], tmp_path / "data", run)
+    left_out = read_unusable(run / "phases/1/left_out.tsv")
+    assert [(entry.id, entry.reason) for entry in left_out] == [("u13", "too long")]
+    assert read_unusable(run / "left_out.tsv") == []
 
 
 @pytest.mark.parametrize(

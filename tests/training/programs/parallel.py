@@ -38,9 +38,10 @@ def make(run: Path, name: str) -> Trainer:
     trainer = make_trainer(run / name, 2 if name == "leftovers" else 1, 5, exchange=exchange)
     if name in ("memory", "alone"):
         model = TooLong()
-        model.layers = trainer.model.layers
+        model.load_state_dict(trainer.model.state_dict())
         trainer.model = model
-    for layer in trainer.model.layers:
+        trainer.optimizer = trainer.make_optimizer(model)
+    for layer in trainer.model.modules():
         if isinstance(layer, nn.Dropout) and name != "leftovers":
             layer.p = 0.0  # halves of a batch draw other numbers
     return trainer
