@@ -3,16 +3,18 @@
 #
 #   stage 5 "train" conf/x.yaml data/manifests -- asrkit train ...
 #
-# runs the command unless it has run before with the same words and none of the inputs between the
-# title and -- is newer. A stage that failed or was interrupted left no mark, so it runs again.
+# runs the command unless it has run before with the same words, and on inputs (between the title and
+# --) of the same content. A stage that failed or was interrupted left no mark, so it runs again.
 # Marks of stages 0 to 2 lie in the data folder, which several runs may share; others in the run
 # folder. Whoever deletes a folder deletes its marks, too.
 # shellcheck shell=bash
 
 caller=$OLDPWD # paths on the command line are meant from there
-first_stage=0 stop_stage=99 jobs=2 toy=false
+unset CDPATH   # else cd may go elsewhere, and prints where
+tools=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+first_stage=0 stop_stage=99 jobs=2 gpus=1 toy=false
 lm='' ngram=0 ilm='' decoding='' table='' decodes=3
-overrides=() lm_text=() searches=() sets=()
+overrides=() lm_text=() searches=() sets=() trainer=(asrkit)
 passed_on=(TERM HUP USR1 USR2 XCPU INT) child='' last_signal='' interrupted=false
 
 usage() {
@@ -25,6 +27,7 @@ usage: run.sh [options] [key=value ...]
   --stage N         first stage                      ($first_stage)
   --stop-stage N    last stage                       ($stop_stage)
   --jobs N          processes for data preparation   ($jobs)
+  --gpus N          processes for training, each with a GPU where there is one    ($gpus)
   --toy             the same stages on a small synthesised corpus
   --lm FILE         spec of a language model: stage 4 trains it, and says its perplexity
   --lm-text FILE... sentences for it besides the transcripts, plain, .gz or .xz
@@ -48,12 +51,14 @@ is_toy() { [[ " $* " == *" --toy "* ]]; }
 parse_options() {
   local name word
   while (($#)); do
+    if [[ $1 == --*=* ]]; then set -- "${1%%=*}" "${1#*=}" "${@:2}"; fi
+    if [[ $1 == --* ]]; then set -- "${1//_/-}" "${@:2}"; fi # --stop_stage is --stop-stage
     name=${1#--}
     case $1 in
       -h | --help) usage; exit 0 ;;
       --toy) toy=true; shift; continue ;;
-      --corpus | --data | --run | --conf | --stage | --stop-stage | --jobs) ;;
-      --lm | --lm-text | --ngram | --ilm | --decoding | --search | --sets | --table | --decodes) ;;
+      --corpus | --data | --run | --conf | --stage | --stop-stage | --jobs | --gpus) ;;
+      --lm | --lm-text | --ngram | --ilm | --decoding | --search | --sets | --table | --decodes | --results) ;;
       --*) [[ " ${recipe_options:-} " == *" $name "* ]] || fail "unknown option $1; --help lists them" ;;
       *=*) overrides+=("$1"); shift; continue ;;
       *) fail "unknown word '$1'; expected an option or key=value; --help lists them" ;;
@@ -72,14 +77,18 @@ parse_options() {
     [[ -z $word || -f $word ]] || fail "there is no spec $word, neither in $caller nor in $PWD"
   done
   [[ $lm ]] || ((ngram + ${#lm_text[@]} == 0)) || fail "--lm-text and --ngram need --lm FILE"
-  run=${run/<spec>/$(basename "$conf" .yaml)}
-  # Decode specs find it by its name, as it is beside the run.
-  lm_run=$(dirname "$run")/lm-$(basename "$lm" .yaml)
-  # shellcheck disable=SC2034 # recipes use it
-  mapfile -t specs < <(spec_files "$conf")
   command -v asrkit >/dev/null || fail "asrkit is not installed in this environment; see README.md"
+  run=${run/<spec>/"$(basename -- "$conf" .yaml)"} # quoted: & would stand for <spec>
+  results=${results:-$(dirname -- "$run")/RESULTS.md}
+  # Decode specs find it by its name, as it is beside the run.
+  lm_run=$(dirname -- "$run")/lm-$(basename -- "$lm" .yaml)
+  spec_files specs "$conf"
+  if ((gpus > 1)); then
+    # After -- torchrun takes no option for its own.
+    trainer=(torchrun --standalone --nproc-per-node "$gpus" -m -- asrkit)
+  fi
   if [[ $decoding && -z ${searches[*]} ]]; then
-    mapfile -t searches < <(python ../../tools/search_names.py "$decoding")
+    lines_of searches python "$tools/search_names.py" "$decoding"
   fi
   ((${#searches[@]})) || searches=(joint)
 }
@@ -89,6 +98,7 @@ set_option() {
     corpus) corpus=$(from_here "$2") corpus_given=true ;;
     data) data=$(from_here "$2") ;;
     run) run=$(from_here "$2") ;;
+    results) results=$(from_here "$2") results_given=true ;;
     conf | lm | ilm | decoding | table)
       if [[ -f $caller/$2 ]]; then printf -v "$1" %s "$(from_here "$2")"; else printf -v "$1" %s "$2"; fi
       ;;
@@ -99,38 +109,45 @@ set_option() {
     stage) first_stage=$(number --stage "$2") ;;
     stop-stage) stop_stage=$(number --stop-stage "$2") ;;
     jobs) jobs=$(number --jobs "$2") ;;
+    gpus)
+      gpus=$(number --gpus "$2")
+      ((gpus)) || fail "--gpus must be at least 1; training finds out itself whether there is a GPU"
+      ;;
     *) printf -v "${1//-/_}" %s "$2" ;;
   esac
 }
 
 # Returns a path that was meant from the caller's folder as it is called in this one.
 from_here() {
-  if [[ $1 == /* ]]; then echo "$1"; else realpath -m --relative-to=. "$caller/$1"; fi
+  if [[ $1 == /* ]]; then printf '%s\n' "$1"; else realpath -m --relative-to=. -- "$caller/$1"; fi
 }
 
-# Prints a spec file and those that it extends: the inputs of stages that read it.
+# spec_files NAME FILE: sets an array to a spec file and those that it extends: the inputs of stages
+# that read it.
 spec_files() {
-  local base
-  echo "$1"
-  for base in $(sed -n 's/#.*//; s/^extends://p' "$1" | tr -d "[],'\""); do
-    base=$(dirname "$1")/$base
-    if [[ -f $base ]]; then spec_files "$base"; fi
-  done
+  mapfile -d '' -t "$1" < <(python "$tools/stage_inputs.py" specs -- "$2")
+  wait "$!" || exit 2
+}
+
+# lines_of NAME COMMAND...: sets an array to the lines that a command prints.
+lines_of() {
+  mapfile -t "$1" < <("${@:2}")
+  wait "$!" || exit 2
 }
 
 number() {
-  [[ $2 =~ ^[0-9]+$ ]] || fail "$1 must be a number, got '$2'"
+  [[ $2 =~ ^[0-9]{1,9}$ ]] || fail "$1 must be a number, got '$2'"
   echo "$((10#$2))"
 }
 
 fail() {
-  echo "$(basename "$PWD")/run.sh: $*" >&2
+  echo "$(basename -- "$PWD")/run.sh: $*" >&2
   exit 2
 }
 
 # stage NUMBER TITLE INPUT... -- COMMAND...
 stage() {
-  local number=$1 title=$2 inputs=() status=0 marks=$run mark words
+  local number=$1 title=$2 inputs=() status=0 marks=$run mark words found changed
   shift 2
   while [[ $1 != -- ]]; do inputs+=("$1"); shift; done
   shift
@@ -138,16 +155,21 @@ stage() {
   words=$(printf '%q ' "$@")
   words=${words% }
   if ((number < 3)); then marks=$data; fi
-  mark="$marks/.done/$number-$(cksum <<<"$words" | cut -d' ' -f1)"
-  if is_up_to_date "$mark" "${inputs[@]}"; then
+  mark="$marks/.done/$number-$(words_that_matter "$@" | cksum | cut -d' ' -f1)"
+  # Taken before the command runs: an input that changes meanwhile must count as changed.
+  found=$(digests_of "${inputs[@]}") || exit 2
+  changed=$(changed_since "$mark" "$found")
+  if [[ -f $mark && ! $changed ]]; then
     echo "== stage $number: $title: up to date"
     return 0
   fi
   echo "== stage $number: $title"
+  if [[ -s $mark ]]; then
+    echo "   again, as these have changed: ${changed//$'\n'/ }"
+  elif [[ -f $mark ]]; then
+    echo "   again, as its mark is of a version that did not record what its inputs were"
+  fi
   echo "   $words"
-  # An input that changes while the command runs must count as newer: the mark gets the start's time.
-  local started
-  started=$(date +%s.%N)
   signalled "$@" || status=$?
   if ((status)); then
     local ended="failed with exit code $status"
@@ -159,8 +181,11 @@ stage() {
     } >&2
     exit "$status"
   fi
+  # What was not there before is what the command made.
+  if [[ $found == *missing* ]]; then found=$(digests_of "${inputs[@]}") || exit 2; fi
   mkdir -p "$marks/.done"
-  touch -d "@$started" "$mark"
+  printf '%s\n' "$found" >"$mark.partial"
+  mv "$mark.partial" "$mark"
   if [[ $last_signal ]]; then
     echo "stopped by SIG$last_signal after stage $number ($title); the same run.sh command goes on" >&2
     if [[ $last_signal == INT ]]; then exit 130; else exit 75; fi
@@ -202,13 +227,32 @@ pass_on() {
   if [[ $child ]]; then kill -s "$1" "$child" 2>/dev/null || true; fi
 }
 
-is_up_to_date() {
-  local mark=$1 input
-  shift
-  [[ -f $mark ]] || return 1
-  for input in "$@"; do
-    [[ -e $input && ! $input -nt $mark ]] || return 1
+# words_that_matter WORD...: prints a command without what changes nothing of its results: how many
+# processes work on it.
+words_that_matter() {
+  if [[ $1 == torchrun ]]; then
+    while [[ $1 != -- ]]; do shift; done
+    shift
+  fi
+  while (($#)); do
+    if [[ $1 == --jobs ]]; then shift 2; else printf '%q ' "$1"; shift; fi
   done
+  echo
+}
+
+# digests_of INPUT...: prints a digest and the name of each, by line. Results that lie in an input
+# folder do not count.
+digests_of() {
+  if (($#)); then
+    python "$tools/stage_inputs.py" digests --without "$data" --without "$(dirname -- "$run")" -- "$@"
+  fi
+}
+
+# changed_since MARK DIGESTS: prints the names of inputs of which the mark has no such digest.
+changed_since() {
+  if [[ -f $1 ]]; then
+    { grep -vxFf "$1" <<<"$2" || true; grep '^missing ' <<<"$2" || true; } | cut -d' ' -f2- | sort -u
+  fi
 }
 
 # language_model DEV OPTION...: stage 4 where there is --lm. Trains on the transcripts and --lm-text,
@@ -216,8 +260,8 @@ is_up_to_date() {
 language_model() {
   local dev=${1:-dev} name lm_specs text='' changes=() texts=()
   [[ $lm ]] || return 0
-  name=lm-$(basename "$lm" .yaml)
-  mapfile -t lm_specs < <(spec_files "$lm")
+  name=lm-$(basename -- "$lm" .yaml)
+  spec_files lm_specs "$lm"
   if ((${#lm_text[@]})); then
     text=$data/text/$name.txt.gz changes=("data.files=[$name.txt.gz]") texts=(--text "$text")
     run=$data stage 4 "text of the language model" "${lm_text[@]}" -- \
@@ -226,7 +270,7 @@ language_model() {
   local inputs=("${lm_specs[@]}" "$data/text/bpe.model" ${text:+"$text"})
   # The marks lie where the results do, which other runs share.
   run=$lm_run stage 4 "language model" "${inputs[@]}" -- \
-    asrkit train "$lm" --data "$data" --run "$lm_run" "${changes[@]}"
+    "${trainer[@]}" train "$lm" --data "$data" --run "$lm_run" "${changes[@]}"
   run=$lm_run stage 4 "average checkpoints" "$lm_run/checkpoints/index.json" -- \
     asrkit average --run "$lm_run" --best 3
   run=$lm_run stage 4 "perplexity on $dev" "$lm_run/checkpoints/average.pt" -- \
@@ -239,16 +283,22 @@ language_model() {
 }
 
 # internal_language_model: stage 6 where there is --ilm. Trains what stands in for the attention of
-# this run's decoder, in the run's folder; anew if the decoder's weights are newer.
+# this run's decoder, in the run's folder; anew if the decoder's weights have changed.
 internal_language_model() {
-  local weights=$run/checkpoints/average.pt ilm_run ilm_specs base=$run
+  local weights=$run/checkpoints/average.pt ilm_run ilm_specs base=$run found
   [[ $ilm ]] || return 0
   if ((first_stage > 6 || stop_stage < 6)); then return 0; fi
-  ilm_run=$run/$(basename "$ilm" .yaml)
-  mapfile -t ilm_specs < <(spec_files "$ilm")
-  if [[ $weights -nt $ilm_run/imported.tsv ]]; then rm -rf "$ilm_run"; fi
+  ilm_run=$run/$(basename -- "$ilm" .yaml)
+  spec_files ilm_specs "$ilm"
+  found=$(digests_of "$weights") || exit 2
+  if [[ -f $weights && -d $ilm_run && $(changed_since "$ilm_run/.done/base" "$found") ]]; then
+    echo "== stage 6: $ilm_run was trained on other weights than $weights: trained anew"
+    rm -rf "$ilm_run"
+  fi
+  mkdir -p "$ilm_run/.done"
+  printf '%s\n' "$found" >"$ilm_run/.done/base"
   run=$ilm_run stage 6 "internal language model" "${ilm_specs[@]}" "$weights" -- \
-    asrkit train "$ilm" --data "$data" --run "$ilm_run" "imports[0].run=$base"
+    "${trainer[@]}" train "$ilm" --data "$data" --run "$ilm_run" "imports[0].run=$base"
   run=$ilm_run stage 6 "average its checkpoints" "$ilm_run/checkpoints/index.json" -- \
     asrkit average --run "$ilm_run" --best 3
 }
@@ -257,7 +307,7 @@ internal_language_model() {
 sets_named() {
   local manifest
   for manifest in "$data/manifests/$1"*.jsonl; do
-    if [[ -e $manifest ]]; then basename "$manifest" .jsonl; fi
+    if [[ -e $manifest ]]; then basename -- "$manifest" .jsonl; fi
   done
 }
 
@@ -281,11 +331,12 @@ decode_and_score() {
 
 # search_set DECODE SCORE SET SEARCH [SPEC]: decodes and scores, as stages of these numbers.
 search_set() {
-  local options=() inputs=("$run/checkpoints/average.pt" "$data/manifests/$3.jsonl")
+  local options=() searched=("$run/resolved.yaml") inputs
   if [[ ${5:-} ]]; then
     options=(--spec "$5")
-    mapfile -t -O "${#inputs[@]}" inputs < <(spec_files "$5")
+    spec_files searched "$5"
   fi
+  inputs=("$run/checkpoints/average.pt" "$data/manifests/$3.jsonl" "${searched[@]}")
   if [[ $lm ]]; then inputs+=("$lm_run/checkpoints/average.pt"); fi
   stage "$1" "decode $3 by $4" "${inputs[@]}" -- \
     asrkit decode --run "$run" --data "$data" --set "$3" --search "$4" "${options[@]}"
@@ -295,7 +346,7 @@ search_set() {
 # score_set NUMBER SET SEARCH: scores what was decoded.
 score_set() {
   local inputs=("$run/decode/$3/$2/nbest.jsonl") references word
-  mapfile -t references < <(score_options "$2")
+  lines_of references score_options "$2"
   for word in "${references[@]}"; do
     if [[ -f $word ]]; then inputs+=("$word"); fi
   done
@@ -310,8 +361,8 @@ search_table() {
   local results=$1 dev=${2:-dev} lines line words name set tests=("${@:3}") table_specs options=()
   [[ $table ]] || return 0
   if ((first_stage > 9 || stop_stage < 9)); then return 0; fi
-  mapfile -t table_specs < <(spec_files "$table")
-  mapfile -t lines < <(python ../../tools/search_names.py "$table" --run "$run" --data "$data")
+  spec_files table_specs "$table"
+  lines_of lines python "$tools/search_names.py" "$table" --run "$run" --data "$data"
   ((${#lines[@]})) || fail "no search of $table has all that it needs"
   if grep -q "prior:" "${table_specs[@]}"; then
     stage 9 "label priors" "$run/checkpoints/average.pt" -- \
@@ -339,14 +390,16 @@ search_table() {
 
 # show_results NUMBER FILE RUN...: writes and prints the table; never skipped, as it is the answer.
 # Other runs that are in the file stay there. A run or data elsewhere are not the recipe's own: their
-# results stand beside the run, in a file of their own.
+# results stand beside the run, in a file of their own, unless --results names another.
 show_results() {
   local out=$2
   if (($1 < first_stage || $1 > stop_stage)); then return 0; fi
-  if ! is_inside "$run" || ! is_inside "$data"; then out=$(dirname "$run")/RESULTS.md; fi
+  if [[ ! ${results_given:-} ]] && { ! is_inside "$run" || ! is_inside "$data"; }; then
+    out=$(dirname -- "$run")/RESULTS.md
+  fi
   echo "== stage $1: results"
-  python ../../tools/results_table.py --keep --out "$out" -- "${@:3}"
+  python "$tools/results_table.py" --keep --out "$out" -- "${@:3}"
 }
 
 # is_inside PATH: whether a path is in the recipe's folder, as it is written: links are not followed.
-is_inside() { [[ $(realpath -ms "$1") == "$(realpath -ms .)"/* ]]; }
+is_inside() { [[ $(realpath -ms -- "$1") == "$(realpath -ms .)"/* ]]; }

@@ -10,10 +10,11 @@
 #   run.sh --toy                          the same stages on synthesised speech, in minutes
 # A second stage of rna.yaml on its best paths: see the top of conf/rna_stage2.yaml.
 set -euo pipefail
-cd "$(dirname "$0")"
+unset CDPATH
+cd -- "$(dirname -- "$0")"
 source ../../tools/stages.sh
 corpus=corpus/an4 data=data run='run/<spec>' conf=conf/conformer.yaml
-units=120 results=RESULTS.md
+units=120
 if is_toy "$@"; then
   corpus=toy/an4 data=toy/data run='toy/run/<spec>' conf=conf/toy.yaml units=60 results=toy/RESULTS.md
 fi
@@ -31,7 +32,7 @@ stage 3 "check spec and utterances" "${specs[@]}" "$data/text/bpe.model" -- \
   asrkit check "$conf" --data "$data" "${overrides[@]}"
 language_model dev # stage 4. Features are computed while training: nothing to dump
 stage 5 "train" "${specs[@]}" "$data/text/bpe.model" -- \
-  asrkit train "$conf" --data "$data" --run "$run" "${overrides[@]}"
+  "${trainer[@]}" train "$conf" --data "$data" --run "$run" "${overrides[@]}"
 stage 6 "average checkpoints" "$run/checkpoints/index.json" -- asrkit average --run "$run" --best 10
 internal_language_model
 for set in dev test; do

@@ -9,10 +9,11 @@
 #   run.sh --toy                                  the same stages on synthesised speech
 # DIR holds the folder LibriSpeech; missing parts are downloaded there.
 set -euo pipefail
-cd "$(dirname "$0")"
+unset CDPATH
+cd -- "$(dirname -- "$0")"
 source ../../tools/stages.sh
 corpus=corpus data='data/<parts>' run='run/<spec>' conf=conf/mini.yaml
-parts='' results=RESULTS.md
+parts=''
 recipe_options=parts
 recipe_usage="  --parts NAME      mini, 100h or 960h: what to train on; told by the spec's name if not given"
 if is_toy "$@"; then
@@ -27,7 +28,7 @@ case ${parts:-$(basename "$conf")} in
   mini* | second*) parts=mini units=300 ;;
   *) fail "which parts of the corpus does $conf train on? add --parts mini, 100h or 960h" ;;
 esac
-data=${data/<parts>/$parts}
+data=${data/<parts>/"$parts"}
 
 if $toy; then
   units=60
@@ -46,7 +47,7 @@ mapfile -t devs < <(sets_named dev)
 mapfile -t tests < <(sets_named test)
 language_model "${devs[@]: -1}" # stage 4. Features are computed while training: nothing to dump
 stage 5 "train" "${specs[@]}" "$data/text/bpe.model" -- \
-  asrkit train "$conf" --data "$data" --run "$run" "${overrides[@]}"
+  "${trainer[@]}" train "$conf" --data "$data" --run "$run" "${overrides[@]}"
 stage 6 "average checkpoints" "$run/checkpoints/index.json" -- asrkit average --run "$run" --best 10
 internal_language_model
 for set in "${devs[@]}" "${tests[@]}"; do

@@ -4,12 +4,13 @@
 #   run.sh --toy                                  the same stages on synthesised speech
 # What DIR must hold, and how sets are made: see the top of prepare.py.
 set -euo pipefail
-cd "$(dirname "$0")"
+unset CDPATH
+cd -- "$(dirname -- "$0")"
 source ../../tools/stages.sh
 corpus=corpus data=data run='run/<spec>' conf=conf/conformer.yaml
-units=1000 results=RESULTS.md
+units=1000
 if is_toy "$@"; then
-  corpus=toy data=toy/data run='toy/run/<spec>' conf=conf/toy.yaml units=60 results=toy/RESULTS.md
+  corpus=toy/corpus data=toy/data run='toy/run/<spec>' conf=conf/toy.yaml units=60 results=toy/RESULTS.md
 fi
 parse_options "$@"
 score_options() {
@@ -20,7 +21,7 @@ score_options() {
 
 if $toy; then
   stage 0 "make a toy corpus" -- \
-    python ../../tools/make_toy_corpus.py --layout switchboard --out toy
+    python ../../tools/make_toy_corpus.py --layout switchboard --out "$corpus"
 fi
 stage 0 "find the corpus" "$corpus" -- python prepare.py find --corpus "$corpus"
 stage 0 "expand compressed audio" "$corpus" -- \
@@ -33,7 +34,7 @@ stage 3 "check spec and utterances" "${specs[@]}" "$data/text/bpe.model" -- \
   asrkit check "$conf" --data "$data" "${overrides[@]}"
 language_model dev # stage 4. Features are computed while training: nothing to dump
 stage 5 "train" "${specs[@]}" "$data/text/bpe.model" -- \
-  asrkit train "$conf" --data "$data" --run "$run" "${overrides[@]}"
+  "${trainer[@]}" train "$conf" --data "$data" --run "$run" "${overrides[@]}"
 stage 6 "average checkpoints" "$run/checkpoints/index.json" -- asrkit average --run "$run" --best 10
 internal_language_model
 for set in dev hub5e_00 hub5e_01 rt03s; do

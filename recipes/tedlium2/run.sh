@@ -10,10 +10,11 @@
 # DIR holds the folder TEDLIUM_release2; it is downloaded there if missing (35 GB).
 # Word errors are those of NIST's sclite, or counted by its rules where it is not installed.
 set -euo pipefail
-cd "$(dirname "$0")"
+unset CDPATH
+cd -- "$(dirname -- "$0")"
 source ../../tools/stages.sh
 corpus=corpus data=data run='run/<spec>' conf=conf/base.yaml
-apostrophes=joined units=1000 results=RESULTS.md
+apostrophes=joined units=1000
 recipe_options=apostrophes
 recipe_usage="  --apostrophes A   joined (it's) or split (it 's): how words are counted ($apostrophes)"
 if is_toy "$@"; then
@@ -37,7 +38,7 @@ stage 3 "check spec and utterances" "${specs[@]}" "$data/text/bpe.model" -- \
 # Stage 4. Features are computed while training: nothing to dump.
 language_model dev --corpus "$corpus" --apostrophes "$apostrophes"
 stage 5 "train" "${specs[@]}" "$data/text/bpe.model" -- \
-  asrkit train "$conf" --data "$data" --run "$run" "${overrides[@]}"
+  "${trainer[@]}" train "$conf" --data "$data" --run "$run" "${overrides[@]}"
 stage 6 "average checkpoints" "$run/checkpoints/index.json" -- asrkit average --run "$run" --best 10
 internal_language_model
 for set in dev test; do

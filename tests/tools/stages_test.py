@@ -1,4 +1,4 @@
-"""Stages run once, again when an input is newer, and again after they failed."""
+"""Stages run once, again when an input has another content, and again after they failed."""
 
 from __future__ import annotations
 
@@ -13,12 +13,20 @@ ROOT = Path(__file__).parents[2]
 RECIPES = sorted(ROOT.glob("recipes/*/run.sh"))
 RECIPE = """
 set -euo pipefail
-cd "$(dirname "$0")"
+unset CDPATH
+cd -- "$(dirname -- "$0")"
 source {stages}
 corpus=corpus data=data run='run/<spec>' conf=conf/small.yaml
 parse_options "$@"
 stage 1 "copy" input "${{specs[@]}}" -- bash copy.sh "$corpus"
 stage 5 "count" "$data/made" -- bash count.sh "$run" "${{overrides[@]}}"
+"""
+
+SMALL = """# several lines
+"extends":
+  - base.yaml
+  - 'also.yaml'  # and
+  - "up & down.yaml"
 """
 
 
@@ -30,11 +38,12 @@ class Folder:
         (self.recipe / "conf").mkdir(parents=True)
         (root / "bin").mkdir()
         (root / "bin" / "asrkit").touch(mode=0o755)
-        self.write("conf/small.yaml", "extends: [base.yaml, 'also.yaml']  # both\n")
+        self.write("conf/small.yaml", SMALL)
+        self.write("conf/up & down.yaml", "seed: 3\n")
         self.write("conf/also.yaml", "seed: 2\n")
         self.write("conf/base.yaml", "seed: 1\n")
         self.write("input", "one")
-        self.write("copy.sh", "mkdir -p data; cp input data/made; echo copied from $1\n")
+        self.write("copy.sh", 'mkdir -p data; cp input data/made; echo "copied from $1"\n')
         self.write("count.sh", 'mkdir -p "$1"; echo "$@" >> calls\n')
         self.write("run.sh", RECIPE.format(stages=ROOT / "tools" / "stages.sh"))
 
@@ -54,8 +63,11 @@ class Folder:
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout + done.stderr
 
-    def touch(self, name: str) -> None:
-        os.utime(self.recipe / name, ns=(2**62, 2**62))  # newer than any mark
+    def change(self, name: str) -> None:
+        """Changes a file and makes it older than any mark: what counts is what is in it."""
+        path = self.recipe / name
+        path.write_text(path.read_text() + "\n# changed\n")
+        os.utime(path, (0, 0))
 
     def calls(self) -> list[str]:
         path = self.recipe / "calls"
@@ -76,13 +88,92 @@ def test_a_stage_that_is_up_to_date_is_skipped_with_a_message(folder: Folder) ->
     assert folder.calls() == ["run/small"]
 
 
-@pytest.mark.parametrize("name", ["input", "conf/small.yaml", "conf/base.yaml", "conf/also.yaml"])
-def test_a_newer_input_runs_a_stage_again(folder: Folder, name: str) -> None:
+SPECS = ["conf/small.yaml", "conf/base.yaml", "conf/also.yaml", "conf/up & down.yaml"]
+
+
+@pytest.mark.parametrize("name", ["input", *SPECS])
+def test_a_changed_input_runs_a_stage_again(folder: Folder, name: str) -> None:
     folder.run()
-    folder.touch(name)
+    folder.change(name)
     again = folder.run()
     assert "copied" in again
-    assert "stage 5: count: up to date" not in again, "its input was made anew"
+    assert "again, as these have changed: " in again
+    assert repr(name) in again
+    assert ("stage 5: count: up to date" in again) is (name != "input"), "its input was made anew"
+
+
+def test_another_clock_runs_nothing_again(folder: Folder) -> None:
+    folder.run()
+    for time in (0, 2**33):
+        for path in (folder.recipe / "input", *folder.recipe.glob("*/*")):
+            os.utime(path, (time, time))
+        assert folder.run().count("up to date") == 2
+
+
+def test_files_of_a_folder_count_but_not_results_in_it(folder: Folder) -> None:
+    script = RECIPE.format(stages=ROOT / "tools" / "stages.sh").replace("input", "conf")
+    folder.write("run.sh", script + "touch conf/data/made conf/.hidden\n")
+    words = ("--data", "recipe/conf/data", "--run", "recipe/conf/runs/x")
+    folder.run(*words)
+    assert "copy: up to date" in folder.run(*words)
+    for text in ("new", "old"):
+        folder.write("conf/deep", text)
+        assert "as these have changed: 'conf'" in folder.run(*words)
+    (folder.recipe / "conf" / "deep").unlink()
+    assert "copied" in folder.run(*words)
+
+
+def test_a_mark_without_digests_runs_a_stage_again_and_says_why(folder: Folder) -> None:
+    folder.run()
+    for path in folder.recipe.glob("*/.done/*"):
+        path.write_text("")
+    again = folder.run()
+    assert "again, as its mark is of a version that did not record" in again
+    assert "copied" in again
+    assert folder.run().count("up to date") == 2
+
+
+def test_the_number_of_processes_is_no_other_stage(folder: Folder) -> None:
+    script = RECIPE.format(stages=ROOT / "tools" / "stages.sh")
+    script = script.replace('bash copy.sh "$corpus"', 'bash copy.sh "$corpus" --jobs "$jobs"')
+    folder.write(
+        "run.sh", script.replace("bash count.sh", '"${trainer[@]/asrkit/env}" bash count.sh')
+    )
+    torchrun = folder.root / "bin" / "torchrun"
+    torchrun.write_text('#!/bin/bash\nwhile [[ $1 != -- ]]; do shift; done; shift; exec "$@"\n')
+    torchrun.chmod(0o755)
+    said = folder.run("--jobs", "3", "--gpus", "4")
+    assert "   torchrun --standalone --nproc-per-node 4 -m -- env bash count.sh run/small" in said
+    assert folder.run("--jobs", "5").count("up to date") == 2
+    assert folder.run("--gpus=2").count("up to date") == 2
+    assert "--gpus must be at least 1" in folder.run("--gpus", "0", code=2)
+
+
+def test_specs_that_extend_each_other_are_one_message(folder: Folder) -> None:
+    folder.write("conf/base.yaml", "extends: small.yaml\n")
+    said = folder.run(code=2)
+    assert "conf/small.yaml: extends itself" in said
+    assert "Traceback" not in said
+    folder.write("conf/base.yaml", "extends: none.yaml\n")
+    assert "there is no file conf/none.yaml" in folder.run(code=2)
+    assert not folder.calls()
+
+
+def test_odd_names_of_folders_do_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "it's & a <spec> -x; $y"
+    root.mkdir()
+    folder = Folder(root)
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "recipe").mkdir(parents=True)  # cd would go there
+    monkeypatch.setenv("CDPATH", str(elsewhere))
+    folder.write("conf/a&b c.yaml", "extends: 'up & down.yaml'\n")
+    said = folder.run("--conf", "conf/a&b c.yaml", "--corpus", "some & corpus", "--run=-run")
+    assert "copied from ../some & corpus" in said
+    assert folder.calls() == ["../-run"]
+    again = folder.run("--conf", "conf/a&b c.yaml", "--corpus", "some & corpus", "--run=-run")
+    assert again.count("up to date") == 2
+    assert "up to date" not in folder.run("--conf", "conf/a&b c.yaml")
+    assert folder.calls() == ["../-run", "run/a&b c"]
 
 
 def test_other_words_are_another_stage(folder: Folder) -> None:
@@ -103,7 +194,7 @@ def test_a_failed_stage_is_named_and_runs_again(folder: Folder) -> None:
 
 
 def test_an_input_that_changes_meanwhile_runs_the_stage_again(folder: Folder) -> None:
-    folder.write("copy.sh", "mkdir -p data; cp input data/made; touch input; echo copied\n")
+    folder.write("copy.sh", "mkdir -p data; cp input data/made; echo >>input; echo copied\n")
     folder.run()
     assert "copied" in folder.run()
 
@@ -120,11 +211,15 @@ def test_first_and_last_stage_are_chosen(folder: Folder) -> None:
     assert "stage 5" not in folder.run("--stop-stage", "4")
     assert "stage 1" not in folder.run("--stage", "5")
     assert len(folder.calls()) == 1
+    said = folder.run("--stage=1", "--stop_stage=4")
+    assert "stage 1" in said
+    assert "stage 5" not in said
 
 
 def test_paths_are_meant_from_where_the_command_is_given(folder: Folder) -> None:
-    assert "copied from ../elsewhere" in folder.run("--corpus", "elsewhere", "--run", "/tmp/run")
-    assert folder.calls() == ["/tmp/run"]
+    run = str(folder.root / "any" / "run")
+    assert "copied from ../elsewhere" in folder.run("--corpus", "elsewhere", "--run", run)
+    assert folder.calls() == [run]
     (folder.root / "own.yaml").write_text("seed: 3\n")
     folder.run("--conf", "own.yaml")
     assert folder.calls()[1:] == ["run/own"]
@@ -136,6 +231,8 @@ def test_paths_are_meant_from_where_the_command_is_given(folder: Folder) -> None
         (["--stag", "1"], "unknown option --stag; --help lists them"),
         (["--stage"], "--stage needs a value"),
         (["--data", "--toy"], "--data needs a value"),
+        (["--stage="], "--stage needs a value"),
+        (["--stage=two"], "--stage must be a number, got 'two'"),
         (["--stage", "two"], "--stage must be a number, got 'two'"),
         (["train"], "unknown word 'train'"),
         (["--conf", "conf/none.yaml"], "there is no spec conf/none.yaml"),
@@ -174,12 +271,17 @@ def test_librispeech_asks_for_the_parts_that_a_spec_does_not_tell(tmp_path: Path
 PYTHON = """#!/bin/bash
 case $1 in
   */search_names.py) printf 'one\\ntwo\\t%s\\n' "${0%/bin/python}/run/other.pt" ;;
+  */stage_inputs.py) exec {python} "$@" ;;
   prepare.py) mkdir -p "$(dirname "${@: -1}")"; touch "${@: -1}" ;;
 esac
 """
 ASRKIT = """#!/bin/bash
 while (($#)); do
-  if [[ $1 == --run ]]; then mkdir -p "$2/checkpoints" && touch "$2/checkpoints/index.json"; fi
+  if [[ $1 == --search ]]; then mkdir -p "$run/tune" && touch "$run/tune/$2.yaml"; fi
+  if [[ $1 == --run ]]; then
+    run=$2
+    mkdir -p "$2/checkpoints" && touch "$2/checkpoints/"{index.json,average.pt} "$2/resolved.yaml"
+  fi
   shift
 done
 """
@@ -192,7 +294,7 @@ class Dry:
         self.folder, self.recipe = folder, ROOT / "recipes" / recipe / "run.sh"
         (folder / "bin").mkdir()
         for name, script in (("python", PYTHON), ("asrkit", ASRKIT)):
-            (folder / "bin" / name).write_text(script)
+            (folder / "bin" / name).write_text(script.replace("{python}", sys.executable))
             (folder / "bin" / name).chmod(0o755)
         names = [f"manifests/{name}.jsonl" for name in ("train", "dev", "test")]
         for name in [*names, "text/bpe.model"]:
@@ -264,7 +366,7 @@ def test_an_internal_language_model_is_trained_in_the_run_and_again_for_newer_we
     (place / "imported.tsv").touch()
     assert "stage 6: internal language model: up to date" in dry.run(*words)
     (place / "stale").touch()
-    os.utime(weights, ns=(2**62, 2**62))
+    weights.write_text("others")
     assert "asrkit train conf/lm/mini_lstm_ilm.yaml" in dry.run(*words)
     assert not (place / "stale").exists()
     assert "stage 6: internal" not in dry.run("--stage", "6", "--stop-stage", "6")
@@ -307,9 +409,9 @@ def test_a_table_is_made_of_tuned_searches(dry: Dry) -> None:
     assert "stage 9: table" in said
     assert "stage 9: results" in said
     assert "stage 9: tune two on dev: up to date" in dry.run(*words)
-    os.utime(dry.folder / "run" / "other.pt", ns=(2**62, 2**62))
+    (dry.folder / "run" / "other.pt").write_text("trained anew")
     again = dry.run(*words)
-    assert "stage 9: tune two on dev: up to date" not in again, "its other model is newer"
+    assert "stage 9: tune two on dev: up to date" not in again, "its other model is another"
     assert "stage 9: tune one on dev: up to date" in again
 
 
