@@ -38,6 +38,7 @@ usage: run.sh [options] [key=value ...]
   --sets NAME...    sets that are decoded                  (all of dev and test)
   --table FILE      spec of searches: stage 9 tunes them on dev, decodes, and puts a table of them
                     into the results
+  --results FILE    where the table of results is written    (RESULTS.md beside the run)
   --decodes N       decodes that each search is tuned with, after the first    ($decodes)
 ${recipe_usage:-}
   key=value         changes to the spec, such as training.epochs=20

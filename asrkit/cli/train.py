@@ -19,7 +19,7 @@ def train(spec: Path, data: Path, run: Path, overrides: tuple[str, ...]) -> None
 
     Example: asrkit train conf/conformer.yaml --data data --run run/first training.epochs=20
 
-    On several GPUs: torchrun --nproc-per-node 4 -m asrkit train ...
+    On several GPUs: torchrun --standalone --nproc-per-node 4 -m -- asrkit train ...
     """
     from asrkit import experiment
 
