@@ -126,14 +126,14 @@ from_here() {
 # spec_files NAME FILE: sets an array to a spec file and those that it extends: the inputs of stages
 # that read it.
 spec_files() {
-  mapfile -d '' -t "$1" < <(python "$tools/stage_inputs.py" specs -- "$2")
-  wait "$!" || exit 2
+  lines_of "$1" python -m asrkit files -- "$2"
 }
 
 # lines_of NAME COMMAND...: sets an array to the lines that a command prints.
 lines_of() {
-  mapfile -t "$1" < <("${@:2}")
-  wait "$!" || exit 2
+  local printed
+  printed=$("${@:2}") || exit 2
+  if [[ $printed ]]; then mapfile -t "$1" <<<"$printed"; else mapfile -t "$1" </dev/null; fi
 }
 
 number() {
@@ -245,7 +245,7 @@ words_that_matter() {
 # folder do not count.
 digests_of() {
   if (($#)); then
-    python "$tools/stage_inputs.py" digests --without "$data" --without "$(dirname -- "$run")" -- "$@"
+    python "$tools/digests.py" --without "$data" --without "$(dirname -- "$run")" -- "$@"
   fi
 }
 

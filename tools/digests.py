@@ -1,12 +1,10 @@
 #!/usr/bin/env python3
-"""What the stages of a recipe depend on: the files of a spec, and digests of inputs.
+"""Digests of what the stages of a recipe depend on.
 
-python tools/stage_inputs.py specs conf/mini.yaml
-python tools/stage_inputs.py digests --without data conf/mini.yaml corpus
+python tools/digests.py --without data conf/mini.yaml corpus
 
-`specs` prints the file and all that it extends, each ended by a NUL byte. `digests` prints a line
-for each input: a digest of a file's content, or of what is below a folder; `missing` where there is
-neither. Clocks and the order of writing do not count.
+A line for each input: a digest of a file's content, or of what is below a folder; `missing` where
+there is neither. Clocks and the order of writing do not count.
 """
 
 from __future__ import annotations
@@ -18,35 +16,15 @@ from pathlib import Path
 
 import click
 
-from asrkit.errors import UserError
-
 SMALL = 64 * 2**20
 """Bytes up to which a folder's files are read; of a corpus, names, sizes and times must do."""
 MISSING = "missing"
 
 
-@click.group()
-def main() -> None:
-    """Says what the stages of a recipe depend on."""
-
-
-@main.command()
-@click.argument("spec", type=click.Path(path_type=Path))
-def specs(spec: Path) -> None:
-    """Prints the files that a SPEC is made of."""
-    from asrkit.config.yaml_loader import files_of
-
-    try:
-        for path in files_of(spec):
-            click.echo(f"{path}\0", nl=False)
-    except UserError as error:
-        raise click.ClickException(str(error)) from error
-
-
-@main.command()
+@click.command()
 @click.option("--without", multiple=True, type=click.Path(path_type=Path), help="Folder left out.")
 @click.argument("inputs", nargs=-1, type=click.Path(path_type=Path))
-def digests(without: tuple[Path, ...], inputs: tuple[Path, ...]) -> None:
+def main(without: tuple[Path, ...], inputs: tuple[Path, ...]) -> None:
     """Prints a line with digest and path for each of the INPUTS."""
     for path in inputs:
         try:
