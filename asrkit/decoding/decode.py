@@ -66,7 +66,7 @@ def decode(
         device: Where the model is.
         total: Number of utterances, for the progress bar.
         fingerprint: Of everything the result depends on; lines of another one are not reused.
-        max_hypotheses: Most hypotheses that are written per utterance.
+        max_hypotheses: Most hypotheses that are written per utterance; no two have the same words.
         facts: What else the summary says.
         beside: Names and texts of further files, which replace older ones with the lists.
         void: Names of files that say something of older lists.
@@ -88,7 +88,7 @@ def decode(
                 found, spent = _search(model, batch, search, device)
                 spent["audio"] = sum(info.seconds for info in infos)
                 lines = [
-                    _line(info, hypotheses[:max_hypotheses], tokenizer)
+                    _line(info, distinct(hypotheses, tokenizer)[:max_hypotheses])
                     for info, hypotheses in zip(infos, found, strict=True)
                 ]
                 results.add(lines, spent)
@@ -123,17 +123,34 @@ def _search(
     return found, spent
 
 
-def _line(
-    info: UtteranceInfo, hypotheses: Sequence[Hypothesis], tokenizer: Tokenizer
-) -> dict[str, Any]:
+def distinct(
+    hypotheses: Sequence[Hypothesis], tokenizer: Tokenizer
+) -> list[tuple[str, Hypothesis]]:
+    """Returns the hypotheses of an n-best list whose words no better one has, with their texts.
+
+    Searches tell hypotheses apart by their labels; one text may be spelled by several label
+    sequences, which would fill a list with what nobody can tell apart. Scores stay as they are.
+
+    Args:
+        hypotheses: Best first.
+        tokenizer: Turns labels into text.
+    """
+    found: dict[tuple[str, ...], tuple[str, Hypothesis]] = {}
+    for hypothesis in hypotheses:
+        text = tokenizer.decode(hypothesis.labels)
+        found.setdefault(tuple(text.split()), (text, hypothesis))
+    return list(found.values())
+
+
+def _line(info: UtteranceInfo, hypotheses: Sequence[tuple[str, Hypothesis]]) -> dict[str, Any]:
     written = [
         {
-            "text": tokenizer.decode(hypothesis.labels),
+            "text": text,
             "labels": hypothesis.labels,
             "score": hypothesis.score,
             "scores": hypothesis.scores,
         }
-        for hypothesis in hypotheses
+        for text, hypothesis in hypotheses
     ]
     return {
         "id": info.id,

@@ -83,7 +83,7 @@ def decode_into(
         node: The spec node that the search was built from.
         search: The search.
         set_name: The set.
-        max_hypotheses: Most hypotheses that are written per utterance.
+        max_hypotheses: Most hypotheses that are written per utterance; no two have the same words.
 
     Returns:
         The summary that is also written to summary.json.

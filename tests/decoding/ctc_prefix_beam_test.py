@@ -63,6 +63,15 @@ def test_narrow_beams_keep_what_dictionaries_keep(seed: int, beam_size: int) -> 
             assert scores == pytest.approx([score for _, score in expected], abs=1e-4)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_no_string_is_twice_in_a_list(seed: int) -> None:
+    torch.manual_seed(seed)
+    frames = Frames((0.5 * torch.randn(2, 40, V + 1)).log_softmax(2), torch.tensor([40, 11]))
+    for found in CtcPrefixBeamSearch(8).run({"ctc": frames}, frames):
+        strings = [tuple(hypothesis.labels) for hypothesis in found]
+        assert len(set(strings)) == len(strings) == 8
+
+
 def test_few_symbols_per_frame_find_a_clear_utterance() -> None:
     path = torch.tensor([[0, 0, V, 0, 3, 3, V, 1]])
     log_probs = (6.0 * torch.nn.functional.one_hot(path, V + 1)).log_softmax(2)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from asrkit.data.batch import Batch
 from asrkit.data.batch_info import UtteranceInfo
-from asrkit.decoding.decode import DecodeBatch, decode
+from asrkit.decoding.decode import DecodeBatch, decode, distinct
 from asrkit.decoding.interfaces import EncodedFrames, Hypothesis, ScoringHead
 from asrkit.decoding.search import Search
 from asrkit.errors import UserError
@@ -53,7 +53,11 @@ class FakeSearch(Search):
     ) -> list[list[Hypothesis]]:
         with self.timed("fake"):
             return [
-                [Hypothesis([i], -1.0 - rank, {"fake": -1.0 - rank}) for rank in range(3)]
+                # The second spells the words of the first by other labels.
+                [
+                    Hypothesis([(i + step) % 5, 7 + rank], -1.0 - rank, {"fake": -1.0 - rank})
+                    for rank, step in enumerate((0, 0, 1, 2))
+                ]
                 for i in encoded.lengths.tolist()
             ]
 
@@ -104,12 +108,25 @@ def test_lines_and_summary(tmp_path: Path) -> None:
     assert [(e["id"], e["text"], e["reference"]) for e in entries] == [
         (f"u{i}", text, text) for i, text in enumerate(TEXTS)
     ]
-    assert [h["scores"] for h in entries[1]["hypotheses"]] == [{"fake": -1.0}, {"fake": -2.0}]
+    assert [h["scores"] for h in entries[1]["hypotheses"]] == [{"fake": -1.0}, {"fake": -3.0}]
     assert summary == json.loads((tmp_path / "summary.json").read_text())
     assert (summary["utterances"], summary["audio_seconds"]) == (5, 10.0)
     assert summary["hypotheses_per_utterance"] == 2.0
     assert set(summary["scorer_seconds"]) == {"fake"}
     assert {path.name for path in tmp_path.iterdir()} == {"nbest.jsonl", "summary.json"}
+
+
+def test_lists_hold_distinct_words_and_the_first_stays(tmp_path: Path) -> None:
+    run(tmp_path, Model())
+    for line in map(json.loads, (tmp_path / "nbest.jsonl").read_text().split("\n")[:-1]):
+        texts = [hypothesis["text"] for hypothesis in line["hypotheses"]]
+        assert len(set(texts)) == len(texts) == 2
+        assert line["text"] == texts[0]
+        assert line["hypotheses"][0]["score"] == -1.0
+        assert line["hypotheses"][0]["labels"][1] == 7, "labels of the best spelling"
+    same = [Hypothesis([0, 7], -1.0), Hypothesis([0, 8], -0.5)]
+    assert [h.score for _, h in distinct(same, FakeTokenizer())] == [-1.0]
+    assert distinct([], FakeTokenizer()) == []
 
 
 def test_an_interrupted_decode_goes_on(tmp_path: Path) -> None:

@@ -189,3 +189,17 @@ def test_what_is_no_transducer_is_refused() -> None:
         TransducerSearch(4, {"ctc": 1.0})
     with pytest.raises(ValueError, match="max_symbols \\(0\\) must be at least 1"):
         TransducerSearch(4, max_symbols=0)
+
+
+@ALL
+@pytest.mark.parametrize("recombination", ["sum", "max", "none"])
+@pytest.mark.parametrize("seed", range(4))
+def test_no_label_string_is_twice_in_a_list(
+    topology: Topology, recombination: Any, seed: int
+) -> None:
+    symbols, _ = example(topology, seed, [7, 4])
+    search = TransducerSearch(6, recombination=recombination, max_symbols=3)
+    for found in search.run({"transducer": Transducer(symbols)}, symbols):
+        strings = [tuple(hypothesis.labels) for hypothesis in found]
+        assert len(strings) > 1
+        assert len(set(strings)) == len(strings)
