@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
+from typing import Any
 
 import numpy as np
 from lhotse import CutSet
@@ -15,7 +16,8 @@ from asrkit.data.cuts import num_labels
 from asrkit.data.cuts import read_cut as read_cut
 from asrkit.data.decode_batches import refuse_endless
 from asrkit.data.orders import LengthOrder
-from asrkit.data.sampling import Planned, Sampler
+from asrkit.data.positions import Keys, Positions
+from asrkit.data.sampling import Planned, Sampler, speeds_of
 from asrkit.data.settings import DataSettings
 from asrkit.data.utterances import (
     FrameSymbols,
@@ -90,24 +92,34 @@ class CutData:
         self.utterances = Utterances(
             kept, tokenizer, settings.sample_rate, alignments, segmentation
         )
-        self.training, self.rank, self.world_size = training, rank, world_size
+        self.training, self.world_size = training, world_size
         self.num_workers = settings.num_workers
         if not training:
             settings = _unshuffled(settings)
         seconds = np.array([cut.duration for cut in kept])
         self.sampler = Sampler([cut.id for cut in kept], seconds, settings, seed)
         self._left_out: set[str] = set()
-        self._planned: tuple[int, list[Planned]] = (0, [])
+        keys_of = self.sampler.keys_of
+        self.positions = Positions(self._plan, keys_of, speeds_of, rank, world_size)
 
     def num_batches(self, epoch: int) -> int:
         """Returns how many batches this process takes in an epoch."""
-        return len(self._plan(epoch))
+        first, plan = self.positions.batches(epoch)
+        return first + len(plan)
+
+    def mark(self, epoch: int, number: int) -> dict[str, Any]:
+        """Returns what a checkpoint before batch `number` of each process says of its place."""
+        return self.positions.mark(epoch, number)
+
+    def go_on(self, epoch: int, number: int, mark: dict[str, Any]) -> str:
+        """Goes to the place that a checkpoint tells; returns what has changed since, if any."""
+        return self.positions.go_on(epoch, number, mark)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yields this process's batches of an epoch, from number `start` on."""
-        plan, draw = self._plan(epoch), self.sampler.draw(epoch)
+        (first, plan), draw = self.positions.batches(epoch), self.sampler.draw(epoch)
         read = read_training_batch if self.training else read_batch
-        numbers = range(start, len(plan))
+        numbers = range(max(start - first, 0), len(plan))
         found_any = not numbers
         reading = read_ahead(partial(read, self.utterances, plan, draw), numbers, self.num_workers)
         with closing(reading):
@@ -122,12 +134,11 @@ class CutData:
                 "does `asrkit check SPEC --data DIR`"
             )
 
-    def _plan(self, epoch: int) -> list[Planned]:
-        if self._planned[0] != epoch:
-            self._planned = (epoch, self.sampler.plan(epoch))
-            if not self._planned[1]:
-                raise UserError(f"epoch {epoch} has no utterance: lower data.sub_epochs")
-        return self._planned[1][self.rank :: self.world_size]
+    def _plan(self, epoch: int, done: Keys) -> list[Planned]:
+        plan = self.sampler.plan(epoch, done)
+        if not plan and not len(done):
+            raise UserError(f"epoch {epoch} has no utterance: lower data.sub_epochs")
+        return plan
 
     def _report(self, problems: list[str]) -> None:
         for problem in problems:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from asrkit.data.positions import NONE, Keys, keys_of_names
 from asrkit.data.settings import DataSettings
 
 Planned = list[tuple[int, float]]
 """The utterances of one batch: index and speed."""
+
+
+def speeds_of(batch: Planned) -> bytes:
+    """Returns the speeds of a batch's utterances, to tell batches apart."""
+    return repr([speed for _, speed in batch]).encode()
 
 
 @dataclass(frozen=True)
@@ -30,20 +37,32 @@ class Sampler:
     settings: DataSettings
     seed: int
 
-    def plan(self, epoch: int) -> list[Planned]:
-        """Returns the batches of a (sub-)epoch, counted from 1."""
+    def plan(self, epoch: int, done: Keys = NONE) -> list[Planned]:
+        """Returns the batches of a (sub-)epoch, counted from 1, without what is done."""
         settings = self.settings
         full, part = divmod(epoch - 1, settings.sub_epochs)
         random = np.random.default_rng([self.seed, full])
         order = settings.order.arrange(self.seconds, random)
         size = len(order)
         begin, end = (size * p // settings.sub_epochs for p in (part, part + 1))
-        speeds = {i: self.speed(self.ids[i], full) for i in order[begin:end]}
-        batches = self.group(order[begin:end], speeds)
+        chosen = order[begin:end]
+        if len(done):
+            left = ~np.isin(self.keys[chosen], done)
+            chosen = [index for index, kept in zip(chosen, left, strict=True) if kept]
+        batches = self.group(chosen, {i: self.speed(self.ids[i], full) for i in chosen})
         if settings.order.shuffles_batches:
             shuffler = np.random.default_rng([self.seed, full, part])
             batches = [batches[i] for i in shuffler.permutation(len(batches))]
         return batches
+
+    @cached_property
+    def keys(self) -> Keys:
+        """(N,) the names of all utterances as numbers."""
+        return keys_of_names(self.ids)
+
+    def keys_of(self, batch: Planned) -> Keys:
+        """Returns the names of a batch's utterances as numbers."""
+        return self.keys[[index for index, _ in batch]]
 
     def speed(self, utterance: str, full_epoch: int) -> float:
         """Returns the speed of an utterance, by name, in a pass over the data."""

@@ -6,7 +6,9 @@ import hashlib
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +18,7 @@ from torch import Tensor
 from asrkit.data.batch import Batch
 from asrkit.data.cuts import text_of
 from asrkit.data.manifests import open_set
+from asrkit.data.positions import Keys, Positions
 from asrkit.data.settings import Data, data_kinds
 from asrkit.errors import UserError
 from asrkit.files import read_lines, replaced
@@ -75,6 +78,16 @@ class Sentences:
         """(S,) labels of each sentence."""
         return np.diff(self.ends)
 
+    @cached_property
+    def _digest(self) -> int:
+        content = hashlib.sha256(np.ascontiguousarray(self.labels).data)
+        content.update(np.ascontiguousarray(self.ends).data)
+        return int.from_bytes(content.digest()[:3], "little") >> 1
+
+    def keys(self, chosen: NDArray[np.int64]) -> Keys:
+        """Returns numbers that name some sentences: their places, and a digest of all text."""
+        return chosen.astype(np.int64) + (self._digest << 40)
+
 
 class TextData:
     """The batches of each epoch; a source for the trainer.
@@ -101,20 +114,32 @@ class TextData:
         world_size: int = 1,
     ) -> None:
         self.sentences, self.settings, self.seed = sentences, settings, seed
-        self.training, self.rank, self.world_size = training, rank, world_size
+        self.training = training
         lengths = sentences.lengths
         longest = settings.max_labels if training else int(lengths.max(initial=0))
         self.usable = np.flatnonzero((lengths > 0) & (lengths <= longest))
         if not len(self.usable):
             raise UserError("no sentence is left to train or evaluate on; see data.max_labels")
+        keys = sentences.keys
+        self.positions = Positions(self._plan, keys, lambda batch: b"", rank, world_size)
 
     def num_batches(self, epoch: int) -> int:
         """Returns how many batches this process takes in an epoch."""
-        return len(self._plan(epoch))
+        first, plan = self.positions.batches(epoch)
+        return first + len(plan)
+
+    def mark(self, epoch: int, number: int) -> dict[str, Any]:
+        """Returns what a checkpoint before batch `number` of each process says of its place."""
+        return self.positions.mark(epoch, number)
+
+    def go_on(self, epoch: int, number: int, mark: dict[str, Any]) -> str:
+        """Goes to the place that a checkpoint tells; returns what has changed since, if any."""
+        return self.positions.go_on(epoch, number, mark)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yields this process's batches of an epoch, from number `start` on."""
-        for chosen in self._plan(epoch)[start:]:
+        first, plan = self.positions.batches(epoch)
+        for chosen in plan[max(start - first, 0) :]:
             labels = [self.sentences[int(index)] for index in chosen]
             lengths = torch.tensor([len(label) for label in labels])
             yield Batch(
@@ -125,7 +150,7 @@ class TextData:
                 label_lengths=lengths,
             )
 
-    def _plan(self, epoch: int) -> list[NDArray[np.int64]]:
+    def _plan(self, epoch: int, done: Keys) -> list[NDArray[np.int64]]:
         """Returns the sentences of each batch: similar lengths together, batches shuffled."""
         order = self.usable
         if self.training:
@@ -133,14 +158,16 @@ class TextData:
             order = np.random.default_rng([self.seed, full]).permutation(self.usable)
             parts = self.settings.sub_epochs
             order = order[len(order) * part // parts : len(order) * (part + 1) // parts]
+            if not len(order):
+                raise UserError(f"epoch {epoch} has no sentence: lower data.sub_epochs")
+        if len(done):
+            order = order[~np.isin(self.sentences.keys(order), done)]
         order = order[np.argsort(self.sentences.lengths[order], kind="stable")]
         batches = self._fill(order)
         if self.training:
             shuffled = np.random.default_rng([self.seed, epoch, 1]).permutation(len(batches))
             batches = [batches[index] for index in shuffled]
-            if not batches:
-                raise UserError(f"epoch {epoch} has no sentence: lower data.sub_epochs")
-        return batches[self.rank :: self.world_size]
+        return batches
 
     def _fill(self, order: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Cuts sentences in order of length into batches."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from asrkit.data.batch import Batch
 
@@ -19,6 +19,39 @@ class EpochSource(Protocol):
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yields this process's batches of an epoch, from number `start` on."""
         ...
+
+
+@runtime_checkable
+class Marking(Protocol):
+    """A source that knows its place within an epoch, whatever batches it makes."""
+
+    def mark(self, epoch: int, number: int) -> dict[str, Any]:
+        """Returns what a checkpoint before batch `number` of each process says of its place."""
+        ...
+
+    def go_on(self, epoch: int, number: int, mark: dict[str, Any]) -> str:
+        """Goes to the place that a checkpoint tells; returns what has changed since, if any."""
+        ...
+
+
+def mark(source: EpochSource, epoch: int, number: int) -> dict[str, Any]:
+    """Returns what a checkpoint should say of a place in an epoch: nothing of its beginning."""
+    return source.mark(epoch, number) if number and isinstance(source, Marking) else {}
+
+
+def go_on(source: EpochSource, epoch: int, number: int, mark: dict[str, Any]) -> str:
+    """Goes to a place in an epoch.
+
+    Args:
+        source: Of the batches.
+        epoch: Which.
+        number: How many batches of it each process has taken.
+        mark: What the checkpoint says of the place; nothing in those of older versions.
+
+    Returns:
+        What has changed since, if anything.
+    """
+    return source.go_on(epoch, number, mark) if mark and isinstance(source, Marking) else ""
 
 
 class NoBatches:

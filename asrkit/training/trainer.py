@@ -32,7 +32,7 @@ from asrkit.training.progress import EpochProgress, epoch_line
 from asrkit.training.refusals import accumulation, refuse_other_tensors, refuse_settings
 from asrkit.training.schedules import Schedule
 from asrkit.training.signals import InterruptedTrainingError, StopRequests
-from asrkit.training.sources import EpochSource, reading
+from asrkit.training.sources import EpochSource, go_on, mark, reading
 from asrkit.training.updates import Done, Gradients, culprits
 
 log = logging.getLogger(__name__)
@@ -273,6 +273,7 @@ class Trainer:
                 "schedule": self.schedule.state_dict(),
                 "totals": self.totals.state_dict(),
                 "progress": {name: getattr(self, name) for name in _PROGRESS},
+                "place": mark(self.train, self.epoch, self.batch),
             }
             epoch = self.epoch - (self.batch == 0)
             self.store.save(state, self.step, epoch, dev)
@@ -295,8 +296,11 @@ class Trainer:
         self.totals.load_state_dict(state["totals"])
         for name in _PROGRESS:
             setattr(self, name, state["progress"][name])
+        changed = go_on(self.train, self.epoch, self.batch, state.get("place", {}))
         if self._leads:
             log.info("going on from epoch %d, step %d", self.epoch, self.step)
+            if changed:
+                log.warning("%s", changed)
 
     def take_over(self, state: dict[str, Any], same_model: bool) -> None:
         """Goes on where another trainer ended: epochs, updates and schedule, not best epochs.
