@@ -48,7 +48,7 @@ def explain_failure(error: BaseException) -> str | None:
     text = str(error)
     for pattern, message in _FAILURES:
         if re.search(pattern, text, re.IGNORECASE):
-            return message.format(error=text.strip().splitlines()[0])
+            return message.format(error=text.strip().partition("\n")[0])
     return None
 
 

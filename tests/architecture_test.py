@@ -24,6 +24,7 @@ LAYERS = [
         "asrkit.escapes",
         "asrkit.files",
         "asrkit.plotting",
+        "asrkit.utf8",
         "asrkit.tables",
         "asrkit.records",
         "asrkit.run_files",

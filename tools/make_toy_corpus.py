@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from asrkit.files import matching, read_lines
+from asrkit.utf8 import use_utf8
 from tools.toy_switchboard import (
     TURNS,
     Caller,
@@ -382,4 +383,5 @@ def main(layout: str, out: Path, utterances: int | None, seed: int, source: Path
 
 
 if __name__ == "__main__":
+    use_utf8()
     main()

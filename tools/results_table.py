@@ -16,6 +16,7 @@ import click
 from asrkit.errors import UserError
 from asrkit.scoring.results import NOTHING, write_results
 from asrkit.scoring.results_file import Results, read_results
+from asrkit.utf8 import use_utf8
 
 
 @click.command()
@@ -65,4 +66,5 @@ def changes(earlier: Results, given: Sequence[str], keep: bool) -> list[str]:
 
 
 if __name__ == "__main__":
+    use_utf8()
     main()

@@ -18,6 +18,7 @@ import click
 
 from asrkit.config.yaml_loader import load
 from asrkit.errors import UserError
+from asrkit.utf8 import use_utf8
 
 
 @click.command()
@@ -60,4 +61,5 @@ def models(node: Any, places: list[Path]) -> Iterator[Path]:
 
 
 if __name__ == "__main__":
+    use_utf8()
     main()

@@ -9,6 +9,7 @@
 # folder. Whoever deletes a folder deletes its marks, too.
 # shellcheck shell=bash
 
+export PYTHONUTF8=1 # in any locale
 caller=$OLDPWD # paths on the command line are meant from there
 unset CDPATH   # else cd may go elsewhere, and prints where
 tools=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
@@ -256,6 +257,16 @@ changed_since() {
   fi
 }
 
+# as_yaml PATH: prints a path as it stands in YAML, where #, : and numbers mean other things.
+as_yaml() {
+  local quote="'"
+  if [[ $1 =~ ^[[:alnum:]_./][[:alnum:]_./-]*$ && ($1 == */[[:alpha:]]* || $1 == [[:alpha:]]*.gz) ]]; then
+    echo "$1"
+  else
+    echo "'${1//$quote/"$quote$quote"}'"
+  fi
+}
+
 # language_model DEV OPTION...: stage 4 where there is --lm. Trains on the transcripts and --lm-text,
 # which `prepare.py text` writes like transcripts; the OPTIONs are for that.
 language_model() {
@@ -264,7 +275,8 @@ language_model() {
   name=lm-$(basename -- "$lm" .yaml)
   spec_files lm_specs "$lm"
   if ((${#lm_text[@]})); then
-    text=$data/text/$name.txt.gz changes=("data.files=[$name.txt.gz]") texts=(--text "$text")
+    text=$data/text/$name.txt.gz texts=(--text "$text")
+    changes=("data.files=[$(as_yaml "$name.txt.gz")]")
     run=$data stage 4 "text of the language model" "${lm_text[@]}" -- \
       python prepare.py text "${lm_text[@]}" --out "$text" "${@:2}"
   fi
@@ -299,7 +311,7 @@ internal_language_model() {
   mkdir -p "$ilm_run/.done"
   printf '%s\n' "$found" >"$ilm_run/.done/base"
   run=$ilm_run stage 6 "internal language model" "${ilm_specs[@]}" "$weights" -- \
-    "${trainer[@]}" train "$ilm" --data "$data" --run "$ilm_run" "imports[0].run=$base"
+    "${trainer[@]}" train "$ilm" --data "$data" --run "$ilm_run" "imports[0].run=$(as_yaml "$base")"
   run=$ilm_run stage 6 "average its checkpoints" "$ilm_run/checkpoints/index.json" -- \
     asrkit average --run "$ilm_run" --best 3
 }

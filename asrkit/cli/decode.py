@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from asrkit.cli.options import (
@@ -16,6 +15,7 @@ from asrkit.cli.options import (
     run_option,
     set_option,
 )
+from asrkit.terminal import console
 
 
 @click.command()
@@ -45,4 +45,4 @@ def decode(
     table = Table("what", "value", title=f"{search} on {set_name}")
     for name, value in summary.items():
         table.add_row(name, str(value))
-    Console(stderr=True).print(table)
+    console().print(table)

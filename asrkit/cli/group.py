@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import time
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.logging import RichHandler
 
 from asrkit.allocator import keep_freed_memory
 from asrkit.config.registry import import_plugin
@@ -19,13 +16,10 @@ from asrkit.errors import UserError
 from asrkit.failures import explain_failure
 from asrkit.files import write_text
 from asrkit.signals import INTERRUPTED, TRY_AGAIN, StoppedBySignalError, end_by_exception
+from asrkit.terminal import complain, log_to_stderr
+from asrkit.utf8 import use_utf8
 
 GOES_ON = "what was saved is intact, the same command goes on from there"
-
-
-def _complain(message: str) -> None:
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
-    console.print(f"asrkit: {message}", markup=False, style="red")
 
 
 def tell_launcher(message: str) -> None:
@@ -40,6 +34,12 @@ def tell_launcher(message: str) -> None:
 class Verbs(click.Group):
     """Turns problems that users can mend into one message and exit code 2."""
 
+    def main(self, *args: Any, **settings: Any) -> Any:
+        """Runs the command; if it is this process's own, its text is UTF-8 in every locale."""
+        if not args and settings.get("args") is None:
+            use_utf8()
+        return super().main(*args, **settings)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the verb."""
         try:
@@ -47,21 +47,21 @@ class Verbs(click.Group):
         except UserError as error:
             if ctx.params.get("debug"):
                 raise
-            _complain(str(error))
+            complain(str(error))
             tell_launcher(str(error))
             ctx.exit(error.exit_code)
         except (OSError, RuntimeError, MemoryError) as error:
             message = explain_failure(error)
             if message is None or ctx.params.get("debug"):
                 raise
-            _complain(message)
+            complain(message)
             tell_launcher(message)
             ctx.exit(2)
         except KeyboardInterrupt:
-            _complain("interrupted; " + GOES_ON)
+            complain("interrupted; " + GOES_ON)
             ctx.exit(INTERRUPTED)
         except StoppedBySignalError as stop:
-            _complain(f"stopped by {stop.name}; {GOES_ON}")
+            complain(f"stopped by {stop.name}; {GOES_ON}")
             ctx.exit(TRY_AGAIN)
 
 
@@ -75,11 +75,7 @@ def main(debug: bool, plugin: tuple[str, ...]) -> None:
     A recipe's run.sh calls these verbs in order: tokenizer, check, train, average, decode, score.
     Any value of a spec can be changed on the command line: training.epochs=20.
     """
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(message)s",
-        handlers=[RichHandler(console=Console(stderr=True), show_path=False, show_level=True)],
-    )
+    log_to_stderr()
     keep_freed_memory()
     end_by_exception()
     for name in plugin:

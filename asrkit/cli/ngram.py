@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from asrkit.cli.options import FILE, data_option
+from asrkit.terminal import console
 
 
 @click.command()
@@ -38,5 +38,5 @@ def ngram(**options: Any) -> None:
     for order, (ngrams, discounts) in enumerate(rows, start=1):
         values = [f"{value:.4f}" for value in discounts.values]
         table.add_row(str(order), str(len(ngrams)), *values)
-    Console(stderr=True).print(table)
+    console().print(table)
     click.echo("\n".join(report.lines()))

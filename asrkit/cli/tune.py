@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from asrkit.cli.options import FILE, checkpoint_option, data_option, run_option, set_option
+from asrkit.terminal import console
 
 
 @click.command()
@@ -59,5 +59,5 @@ def tune(
         table.add_row(
             weights, f"{trial.wer:.2f}", f"{trial.low:.2f} – {trial.high:.2f}", style=style
         )
-    Console(stderr=True).print(table)
+    console().print(table)
     click.echo(f"the best is in {path}; for other sets: asrkit decode --spec {path} ...")

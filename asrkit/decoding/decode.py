@@ -12,7 +12,6 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 import torch
-from rich.console import Console
 from rich.progress import Progress
 
 from asrkit.data.batch import Batch
@@ -20,6 +19,7 @@ from asrkit.data.batch_info import UtteranceInfo
 from asrkit.decoding.interfaces import EncodedFrames, Hypothesis, ScoringHead
 from asrkit.decoding.partial_results import PartialResults
 from asrkit.decoding.search import Search
+from asrkit.terminal import console
 from asrkit.text.tokenizers import Tokenizer
 
 DecodeBatch = tuple[Batch, list[UtteranceInfo]]
@@ -80,8 +80,7 @@ def decode(
     model.eval()
     results = PartialResults(out / "nbest.partial.jsonl", fingerprint)
     names: list[str] = []
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not sys.stderr.isatty()) as progress:
+    with Progress(console=console(), disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("decoding", total=total)
         for batch, infos in batches:
             if any(info.id not in results for info in infos):

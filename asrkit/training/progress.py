@@ -7,8 +7,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from asrkit.terminal import console
 
 LINE_SECONDS = 30.0
 """How often a line is printed where there is no terminal."""
@@ -37,7 +38,7 @@ class EpochProgress:
                 TimeRemainingColumn(),
                 TextColumn("{task.fields[note]}"),
             )
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._bar = Progress(*columns, console=console(), transient=True)
             self._task = self._bar.add_task(title, total=total, completed=start, note="")
             self._bar.start()
 

@@ -20,6 +20,7 @@ from asrkit.data.lm_text import capital_words, write_sentences
 from asrkit.data.manifests import Source, write_manifest
 from asrkit.errors import UserError
 from asrkit.files import read_lines
+from asrkit.utf8 import use_utf8
 
 URL = "http://www.speech.cs.cmu.edu/databases/an4/an4_sphere.tar.gz"
 DEV_SPEAKERS = 8
@@ -117,4 +118,5 @@ def text(files: tuple[Path, ...], out: Path) -> None:
 
 
 if __name__ == "__main__":
+    use_utf8()
     main()

@@ -16,6 +16,7 @@ from asrkit.data.lm_text import capital_words, write_sentences
 from asrkit.data.manifests import Source, write_manifest
 from asrkit.errors import UserError
 from asrkit.files import matching, read_lines
+from asrkit.utf8 import use_utf8
 
 SETS = {
     "960h": {
@@ -147,4 +148,5 @@ def text(files: tuple[Path, ...], out: Path) -> None:
 
 
 if __name__ == "__main__":
+    use_utf8()
     main()

@@ -41,6 +41,7 @@ from asrkit.errors import UserError
 from asrkit.files import matching, read_lines, replaced, write_lines
 from asrkit.scoring.hub5_stm import clean_stm, plain_text, read_hub5_stm
 from asrkit.text.isip import NotationError, by_case, read_dictionary, words_of
+from asrkit.utf8 import use_utf8
 
 DEV_SHARE = 0.01
 """So many of the conversations are held out as dev set: about 24 of 2438, and at least one."""
@@ -369,4 +370,5 @@ def spoken(line: str) -> str | None:
 
 
 if __name__ == "__main__":
+    use_utf8()
     main()

@@ -33,6 +33,7 @@ from asrkit.data.manifests import Source, write_manifest
 from asrkit.data.stm import Segment, read_stm, write_stm
 from asrkit.errors import UserError
 from asrkit.files import matching, read_lines
+from asrkit.utf8 import use_utf8
 
 PARTS = ("train", "dev", "test")
 MARKS = re.compile(r"<[^>]*>|\{\w+\}|\[\w+\]|\(\d\)|\(\S*\)\s*$")
@@ -234,4 +235,5 @@ def text(files: tuple[Path, ...], out: Path, corpus: Path, apostrophes: str) -> 
 
 
 if __name__ == "__main__":
+    use_utf8()
     main()
