@@ -16,6 +16,8 @@ from pathlib import Path
 
 import click
 
+from asrkit.utf8 import use_utf8
+
 SMALL = 64 * 2**20
 """Bytes up to which a folder's files are read; of a corpus, names, sizes and times must do."""
 MISSING = "missing"
@@ -89,4 +91,5 @@ def files_below(folder: Path, without: set[Path], seen: set[Path]) -> Iterator[P
 
 
 if __name__ == "__main__":
+    use_utf8()
     main()
