@@ -23,6 +23,7 @@ LAYERS = [
         "asrkit.errors",
         "asrkit.escapes",
         "asrkit.files",
+        "asrkit.names",
         "asrkit.plotting",
         "asrkit.utf8",
         "asrkit.tables",

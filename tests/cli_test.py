@@ -157,6 +157,12 @@ def test_a_check_of_other_utterances_does_not_change_a_run_that_goes_on(place: P
     assert before == ""
     found = asrkit("check", place / "spec.yaml", "--data", place / "data", "data.max_seconds=0.6")
     assert "x too long" in found.output
+    found = asrkit("check", place / "spec.yaml", "--data", place / "data", "data.min_seconds=0.62")
+    assert "3 x too short, such as u0: 0.500 s, data.min_seconds is 0.62" in found.output
+    assert "dev: 2 of 2" in found.output, "nothing is left out of dev sets for being short"
+    found = asrkit("check", place / "spec.yaml", "--data", place / "data", "data.max_labels=3")
+    assert "too many labels, such as" in found.output
+    asrkit("check", place / "spec.yaml", "--data", place / "data", "data.max_seconds=0.6")
     assert (place / "data" / "unusable" / "train.tsv").read_text() != ""
     assert train(place, "training.epochs=4").exit_code == 0
     assert (place / "run" / "left_out.tsv").read_text() == before
@@ -290,6 +296,15 @@ def test_stm_files_are_references(tmp_path: Path) -> None:
             "Not a directory; what was written before is intact",
         ),
         (["list", "nothing"], "there is no kind 'nothing'"),
+        (["list", "encodr"], "there is no kind 'encodr'; did you mean 'encoder'?"),
+        (["check", "{spec}", "model.heads.ctc.weight=-1"], "weight (-1.0) must be at least 0"),
+        (["check", "{spec}", "model.heads.attention.weight=-1"], "weight (-1.0) must be at least"),
+        (
+            ["check", "{spec}", "decoding.joint.scorers.lm={type: language_model, weight: 0.5}"],
+            "decoding.joint.scorers.lm: missing key 'run'",
+        ),
+        (["check", "{spec}", "decoding.joint.scorers.lm=[1]"], "expected a number or a scorer"),
+        (["check", "{spec}", "data.train=[../train]", "--data", "{place}/data"], "of a set"),
         (["explain", "{spec}", "training.epoch"], "there is no key 'training.epoch'"),
         (["average", "--run", "{place}/none"], "there is no run folder"),
         (

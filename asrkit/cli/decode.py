@@ -9,6 +9,7 @@ from rich.table import Table
 
 from asrkit.cli.options import (
     FILE,
+    SEARCH,
     checkpoint_option,
     data_option,
     overrides_argument,
@@ -22,7 +23,9 @@ from asrkit.terminal import console
 @run_option
 @data_option
 @set_option
-@click.option("--search", required=True, help="Name of a search below decoding: in the spec.")
+@click.option(
+    "--search", type=SEARCH, required=True, help="Name of a search below decoding: in the spec."
+)
 @checkpoint_option
 @click.option("--spec", type=FILE, help="File whose decoding: replaces that of the run.")
 @overrides_argument

@@ -7,22 +7,33 @@ from typing import Any
 import click
 from rich.table import Table
 
-from asrkit.cli.options import FILE, data_option
+from asrkit.cli.options import FILE, SET, data_option, name_of
 from asrkit.terminal import console
 
 
 @click.command()
 @data_option
-@click.option("--set", "sets", multiple=True, help="Set whose transcripts are used; repeatable.")
+@click.option(
+    "--set", "sets", type=SET, multiple=True, help="Set whose transcripts are used; repeatable."
+)
 @click.option("--text", "texts", type=FILE, multiple=True, help="Sentences by line (.gz, .xz).")
 @click.option("--order", type=click.IntRange(1), required=True, help="Longest n-grams.")
 @click.option(
     "--units", type=click.Choice(["bpe", "unigram", "characters", "words"]), required=True
 )
-@click.option("--tokenizer", help="Name of the tokenizer file; the units if not given.")
-@click.option("--name", required=True, help="Name of the model: DATA/lm/NAME.arpa.gz.")
+@click.option(
+    "--tokenizer",
+    type=name_of("a tokenizer"),
+    help="Name of the tokenizer file; the units if not given.",
+)
+@click.option(
+    "--name",
+    type=name_of("an n-gram model"),
+    required=True,
+    help="Name of the model: DATA/lm/NAME.arpa.gz.",
+)
 @click.option("--prune", type=int, multiple=True, help="Count up to which n-grams are left out.")
-@click.option("--dev", help="Set to measure the perplexity on.")
+@click.option("--dev", type=SET, help="Set to measure the perplexity on.")
 def ngram(**options: Any) -> None:
     """Estimate an n-gram model (Kneser-Ney) on transcripts and texts, as an ARPA file.
 

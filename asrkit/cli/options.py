@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
+from asrkit.errors import UserError
+from asrkit.names import require_name
+
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(path_type=Path)
+
+
+def name_of(what: str) -> Callable[[str], str]:
+    """Returns what reads the name of a set, search or the like.
+
+    Args:
+        what: Is named by it, for messages.
+    """
+
+    def name(value: str) -> str:
+        try:
+            return require_name(value, what)
+        except UserError as error:
+            raise click.BadParameter(str(error)) from error
+
+    return name
+
+
+SET = name_of("a set")
+SEARCH = name_of("a search")
 data_option = click.option(
     "--data", type=FOLDER, required=True, help="Data folder, with manifests/ and text/."
 )
 run_option = click.option("--run", type=FOLDER, required=True, help="Folder of the run.")
-set_option = click.option("--set", "set_name", required=True, help="Name of the set.")
+set_option = click.option("--set", "set_name", type=SET, required=True, help="Name of the set.")
 checkpoint_option = click.option(
     "--checkpoint",
     default="average",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asrkit.cli.options import FILE, FOLDER, run_option, set_option
+from asrkit.cli.options import FILE, FOLDER, SEARCH, run_option, set_option
 
 if TYPE_CHECKING:
     from asrkit.scoring.wer import Score
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 @click.command()
 @run_option
 @set_option
-@click.option("--search", required=True, help="Name of the search that decoded the set.")
+@click.option(
+    "--search", type=SEARCH, required=True, help="Name of the search that decoded the set."
+)
 @click.option("--against", type=FOLDER, help="Another run to compare with on the same set.")
 @click.option(
     "--units",

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import click
 
-from asrkit.cli.options import data_option, run_option, set_option
+from asrkit.cli.options import SEARCH, data_option, run_option, set_option
 
 
 @click.command(name="search-errors")
 @run_option
 @data_option
 @set_option
-@click.option("--search", required=True, help="Name of the search that decoded the set.")
+@click.option(
+    "--search", type=SEARCH, required=True, help="Name of the search that decoded the set."
+)
 def search_errors(run: Path, data: Path, set_name: str, search: str) -> None:
     """Count sentences whose reference scores higher than what the search found.
 

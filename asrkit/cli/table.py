@@ -6,14 +6,22 @@ from pathlib import Path
 
 import click
 
-from asrkit.cli.options import FILE, run_option
+from asrkit.cli.options import FILE, SEARCH, SET, run_option
 
 
 @click.command(name="table")
 @run_option
-@click.option("--dev", required=True, help="Set that weights were tuned on.")
-@click.option("--test", "tests", multiple=True, required=True, help="Set to report; repeatable.")
-@click.option("--search", "searches", multiple=True, help="Search to list; repeatable. Else, all.")
+@click.option("--dev", type=SET, required=True, help="Set that weights were tuned on.")
+@click.option(
+    "--test", "tests", type=SET, multiple=True, required=True, help="Set to report; repeatable."
+)
+@click.option(
+    "--search",
+    "searches",
+    type=SEARCH,
+    multiple=True,
+    help="Search to list; repeatable. Else, all.",
+)
 @click.option("--out", type=FILE, help="Markdown file to write; RUN/searches.md if not given.")
 def table_of_searches(
     run: Path, dev: str, tests: tuple[str, ...], searches: tuple[str, ...], out: Path | None

@@ -7,20 +7,25 @@ from typing import Any
 
 import click
 
-from asrkit.cli.options import data_option
+from asrkit.cli.options import SET, data_option, name_of
 
 
 @click.command()
 @click.argument("kind", type=click.Choice(["bpe", "unigram", "characters", "words"]))
 @data_option
-@click.option("--set", "set_name", default="train", show_default=True, help="Set of transcripts.")
+@click.option(
+    "--set", "set_name", type=SET, default="train", show_default=True, help="Set of transcripts."
+)
 @click.option("--size", type=int, help="Number of units.")
-@click.option("--name", help="Name of the tokenizer file; the kind if not given.")
-def tokenizer(kind: Any, data: Path, set_name: str, size: int | None, name: str | None) -> None:
+@click.option("--name", type=name_of("a tokenizer"), help="Of its file; the kind if not given.")
+@click.option("--force", is_flag=True, help="Replace a tokenizer of this name and other units.")
+def tokenizer(
+    kind: Any, data: Path, set_name: str, size: int | None, name: str | None, force: bool
+) -> None:
     """Train a tokenizer of some KIND on the transcripts of a set.
 
     Example: asrkit tokenizer bpe --data data --size 500
     """
     from asrkit import experiment
 
-    click.echo(experiment.tokenizer(kind, data, set_name, size, name or kind))
+    click.echo(experiment.tokenizer(kind, data, set_name, size, name or kind, force))

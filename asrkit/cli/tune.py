@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from asrkit.cli.options import FILE, checkpoint_option, data_option, run_option, set_option
+from asrkit.cli.options import FILE, SEARCH, checkpoint_option, data_option, run_option, set_option
 from asrkit.terminal import console
 
 
@@ -15,7 +15,9 @@ from asrkit.terminal import console
 @run_option
 @data_option
 @set_option
-@click.option("--search", required=True, help="Name of a search below decoding: in the spec.")
+@click.option(
+    "--search", type=SEARCH, required=True, help="Name of a search below decoding: in the spec."
+)
 @click.option(
     "--vary",
     multiple=True,

@@ -232,7 +232,7 @@ class _Walk:
     def _literal(self, options: tuple[Any, ...], value: Any, path: str) -> Make:
         if not any(value == option and type(value) is type(option) for option in options):
             names = ", ".join(repr(option) for option in options)
-            hint = _did_you_mean(value, [str(option) for option in options])
+            hint = did_you_mean(value, [str(option) for option in options])
             return self.problem(path, f"expected one of {names}, got {_show(value)}{hint}")
         self.full = value
         return lambda: value
@@ -249,9 +249,10 @@ class _Walk:
                 self.full = trial.full
                 self.targets.update(trial.targets)
                 return make
-            if best is None or len(trial.problems[0].path) > len(best[0].path):
+            if best is None or _fit(trial.problems[0]) > _fit(best[0]):
                 best = trial.problems
-        if best is not None and (len(options) <= 2 or best[0].path != path):
+        choices = [option for option in options if option is not type(None)]
+        if best is not None and (len(choices) == 1 or _fit(best[0]) > (len(path), False)):
             self.problems += best
             return lambda: None
         names = " or ".join(annotation_name(option) for option in options)
@@ -311,7 +312,7 @@ class _Walk:
             names = ", ".join(sorted(registry.entries))
             self.problem(path, f"missing key 'type'; a {registry.kind} is one of {names}")
         elif name not in registry.entries:
-            hint = _did_you_mean(name, list(registry.entries))
+            hint = did_you_mean(name, list(registry.entries))
             names = ", ".join(sorted(registry.entries))
             message = f"{name!r} is no {registry.kind}{hint}; there are {names}"
             self.problem(path if short else join(path, "type"), message)
@@ -331,7 +332,7 @@ class _Walk:
             if key in target.late:
                 self.problem(join(path, key), "can't be set here: the part around it supplies it")
             elif key not in target.parameters:
-                hint = _did_you_mean(key, list(target.parameters))
+                hint = did_you_mean(key, list(target.parameters))
                 known = ", ".join(target.parameters) or "none"
                 self.problem(join(path, key), f"unknown key of {target.label}{hint}; keys: {known}")
         for key, parameter in target.parameters.items():
@@ -455,6 +456,11 @@ def annotation_name(annotation: Any) -> str:
     return f"a {registry.kind}" if registry else f"a {getattr(annotation, '__name__', annotation)}"
 
 
+def _fit(problem: Problem) -> tuple[int, bool]:
+    """Returns how near a value came to an annotation that refused it: a wrong kind is far."""
+    return len(problem.path), not problem.message.startswith("expected ")
+
+
 def _show(value: Any) -> str:
     if isinstance(value, dict):
         return f"a mapping with keys {', '.join(map(str, value)) or 'none'}"
@@ -463,7 +469,8 @@ def _show(value: Any) -> str:
     return f"the text {value!r}" if isinstance(value, str) else repr(value)
 
 
-def _did_you_mean(name: Any, known: list[str]) -> str:
+def did_you_mean(name: Any, known: list[str]) -> str:
+    """Returns what a message says of the nearest known name; nothing where none is near."""
     close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
     return f"; did you mean '{close[0]}'?" if close else ""
 

@@ -12,6 +12,7 @@ from asrkit.config.build import (
     constructor_parameters,
     default_of,
     describe,
+    did_you_mean,
     filled,
     node_target,
     type_hints,
@@ -33,7 +34,8 @@ def list_registry(kind: str | None) -> str:
         rows = [f"{k:<{width}}  {', '.join(sorted(r.entries))}" for k, r in registries.items()]
         return "\n".join([*rows, "", "`asrkit list KIND` shows the keys of each part of a kind"])
     if kind not in registries:
-        raise UserError(f"there is no kind {kind!r}; there are {', '.join(registries)}")
+        hint = did_you_mean(kind, list(registries))
+        raise UserError(f"there is no kind {kind!r}{hint}; there are {', '.join(registries)}")
     registry = registries[kind]
     return "\n\n".join(_entry(registry, name) for name in sorted(registry.entries))
 

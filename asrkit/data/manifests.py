@@ -21,6 +21,7 @@ from asrkit.data.audio import reason
 from asrkit.data.lookups import failed_lookup
 from asrkit.errors import UserError
 from asrkit.files import json_line, matching, read_lines, replaced
+from asrkit.names import require_name
 from asrkit.tables import read_rows, write_rows
 
 DUPLICATE_NAME = "duplicate name"
@@ -256,7 +257,7 @@ def without(cuts: CutSet, unusable: Iterable[Unusable]) -> CutSet:
 
 def manifest_path(data: Path, name: str) -> Path:
     """Returns where the manifest of a set is."""
-    return data / "manifests" / f"{name}.jsonl"
+    return data / "manifests" / f"{require_name(name, 'a set')}.jsonl"
 
 
 def rejected_path(data: Path, name: str) -> Path:

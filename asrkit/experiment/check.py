@@ -18,6 +18,7 @@ from asrkit.config.problems import Problem, SpecError
 from asrkit.config.yaml_loader import Spec
 from asrkit.data.feasibility import check_set
 from asrkit.data.manifests import Unusable, open_set, unusable_path, write_unusable
+from asrkit.data.training_limits import TrainingLimits
 from asrkit.errors import UserError
 from asrkit.experiment.aligned import alignment_problems, list_misaligned
 from asrkit.experiment.spec import (
@@ -165,9 +166,11 @@ def _check_data(experiment: Experiment, data: Path, report: CheckReport) -> None
     if not isinstance(model, AsrModel):
         return
     settings, fitness = experiment.speech, fitness_of(experiment, tokenizer, model)
+    limits = TrainingLimits(fitness, tokenizer, settings.min_seconds, settings.max_labels)
     for name in [*settings.train, *settings.dev]:
+        unfit = limits if name in settings.train else fitness
         cuts = open_set(data, [name])
-        unusable = check_set(cuts, fitness, settings.sample_rate)
+        unusable = check_set(cuts, unfit, settings.sample_rate)
         write_unusable(unusable_path(data, name), unusable)
         # Of no concern to other specs, so not in the data folder's list.
         listed = {entry.id for entry in unusable}

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
+import sentencepiece
+
 from asrkit.data.manifests import open_set
+from asrkit.errors import UserError
+from asrkit.names import require_name
 from asrkit.text.tokenizers import train_tokenizer
+
+log = logging.getLogger(__name__)
 
 
 def tokenizer(
@@ -15,11 +24,63 @@ def tokenizer(
     set_name: str,
     size: int | None,
     name: str,
+    force: bool = False,
 ) -> Path:
-    """Writes DIR/text/NAME.model or NAME.txt from the transcripts of a set of DIR."""
+    """Writes DIR/text/NAME.model or NAME.txt from the transcripts of a set of DIR.
+
+    A tokenizer that is there already stays as it is where the new one has the same units.
+
+    Args:
+        kind: What its units are.
+        data: Data folder DIR.
+        set_name: The set.
+        size: Number of units.
+        name: Of the tokenizer.
+        force: Whether a tokenizer of other units is replaced.
+
+    Raises:
+        UserError: If there is a tokenizer of other units, which models may have been trained with.
+    """
+    folder = data / "text"
+    require_name(name, "a tokenizer")
     texts = (
         supervision.text or ""
         for cut in open_set(data, [set_name])
         for supervision in cut.supervisions
     )
-    return train_tokenizer(kind, texts, size, data / "text", name)
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder, prefix=".new-") as place:
+        made = train_tokenizer(kind, texts, size, Path(place), name)
+        path = folder / made.name
+        if path.exists():
+            if units_of(path) == units_of(made):
+                log.info("%s has these units already", path)
+                return path
+            _allow_replacing(path, force)
+        for file in sorted(Path(place).iterdir()):
+            os.replace(file, folder / file.name)
+    return path
+
+
+def units_of(path: Path) -> list[tuple[str, float]] | None:
+    """Returns the units of a tokenizer's file with their scores, None where it is damaged."""
+    if path.suffix != ".model":
+        try:
+            return [(unit, 0.0) for unit in path.read_text(encoding="utf-8").split("\n")]
+        except (OSError, UnicodeDecodeError):
+            return None
+    model = sentencepiece.SentencePieceProcessor()
+    try:
+        model.Load(str(path))
+    except (OSError, RuntimeError):
+        return None
+    return [(model.IdToPiece(i), float(model.GetScore(i))) for i in range(model.GetPieceSize())]
+
+
+def _allow_replacing(path: Path, force: bool) -> None:
+    if not force:
+        raise UserError(
+            f"{path} is a tokenizer of other units, and models that were trained with it mean "
+            "nothing with another one: give another --name, or replace it with --force"
+        )
+    log.warning("%s is replaced: models that were trained with the old one can't go on", path)

@@ -38,6 +38,16 @@ class LossPart:
 LossReport = dict[str, LossPart]
 
 
+def require_weight(weight: float) -> None:
+    """Makes sure that more of a loss can't be better.
+
+    Raises:
+        ValueError: If its weight in the training objective is negative.
+    """
+    if weight < 0:
+        raise ValueError(f"weight ({weight}) must be at least 0: losses are minimised")
+
+
 @dataclass(frozen=True)
 class Encoded:
     """What an encoder gives.

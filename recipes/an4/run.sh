@@ -27,7 +27,7 @@ stage 0 "find or download the corpus" "$corpus" -- python prepare.py download --
 stage 1 "manifests" "$corpus" -- \
   python prepare.py manifests --corpus "$corpus" --data "$data" --jobs "$jobs"
 stage 2 "BPE" "$data/manifests/train.jsonl" -- \
-  asrkit tokenizer bpe --data "$data" --set train --size "$units" --name bpe
+  asrkit tokenizer bpe --data "$data" --set train --size "$units" --name bpe --force
 stage 3 "check spec and utterances" "${specs[@]}" "$data/text/bpe.model" -- \
   asrkit check "$conf" --data "$data" "${overrides[@]}"
 language_model dev # stage 4. Features are computed while training: nothing to dump

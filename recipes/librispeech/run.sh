@@ -40,7 +40,7 @@ stage 0 "find or download the corpus" "$corpus/LibriSpeech" -- \
 stage 1 "manifests" "$corpus/LibriSpeech" -- \
   python prepare.py manifests --corpus "$corpus" --size "$parts" --data "$data" --jobs "$jobs"
 stage 2 "BPE" "$data/manifests/train.jsonl" -- \
-  asrkit tokenizer bpe --data "$data" --set train --size "$units" --name bpe
+  asrkit tokenizer bpe --data "$data" --set train --size "$units" --name bpe --force
 stage 3 "check spec and utterances" "${specs[@]}" "$data/text/bpe.model" -- \
   asrkit check "$conf" --data "$data" "${overrides[@]}"
 mapfile -t devs < <(sets_named dev)

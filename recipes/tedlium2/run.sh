@@ -32,7 +32,7 @@ stage 1 "manifests and references" "$corpus/TEDLIUM_release2" -- \
   python prepare.py manifests --corpus "$corpus" --data "$data" --apostrophes "$apostrophes" \
   --jobs "$jobs"
 stage 2 "BPE" "$data/manifests/train.jsonl" -- \
-  asrkit tokenizer bpe --data "$data" --set train --size "$units" --name bpe
+  asrkit tokenizer bpe --data "$data" --set train --size "$units" --name bpe --force
 stage 3 "check spec and utterances" "${specs[@]}" "$data/text/bpe.model" -- \
   asrkit check "$conf" --data "$data" "${overrides[@]}"
 # Stage 4. Features are computed while training: nothing to dump.

@@ -14,7 +14,15 @@ from asrkit.decoding.interfaces import State, select
 from asrkit.losses.cross_entropy import cross_entropy, label_errors
 from asrkit.models.decoders.interfaces import AttendingDecoder, LabelDecoder
 from asrkit.models.heads.ctc import require_tap
-from asrkit.models.interfaces import Encoded, Encoder, Head, LossPart, LossReport, heads
+from asrkit.models.interfaces import (
+    Encoded,
+    Encoder,
+    Head,
+    LossPart,
+    LossReport,
+    heads,
+    require_weight,
+)
 from asrkit.nn.masking import length_mask
 from asrkit.text.vocabulary import Vocabulary
 
@@ -49,6 +57,7 @@ class AttentionHead(Head):
     ) -> None:
         super().__init__()
         require_tap(encoder, tap)
+        require_weight(weight)
         for name, share in (("label_smoothing", label_smoothing), ("switchout", switchout)):
             if not 0.0 <= share < 1.0:
                 raise ValueError(f"{name} ({share}) must be at least 0 and below 1")

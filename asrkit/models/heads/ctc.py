@@ -10,7 +10,15 @@ from asrkit.decoding.ctc_prefix import CtcPrefixScorer
 from asrkit.decoding.interfaces import Frames, FrameScorer, LabelScorer
 from asrkit.errors import UserError
 from asrkit.losses.ctc import ctc_loss
-from asrkit.models.interfaces import Encoded, Encoder, Head, LossPart, LossReport, heads
+from asrkit.models.interfaces import (
+    Encoded,
+    Encoder,
+    Head,
+    LossPart,
+    LossReport,
+    heads,
+    require_weight,
+)
 from asrkit.nn.dropout import Dropout
 from asrkit.text.vocabulary import Vocabulary
 
@@ -46,6 +54,7 @@ class CtcHead(Head):
     ) -> None:
         super().__init__()
         require_tap(encoder, tap)
+        require_weight(weight)
         self.weight, self.tap = weight, tap
         self.dropout = Dropout(dropout)
         self.eos = vocabulary.eos if eos else None

@@ -23,7 +23,7 @@ from asrkit.models.heads.alignment_scorer import AlignmentScorer
 from asrkit.models.heads.criteria import Criterion, FullSum
 from asrkit.models.heads.ctc import require_tap
 from asrkit.models.heads.pruning import Pruning
-from asrkit.models.interfaces import Encoded, Encoder, Head, LossReport, heads
+from asrkit.models.interfaces import Encoded, Encoder, Head, LossReport, heads, require_weight
 from asrkit.models.label_rnns import LabelRnn, NoLabelRnn
 from asrkit.models.predictors.interfaces import Predictor
 from asrkit.nn.dropout import Dropout
@@ -85,6 +85,7 @@ class TransducerHead(Head):
     ) -> None:
         super().__init__()
         require_tap(encoder, tap)
+        require_weight(weight)
         self.weight, self.tap = weight, tap
         self.topology, self.blank, self.criterion = topology, blank, criterion
         self.aligned_repeats = topology.symbols == 3 if criterion.given_alignments else None
