@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,29 +11,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from asrkit.config.registry import Registry
-
-
-@dataclass(frozen=True)
-class ParameterGroup:
-    """Settings of the parameters that a pattern and a module type select; the first match holds.
-
-    Args:
-        pattern: Regular expression, searched in the parameter's name.
-        module_types: Class names of the modules that own the parameter; any where empty.
-        lr_scale: Factor of the scheduled learning rate.
-        weight_decay: Instead of the optimiser's.
-    """
-
-    pattern: str = ""
-    module_types: list[str] = field(default_factory=list)
-    lr_scale: float = 1.0
-    weight_decay: float | None = None
-
-    def selects(self, name: str, owner: str) -> bool:
-        """Returns whether a parameter with this name and owner class is meant."""
-        if self.module_types and owner not in self.module_types:
-            return False
-        return re.search(self.pattern, name) is not None
+from asrkit.errors import UserError
+from asrkit.training.parameter_groups import ParameterGroup, parameter_groups
 
 
 class OptimizerFactory(ABC):
@@ -55,50 +33,26 @@ class OptimizerFactory(ABC):
 optimizers: Registry[OptimizerFactory] = Registry("optimizer", OptimizerFactory)
 
 
-def parameter_groups(
-    model: nn.Module, groups: list[ParameterGroup], weight_decay: float
-) -> list[dict[str, Any]]:
-    """Sorts the trainable parameters of a model into torch parameter groups.
-
-    Raises:
-        ValueError: If a group selects nothing, or a weight decay is negative.
-    """
-    for decay in (weight_decay, *(group.weight_decay for group in groups)):
-        if decay is not None and not decay >= 0:
-            raise ValueError(f"weight_decay ({decay}) must not be negative")
-    rules = [*groups, ParameterGroup()]
-    members: list[list[nn.Parameter]] = [[] for _ in rules]
-    for owner_name, owner in model.named_modules():
-        for own_name, parameter in owner.named_parameters(recurse=False):
-            if parameter.requires_grad:
-                name = f"{owner_name}.{own_name}"
-                kind = type(owner).__name__
-                first = next(i for i, rule in enumerate(rules) if rule.selects(name, kind))
-                members[first].append(parameter)
-    for rule, selected in zip(groups, members, strict=False):
-        if not selected:
-            raise ValueError(
-                f"optimizer group (pattern {rule.pattern!r}, module_types {rule.module_types}) "
-                "selects no parameter that an earlier group left"
-            )
-    return [
-        {
-            "params": selected,
-            "lr_scale": rule.lr_scale,
-            "weight_decay": weight_decay if rule.weight_decay is None else rule.weight_decay,
-        }
-        for rule, selected in zip(rules, members, strict=True)
-        if selected
-    ]
-
-
 def load_moments(optimizer: Optimizer, state: dict[str, Any]) -> None:
     """Goes on with another optimiser's moments, but with the settings that this one was made with.
 
     Args:
         optimizer: Changed in place.
         state: What `state_dict` of an optimiser of the same kind and groups gave.
+
+    Raises:
+        UserError: If its groups have other numbers of parameters.
     """
+    sizes = [
+        [len(group["params"]) for group in groups]
+        for groups in (state["param_groups"], optimizer.param_groups)
+    ]
+    if sizes[0] != sizes[1]:
+        raise UserError(
+            f"the checkpoint's optimiser has groups of {sizes[0]} parameters, this one of "
+            f"{sizes[1]}: their patterns and types selected others when the run began; start a "
+            "new run, with its weights as `imports` if they are to be kept"
+        )
     settings = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
     optimizer.load_state_dict(state)
     for group, own in zip(optimizer.param_groups, settings, strict=True):

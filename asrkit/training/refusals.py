@@ -14,7 +14,8 @@ from asrkit.errors import UserError
 from asrkit.training.checkpoints import ReloadBest
 from asrkit.training.importing import freeze as freeze_parameters
 from asrkit.training.noise import WeightChange, selected
-from asrkit.training.optimizers import OptimizerFactory, parameter_groups
+from asrkit.training.optimizers import OptimizerFactory
+from asrkit.training.parameter_groups import parameter_groups
 from asrkit.training.schedules import Schedule
 
 

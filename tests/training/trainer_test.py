@@ -25,7 +25,8 @@ from asrkit.training.checkpoints import (
 )
 from asrkit.training.distributed import World
 from asrkit.training.metrics import Totals
-from asrkit.training.optimizers import AdamW, ParameterGroup, parameter_groups
+from asrkit.training.optimizers import AdamW
+from asrkit.training.parameter_groups import ParameterGroup
 from asrkit.training.refusals import refuse_settings
 
 
@@ -382,22 +383,6 @@ def test_newbob_grows_and_divides_by_the_old_value_if_told_to() -> None:
     by_old.observe(1, 2.0)
     by_old.observe(2, 1.0)  # -1 / 2 is between
     assert by_old.lr(0, 3) == 1.0
-
-
-def test_parameter_groups_first_match_holds() -> None:
-    model = nn.ModuleDict({"a": nn.Linear(2, 2), "b": nn.LayerNorm(2)})
-    groups = parameter_groups(
-        model,
-        [
-            ParameterGroup(module_types=["LayerNorm"], weight_decay=0.0),
-            ParameterGroup(pattern="bias$", lr_scale=2.0),
-        ],
-        weight_decay=0.1,
-    )
-    sizes = [(len(g["params"]), g["lr_scale"], g["weight_decay"]) for g in groups]
-    assert sizes == [(2, 1.0, 0.0), (1, 2.0, 0.1), (1, 1.0, 0.1)]
-    with pytest.raises(ValueError, match="selects no parameter"):
-        parameter_groups(model, [ParameterGroup(pattern="nothing")], 0.0)
 
 
 class HungryInDev(toy.ToyModel):  # type: ignore[name-defined, misc]
