@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -65,12 +65,15 @@ class Sampler:
         return self.keys[[index for index, _ in batch]]
 
     def speed(self, utterance: str, full_epoch: int) -> float:
-        """Returns the speed of an utterance, by name, in a pass over the data."""
+        """Returns the speed of an utterance, by name, in a pass over the data.
+
+        It is independent of those of other utterances and passes, as all bits of the hash are.
+        """
         speeds = self.settings.speeds
         if len(speeds) == 1:
             return speeds[0]
-        draw = zlib.crc32(f"{self.seed} {full_epoch} {utterance}".encode())
-        return speeds[draw % len(speeds)]
+        drawn = hashlib.blake2b(f"{self.seed} {full_epoch} {utterance}".encode(), digest_size=8)
+        return speeds[int.from_bytes(drawn.digest()) % len(speeds)]
 
     def draw(self, epoch: int) -> str:
         """Returns what random choices of a (sub-)epoch depend on: seed and pass over the data."""

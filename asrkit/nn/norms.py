@@ -92,7 +92,8 @@ class BatchNorm(Norm):
             return x * scale + (norm.bias - norm.running_mean * scale)
         # Picking the valid frames with x[mask] would make a GPU wait for the count in every layer.
         with torch.autocast(x.device.type, enabled=False):
-            frames = x.float().masked_fill(~mask.unsqueeze(2), 0.0).flatten(0, 1)
+            exact = x.to(torch.promote_types(x.dtype, torch.float32))
+            frames = exact.masked_fill(~mask.unsqueeze(2), 0.0).flatten(0, 1)
             valid = mask.flatten().to(frames.dtype)
             count = valid.sum()
             mean = (valid / count) @ frames
@@ -110,8 +111,8 @@ class BatchNorm(Norm):
         assert norm.num_batches_tracked is not None
         assert norm.momentum is not None
         unbiased = variance * (count / (count - 1).clamp(min=1))
-        norm.running_mean.lerp_(mean, norm.momentum)
-        norm.running_var.lerp_(unbiased, norm.momentum)
+        norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), norm.momentum)
+        norm.running_var.lerp_(unbiased.to(norm.running_var.dtype), norm.momentum)
         norm.num_batches_tracked.add_(1)
 
 

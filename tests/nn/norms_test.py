@@ -66,6 +66,22 @@ def test_batch_norm_keeps_its_moments_in_float32_under_autocast() -> None:
     torch.testing.assert_close(found, BatchNorm(6)(x, mask))
 
 
+@pytest.mark.parametrize("doubled", [True, False])
+def test_batch_norm_keeps_float64(doubled: bool) -> None:
+    norm = BatchNorm(3)
+    if doubled:
+        norm = norm.double()
+    x = torch.randn(2, 5, 3, dtype=torch.float64) * 1e-3 + 1e4
+    mask = torch.arange(5) < torch.tensor([[5], [3]])
+    out = norm(x, mask)
+    assert out.dtype == torch.float64
+    frames = x[mask]
+    exact = (frames - frames.mean(0)) / (frames.var(0, unbiased=False) + 1e-5).sqrt()
+    torch.testing.assert_close(out[mask], exact, rtol=1e-5, atol=1e-9)
+    assert norm.norm.running_mean is not None
+    assert norm.norm.running_mean.dtype == norm.norm.weight.dtype
+
+
 @pytest.mark.parametrize("padding", [0.0, 1e6, float("nan")])
 @pytest.mark.parametrize("num_groups", [1, 3])
 def test_group_norm_is_that_of_torch_on_each_utterance_alone(

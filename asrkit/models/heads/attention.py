@@ -36,7 +36,8 @@ class AttentionHead(Head):
         vocabulary: The V labels.
         weight: Of the loss in the training objective.
         decoder: Scores next labels.
-        label_smoothing: Probability taken from the target and shared by the other labels.
+        label_smoothing: Probability taken from the target and shared by the other labels, in
+            training; dev losses are without.
         tap: Block, counted from 1, whose output is read; the last where null.
         switchout: Share of the labels before, in training, that are replaced by random ones.
 
@@ -76,7 +77,8 @@ class AttentionHead(Head):
             inputs = switch_out(inputs, self.switchout, self.eos)
         frames = encoded.at(self.tap)
         logits = self.decoder(inputs, frames, length_mask(encoded.lengths, frames.shape[1]))
-        losses = cross_entropy(logits, targets, mask, self.label_smoothing)
+        smoothing = self.label_smoothing if self.training else 0.0  # dev: what the decoder knows
+        losses = cross_entropy(logits, targets, mask, smoothing)
         count = int(batch.label_lengths.sum()) + len(batch)
         return {
             "loss": LossPart(losses.sum(), count, self.weight, losses.detach()),

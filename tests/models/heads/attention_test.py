@@ -64,7 +64,7 @@ def test_edges_are_put_around_the_labels() -> None:
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_the_loss_is_a_sum_over_labels_and_eos(smoothing: float) -> None:
-    head, seen = make(smoothing), encoded([0, 1, 2])
+    head, seen = make(smoothing).train(), encoded([0, 1, 2])  # it has no dropout
     report = head.loss(seen, batch([0, 1, 2]))
     expected, wrong = [], 0
     for row, size in enumerate(LABEL_LENGTHS.tolist()):
@@ -84,6 +84,14 @@ def test_the_loss_is_a_sum_over_labels_and_eos(smoothing: float) -> None:
     assert (report["loss"].count, report["loss"].weight) == (8, 0.7)
     errors = report["errors"]
     assert (int(errors.total), errors.count, errors.weight) == (wrong, 8, 0.0)
+
+
+def test_the_loss_is_plain_outside_of_training() -> None:
+    seen, rows = encoded([0, 1, 2]), batch([0, 1, 2])
+    plain, smoothed = (make(smoothing).loss(seen, rows)["loss"] for smoothing in (0.0, 0.1))
+    torch.testing.assert_close(smoothed.total, plain.total, rtol=0, atol=0)
+    in_training = make(0.1).train().loss(seen, rows)["loss"]
+    assert float(in_training.total) > float(plain.total) + 0.01
 
 
 def test_padding_and_order_have_no_say() -> None:
