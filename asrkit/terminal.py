@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterable, Sequence
 
+import click
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.table import Column, Table
+from rich.text import Text
 
 from asrkit.escapes import printable
 
+LONGEST = 2000
+"""Characters of a line of a message: what it quotes may have thousands."""
 UNFOLDED = 10_000
 """Columns of what is no terminal: no table is wider."""
 
@@ -23,10 +29,39 @@ def console() -> Console:
     return Console(stderr=True) if sys.stderr.isatty() else Console(stderr=True, width=UNFOLDED)
 
 
+def say(text: object) -> None:
+    """Prints a verb's answer on standard output."""
+    click.echo(printable(str(text)))
+
+
+def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]], bold: int = -1) -> None:
+    """Prints a table.
+
+    Args:
+        title: Above it.
+        header: Of the columns.
+        rows: A cell for each column.
+        bold: Number of the row that stands out.
+    """
+    shown = Table(*(Column(_plain(cell)) for cell in header), title=_plain(title))
+    for number, row in enumerate(rows):
+        shown.add_row(*map(_plain, row), style="bold" if number == bold else None)
+    console().print(shown)
+
+
+def _plain(text: str) -> Text:
+    """Returns a text that is no markup."""
+    return Text(printable(text))
+
+
 def complain(message: str) -> None:
     """Prints why the program ends."""
     place = Console(stderr=True, soft_wrap=True, highlight=False)
-    place.print(f"asrkit: {printable(message)}", markup=False, style="red")
+    lines = [
+        line if len(line) <= LONGEST else line[:LONGEST] + " …" for line in message.split("\n")
+    ]
+    shown = "\n".join(lines)
+    place.print(f"asrkit: {printable(shown)}", markup=False, style="red")
 
 
 def log_to_stderr(level: int = logging.INFO) -> None:

@@ -121,3 +121,12 @@ def test_every_name_is_documented_with_all_its_keys() -> None:
             keys = set(constructor_parameters(target, registry.late))
             missing = keys - set(argument_docs(target))
             assert not missing, f"{registry.kind} {name} does not document {missing}"
+
+
+def test_verbs_speak_through_the_terminal_which_shows_control_characters_as_escapes() -> None:
+    for path in (ROOT / "asrkit" / "cli").glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert "import rich" not in text, path
+        assert "from rich" not in text, path
+        # What lists files for other programs gives their names as they are.
+        assert "echo(" not in text or path.stem == "files", path

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from asrkit.terminal import complain, console, log_to_stderr
+from asrkit.terminal import complain, console, log_to_stderr, say, table
 
 LONG = "a name " * 60
 
@@ -51,3 +51,20 @@ def test_a_terminal_keeps_its_width(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", Terminal())
     monkeypatch.setenv("COLUMNS", "70")
     assert console().width == 70
+
+
+def test_answers_and_tables_show_names_as_they_are_but_for_control_characters(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    name = "[bold red]u1[/] \x1b[31m \r\a\u202e"
+    shown = r"[bold red]u1[/] \x1b[31m \x0d\x07\u202e"
+    say(f"{name}\nsecond")
+    table(name, ["what", name], [(name, "[/]"), ("b", "[link=x]")], bold=1)
+    complain(f"{name}: {'9' * 9000}")
+    out, err = capfd.readouterr()
+    assert out == f"{shown}\nsecond\n"
+    assert err.count(shown) == 4
+    assert "[/] " in err
+    assert "[link=x]" in err
+    assert len(err) < 5000
+    assert not set(out + err) & {"\x1b", "\r", "\a", "\u202e"}

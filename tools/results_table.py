@@ -16,6 +16,7 @@ import click
 from asrkit.errors import UserError
 from asrkit.scoring.results import NOTHING, write_results
 from asrkit.scoring.results_file import Results, read_results
+from asrkit.terminal import say
 from asrkit.utf8 import use_utf8
 
 
@@ -38,11 +39,11 @@ def main(out: Path, keep: bool, runs: Sequence[Path]) -> None:
         table = write_results(runs, out, earlier if keep else NOTHING)
     except UserError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(table)
+    say(table)
     given = [os.path.basename(os.path.abspath(run)) for run in runs]
     for line in changes(earlier, given, keep):
-        click.echo(line)
-    click.echo(f"written to {out.resolve()}")
+        say(line)
+    say(f"written to {out.resolve()}")
 
 
 def changes(earlier: Results, given: Sequence[str], keep: bool) -> list[str]:

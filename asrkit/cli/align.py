@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from asrkit.cli.options import checkpoint_option, data_option, run_option, set_option
+from asrkit.terminal import say
 
 
 @click.command()
@@ -37,4 +38,4 @@ def align(
     from asrkit import experiment
 
     for path in experiment.align(run, data, set_name, head, checkpoint, speeds):
-        click.echo(path)
+        say(path)

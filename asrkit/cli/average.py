@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from asrkit.cli.options import run_option
+from asrkit.terminal import say
 
 
 @click.command()
@@ -20,4 +21,4 @@ def average(run: Path, best: int | None, last: int | None) -> None:
     """
     from asrkit import experiment
 
-    click.echo(experiment.average(run, best, last))
+    say(experiment.average(run, best, last))

@@ -8,6 +8,7 @@ import click
 
 from asrkit.cli.options import FILE, FOLDER, overrides_argument
 from asrkit.errors import UserError
+from asrkit.terminal import say
 
 
 @click.command()
@@ -29,4 +30,4 @@ def check(spec: Path, data: Path | None, overrides: tuple[str, ...]) -> None:
         raise UserError(
             "\n".join([f"{len(report.problems)} problem(s) in {spec}", *report.lines()])
         )
-    click.echo("\n".join([f"{spec}: no problems", *report.lines()]))
+    say("\n".join([f"{spec}: no problems", *report.lines()]))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.table import Table
 
 from asrkit.cli.options import (
     FILE,
@@ -16,7 +15,7 @@ from asrkit.cli.options import (
     run_option,
     set_option,
 )
-from asrkit.terminal import console
+from asrkit.terminal import table
 
 
 @click.command()
@@ -45,7 +44,5 @@ def decode(
     from asrkit import experiment
 
     summary = experiment.decode(run, data, set_name, search, checkpoint, spec, overrides)
-    table = Table("what", "value", title=f"{search} on {set_name}")
-    for name, value in summary.items():
-        table.add_row(name, str(value))
-    console().print(table)
+    rows = [(name, str(value)) for name, value in summary.items()]
+    table(f"{search} on {set_name}", ["what", "value"], rows)

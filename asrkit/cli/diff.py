@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from asrkit.cli.options import FILE
+from asrkit.terminal import say
 
 
 @click.command()
@@ -19,4 +20,4 @@ def diff(first: Path, second: Path) -> None:
     """
     from asrkit import experiment
 
-    click.echo(experiment.diff(first, second))
+    say(experiment.diff(first, second))

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from asrkit.cli.options import FILE, overrides_argument
+from asrkit.terminal import say
 
 
 @click.command()
@@ -20,4 +21,4 @@ def explain(spec: Path, key: str, overrides: tuple[str, ...]) -> None:
     """
     from asrkit import experiment
 
-    click.echo(experiment.explain(spec, overrides, key))
+    say(experiment.explain(spec, overrides, key))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from asrkit.terminal import say
+
 
 @click.command(name="list")
 @click.argument("kind", required=False)
@@ -16,4 +18,4 @@ def list_names(kind: str | None) -> None:
     from asrkit.config.registry import import_all
 
     import_all()
-    click.echo(list_registry(kind))
+    say(list_registry(kind))

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from rich.table import Table
 
 from asrkit.cli.options import FILE, SET, data_option, name_of
-from asrkit.terminal import console
+from asrkit.terminal import say, table
 
 
 @click.command()
@@ -44,10 +43,10 @@ def ngram(**options: Any) -> None:
     from asrkit import experiment
 
     report = experiment.ngram(**options)
-    table = Table("order", "n-grams", "D1", "D2", "D3+", title=str(report.path))
-    rows = zip(report.estimate.ngrams.tables, report.estimate.discounts, strict=True)
-    for order, (ngrams, discounts) in enumerate(rows, start=1):
-        values = [f"{value:.4f}" for value in discounts.values]
-        table.add_row(str(order), str(len(ngrams)), *values)
-    console().print(table)
-    click.echo("\n".join(report.lines()))
+    estimated = zip(report.estimate.ngrams.tables, report.estimate.discounts, strict=True)
+    rows = [
+        (str(order), str(len(ngrams)), *(f"{value:.4f}" for value in discounts.values))
+        for order, (ngrams, discounts) in enumerate(estimated, start=1)
+    ]
+    table(str(report.path), ["order", "n-grams", "D1", "D2", "D3+"], rows)
+    say("\n".join(report.lines()))

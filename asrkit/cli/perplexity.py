@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from asrkit.cli.options import checkpoint_option, data_option, run_option, set_option
+from asrkit.terminal import say
 
 
 @click.command()
@@ -22,7 +23,7 @@ def perplexity(run: Path, data: Path, set_name: str, checkpoint: str) -> None:
     from asrkit import experiment
 
     found, words = experiment.perplexity(run, data, set_name, checkpoint)
-    click.echo(
+    say(
         f"{set_name}: perplexity {found.per_word(words):.2f} per word, {found.per_token:.2f} per "
         f"label ({found.sentences} sentences with {words} words and {found.tokens} labels, ends "
         "of sentences included)"

@@ -8,6 +8,7 @@ from typing import Literal
 import click
 
 from asrkit.cli.options import checkpoint_option, data_option, run_option, set_option
+from asrkit.terminal import say
 
 
 @click.command()
@@ -37,4 +38,4 @@ def prior(
     """
     from asrkit import experiment
 
-    click.echo(experiment.estimate_prior(run, data, set_name, head, checkpoint, mean))
+    say(experiment.estimate_prior(run, data, set_name, head, checkpoint, mean))

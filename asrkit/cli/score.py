@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from asrkit.cli.options import FILE, FOLDER, SEARCH, run_option, set_option
+from asrkit.terminal import say
 
 if TYPE_CHECKING:
     from asrkit.scoring.wer import Score
@@ -56,18 +57,18 @@ def score(
 
     result = experiment.score(run, set_name, search, against, stm, glm, drop_hesitations, units)
     e = result.errors
-    click.echo(
+    say(
         f"{set_name} {search}: WER {result.wer:.2f} % [{result.low:.2f}, {result.high:.2f}], "
         f"{e.total} errors in {e.words} words ({e.substitutions} sub, {e.deletions} del, "
         f"{e.insertions} ins), CER {result.cer:.2f} %"
     )
     for line in _remarks(result):
-        click.echo(f"  {line}")
+        say(f"  {line}")
     for name, part in result.parts.items():
-        click.echo(f"  {name:<6} {part['wer']:6.2f} % of {part['errors']['words']} words")
+        say(f"  {name:<6} {part['wer']:6.2f} % of {part['errors']['words']} words")
     if result.against is not None:
         found = result.against
-        click.echo(
+        say(
             f"against {against}: {found.difference:+.2f} absolute, P(noise) "
             f"{found.probability_of_noise:.3f} (exact sign-flip test of {found.count} "
             f"{found.units}), better on {100 * found.probability_better:.1f} % of resampled sets"

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from asrkit.cli.options import SEARCH, data_option, run_option, set_option
+from asrkit.terminal import say
 
 
 @click.command(name="search-errors")
@@ -24,7 +25,7 @@ def search_errors(run: Path, data: Path, set_name: str, search: str) -> None:
     from asrkit import experiment
 
     report = experiment.search_errors(run, data, set_name, search)
-    click.echo(
+    say(
         f"{set_name} {search}: {report['search_errors']} search errors in {report['sentences']} "
         f"sentences ({report['rate']} %), {report['wrong']} wrong sentences, "
         f"{report['unreachable_references']} references without a path"

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from asrkit.cli.options import FILE, FOLDER, overrides_argument
+from asrkit.terminal import say
 
 
 @click.command()
@@ -20,4 +21,4 @@ def show(spec: Path, data: Path | None, overrides: tuple[str, ...]) -> None:
     """
     from asrkit import experiment
 
-    click.echo(experiment.show(spec, overrides, data))
+    say(experiment.show(spec, overrides, data))

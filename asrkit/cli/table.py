@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from asrkit.cli.options import FILE, SEARCH, SET, run_option
+from asrkit.terminal import say
 
 
 @click.command(name="table")
@@ -35,4 +36,4 @@ def table_of_searches(
     """
     from asrkit.scoring.search_table import write_search_table
 
-    click.echo(write_search_table(run, dev, tests, searches, out or run / "searches.md"))
+    say(write_search_table(run, dev, tests, searches, out or run / "searches.md"))

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from asrkit.cli.options import SET, data_option, name_of
+from asrkit.terminal import say
 
 
 @click.command()
@@ -28,4 +29,4 @@ def tokenizer(
     """
     from asrkit import experiment
 
-    click.echo(experiment.tokenizer(kind, data, set_name, size, name or kind, force))
+    say(experiment.tokenizer(kind, data, set_name, size, name or kind, force))

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.table import Table
 
 from asrkit.cli.options import FILE, SEARCH, checkpoint_option, data_option, run_option, set_option
-from asrkit.terminal import console
+from asrkit.terminal import say, table
 
 
 @click.command()
@@ -53,13 +52,15 @@ def tune(
 
     ranges = dict(read_range(word) for word in vary)
     path, trials = experiment.tune(run, data, set_name, search, ranges, decodes, checkpoint, spec)
-    table = Table("weights", "WER %", "95 % interval", title=f"{search} on {set_name}")
-    best = min(trials, key=lambda trial: trial.wer)
-    for trial in trials:
-        weights = ", ".join(f"{name} {weight:g}" for name, weight in trial.weights.items())
-        style = "bold" if trial is best else None
-        table.add_row(
-            weights, f"{trial.wer:.2f}", f"{trial.low:.2f} – {trial.high:.2f}", style=style
+    rows = [
+        (
+            ", ".join(f"{name} {weight:g}" for name, weight in trial.weights.items()),
+            f"{trial.wer:.2f}",
+            f"{trial.low:.2f} – {trial.high:.2f}",
         )
-    console().print(table)
-    click.echo(f"the best is in {path}; for other sets: asrkit decode --spec {path} ...")
+        for trial in trials
+    ]
+    best = min(range(len(trials)), key=lambda number: trials[number].wer)
+    header = ["weights", "WER %", "95 % interval"]
+    table(f"{search} on {set_name}", header, rows, bold=best)
+    say(f"the best is in {path}; for other sets: asrkit decode --spec {path} ...")
