@@ -6,7 +6,13 @@ from pathlib import Path
 
 import click
 
-from asrkit.cli.options import checkpoint_option, data_option, run_option, set_option
+from asrkit.cli.options import (
+    checkpoint_option,
+    data_option,
+    run_option,
+    set_option,
+    threads_option,
+)
 from asrkit.terminal import say
 
 
@@ -25,6 +31,7 @@ from asrkit.terminal import say
     show_default=True,
     help="Play at this speed; may be given several times, for all of data.speeds.",
 )
+@threads_option
 def align(
     run: Path, data: Path, set_name: str, head: str, checkpoint: str, speeds: tuple[float, ...]
 ) -> None:

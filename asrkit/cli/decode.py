@@ -14,6 +14,7 @@ from asrkit.cli.options import (
     overrides_argument,
     run_option,
     set_option,
+    threads_option,
 )
 from asrkit.terminal import table
 
@@ -27,6 +28,7 @@ from asrkit.terminal import table
 )
 @checkpoint_option
 @click.option("--spec", type=FILE, help="File whose decoding: replaces that of the run.")
+@threads_option
 @overrides_argument
 def decode(
     run: Path,

@@ -9,6 +9,7 @@ import click
 
 from asrkit.errors import UserError
 from asrkit.names import require_name
+from asrkit.threads import use_threads
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(path_type=Path)
@@ -44,3 +45,18 @@ checkpoint_option = click.option(
     help="average, best, last, or the path of a checkpoint.",
 )
 overrides_argument = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+
+
+def _use_threads(context: click.Context, parameter: click.Parameter, number: int | None) -> None:
+    if not context.resilient_parsing:
+        use_threads(number)
+
+
+threads_option = click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    expose_value=False,
+    callback=_use_threads,
+    help="Threads that compute on the CPU, in each process; OMP_NUM_THREADS or all cores if not "
+    "given. Fewer are faster where the machine has other work.",
+)

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import click
 
-from asrkit.cli.options import checkpoint_option, data_option, run_option, set_option
+from asrkit.cli.options import (
+    checkpoint_option,
+    data_option,
+    run_option,
+    set_option,
+    threads_option,
+)
 from asrkit.terminal import say
 
 
@@ -15,6 +21,7 @@ from asrkit.terminal import say
 @data_option
 @set_option
 @checkpoint_option
+@threads_option
 def perplexity(run: Path, data: Path, set_name: str, checkpoint: str) -> None:
     """Say how well a language model predicts the transcripts of a set.
 

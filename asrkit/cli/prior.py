@@ -7,7 +7,13 @@ from typing import Literal
 
 import click
 
-from asrkit.cli.options import checkpoint_option, data_option, run_option, set_option
+from asrkit.cli.options import (
+    checkpoint_option,
+    data_option,
+    run_option,
+    set_option,
+    threads_option,
+)
 from asrkit.terminal import say
 
 
@@ -24,6 +30,7 @@ from asrkit.terminal import say
     show_default=True,
     help="What is averaged over frames.",
 )
+@threads_option
 def prior(
     run: Path,
     data: Path,

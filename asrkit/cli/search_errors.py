@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from asrkit.cli.options import SEARCH, data_option, run_option, set_option
+from asrkit.cli.options import SEARCH, data_option, run_option, set_option, threads_option
 from asrkit.terminal import say
 
 
@@ -17,6 +17,7 @@ from asrkit.terminal import say
 @click.option(
     "--search", type=SEARCH, required=True, help="Name of the search that decoded the set."
 )
+@threads_option
 def search_errors(run: Path, data: Path, set_name: str, search: str) -> None:
     """Count sentences whose reference scores higher than what the search found.
 

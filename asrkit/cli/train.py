@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
-from asrkit.cli.options import FILE, data_option, overrides_argument, run_option
+from asrkit.cli.options import FILE, data_option, overrides_argument, run_option, threads_option
 
 
 @click.command()
 @click.argument("spec", type=FILE)
 @data_option
 @run_option
+@threads_option
 @overrides_argument
 def train(spec: Path, data: Path, run: Path, overrides: tuple[str, ...]) -> None:
     """Train the model of a SPEC file; the same command goes on after an interruption.

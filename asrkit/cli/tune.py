@@ -6,7 +6,15 @@ from pathlib import Path
 
 import click
 
-from asrkit.cli.options import FILE, SEARCH, checkpoint_option, data_option, run_option, set_option
+from asrkit.cli.options import (
+    FILE,
+    SEARCH,
+    checkpoint_option,
+    data_option,
+    run_option,
+    set_option,
+    threads_option,
+)
 from asrkit.terminal import say, table
 
 
@@ -33,6 +41,7 @@ from asrkit.terminal import say, table
 )
 @checkpoint_option
 @click.option("--spec", type=FILE, help="File whose decoding: replaces that of the run.")
+@threads_option
 def tune(
     run: Path,
     data: Path,

@@ -91,6 +91,13 @@ def train(spec_path: Path, overrides: Sequence[str], data: Path, run: Path) -> N
     """
     stages = stages_of(*resolve_spec(load_spec(spec_path, overrides)), run)
     world = init_distributed()
+    if world.rank == 0:
+        log.info(
+            "training on %s: %d process(es) with %d CPU thread(s) each; --threads changes that",
+            world.device.type,
+            world.size,
+            torch.get_num_threads(),
+        )
     first = max((n for n, stage in enumerate(stages) if stage.has_begun), default=0)
     for number in range(first, len(stages)):
         train_stage(stages[number], stages[number - 1] if number else None, data, world)
