@@ -14,6 +14,7 @@ from torch import Tensor
 
 from asrkit.data.audio import read_samples
 from asrkit.data.lookups import costs_one_utterance
+from asrkit.text.normalization import normalized
 from asrkit.text.tokenizers import Tokenizer
 
 
@@ -38,8 +39,8 @@ def num_labels(cut: Any, tokenizer: Tokenizer) -> int:
 
 
 def text_of(cut: Any) -> str:
-    """Returns the transcript of a lhotse cut."""
-    return " ".join(s.text for s in cut.supervisions if s.text)
+    """Returns the transcript of a lhotse cut, with single spaces between its words."""
+    return normalized(" ".join(s.text for s in cut.supervisions if s.text))
 
 
 def speaker_of(cut: Any) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from asrkit.errors import UserError
 from asrkit.files import read_lines, replaced
+from asrkit.text.normalization import normalized
 
 Normalize = Callable[[str], str | None]
 """Returns a line as a transcript would have it, None if it can't be."""
@@ -58,7 +59,7 @@ def write_sentences(files: Sequence[Path], out: Path, normalize: Normalize) -> T
     with replaced(out) as partial:
         with gzip.open(partial, "wt", encoding="utf-8", compresslevel=3) as file:
             for line in (line for path in files for line in read_lines(path)):
-                text = normalize(line)
+                text = normalize(normalized(line))
                 if not text:
                     left_out += 1
                     example = example or (line if text is None else "")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from asrkit.errors import UserError
 from asrkit.files import read_lines, write_lines
+from asrkit.text.normalization import normalized
 
 IGNORED = "ignore_time_segment_in_scoring"
 """Stands instead of words where nothing is to be recognised or scored."""
@@ -89,7 +90,7 @@ def parse_segment(line: str) -> Segment:
             raise ValueError(f"the category tag {text.split()[0]!r} has no closing '>'")
         labels, text = found[1], text[found.end() :]
     names = tuple(labels.split(",")) if labels else ()
-    return Segment(recording, channel, speaker, *times, " ".join(text.split()), names)
+    return Segment(recording, channel, speaker, *times, normalized(text), names)
 
 
 def _fields(line: str) -> list[str]:

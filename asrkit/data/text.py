@@ -22,6 +22,7 @@ from asrkit.data.positions import Keys, Positions
 from asrkit.data.settings import Data, data_kinds
 from asrkit.errors import UserError
 from asrkit.files import read_lines, replaced
+from asrkit.text.normalization import normalized
 from asrkit.text.tokenizers import Tokenizer
 
 log = logging.getLogger(__name__)
@@ -118,6 +119,13 @@ class TextData:
         lengths = sentences.lengths
         longest = settings.max_labels if training else int(lengths.max(initial=0))
         self.usable = np.flatnonzero((lengths > 0) & (lengths <= longest))
+        if num_long := int((lengths > longest).sum()):
+            log.warning(
+                "%d of %d sentences are left out: longer than data.max_labels = %d",
+                num_long,
+                len(lengths),
+                longest,
+            )
         if not len(self.usable):
             raise UserError("no sentence is left to train or evaluate on; see data.max_labels")
         keys = sentences.keys
@@ -207,7 +215,7 @@ def encode_all(texts: Iterable[str], tokenizer: Tokenizer, where: str) -> Senten
     """Returns the labels of sentences; those with unknown symbols are left out and counted."""
     labels: list[NDArray[np.int32]] = []
     left_out: list[str] = []
-    for text in texts:
+    for text in map(normalized, texts):
         if not text:
             continue
         try:
@@ -226,6 +234,7 @@ def _encoded_file(path: Path, kept: Path, tokenizer: Tokenizer) -> Sentences:
         raise UserError(f"there is no text file {path}; see data.files")
     state = path.stat()
     key = f"{path.resolve()} {state.st_size} {state.st_mtime_ns} {tokenizer.vocabulary.symbols}"
+    key += " normalized"  # not so in older versions
     file = kept / f"{hashlib.sha256(key.encode()).hexdigest()[:20]}.npz"
     if file.is_file():
         with np.load(file, allow_pickle=False) as arrays:

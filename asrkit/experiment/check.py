@@ -21,6 +21,7 @@ from asrkit.data.manifests import Unusable, open_set, unusable_path, write_unusa
 from asrkit.data.training_limits import TrainingLimits
 from asrkit.errors import UserError
 from asrkit.experiment.aligned import alignment_problems, list_misaligned
+from asrkit.experiment.references import unwritable_elsewhere
 from asrkit.experiment.spec import (
     Experiment,
     load_spec,
@@ -48,11 +49,13 @@ class CheckReport:
         problems: Why the spec can't be built; empty where it can.
         unusable: Utterances that can't be used, by set.
         checked: Number of utterances looked at, by set.
+        remarks: What else there is to know, such as of references in other sets.
     """
 
     problems: list[str] = field(default_factory=list)
     unusable: dict[str, list[Unusable]] = field(default_factory=dict)
     checked: dict[str, int] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
         """Returns the report for the console."""
@@ -63,7 +66,7 @@ class CheckReport:
             for reason, count in Counter(u.reason for u in found).most_common():
                 example = next(u for u in found if u.reason == reason)
                 lines.append(f"  {count} x {reason}, such as {example.id}: {example.detail}")
-        return lines
+        return lines + self.remarks
 
 
 def check(spec_path: Path, overrides: Sequence[str] = (), data: Path | None = None) -> CheckReport:
@@ -179,6 +182,7 @@ def _check_data(experiment: Experiment, data: Path, report: CheckReport) -> None
         report.checked[name] = len(cuts)
         if len(report.unusable[name]) == len(cuts):
             report.problems.append(f"{name}: none of its {len(cuts)} utterances can be used")
+    report.remarks += unwritable_elsewhere(data, tokenizer, report.checked)
 
 
 def show(spec_path: Path, overrides: Sequence[str] = (), data: Path | None = None) -> str:

@@ -18,6 +18,7 @@ from asrkit.errors import UserError
 from asrkit.experiment.decoded_sets import PARTIAL, require_whole, set_facts
 from asrkit.experiment.prior import hash_of
 from asrkit.experiment.record import record_command, this_command
+from asrkit.experiment.references import warn_of_references
 from asrkit.experiment.spec import available_device
 from asrkit.experiment.system import System
 from asrkit.scoring.ctm import write_ctm, write_trn
@@ -89,6 +90,7 @@ def decode_into(
         The summary that is also written to summary.json.
     """
     cuts = open_set(system.data, [set_name])
+    warn_of_references(set_name, cuts, system.tokenizer)
     weights = [(str(path), hash_of(path)) for path in system.files()]
     facts = set_facts(system.data, set_name, cuts)
     depends_on = [node, weights, set_name, facts["manifest"], max_hypotheses]

@@ -15,6 +15,7 @@ from asrkit.lm.arpa import write_arpa
 from asrkit.lm.corpus import index_sentences
 from asrkit.lm.kneser_ney import Estimate, estimate
 from asrkit.lm.perplexity import Prediction, predict
+from asrkit.text.normalization import normalized
 from asrkit.text.tokenizers import (
     CharacterTokenizer,
     SentencePieceTokenizer,
@@ -126,7 +127,7 @@ class Splitter:
     def split(self, texts: Iterable[str]) -> Iterator[list[str]]:
         """Returns the units of each text, without those that have no labels."""
         for text in texts:
-            words = text.split()
+            words = normalized(text).split()
             if not words:
                 continue
             if self.tokenizer is None or self.units == "words":

@@ -29,6 +29,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from asrkit.files import read_lines
+from asrkit.text.normalization import normalized
 
 SOUNDS = {"[silence]", "[noise]", "[laughter]", "[vocalized-noise]"}
 ASIDE = re.compile(r"<[be]_aside>", re.IGNORECASE)
@@ -65,7 +66,7 @@ def words_of(transcript: str, is_spelled: Callable[[str], bool] = by_case) -> st
     Raises:
         NotationError: If a token follows none of the rules.
     """
-    tokens = ASIDE.sub(" ", transcript).split()
+    tokens = ASIDE.sub(" ", normalized(transcript)).split()
     words = (_word(token, is_spelled) for token in tokens)
     return " ".join(word for word in words if word)
 

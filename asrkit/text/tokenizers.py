@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -14,10 +15,17 @@ import sentencepiece
 from asrkit.config.registry import Registry
 from asrkit.errors import UserError
 from asrkit.files import read_lines, write_lines
+from asrkit.text.normalization import normalized
 from asrkit.text.vocabulary import Vocabulary
 
 SPACE = "▁"
 """What stands for a space between words where units are smaller than words."""
+LINE_BYTES = 4192
+"""Bytes of the lines that SentencePiece trains on by default."""
+RESERVED = "▅"
+"""SentencePiece's own sign for unknown pieces: it leaves out lines that have it."""
+
+log = logging.getLogger(__name__)
 
 
 class Tokenizer(ABC):
@@ -94,7 +102,7 @@ class SentencePieceTokenizer(Tokenizer):
 
     def encode(self, text: str) -> list[int]:
         """Returns the label ids of a text."""
-        pieces = self._model.EncodeAsIds(text)
+        pieces = self._model.EncodeAsIds(normalized(text))
         if self._unknown in pieces:
             self._require_known(text)
         return [self._labels[piece] for piece in pieces]
@@ -105,6 +113,7 @@ class SentencePieceTokenizer(Tokenizer):
 
     def unknown_in(self, text: str) -> list[str]:
         """Returns the characters of a text that no unit covers."""
+        text = normalized(text)
         if self._unknown not in self._model.EncodeAsIds(text):
             return []
         known = set("".join(self.vocabulary.symbols)) | {" "}
@@ -129,7 +138,7 @@ class CharacterTokenizer(Tokenizer):
     def encode(self, text: str) -> list[int]:
         """Returns the label ids of a text."""
         self._require_known(text)
-        found = [self.vocabulary.id_of(c) for c in " ".join(text.split()).replace(" ", SPACE)]
+        found = [self.vocabulary.id_of(c) for c in normalized(text).replace(" ", SPACE)]
         return [label for label in found if label is not None]
 
     def decode(self, ids: list[int]) -> str:
@@ -139,7 +148,8 @@ class CharacterTokenizer(Tokenizer):
 
     def unknown_in(self, text: str) -> list[str]:
         """Returns the characters of a text that the vocabulary lacks."""
-        return sorted({c for c in text.replace(" ", SPACE) if self.vocabulary.id_of(c) is None})
+        written = normalized(text).replace(" ", SPACE)
+        return sorted({c for c in written if self.vocabulary.id_of(c) is None})
 
 
 @tokenizers.register("words")
@@ -160,7 +170,7 @@ class WordTokenizer(Tokenizer):
     def encode(self, text: str) -> list[int]:
         """Returns the label ids of a text."""
         self._require_known(text)
-        found = [self.vocabulary.id_of(word) for word in text.split()]
+        found = [self.vocabulary.id_of(word) for word in normalized(text).split()]
         return [label for label in found if label is not None]
 
     def decode(self, ids: list[int]) -> str:
@@ -169,7 +179,8 @@ class WordTokenizer(Tokenizer):
 
     def unknown_in(self, text: str) -> list[str]:
         """Returns the words of a text that the vocabulary lacks."""
-        return sorted({word for word in text.split() if self.vocabulary.id_of(word) is None})
+        words = set(normalized(text).split())
+        return sorted(word for word in words if self.vocabulary.id_of(word) is None)
 
 
 def train_tokenizer(
@@ -183,7 +194,7 @@ def train_tokenizer(
 
     Args:
         kind: SentencePiece BPE or unigram units, characters, or words.
-        texts: Normalised transcripts.
+        texts: Transcripts; any space is a space, as it is when they are encoded.
         size: Number of units; needed for BPE and unigram, most frequent ones for the others.
         directory: Folder of tokenizer files.
         name: NAME.model or NAME.txt is written.
@@ -194,8 +205,7 @@ def train_tokenizer(
     Raises:
         UserError: If there is no text, or the size does not fit it.
     """
-    lines = [" ".join(text.split()) for text in texts]
-    lines = [line for line in lines if line]
+    lines = [line for line in map(normalized, texts) if line]
     if not lines:
         raise UserError("there is no text to train a tokenizer on: all transcripts are empty")
     if kind in ("bpe", "unigram"):
@@ -212,6 +222,13 @@ def train_tokenizer(
 def _train_sentencepiece(kind: str, lines: list[str], size: int | None, path: Path) -> Path:
     if size is None:
         raise UserError(f"a {kind} tokenizer needs a size: --size N")
+    if num_reserved := sum(RESERVED in line for line in lines):
+        log.warning(
+            "the tokenizer is trained without %d of %d texts: SentencePiece needs %s for itself",
+            num_reserved,
+            len(lines),
+            RESERVED,
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     prefix = path.with_suffix(".partial")
     try:
@@ -226,6 +243,8 @@ def _train_sentencepiece(kind: str, lines: list[str], size: int | None, path: Pa
             pad_id=-1,
             unk_id=0,
             normalization_rule_name="identity",
+            # SentencePiece drops longer lines, and says nothing.
+            max_sentence_length=max(LINE_BYTES, 1 + max(len(line.encode()) for line in lines)),
             num_threads=1,  # the same units on every machine
             minloglevel=2,
         )

@@ -1,0 +1,25 @@
+"""What transcripts, texts for language models and references have in common before they are split.
+
+Any space is a space: no-break and ideographic ones, tabs, line and paragraph separators. Signs that
+nobody sees or hears are left out. Letters stay as they are written, in any case and Unicode form.
+"""
+
+from __future__ import annotations
+
+UNSEEN = dict.fromkeys(
+    [
+        0x00AD,  # soft hyphen
+        0x200B,  # zero width space
+        0x2060,  # word joiner
+        0xFEFF,  # byte order mark, or zero width no-break space
+        *(0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)),  # directions
+    ]
+)
+"""Joiners (U+200C, U+200D) are not among them: they tell words of Persian and Hindi apart."""
+
+
+def normalized(text: str) -> str:
+    """Returns a text with single spaces between its words, and without unseen signs."""
+    if not text.isascii():
+        text = text.translate(UNSEEN)
+    return " ".join(text.split())
