@@ -1,37 +1,47 @@
-"""Checkpoints: written to a temporary name, synced, renamed; best and last ones are kept."""
+"""The checkpoints of a run: the best and the last ones are kept; averages of them."""
 
 from __future__ import annotations
 
-import errno
-import json
 import logging
-import pickle
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
+from torch import Size, Tensor
 
 from asrkit.errors import UserError
-from asrkit.files import replaced, write_text
+from asrkit.training.checkpoint_files import load, load_weights, write_atomic
+from asrkit.training.checkpoint_index import (
+    Entry,
+    adopted,
+    by_age,
+    by_objective,
+    checkpoint_files,
+    described,
+    read_index,
+    write_index,
+)
+
+__all__ = [
+    "CheckpointStore",
+    "Entry",
+    "ReloadBest",
+    "average",
+    "average_run",
+    "load",
+    "load_weights",
+    "read_index",
+    "resolve",
+    "write_atomic",
+    "write_index",
+]
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Entry:
-    """A checkpoint in the index: the dev objective is None where the epoch had not ended."""
-
-    step: int
-    epoch: int
-    dev: float | None
-
-    @property
-    def name(self) -> str:
-        """The file name."""
-        return f"step-{self.step:08d}.pt"
+DIVERGED = "diverged.pt"
+"""The last checkpoint of a training that diverged, for looking at; no training goes on from it."""
+Check = Callable[[dict[str, Any]], None]
 
 
 class CheckpointStore:
@@ -50,8 +60,6 @@ class CheckpointStore:
         self.folder, self.keep_epochs = folder, keep_epochs
         self.keep_best, self.keep_last = keep_best, keep_last
         folder.mkdir(parents=True, exist_ok=True)
-        for partial in folder.glob("*.partial*"):  # of a process that was killed
-            partial.unlink()
         self.entries = read_index(folder)
 
     def save(self, state: dict[str, Any], step: int, epoch: int, dev: float | None) -> None:
@@ -61,7 +69,8 @@ class CheckpointStore:
             UserError: If it can't be written, as on a full disk.
         """
         entry = Entry(step, epoch, dev)
-        write_atomic(state, self.folder / entry.name)
+        saved = {"step": step, "epoch": epoch, "dev": dev}
+        write_atomic({**state, "saved": saved}, self.folder / entry.name)
         self.entries = [e for e in self.entries if e.step != step] + [entry]
         kept = self._kept()
         removed = [e for e in self.entries if e not in kept]
@@ -70,36 +79,102 @@ class CheckpointStore:
         for old in removed:
             (self.folder / old.name).unlink(missing_ok=True)
 
-    def load_newest(self) -> dict[str, Any] | None:
-        """Returns the newest checkpoint that can be read, or None where there is none.
+    def adopt(self) -> None:
+        """Takes in checkpoints that a killed process wrote and did not list; says which."""
+        known = {entry.name for entry in self.entries}
+        unknown = [path for path in checkpoint_files(self.folder) if path.name not in known]
+        found = [entry for entry in map(adopted, unknown) if entry is not None]
+        if found:
+            names = ", ".join(entry.name for entry in found)
+            log.warning("%s: found %s, which the index did not list", self.folder, names)
+            self.entries = sorted([*self.entries, *found], key=lambda e: e.step)
+        if self.entries:
+            write_index(self.folder, self.entries)
 
-        A damaged one is reported and set aside, and the one before it is used.
+    def load_newest(self, check: Check | None = None) -> dict[str, Any] | None:
+        """Returns the newest checkpoint that can be used, or None where there is none.
+
+        One that is damaged is reported and set aside, and the one before it is used.
+
+        Args:
+            check: Raises a `UserError` for a checkpoint that can't be used though it can be read.
 
         Raises:
-            UserError: If there are checkpoints and all are damaged: a training must not begin anew
+            UserError: If there are checkpoints and none can be used: a training must not begin anew
                 unasked.
         """
-        newest_first = sorted(self.entries, key=lambda e: -e.step)
-        for position, entry in enumerate(newest_first, start=1):
+        problems: list[tuple[Entry, UserError]] = []
+        for entry in by_age(self.entries):
             try:
-                state = load(self.folder / entry.name)
+                state = self._load(entry, check)
             except UserError as error:
-                if position == len(newest_first):
-                    raise UserError(
-                        f"{error}; no checkpoint before it can be read, either: restore one, or "
-                        "begin anew in another --run folder"
-                    ) from error
-                log.warning("%s; the checkpoint before it is used", error)
-                self.entries = [e for e in self.entries if e is not entry]
+                problems.append((entry, error))
                 continue
+            for damaged, problem in problems:
+                self._set_aside(damaged, problem)
             return state
+        if problems:
+            raise UserError(
+                f"{problems[0][1]}; no checkpoint before it can be used, either: restore one, or "
+                "begin anew in another --run folder"
+            ) from problems[0][1]
         return None
+
+    def discard(self, from_step: int, unfinished_from: int) -> Entry | None:
+        """Takes away checkpoints of a training that diverged; the last one becomes diverged.pt.
+
+        Args:
+            from_step: All of this step and later ones go.
+            unfinished_from: Those within epochs go from this step on.
+
+        Returns:
+            The newest one that is left.
+        """
+        bad = [
+            e
+            for e in self.entries
+            if e.step >= from_step or (e.step >= unfinished_from and not e.can_be_best)
+        ]
+        self.entries = [e for e in self.entries if e not in bad]
+        write_index(self.folder, self.entries)
+        for number, entry in enumerate(by_age(bad)):
+            path = self.folder / entry.name
+            if number == 0 and path.is_file():
+                path.replace(self.folder / DIVERGED)
+            path.unlink(missing_ok=True)
+        return by_age(self.entries)[0] if self.entries else None
+
+    def _load(self, entry: Entry, check: Check | None) -> dict[str, Any]:
+        path = self.folder / entry.name
+        state = load(path)
+        found = described(state, path).name if "saved" in state else entry.name
+        if found != entry.name:
+            raise UserError(f"{path} is not what its name says: it holds {found}")
+        if check is not None:
+            try:
+                check(state)
+            except UserError as error:
+                raise UserError(f"{path} is damaged or of another run: {error}") from error
+        return state
+
+    def _set_aside(self, entry: Entry, problem: UserError) -> None:
+        path = self.folder / entry.name
+        aside = path.with_name(path.name + ".damaged")
+        if path.is_file():
+            path.replace(aside)
+        log.warning(
+            "%s; the checkpoint before it is used, and this one is set aside as %s",
+            problem,
+            aside.name,
+        )
+        self.entries = [e for e in self.entries if e is not entry]
+        write_index(self.folder, self.entries)
 
     def _kept(self) -> list[Entry]:
         finished = [e for e in self.entries if e.dev is not None]
-        best = sorted(finished, key=lambda e: (e.dev, -e.step))[: self.keep_best]
-        last = sorted(self.entries, key=lambda e: -e.step)[: max(self.keep_last, 1)]
-        last += sorted(finished, key=lambda e: -e.step)[: self.keep_epochs]
+        best = by_objective(finished)[: self.keep_best]
+        last = by_age(self.entries)[: max(self.keep_last, 1)]
+        last += by_age(finished)[: self.keep_epochs]
         return [e for e in self.entries if e in best or e in last]
 
 
@@ -127,82 +202,13 @@ class ReloadBest:
 
     def choose(self, entries: Sequence[Entry], newest: int) -> Entry | None:
         """Returns the checkpoint to go back to after epoch `newest`, if there is a better one."""
-        devs = {e.epoch: (e.dev, e) for e in entries if e.dev is not None}
+        devs = {e.epoch: (e.objective, e) for e in entries if e.dev is not None}
         first = max(self.from_epoch, newest - self.last + 1)
         compared = [devs[epoch] for epoch in range(first, newest) if epoch in devs]
         if newest not in devs or not compared:
             return None
         dev, best = min(compared, key=lambda pair: pair[0])
         return best if dev + self.margin < devs[newest][0] else None
-
-
-def write_atomic(state: dict[str, Any], path: Path) -> None:
-    """Writes tensors and plain containers so that the path never holds half a file.
-
-    Raises:
-        UserError: If it can't be written; nothing older is touched.
-    """
-    try:
-        with replaced(path) as partial, partial.open("wb") as file:
-            torch.save(state, file)
-    except (OSError, RuntimeError) as error:
-        full = getattr(error, "errno", None) == errno.ENOSPC or "No space" in str(error)
-        why = "the disk is full" if full else str(error)
-        raise UserError(
-            f"can't write {path}: {why}; the checkpoints before it are intact: make room, then "
-            "start the same command again"
-        ) from error
-
-
-def read_index(folder: Path) -> list[Entry]:
-    """Returns the checkpoints of a folder whose files are there.
-
-    Raises:
-        UserError: If the list of them is damaged.
-    """
-    path = folder / "index.json"
-    if not path.is_file():
-        return []
-    try:
-        entries = [Entry(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path} is damaged: {error}; restore it from a copy") from error
-    return [entry for entry in entries if (folder / entry.name).is_file()]
-
-
-def write_index(folder: Path, entries: Sequence[Entry]) -> None:
-    """Writes which checkpoints a folder has."""
-    rows = [{"step": e.step, "epoch": e.epoch, "dev": e.dev} for e in entries]
-    write_text(folder / "index.json", json.dumps(rows, indent=1) + "\n")
-
-
-def load(path: Path) -> dict[str, Any]:
-    """Returns what a checkpoint file holds; never runs code from it.
-
-    Raises:
-        UserError: If the file is missing or damaged.
-    """
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"there is no checkpoint {path}") from None
-    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
-        reason = str(error).split("\n")[0]
-        raise UserError(f"{path} is damaged or no checkpoint: {reason}") from error
-    return state
-
-
-def load_weights(path: Path) -> dict[str, Tensor]:
-    """Returns the weights of a checkpoint file.
-
-    Raises:
-        UserError: If the file is missing, damaged, or has no weights.
-    """
-    state = load(path)
-    if "model" not in state:
-        raise UserError(f"{path} has no weights")
-    weights: dict[str, Tensor] = state["model"]
-    return weights
 
 
 def resolve(run: Path, which: str) -> Path:
@@ -219,14 +225,22 @@ def resolve(run: Path, which: str) -> Path:
         return path
     entries = read_index(folder)
     if which in ("best", "last"):
-        pool = [e for e in entries if e.dev is not None] if which == "best" else entries
+        pool = by_objective(entries) if which == "best" else by_age(entries)
         if not pool:
-            raise UserError(f"{folder} has no checkpoint yet; train first")
-        key = (lambda e: (e.dev, -e.step)) if which == "best" else (lambda e: -e.step)
-        return folder / min(pool, key=key).name
+            raise UserError(_nothing(folder, entries))
+        return folder / pool[0].name
     if not Path(which).is_file():
         raise UserError(f"there is no checkpoint {which!r}: expected average, best, last or a path")
     return Path(which)
+
+
+def _nothing(folder: Path, entries: Sequence[Entry]) -> str:
+    """Returns why no checkpoint can be best."""
+    if any(e.dev is not None for e in entries):
+        return f"{folder}: no finished epoch has a dev objective that is a number (all are NaN)"
+    if entries:
+        return f"{folder} has no checkpoint of a finished epoch yet; train on"
+    return f"{folder} has no checkpoint yet; train first"
 
 
 def _checkpoints(run: Path) -> Path:
@@ -247,15 +261,16 @@ def average_run(run: Path, best: int | None = None, last: int | None = None) -> 
         RUN/checkpoints/average.pt.
 
     Raises:
-        UserError: If the run has no finished epoch.
+        UserError: If the run has no finished epoch, or a number is not positive.
     """
+    if min(n for n in (best, last, 1) if n is not None) < 1:
+        raise UserError("the number of checkpoints to average must be at least 1")
     folder = _checkpoints(run)
-    finished = [e for e in read_index(folder) if e.dev is not None]
-    if not finished:
-        raise UserError(f"{folder} has no checkpoint of a finished epoch; train first")
-    by_dev = sorted(finished, key=lambda e: (e.dev, -e.step))
-    by_step = sorted(finished, key=lambda e: -e.step)
-    chosen = by_step[:last] if last is not None else by_dev[: best or 5]
+    entries = read_index(folder)
+    usable = by_objective(entries)
+    if not usable:
+        raise UserError(_nothing(folder, entries))
+    chosen = by_age(usable)[:last] if last is not None else usable[: best or 5]
     out = folder / "average.pt"
     average([folder / e.name for e in chosen], out)
     log.info(
@@ -265,10 +280,17 @@ def average_run(run: Path, best: int | None = None, last: int | None = None) -> 
 
 
 def average(paths: Sequence[Path], out: Path) -> None:
-    """Writes the mean of the weights of some checkpoints; counters are taken from the first."""
+    """Writes the mean of the weights of some checkpoints; counters are taken from the first.
+
+    Raises:
+        UserError: If one can't be read, or has other tensors than the first.
+    """
     total: dict[str, Tensor] = {}
     for path in paths:
-        for name, tensor in load_weights(path).items():
+        weights = load_weights(path)
+        if total and _shapes(weights) != _shapes(total):
+            raise UserError(f"{path} has other tensors than {paths[0]}: they can't be averaged")
+        for name, tensor in weights.items():
             wide = tensor.double() if tensor.is_floating_point() else tensor
             if name not in total:
                 total[name] = wide
@@ -280,3 +302,7 @@ def average(paths: Sequence[Path], out: Path) -> None:
         for name, tensor in total.items()
     }
     write_atomic({"model": mean, "averaged": [path.name for path in paths]}, out)
+
+
+def _shapes(weights: Mapping[str, Tensor]) -> dict[str, Size]:
+    return {name: tensor.shape for name, tensor in weights.items()}

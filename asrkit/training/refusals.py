@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -70,25 +69,29 @@ def refuse_settings(
         raise ValueError("; ".join(problems))
 
 
-def refuse_other_tensors(model: nn.Module, state: Mapping[str, Tensor], folder: Path) -> None:
-    """Makes sure that weights fit a model.
+def refuse_other_tensors(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Makes sure that weights are those of a model.
 
     Args:
         model: That goes on.
         state: Its weights, of a checkpoint.
-        folder: Where that is.
 
     Raises:
-        UserError: If a tensor is missing in the model, or has another shape.
+        UserError: If a tensor is missing in one of them, or has another shape or precision.
     """
     own = model.state_dict()
     for name, tensor in state.items():
         if name not in own or own[name].shape != tensor.shape:
             shape = tuple(own[name].shape) if name in own else "no such tensor"
             raise UserError(
-                f"{folder}: tensor {name!r} has shape {tuple(tensor.shape)}, the model has "
+                f"tensor {name!r} has shape {tuple(tensor.shape)}, the model has "
                 f"{shape}; was the vocabulary or a size changed? Choose a new --run"
             )
+        if tensor.dtype != own[name].dtype:
+            raise UserError(f"tensor {name!r} is {tensor.dtype}, the model's is {own[name].dtype}")
+    missing = sorted(own.keys() - state.keys())
+    if missing:
+        raise UserError(f"tensor {missing[0]!r} is missing ({len(missing)} in all)")
 
 
 def accumulation(given: int | list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -10,6 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +30,8 @@ from asrkit.training.metrics import MetricLog, Totals
 from asrkit.training.noise import GradientNoise, WeightChange, changed_weights
 from asrkit.training.optimizers import OptimizerFactory, load_moments
 from asrkit.training.progress import EpochProgress, epoch_line
-from asrkit.training.refusals import accumulation, refuse_other_tensors, refuse_settings
+from asrkit.training.refusals import accumulation, refuse_settings
+from asrkit.training.restoring import check_state, newest_state
 from asrkit.training.schedules import Schedule
 from asrkit.training.signals import InterruptedTrainingError, StopRequests
 from asrkit.training.sources import EpochSource, go_on, mark, reading
@@ -286,10 +288,16 @@ class Trainer:
         Raises:
             UserError: If it does not fit the model.
         """
-        state = self.store.load_newest()
+        fits = partial(
+            check_state,
+            model=self.model,
+            optimizer=self.optimizer,
+            schedule=self.schedule,
+            progress=_PROGRESS,
+        )
+        state = newest_state(self.store, self.world, fits)
         if state is None:
             return
-        refuse_other_tensors(self.model, state["model"], self.store.folder)
         self.model.load_state_dict(state["model"])
         load_moments(self.optimizer, state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
@@ -342,16 +350,28 @@ class Trainer:
         if self.nonfinite >= self.max_nonfinite:
             raise UserError(
                 f"{self.nonfinite} updates in a row gave no finite loss; lower the learning rate "
-                "or max_grad_norm, or look at the utterances named above; the last checkpoint "
-                f"is in {self.store.folder}"
+                f"or max_grad_norm, or look at the utterances named above; {self._go_back()}"
             )
+
+    def _go_back(self) -> str:
+        """Takes away the checkpoints from which no loss was finite; says what is left."""
+        if not self._leads:
+            return "its first process says what is left"
+        first = self.step + 1 - self.nonfinite  # the update after it was the first without a number
+        left = self.store.discard(first, unfinished_from=first - 10 * self.max_nonfinite)
+        if left is None:
+            return f"no checkpoint before that is in {self.store.folder}: the next start is anew"
+        return f"the next start goes on from before that: epoch {left.epoch}, step {left.step}"
 
     def _save_if_due(self) -> None:
         if not self.exchange.joins(self.step):
             return
         by_steps = self.save_steps is not None and self.step % self.save_steps == 0
         by_time = time.monotonic() - self._saved_at >= self.save_seconds
-        due = torch.tensor([float(by_steps or by_time), float(self.stop.asked)])
+        sound = (
+            self.nonfinite == 0
+        )  # else, weights are as they were, and may be those to go back from
+        due = torch.tensor([float(sound and (by_steps or by_time)), float(self.stop.asked)])
         due = self.world.sum(due)  # all processes save, or none
         if due[1] > 0:
             self.stop.begin()

@@ -214,7 +214,7 @@ def test_a_run_without_a_readable_checkpoint_does_not_begin_anew(tmp_path: Path)
     for step in (1, 2):
         save(store, step, 1.0)
         (tmp_path / f"step-0000000{step}.pt").write_bytes(b"PK")
-    with pytest.raises(UserError, match=r"step-00000001.pt is damaged.*no checkpoint before it"):
+    with pytest.raises(UserError, match=r"step-00000002.pt is damaged.*no checkpoint before it"):
         CheckpointStore(tmp_path).load_newest()
     (tmp_path / "index.json").write_text('[{"step": 1')
     with pytest.raises(UserError, match=r"index.json is damaged"):

@@ -1,0 +1,122 @@
+"""What a training goes on from: the newest checkpoint that is whole and fits, in all processes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from asrkit.errors import UserError
+from asrkit.training.checkpoints import Check, CheckpointStore, load
+from asrkit.training.distributed import World
+from asrkit.training.metrics import Totals
+from asrkit.training.refusals import refuse_other_tensors
+from asrkit.training.schedules import Schedule
+
+PARTS = ("model", "optimizer", "schedule", "totals", "progress")
+"""What a checkpoint of a training holds."""
+OF_A_WEIGHT = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer")
+"""Moments with a number for each one of the weight."""
+
+
+def newest_state(store: CheckpointStore, world: World, check: Check) -> dict[str, Any] | None:
+    """Returns the checkpoint that all processes go on from; the first one chooses.
+
+    Args:
+        store: The checkpoints of the run.
+        world: All processes.
+        check: Raises a `UserError` for a checkpoint that does not fit.
+
+    Raises:
+        UserError: If there are checkpoints and none can be used.
+    """
+    state, problem, step = None, None, None
+    if world.rank == 0:
+        try:
+            store.adopt()
+            state = store.load_newest(check)
+            step = None if state is None else state["progress"]["step"]
+        except UserError as error:
+            problem = str(error)
+    problem, step = world.gather((problem, step))[0]
+    if problem is not None:
+        raise UserError(problem)
+    if world.rank > 0 and step is not None:
+        state = load(store.folder / f"step-{step:08d}.pt")
+    return state
+
+
+def check_state(
+    state: Mapping[str, Any],
+    model: nn.Module,
+    optimizer: Optimizer,
+    schedule: Schedule,
+    progress: Sequence[str],
+) -> None:
+    """Makes sure that a training can go on from what a checkpoint holds.
+
+    Args:
+        state: What it holds.
+        model: The model that goes on.
+        optimizer: Its optimiser.
+        schedule: Its learning rates.
+        progress: The names of what it counts.
+
+    Raises:
+        UserError: If a part is missing or belongs to something else.
+    """
+    missing = [part for part in PARTS if not isinstance(state.get(part), Mapping)]
+    if missing:
+        raise UserError(f"it has no {', '.join(missing)}")
+    refuse_other_tensors(model, state["model"])
+    _check_moments(state["optimizer"], optimizer)
+    _check_progress(state["progress"], progress)
+    try:
+        deepcopy(schedule).load_state_dict(state["schedule"])
+        totals = Totals()
+        totals.load_state_dict(state["totals"])
+        totals.values()
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"its schedule or sums can't be read: {error!r}") from error
+
+
+def _check_progress(found: Mapping[str, Any], names: Sequence[str]) -> None:
+    for name in names:
+        value = found.get(name)
+        if not isinstance(value, int | float) or math.isnan(value):
+            raise UserError(f"its progress has {name}: {value!r}, expected a number")
+
+
+def _check_moments(state: Mapping[str, Any], optimizer: Optimizer) -> None:
+    """Compares the moments with the weights: torch would write beyond those of another shape."""
+    groups, moments = state.get("param_groups"), state.get("state")
+    if not isinstance(groups, list) or not isinstance(moments, Mapping):
+        raise UserError("its optimizer has no param_groups or no state")
+    own = [len(group["params"]) for group in optimizer.param_groups]
+    if [len(group.get("params", ())) for group in groups] != own:
+        raise UserError("its optimizer has other groups of parameters than this one")
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    numbers = [number for group in groups for number in group["params"]]
+    for group in groups:
+        alike = {frozenset(moments[number]) for number in group["params"] if number in moments}
+        if len(alike) > 1 or not set(moments) <= set(numbers):
+            raise UserError("its optimizer lacks moments of some weights")
+    for number, weight in zip(numbers, weights, strict=True):
+        for name, moment in moments.get(number, {}).items():
+            _check_moment(name, moment, weight)
+
+
+def _check_moment(name: str, moment: Any, weight: Tensor) -> None:
+    if name not in OF_A_WEIGHT or moment is None:
+        return
+    if not isinstance(moment, Tensor) or moment.shape != weight.shape:
+        shape = tuple(moment.shape) if isinstance(moment, Tensor) else type(moment).__name__
+        raise UserError(
+            f"its moment {name} has shape {shape}, that of the weight is {tuple(weight.shape)}"
+        )
+    if moment.dtype != weight.dtype:
+        raise UserError(f"its moment {name} is {moment.dtype}, the weight is {weight.dtype}")
