@@ -15,6 +15,7 @@ from asrkit.config.registry import import_plugin
 from asrkit.errors import UserError
 from asrkit.failures import explain_failure
 from asrkit.files import write_text
+from asrkit.output import forgive
 from asrkit.signals import INTERRUPTED, TRY_AGAIN, StoppedBySignalError, end_by_exception
 from asrkit.terminal import complain, log_to_stderr
 from asrkit.utf8 import use_utf8
@@ -75,6 +76,7 @@ def main(debug: bool, plugin: tuple[str, ...]) -> None:
     A recipe's run.sh calls these verbs in order: tokenizer, check, train, average, decode, score.
     Any value of a spec can be changed on the command line: training.epochs=20.
     """
+    forgive("stderr")
     log_to_stderr()
     keep_freed_memory()
     end_by_exception()

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from asrkit.cli.options import FILE, data_option, overrides_argument, run_option, threads_option
+from asrkit.output import forgive
 
 
 @click.command()
@@ -24,4 +25,5 @@ def train(spec: Path, data: Path, run: Path, overrides: tuple[str, ...]) -> None
     """
     from asrkit import experiment
 
+    forgive("stdout")
     experiment.train(spec, overrides, data, run)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from asrkit.errors import UserError
-from asrkit.files import write_text
+from asrkit.files import matching, write_text
 from asrkit.records import read_json
 from asrkit.training.checkpoint_files import peek
 
@@ -119,7 +119,9 @@ def write_index(folder: Path, entries: Sequence[Entry]) -> None:
     rows = [{"step": e.step, "epoch": e.epoch, "dev": _writable(e.dev)} for e in entries]
     text = json.dumps(rows, indent=1) + "\n"
     path = folder / INDEX
-    if not path.is_file() or path.read_bytes() != text.encode():  # what is newer is done again
+    if not path.is_file() or path.read_bytes() != text.encode(
+        "utf-8"
+    ):  # what is newer is done again
         write_text(path, text)
 
 
@@ -129,7 +131,7 @@ def _writable(dev: float | None) -> float | str | None:
 
 def checkpoint_files(folder: Path) -> list[Path]:
     """Returns the files of a folder that are named like checkpoints."""
-    return sorted(path for path in folder.glob("step-*.pt") if path.stem[5:].isdecimal())
+    return [path for path in matching(folder, "step-*.pt") if path.stem[5:].isdecimal()]
 
 
 def described(state: dict[str, Any], path: Path) -> Entry:

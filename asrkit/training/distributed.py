@@ -26,6 +26,10 @@ class World:
         if self.size > 1:
             dist.barrier()
 
+    def any(self, condition: bool) -> bool:
+        """Returns whether a condition holds in any process."""
+        return float(self.sum(torch.tensor(float(condition)))) > 0
+
     def gather(self, value: Any) -> list[Any]:
         """Returns the value of every process, in order of rank."""
         if self.size == 1:

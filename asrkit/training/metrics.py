@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-from torch.utils.tensorboard import SummaryWriter
+from typing import Any, NamedTuple
 
 from asrkit.files import write_lines
-from asrkit.models.interfaces import LossReport
+from asrkit.models.interfaces import LossReport, TrainableModel
 from asrkit.run_files import read_epochs
+from asrkit.training.board import Board
 from asrkit.training.distributed import World
+
+Describe = Callable[[TrainableModel, Any, int], None]
+"""Draws what a model does: called with it, the TensorBoard writer and the epoch."""
+
+
+class StepTimes(NamedTuple):
+    """Seconds that an update took, and those of them in which it waited for data."""
+
+    all: float
+    loading: float
 
 
 class Totals:
@@ -64,28 +74,39 @@ class MetricLog:
     Args:
         run: Run folder.
         resume_epoch: Lines after this epoch are dropped: they are about to be written again.
-        resume_step: TensorBoard points after this step are hidden.
+        hidden_from: TensorBoard points of this step and later ones are hidden.
     """
 
-    def __init__(self, run: Path, resume_epoch: int, resume_step: int) -> None:
+    def __init__(self, run: Path, resume_epoch: int, hidden_from: int) -> None:
         self.path = run / "log.jsonl"
-        kept = [e for e in read_log(self.path) if e["epoch"] <= resume_epoch]
-        write_lines(self.path, map(json.dumps, kept))
-        self.writer = SummaryWriter(str(run / "tensorboard"), purge_step=resume_step)
+        self._epochs = [e for e in read_log(self.path) if e["epoch"] <= resume_epoch]
+        write_lines(self.path, map(json.dumps, self._epochs))
+        self.board = Board(run / "tensorboard", hidden_from)
 
-    def scalars(self, values: dict[str, float], step: int) -> None:
-        """Writes numbers of one step to TensorBoard."""
-        for name, value in values.items():
-            self.writer.add_scalar(name, value, step)
+    def step(self, step: int, rate: float, norm: float, samples: int, times: StepTimes) -> None:
+        """Shows how one update went."""
+        seconds = max(times.all, 1e-9)
+        values = {
+            "step/lr": rate,
+            "step/gradient_norm": norm,
+            "step/samples_per_second": samples / seconds,
+            "step/load_share": times.loading / seconds,
+        }
+        self.board.scalars(values, step)
 
     def epoch(self, entry: dict[str, Any]) -> None:
-        """Appends the line of one epoch."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        """Adds the line of one epoch."""
+        self._epochs.append(entry)
+        write_lines(self.path, map(json.dumps, self._epochs))
         for kind in ("train", "dev"):
             values = {f"{kind}/{name}": value for name, value in entry[kind].items()}
-            self.scalars(values, entry["step"])
-        self.writer.flush()
+            self.board.scalars(values, entry["step"])
+        self.board.flush()
+
+    def draw(self, describe: Describe | None, model: TrainableModel, epoch: int) -> None:
+        """Shows what an epoch's model does."""
+        if describe is not None:
+            self.board.show("pictures of dev", lambda writer: describe(model, writer, epoch))
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

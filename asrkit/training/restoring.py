@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from asrkit.errors import UserError
-from asrkit.training.checkpoints import Check, CheckpointStore, load
+from asrkit.training.checkpoints import CheckpointStore, load
 from asrkit.training.distributed import World
 from asrkit.training.metrics import Totals
 from asrkit.training.refusals import refuse_other_tensors
@@ -19,17 +19,29 @@ from asrkit.training.schedules import Schedule
 
 PARTS = ("model", "optimizer", "schedule", "totals", "progress")
 """What a checkpoint of a training holds."""
+MARGIN = 100
+"""Updates before a divergence in which it may have begun."""
 OF_A_WEIGHT = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer")
 """Moments with a number for each one of the weight."""
 
 
-def newest_state(store: CheckpointStore, world: World, check: Check) -> dict[str, Any] | None:
+def newest_state(
+    store: CheckpointStore,
+    world: World,
+    model: nn.Module,
+    optimizer: Optimizer,
+    schedule: Schedule,
+    progress: Sequence[str],
+) -> dict[str, Any] | None:
     """Returns the checkpoint that all processes go on from; the first one chooses.
 
     Args:
         store: The checkpoints of the run.
         world: All processes.
-        check: Raises a `UserError` for a checkpoint that does not fit.
+        model: What goes on.
+        optimizer: Its optimiser.
+        schedule: Its learning rates.
+        progress: The names of what a training counts.
 
     Raises:
         UserError: If there are checkpoints and none can be used.
@@ -38,7 +50,9 @@ def newest_state(store: CheckpointStore, world: World, check: Check) -> dict[str
     if world.rank == 0:
         try:
             store.adopt()
-            state = store.load_newest(check)
+            state = store.load_newest(
+                lambda found: check_state(found, model, optimizer, schedule, progress)
+            )
             step = None if state is None else state["progress"]["step"]
         except UserError as error:
             problem = str(error)
@@ -48,6 +62,27 @@ def newest_state(store: CheckpointStore, world: World, check: Check) -> dict[str
     if world.rank > 0 and step is not None:
         state = load(store.folder / f"step-{step:08d}.pt")
     return state
+
+
+def go_back(store: CheckpointStore, world: World, step: int, nonfinite: int) -> str:
+    """Takes away the checkpoints of a training that diverged; says what is left.
+
+    A divergence builds up over some updates, so checkpoints within epochs of shortly before are not
+    trusted, either; finished epochs have a dev objective.
+
+    Args:
+        store: The checkpoints of the run.
+        world: All processes.
+        step: Number of the last update.
+        nonfinite: How many up to that gave no finite loss.
+    """
+    if world.rank > 0:
+        return "its first process says what is left"
+    first = step - nonfinite  # the update after it was the first without a number
+    left = store.discard(first, unfinished_from=first - MARGIN)
+    if left is None:
+        return f"no checkpoint before that is in {store.folder}: the next start is anew"
+    return f"the next start goes on from before that: epoch {left.epoch}, step {left.step}"
 
 
 def check_state(
@@ -72,6 +107,8 @@ def check_state(
     missing = [part for part in PARTS if not isinstance(state.get(part), Mapping)]
     if missing:
         raise UserError(f"it has no {', '.join(missing)}")
+    if not isinstance(state.get("place", {}), Mapping):
+        raise UserError("its place in the epoch can't be read")
     refuse_other_tensors(model, state["model"])
     _check_moments(state["optimizer"], optimizer)
     _check_progress(state["progress"], progress)

@@ -16,7 +16,10 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from types import FrameType, TracebackType
+from typing import TypeVar
 
 from asrkit.errors import UserError
 from asrkit.signals import (
@@ -29,6 +32,7 @@ from asrkit.signals import (
     tell,
 )
 
+T = TypeVar("T")
 PATIENCE = 20.0
 """Seconds in which a process of several must begin to stop; torchrun kills it after 30."""
 
@@ -76,9 +80,25 @@ class StopRequests:
         if self.number is None:
             self.number = number
 
+    def until_asked(self, batches: Iterable[T]) -> Iterator[T]:
+        """Yields batches, at least the first one, until this process is asked to stop."""
+        for batch in batches:
+            yield batch
+            if self.asked:
+                return
+
     def begin(self) -> None:
         """Notes that the training loop has read the request: it may take its time to save."""
         self._begun.set()
+
+    def saved(self, step: int, folder: Path) -> InterruptedTrainingError:
+        """Returns the error that ends a training whose checkpoint is in a folder."""
+        self.begin()
+        return InterruptedTrainingError(
+            f"stopped at step {step}; everything is saved in {folder}: the same command goes on "
+            "from here",
+            self.exit_code,
+        )
 
     def __enter__(self) -> StopRequests:
         if threading.current_thread() is threading.main_thread():

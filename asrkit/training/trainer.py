@@ -9,8 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -26,19 +25,18 @@ from asrkit.training.distributed import init_distributed
 from asrkit.training.evaluation import evaluate
 from asrkit.training.exchange import Exchange, GradientAverage, start_alike
 from asrkit.training.importing import train_mode
-from asrkit.training.metrics import MetricLog, Totals
+from asrkit.training.metrics import Describe, MetricLog, StepTimes, Totals
 from asrkit.training.noise import GradientNoise, WeightChange, changed_weights
 from asrkit.training.optimizers import OptimizerFactory, load_moments
 from asrkit.training.progress import EpochProgress, epoch_line
 from asrkit.training.refusals import accumulation, refuse_settings
-from asrkit.training.restoring import check_state, newest_state
+from asrkit.training.restoring import go_back, newest_state
 from asrkit.training.schedules import Schedule
-from asrkit.training.signals import InterruptedTrainingError, StopRequests
+from asrkit.training.signals import StopRequests
 from asrkit.training.sources import EpochSource, go_on, mark, reading
-from asrkit.training.updates import Done, Gradients, culprits
+from asrkit.training.updates import Done, Gradients, warn_of_nonfinite
 
 log = logging.getLogger(__name__)
-Describe = Callable[[TrainableModel, Any, int], None]
 
 
 class Trainer:
@@ -146,6 +144,7 @@ class Trainer:
         self.epoch, self.batch, self.step, self.nonfinite = 1, 0, 0, 0
         self.best, self.best_epoch, self.seconds = math.inf, 0, 0.0
         self.totals = Totals()
+        self.log: MetricLog | None = None
         self.stop = StopRequests(self.world.size)
 
     def run(self) -> None:
@@ -155,12 +154,16 @@ class Trainer:
             UserError: If the run was interrupted, diverged, or can't be saved.
         """
         self.restore()
-        self.log = MetricLog(self.run_folder, self.epoch - 1, self.step) if self._leads else None
+        if self._leads:  # what was shown of the epoch at this step stays, if the epoch is finished
+            hidden_from = self.step + (self.batch == 0)
+            self.log = MetricLog(self.run_folder, self.epoch - 1, hidden_from)
         with self.stop:
             while self.epoch <= self.epochs and not self._stopped_early():
                 self.reload()
                 self.train_epoch()
                 self.finish_epoch()
+        if self.log is not None:
+            self.log.board.close()
 
     def reload(self) -> None:
         """Goes back to a better one of the last epochs, if an epoch begins and there is one."""
@@ -194,7 +197,7 @@ class Trainer:
                 now = time.monotonic()
                 loading += loaded - begin
                 self.seconds += now - begin
-                self._log_step(micro_batches, norm, loaded - begin, now - begin)
+                self._log_step(micro_batches, norm, StepTimes(now - begin, loaded - begin))
                 progress.advance(self._note())
                 self._save_if_due()
         if left and not self.world.most(used):
@@ -232,39 +235,46 @@ class Trainer:
         return sums, norm
 
     def evaluate(self) -> Totals:
-        """Returns the sums over the dev set."""
+        """Returns the sums over the dev set, or over its first batches if a stop is asked for."""
         with reading(self.dev.batches(epoch=1)) as batches:
             autocast = self.gradients.autocast
-            return evaluate(self.model, batches, self.has_dev, self.step, self.world, autocast)
+            used = self.stop.until_asked(batches)
+            return evaluate(self.model, used, self.has_dev, self.step, self.world, autocast)
 
     def finish_epoch(self) -> None:
-        """Evaluates, logs, adapts the learning rate and saves.
+        """Evaluates, adapts the learning rate, saves, and then shows what there is to show.
 
-        Without a dev set all epochs have an objective of 0, and the newest counts as the best.
+        Its updates are saved before, as evaluation may fail or be asked to stop. Without a dev set
+        all epochs have an objective of 0, and the newest counts as the best.
         """
         self.exchange.join(self.model, self.optimizer, self.world)
+        if self.has_dev:
+            self.save(dev=None)
         dev, train = self.evaluate(), self.totals.reduced(self.world)
+        if self.has_dev:
+            self._stop_if_asked()
         objective = dev.objective()
         self.schedule.observe(self.epoch, objective)
         if objective < self.best:
             self.best, self.best_epoch = objective, self.epoch
+        entry = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "seconds": round(self.seconds, 3),
+            "lr": self.schedule.lr(self.step, self.epoch),
+            "objective": objective,
+            "train": train.values(),
+            "dev": dev.values(),
+            "load_share": round(self.load_share, 4),
+        }
         if self.log is not None:
-            entry = {
-                "epoch": self.epoch,
-                "step": self.step,
-                "seconds": round(self.seconds, 3),
-                "lr": self.schedule.lr(self.step, self.epoch),
-                "objective": objective,
-                "train": train.values(),
-                "dev": dev.values(),
-                "load_share": round(self.load_share, 4),
-            }
             self.log.epoch(entry)
-            print(epoch_line(entry, self.epochs, self.best_epoch == self.epoch), flush=True)
-            if self.describe is not None:
-                self.describe(self.model, self.log.writer, self.epoch)
         self.epoch, self.batch, self.totals = self.epoch + 1, 0, Totals()
         self.save(objective)
+        if self.log is not None:
+            print(epoch_line(entry, self.epochs, self.best_epoch == entry["epoch"]), flush=True)
+            self.log.draw(self.describe, self.model, self.epoch - 1)
+        self._stop_if_asked()
 
     def save(self, dev: float | None) -> None:
         """Writes a checkpoint of everything that goes on from here."""
@@ -288,14 +298,8 @@ class Trainer:
         Raises:
             UserError: If it does not fit the model.
         """
-        fits = partial(
-            check_state,
-            model=self.model,
-            optimizer=self.optimizer,
-            schedule=self.schedule,
-            progress=_PROGRESS,
-        )
-        state = newest_state(self.store, self.world, fits)
+        parts = self.model, self.optimizer, self.schedule
+        state = newest_state(self.store, self.world, *parts, _PROGRESS)
         if state is None:
             return
         self.model.load_state_dict(state["model"])
@@ -334,55 +338,38 @@ class Trainer:
         return float(self.world.sum(torch.tensor(float(finite)))) == self.world.size
 
     def _skip(self, done: Done, norm: float) -> None:
-        """Names the utterances of an update that gave no finite number.
+        """Counts an update that gave no finite number.
 
         Raises:
-            UserError: If too many updates in a row did.
+            UserError: If there are too many in a row.
         """
-        shown = culprits(done) or [i for batch, _ in done for i in batch.ids]
-        log.warning(
-            "step %d: the loss or its gradient is not finite (norm %g); skipped; utterances: %s",
-            self.step + 1,
-            norm,
-            ", ".join(shown),
-        )
+        warn_of_nonfinite(done, self.step + 1, norm)
         self.nonfinite += 1
         if self.nonfinite >= self.max_nonfinite:
             raise UserError(
                 f"{self.nonfinite} updates in a row gave no finite loss; lower the learning rate "
-                f"or max_grad_norm, or look at the utterances named above; {self._go_back()}"
+                "or max_grad_norm, or look at the utterances named above; "
+                + go_back(self.store, self.world, self.step + 1, self.nonfinite)
             )
-
-    def _go_back(self) -> str:
-        """Takes away the checkpoints from which no loss was finite; says what is left."""
-        if not self._leads:
-            return "its first process says what is left"
-        first = self.step + 1 - self.nonfinite  # the update after it was the first without a number
-        left = self.store.discard(first, unfinished_from=first - 10 * self.max_nonfinite)
-        if left is None:
-            return f"no checkpoint before that is in {self.store.folder}: the next start is anew"
-        return f"the next start goes on from before that: epoch {left.epoch}, step {left.step}"
 
     def _save_if_due(self) -> None:
         if not self.exchange.joins(self.step):
             return
-        by_steps = self.save_steps is not None and self.step % self.save_steps == 0
-        by_time = time.monotonic() - self._saved_at >= self.save_seconds
-        sound = (
-            self.nonfinite == 0
-        )  # else, weights are as they were, and may be those to go back from
-        due = torch.tensor([float(sound and (by_steps or by_time)), float(self.stop.asked)])
-        due = self.world.sum(due)  # all processes save, or none
-        if due[1] > 0:
+        due = self.save_steps is not None and self.step % self.save_steps == 0
+        due = due or time.monotonic() - self._saved_at >= self.save_seconds
+        # While no loss is finite, weights stay as they were, and may not be those to go on from.
+        due = due and self.nonfinite == 0
+        if asked := self.world.any(self.stop.asked):
             self.stop.begin()
-        if due[0] > 0 or due[1] > 0:
+        if self.world.any(due) or asked:  # all processes save, or none
             self.save(dev=None)
-        if due[1] > 0:
-            raise InterruptedTrainingError(
-                f"stopped at step {self.step}; everything is saved in {self.store.folder}: the "
-                "same command goes on from here",
-                self.stop.exit_code,
-            )
+        if asked:
+            raise self.stop.saved(self.step, self.store.folder)
+
+    def _stop_if_asked(self) -> None:
+        """Ends a training whose state is saved, if one of its processes was asked to stop."""
+        if self.world.any(self.stop.asked):
+            raise self.stop.saved(self.step, self.store.folder)
 
     def _stopped_early(self) -> bool:
         if self.early_stopping is None or self.epoch - 1 - self.best_epoch < self.early_stopping:
@@ -394,19 +381,11 @@ class Trainer:
         values = self.totals.values()
         return ", ".join(f"{name} {value:.3f}" for name, value in values.items())
 
-    def _log_step(
-        self, batches: Sequence[Batch], norm: float, loading: float, seconds: float
-    ) -> None:
-        if self.log is None or self.step % self.log_steps:
-            return
-        samples = sum(int(batch.signal_lengths.sum()) for batch in batches) * self.world.size
-        values = {
-            "step/lr": self.optimizer.param_groups[0]["lr"],
-            "step/gradient_norm": norm,
-            "step/samples_per_second": samples / max(seconds, 1e-9),
-            "step/load_share": loading / max(seconds, 1e-9),
-        }
-        self.log.scalars(values, self.step)
+    def _log_step(self, batches: Sequence[Batch], norm: float, times: StepTimes) -> None:
+        if self.log is not None and self.step % self.log_steps == 0:
+            rate = self.optimizer.param_groups[0]["lr"]
+            samples = sum(int(batch.signal_lengths.sum()) for batch in batches) * self.world.size
+            self.log.step(self.step, rate, norm, samples, times)
 
 
 _PROGRESS = ("epoch", "batch", "step", "nonfinite", "best", "best_epoch", "seconds")

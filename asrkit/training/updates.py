@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from asrkit.training.distributed import World
 from asrkit.training.exchange import Exchange
 from asrkit.training.short_memory import ShortMemory
 
+log = logging.getLogger(__name__)
 Done = list[tuple[Batch, LossReport]]
 """What was calculated for an update, with its losses."""
 
@@ -131,9 +133,21 @@ class Gradients:
         return ((self.seed * 1_000_003 + step) * 65_537 + 65_536 - purpose) % (2**63)
 
 
-def culprits(done: Done) -> list[str]:
-    """Returns the utterances whose own loss is not finite."""
-    return sorted({i for batch, report in done for i in _culprits(batch, report)})
+def warn_of_nonfinite(done: Done, step: int, norm: float) -> None:
+    """Names the utterances of an update that gave no finite number: those whose own loss is none.
+
+    Args:
+        done: What was calculated.
+        step: Number of the update.
+        norm: Of its gradient.
+    """
+    culprits = sorted({i for batch, report in done for i in _culprits(batch, report)})
+    log.warning(
+        "step %d: the loss or its gradient is not finite (norm %g); skipped; utterances: %s",
+        step,
+        norm,
+        ", ".join(culprits or [i for batch, _ in done for i in batch.ids]),
+    )
 
 
 def _culprits(batch: Batch, report: LossReport) -> Iterator[str]:

@@ -1,0 +1,82 @@
+"""TensorBoard, which only shows: whatever goes wrong there is a warning, and training goes on."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch.utils.tensorboard import SummaryWriter
+
+log = logging.getLogger(__name__)
+
+
+class Board:
+    """Writes event files as long as that works.
+
+    Args:
+        folder: Where they are.
+        hidden_from: Points of this step and later ones are hidden: they come again.
+    """
+
+    def __init__(self, folder: Path, hidden_from: int) -> None:
+        self._writer: Any = None
+        self._said: set[str] = set()
+        if not isinstance(threading.excepthook, _ThreadErrors):
+            threading.excepthook = _ThreadErrors()
+        self._try("TensorBoard", lambda: self._open(folder, hidden_from))
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        """Writes numbers of one step."""
+
+        def add(writer: Any) -> None:
+            for name, value in values.items():
+                writer.add_scalar(name, value, step)
+
+        self.show("TensorBoard", add)
+
+    def flush(self) -> None:
+        """Waits until all is written."""
+        self.show("TensorBoard", lambda writer: writer.flush())
+
+    def close(self) -> None:
+        """Ends the thread that writes."""
+        self.show("TensorBoard", lambda writer: writer.close())
+
+    def show(self, what: str, action: Callable[[Any], object]) -> None:
+        """Does something with the writer; the first error is said.
+
+        Args:
+            what: What is shown, for the warning.
+            action: What is done.
+        """
+        if self._writer is not None:
+            self._try(what, lambda: action(self._writer))
+
+    def _open(self, folder: Path, hidden_from: int) -> None:
+        self._writer = SummaryWriter(str(folder), purge_step=hidden_from)
+
+    def _try(self, what: str, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except Exception as error:  # disks, drawing, the model on the few utterances shown
+            if what not in self._said:
+                log.warning("%s can't be shown: %s; training goes on", what, _reason(error))
+            self._said.add(what)
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).split("\n")[0]
+
+
+class _ThreadErrors:
+    """Lets the writer's thread end without a traceback: the next call raises its error."""
+
+    def __init__(self) -> None:
+        self.before = threading.excepthook
+
+    def __call__(self, arguments: threading.ExceptHookArgs) -> None:
+        if type(arguments.thread).__name__ != "_AsyncWriterThread":
+            self.before(arguments)
