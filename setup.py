@@ -13,34 +13,37 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["asrkit", "asrkit.*"]),
     package_data={"asrkit": ["py.typed"]},
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    # Lower bounds are old versions that pass the tests together; upper bounds stand where the next
+    # release is another thing, or could not be tested.
     install_requires=[
-        # Every torchaudio wheel is linked against the torch of the same release.
-        "torch>=2.11,<2.12",
+        "torch>=2.11,<2.15",  # torchaudio 2.11 is the last release, and works with all of them
         "torchaudio>=2.11,<2.12",
-        "numpy",
-        "pyyaml",
+        "numpy>=1.26.4",
+        "pyyaml>=6.0.1",
         "lhotse>=1.33,<2",
-        "urllib3",  # imported, but not declared, by lhotse 1.33
-        "sentencepiece",
-        "tensorboard",
-        "soundfile",
-        "kaldialign",
-        "safetensors",
-        "click",
-        "rich",
-        "matplotlib",
+        "urllib3>=2.0.7",  # imported, but not declared, by lhotse 1.33
+        "sentencepiece>=0.2.0",
+        "tensorboard>=2.16.2",
+        "soundfile>=0.12.1",
+        "kaldialign>=0.9.1",
+        "safetensors>=0.4.5",
+        "click>=8.1.7",
+        "rich>=13.7.1",
+        "matplotlib>=3.8.4",
     ],
     extras_require={
-        "toy": ["espeakng-loader"],
+        "toy": ["espeakng-loader>=0.2.4"],
         "test": [
-            "espeakng-loader",
-            "hypothesis",
-            "kenlm",
-            "mypy",
-            "pytest",
-            "ruff",
-            "types-PyYAML",
+            "espeakng-loader>=0.2.4",
+            "hypothesis>=6.100",
+            "mypy>=2.4",
+            "pytest>=8.2",
+            "ruff>=0.17",
+            "types-PyYAML>=6.0.12",
         ],
+        "kenlm": ["kenlm>=0.3"],  # for tests alone; built from source, by a C++ compiler
     },
     entry_points={"console_scripts": ["asrkit = asrkit.cli:main"]},
 )

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # All checks of the project: style, types, tests. Real speech is used where ASRKIT_CORPORA names it.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+unset CDPATH
+cd -- "$(dirname -- "$0")/.."
 ruff check .
 ruff format --check .
 mypy
 if command -v shellcheck >/dev/null; then
-  for script in recipes/*/run.sh; do (cd "$(dirname "$script")" && shellcheck -x run.sh); done
+  for script in recipes/*/run.sh; do (cd -- "$(dirname -- "$script")" && shellcheck -x run.sh); done
   shellcheck .ci/run tests/run.sh tools/*.sh
 fi
 python -m pytest "$@"
