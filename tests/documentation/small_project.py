@@ -1,0 +1,104 @@
+"""A folder with all that documented commands name: tiny data, specs, runs, tools."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from click.testing import CliRunner
+
+from asrkit.cli import main
+from asrkit.data.manifests import Source, write_manifest
+from tests.documentation.commands import ROOT
+
+WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+SPEC = """
+text: {type: sentencepiece, name: bpe}
+data: {train: [train], dev: [dev], batch_seconds: 20.0, num_workers: 0, num_buckets: 2}
+model:
+  features: {type: log_mel, num_mels: 12}
+  encoder:
+    type: conformer
+    dim: 8
+    num_layers: 1
+    frontend: [{type: conv2d, channels: [2, 2], strides: [2, 2], dim: 8}]
+    blocks:
+      - {name: ffn, module: {type: feed_forward, hidden_dim: 8}}
+      - {name: attention, module: {type: self_attention, num_heads: 2}}
+  heads:
+    ctc: {type: ctc, weight: 0.5}
+    attention:
+      type: attention
+      weight: 0.5
+      decoder: {type: transformer, dim: 8, num_layers: 1, num_heads: 2, hidden_dim: 8}
+training:
+  epochs: 1
+  optimizer: adamw
+  schedule: {type: cosine, peak: 0.001, warmup_steps: 2, total_steps: 20}
+decoding:
+  joint: &joint {type: label_sync, beam_size: 2, scorers: {attention: 0.5, ctc: 0.5}}
+  fused:
+    type: label_sync
+    beam_size: 2
+    scorers:
+      attention: 0.5
+      ctc: 0.5
+      lm: {type: language_model, weight: 0.2, run: run/lm}
+"""
+LM = """
+text: {type: sentencepiece, name: bpe}
+data: {type: text, train: [train], dev: [dev], batch_labels: 100}
+model:
+  type: language_model
+  decoder: {type: stacked_lstm, embedding_dim: 4, hidden_dim: 4, num_layers: 1}
+training: {epochs: 1, optimizer: adamw, schedule: {type: constant, value: 0.001}}
+"""
+DECODED = [
+    "average --run run/first --best 1",
+    "decode --run run/first --data data --set dev --search joint",
+    "tune --run run/first --data data --set dev --search joint --vary ctc=0.1:0.9 --decodes 0",
+    "score --run run/first --set dev --search joint",
+    "decode --run run/first --data data --set test --search joint --spec run/first/tune/joint.yaml",
+    "score --run run/first --set test --search joint",
+    "search-errors --run run/first --data data --set test --search joint",
+]
+
+
+def make(folder: Path) -> None:
+    """Fills a folder; the commands run in it."""
+    random = np.random.default_rng(0)
+    for name, count in (("train", 16), ("dev", 3), ("test", 3)):
+        sources = []
+        for index in range(count):
+            words = random.choice(WORDS, 2)
+            path = folder / "audio" / f"{name}{index}.wav"
+            path.parent.mkdir(exist_ok=True)
+            samples = random.integers(-3000, 3000, 12000 + 100 * index).astype(np.int16)
+            soundfile.write(path, samples, 16000, subtype="PCM_16")
+            sources.append(Source(path.stem, path, " ".join(words), f"{name}{index % 2}"))
+        write_manifest(folder / "data", name, sources)
+    specs = {"x": SPEC, "conformer": SPEC, "decode/table": SPEC, "lm/lstm": LM}
+    for name, text in specs.items():
+        path = folder / "conf" / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text.replace("&joint ", ""))
+    run("tokenizer bpe --data data --size 24")
+    run("train conf/x.yaml --data data --run run/first")
+    run("train conf/lm/lstm.yaml --data data --run run/lm")
+    run("average --run run/lm --best 1")
+    for command in DECODED:
+        run(command)
+    for name in ("second", "third", "a", "b", "base", "variant"):
+        shutil.copytree(folder / "run" / "first", folder / "run" / name)
+    shutil.copytree(folder / "run", folder / "fresh")
+    (folder / "tools").symlink_to(ROOT / "tools")
+    (folder / ".venv").symlink_to(sys.prefix)
+
+
+def run(words: str) -> None:
+    """Runs a verb of asrkit in the current folder."""
+    result = CliRunner().invoke(main, words.split())
+    assert result.exit_code == 0, f"asrkit {words}: {result.output}"
