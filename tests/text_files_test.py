@@ -29,7 +29,7 @@ def _fault_of_lines(name: str, call: ast.Call) -> str:
     chained = {n.attr for n in ast.walk(call.func) if isinstance(n, ast.Attribute)}
     if name == "splitlines":
         return "splitlines cuts at form feeds, U+0085, U+2028: use read_lines"
-    if name in ("split", "rstrip", "strip") and "read_text" in chained:
+    if name == "split" and call.args and "read_text" in chained:
         return "files of lines are read by read_lines"
     if name == "open" and _mode(call) in ("r", "rt"):
         return "text is read by read_lines"
@@ -102,6 +102,7 @@ def test_each_fault_is_found(code: str) -> None:
     "code",
     [
         "path.read_text(encoding='utf-8')",
+        "path.read_text(encoding='utf-8').split()",
         "write_text(path, 'a')",
         "path.open('w', encoding='utf-8')",
         "path.open('rb')",

@@ -12,6 +12,7 @@ import sentencepiece
 
 from asrkit.data.manifests import open_set
 from asrkit.errors import UserError
+from asrkit.files import read_lines
 from asrkit.names import require_name
 from asrkit.text.tokenizers import train_tokenizer
 
@@ -66,8 +67,8 @@ def units_of(path: Path) -> list[tuple[str, float]] | None:
     """Returns the units of a tokenizer's file with their scores, None where it is damaged."""
     if path.suffix != ".model":
         try:
-            return [(unit, 0.0) for unit in path.read_text(encoding="utf-8").split("\n")]
-        except (OSError, UnicodeDecodeError):
+            return [(unit, 0.0) for unit in read_lines(path)]
+        except UserError:
             return None
     model = sentencepiece.SentencePieceProcessor()
     try:
