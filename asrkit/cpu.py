@@ -1,10 +1,16 @@
-"""Which library multiplies matrices on a CPU."""
+"""What this process has of the CPU, and which library multiplies matrices there."""
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
+
+
+def num_cores() -> int:
+    """Returns on how many cores this process may run."""
+    return len(os.sched_getaffinity(0))
 
 
 def multiply_with_onednn() -> bool:

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from asrkit.data.cuts import num_samples_at, text_of
+from asrkit.data.cuts import num_samples_at, num_samples_of, text_of
 from asrkit.data.manifests import Unusable
 from asrkit.errors import UserError
 from asrkit.losses.alignments import aligned_labels
@@ -107,7 +107,7 @@ def misaligned(
         sample_rate: Samples per second.
     """
     pairs = [(cut, speed) for cut in cuts for speed in speeds]
-    samples = [num_samples_at(round(cut.duration * sample_rate), speed) for cut, speed in pairs]
+    samples = [num_samples_at(num_samples_of(cut, sample_rate), speed) for cut, speed in pairs]
     expected = output_frames(torch.tensor(samples, dtype=torch.int64)).tolist() if pairs else []
     found: dict[str, Unusable] = {}
     for (cut, speed), frames in zip(pairs, expected, strict=True):

@@ -1,12 +1,27 @@
-"""Reads audio files as 16-bit samples: FLAC, WAV, NIST SPHERE, Opus."""
+"""Reads audio files as 16-bit samples: FLAC, WAV, AIFF, NIST SPHERE, Ogg, MP3 and the like."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
+
+from asrkit.data.audio_headers import shortfall, with_its_length
+
+Channel = int | Literal["first", "mix"]
+"""Which channel of a file is heard, from 0 on; "mix" is the mean of all."""
+MPEG = {f"MPEG_LAYER_{number}" for number in ("I", "II", "III")}
+DECODED_AS_FLOATS = {"FLOAT", "DOUBLE", "VORBIS", "OPUS"} | MPEG
+"""libsndfile neither scales nor clips all of these when it is asked for integers."""
+FULL_SCALE = 32768
+UNKNOWN_LENGTH = 1 << 60
+MOST_PER_BYTE = 10_000
+"""Samples; digital silence in FLAC has half of that. More would only fill the memory."""
+LOUDEST = 4.0
+"""Floats go from -1 to 1, a little beyond where they were mixed; these mean something else."""
 
 
 class AudioError(Exception):
@@ -18,7 +33,7 @@ def read_samples(
     sample_rate: int | None = None,
     start: int = 0,
     count: int | None = None,
-    channel: int = 0,
+    channel: Channel = 0,
 ) -> NDArray[np.int16]:
     """Returns the samples (N,) of one channel of a file, or of a part of it.
 
@@ -29,39 +44,108 @@ def read_samples(
         sample_rate: What the caller expects, if anything.
         start: First sample.
         count: Number of samples; all to the end where None.
-        channel: Which channel, from 0 on.
+        channel: Which channel, from 0 on, or "mix".
 
     Raises:
-        AudioError: If the file is missing, empty, damaged, too short, has another sample
-            rate, or has no such channel.
+        AudioError: If the file is missing, empty, damaged, cut off, too short, has another sample
+            rate, no such channel, or samples that are no numbers.
+    """
+    require_whole(path)
+    try:
+        with opened(path) as file:
+            _check_format(path, file, sample_rate, channel)
+            samples = _read(path, file, start, count)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise AudioError(f"{path} can't be read as audio: {reason(path, error)}") from error
+    chosen = _chosen(samples, channel)
+    return chosen if chosen.dtype == np.int16 else to_int16(chosen, str(path))
+
+
+def opened(path: Path) -> soundfile.SoundFile:
+    """Opens a file; a WAV file of length 0 with samples, as from a pipe, goes on to its end.
+
+    Raises:
+        RuntimeError: If it can't be read; libsndfile's own errors are such, too.
+    """
+    file = soundfile.SoundFile(path)
+    most = MOST_PER_BYTE * path.stat().st_size
+    if most < file.frames < UNKNOWN_LENGTH:
+        raise RuntimeError(f"its header promises {file.frames} samples, which it can't hold")
+    if file.frames >= UNKNOWN_LENGTH:
+        raise RuntimeError(
+            "its header does not say how long it is, as where FLAC was written to a pipe: write it "
+            f"anew, such as with `ffmpeg -i {path.name} whole/{path.name}`"
+        )
+    if file.frames:
+        return file
+    whole = with_its_length(path)
+    return file if whole is None else soundfile.SoundFile(whole)
+
+
+def _read(path: Path, file: soundfile.SoundFile, start: int, count: int | None) -> NDArray[Any]:
+    """Returns all channels of a part (N, channels), as floats where they are decoded as such."""
+    total = int(file.frames)
+    _check_part(path, total, start, count)
+    if start:
+        file.seek(start)
+    kind = "float32" if file.subtype in DECODED_AS_FLOATS else "int16"
+    expected = total - start if count is None else count
+    samples: NDArray[Any] = file.read(expected, dtype=kind, always_2d=True)
+    if len(samples) != expected:
+        raise AudioError(f"{path} is cut off: {len(samples)} of {expected} samples can be read")
+    return samples
+
+
+def _chosen(samples: NDArray[Any], channel: Channel) -> NDArray[Any]:
+    """Returns one channel (N,) of samples (N, channels)."""
+    if channel != "mix":
+        return np.ascontiguousarray(samples[:, 0 if channel == "first" else channel])
+    mean: NDArray[np.float32] = samples.mean(axis=1, dtype=np.float32)
+    return mean.round().astype(np.int16) if samples.dtype == np.int16 else mean
+
+
+def to_int16(samples: NDArray[np.floating[Any]], name: str) -> NDArray[np.int16]:
+    """Returns floats (N,) of -1 to 1 as 16-bit samples; what is louder is clipped.
+
+    Raises:
+        AudioError: If some are no numbers, or far beyond that range.
+    """
+    peak = float(np.abs(samples).max(initial=0.0))
+    if not np.isfinite(peak):
+        wrong = np.flatnonzero(~np.isfinite(samples))
+        raise AudioError(
+            f"{name} has {len(wrong)} of {len(samples)} samples that are no numbers (NaN or "
+            f"infinite); the first is number {wrong[0]}"
+        )
+    if peak > LOUDEST:
+        raise AudioError(
+            f"{name} has float samples up to {peak:g}, expected -1 to 1: scale them when the file "
+            "is written (16-bit values divided by 32768)"
+        )
+    scaled: NDArray[Any] = np.rint(samples * np.float32(FULL_SCALE))
+    return scaled.clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+
+
+def require_whole(path: Path) -> None:
+    """Makes sure that a file is as long as its header says.
+
+    Raises:
+        AudioError: If it is missing or cut off.
     """
     if not path.is_file():
         raise AudioError(f"{path} is missing")
-    try:
-        with soundfile.SoundFile(path) as file:
-            total = len(file)
-            _check_format(path, file, sample_rate, channel)
-            _check_part(path, total, start, count)
-            if start:
-                file.seek(start)
-            samples: NDArray[np.int16] = file.read(
-                frames=-1 if count is None else count, dtype="int16", always_2d=True
-            )
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise AudioError(f"{path} can't be read as audio: {reason(path, error)}") from error
-    expected = total - start if count is None else count
-    if len(samples) != expected:
-        raise AudioError(f"{path} is cut off: {len(samples)} of {expected} samples can be read")
-    return np.ascontiguousarray(samples[:, channel])
+    lacking = shortfall(path)
+    if lacking:
+        raise AudioError(f"{path} is cut off: {lacking}; copy it again")
 
 
 def _check_format(
-    path: Path, file: soundfile.SoundFile, sample_rate: int | None, channel: int
+    path: Path, file: soundfile.SoundFile, sample_rate: int | None, channel: Channel
 ) -> None:
     rate, channels = file.samplerate, file.channels
     if sample_rate is not None and rate != sample_rate:
         raise AudioError(f"{path} has {rate} samples per second, expected {sample_rate}")
-    if not 0 <= channel < channels:
+    if isinstance(channel, int) and not 0 <= channel < channels:
         raise AudioError(f"{path} has {channels} channels, there is no number {channel + 1}")
 
 

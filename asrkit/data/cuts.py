@@ -2,32 +2,143 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import gcd
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torchaudio.functional as audio
+from lhotse import MonoCut
+from lhotse.cut import MixedCut, MultiCut
+from lhotse.cut.data import DataCut
 from numpy.typing import NDArray
 from torch import Tensor
+from torchaudio.transforms import Resample
 
-from asrkit.data.audio import read_samples
+from asrkit.data.audio import AudioError, Channel, read_samples, require_whole, to_int16
 from asrkit.data.lookups import costs_one_utterance
 from asrkit.text.normalization import normalized
 from asrkit.text.tokenizers import Tokenizer
 
+MIXED = "channels_are_mixed"
+"""In a cut's custom fields: it is heard as the mean of its channels."""
+
+
+class Place(NamedTuple):
+    """Where the samples of a cut stand as they are: a file, and which of its channels."""
+
+    path: Path
+    channel: Channel
+
 
 @costs_one_utterance
 def read_cut(cut: Any, sample_rate: int) -> NDArray[np.int16]:
-    """Returns the samples of a lhotse cut, which may be a part of its recording.
+    """Returns the samples (N,) of a lhotse cut, resampled where it has another rate.
+
+    A cut that is a file or a part of one is read from there; what was changed, mixed or padded is
+    read through lhotse.
 
     Raises:
-        AudioError: If they can't be read.
+        AudioError: If they can't be read, or the cut has several channels.
     """
-    start, count = round(cut.start * sample_rate), round(cut.duration * sample_rate)
-    path = Path(cut.recording.sources[0].source)
-    return read_samples(path, sample_rate, start, count, int(cut.channel))
+    place = place_of(cut)
+    if place is None:
+        samples = _read_by_lhotse(cut)
+    else:
+        rate = cut.recording.sampling_rate
+        start, count = round(cut.start * rate), _own_samples(cut)
+        samples = read_samples(place.path, rate, start, count, place.channel)
+    return resampled(samples, cut.sampling_rate, sample_rate)
+
+
+def place_of(cut: Any) -> Place | None:
+    """Returns where the samples of a cut stand as they are; None where only lhotse can tell.
+
+    Raises:
+        AudioError: If the cut has no audio, or has several channels and none is chosen.
+    """
+    trouble = no_audio(cut)
+    if trouble:
+        raise AudioError(trouble)
+    if not isinstance(cut, MonoCut | MultiCut) or cut.recording.transforms:
+        return None
+    wanted = channels_of(cut)
+    for source in cut.recording.sources:
+        if source.type == "file" and len(wanted) == 1 and wanted[0] in source.channels:
+            return Place(Path(source.source), source.channels.index(wanted[0]))
+        if source.type == "file" and sorted(source.channels) == wanted:
+            return Place(Path(source.source), "mix")
+    return None
+
+
+def channels_of(cut: Any) -> list[int]:
+    """Returns the channels that a cut of one recording is on."""
+    return sorted(cut.channel) if isinstance(cut.channel, list | tuple) else [cut.channel]
+
+
+def no_audio(cut: Any) -> str:
+    """Returns why a cut can't be heard whatever its files hold; nothing where it may be."""
+    if not cut.has_recording:
+        return f"cut {cut.id} has no audio, which features are computed from"
+    several = isinstance(cut, MultiCut) and len(channels_of(cut)) > 1
+    if several and not (cut.custom or {}).get(MIXED):
+        return (
+            f"cut {cut.id} has the channels {channels_of(cut)}, expected one; choose one with "
+            f"lhotse's `cut.to_mono()`, or hear their mean by the custom field {MIXED}: true"
+        )
+    return ""
+
+
+def _read_by_lhotse(cut: Any) -> NDArray[np.int16]:
+    """Returns the samples (N,) of a cut at its own rate, with all that lhotse does to them."""
+    for path in files_of(cut):
+        require_whole(path)
+    try:
+        samples = np.atleast_2d(cut.load_audio())
+    except Exception as error:  # whatever the backends of lhotse raise
+        raise AudioError(f"cut {cut.id} can't be read by lhotse: {error}") from error
+    if len(samples) > 1 and not (getattr(cut, "custom", None) or {}).get(MIXED):
+        raise AudioError(f"cut {cut.id} has {len(samples)} channels, expected one")
+    return to_int16(samples.mean(axis=0), f"cut {cut.id}")
+
+
+def files_of(cut: Any) -> list[Path]:
+    """Returns the audio files that a cut is made of."""
+    parts = [track.cut for track in cut.tracks] if isinstance(cut, MixedCut) else [cut]
+    sources = [s for part in parts if isinstance(part, DataCut) for s in part.recording.sources]
+    return [Path(source.source) for source in sources if source.type == "file"]
+
+
+def _own_samples(cut: Any) -> int:
+    return int(round(cut.duration * cut.sampling_rate))
+
+
+def num_samples_of(cut: Any, sample_rate: int) -> int:
+    """Returns how many samples `read_cut` gives."""
+    rate = int(cut.sampling_rate)
+    if rate == sample_rate:
+        return _own_samples(cut)
+    common = gcd(rate, sample_rate)
+    return -(-_own_samples(cut) * (sample_rate // common) // (rate // common))
+
+
+def resampled(samples: NDArray[np.int16], rate: int, wanted: int) -> NDArray[np.int16]:
+    """Returns samples (N,) of one rate as those of another (M,)."""
+    if rate == wanted:
+        return samples
+    found: Tensor = _resampler(rate, wanted)(torch.from_numpy(samples).float())
+    return _rounded(found).numpy()
+
+
+@lru_cache(maxsize=8)
+def _resampler(rate: int, wanted: int) -> Resample:
+    return Resample(rate, wanted)
+
+
+def _rounded(samples: Tensor) -> Tensor:
+    return samples.round().clamp(-32768, 32767).to(torch.int16)
 
 
 def num_labels(cut: Any, tokenizer: Tokenizer) -> int:
@@ -39,8 +150,14 @@ def num_labels(cut: Any, tokenizer: Tokenizer) -> int:
 
 
 def text_of(cut: Any) -> str:
-    """Returns the transcript of a lhotse cut, with single spaces between its words."""
-    return normalized(" ".join(s.text for s in cut.supervisions if s.text))
+    """Returns the transcript of a lhotse cut, empty where it has none."""
+    return transcript_of(cut) or ""
+
+
+def transcript_of(cut: Any) -> str | None:
+    """Returns the transcript of a lhotse cut, with single spaces; None where it has none."""
+    texts = [s.text for s in cut.supervisions if s.text is not None]
+    return normalized(" ".join(texts)) if texts else None
 
 
 def speaker_of(cut: Any) -> str:
@@ -53,11 +170,10 @@ def at_speed(samples: Tensor, speed: float, resolution: int = 100) -> Tensor:
 
     Source: Ko et al. 2015; speeds are rounded to hundredths.
     """
-    resampled = audio.resample(
+    played = audio.resample(
         samples.float(), round(speed * resolution), resolution, lowpass_filter_width=6
     )
-    played: Tensor = resampled.round().clamp(-32768, 32767).to(torch.int16)
-    return played
+    return _rounded(played)
 
 
 def num_samples_at(num_samples: int, speed: float, resolution: int = 100) -> int:

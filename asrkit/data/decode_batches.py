@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import logging
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 from lhotse import CutSet
+from torch import Tensor
 
 from asrkit.data.audio import AudioError
 from asrkit.data.batch import Batch
 from asrkit.data.batch_info import UtteranceInfo
 from asrkit.data.cuts import at_speed, read_cut, speaker_of, text_of
+from asrkit.data.set_facts import Examples, of_other_rate
 from asrkit.data.settings import DataSettings
+from asrkit.data.signals import SILENT, oddities, silence
 from asrkit.errors import UserError
+
+log = logging.getLogger(__name__)
+
+
+Oddities = defaultdict[str, Examples]
+"""Utterances by what is said of them."""
 
 
 def refuse_endless(cuts: Iterable[Any], max_seconds: float) -> None:
@@ -47,22 +58,42 @@ def decode_batches(
     sample_rate = settings.sample_rate
     ordered = sorted(cuts, key=lambda cut: (-cut.duration, cut.id))
     batch: list[Any] = []
+    odd: Oddities = defaultdict(Examples)
     for cut in ordered:
         if batch and (len(batch) + 1) * batch[0].duration > settings.decode_batch_seconds:
-            yield _decode_batch(batch, sample_rate, speed)
+            yield _decode_batch(batch, sample_rate, speed, odd)
             batch = []
         batch.append(cut)
     if batch:
-        yield _decode_batch(batch, sample_rate, speed)
+        yield _decode_batch(batch, sample_rate, speed, odd)
+    for reason, found in odd.items():
+        log.warning(
+            "%d of %d utterances are decoded, but %s, such as %s",
+            found.count,
+            len(ordered),
+            reason,
+            found.first,
+        )
+
+
+def _signal(cut: Any, sample_rate: int, odd: Oddities) -> Tensor:
+    """Returns the samples (N,) of an utterance; notes what is odd about them."""
+    try:
+        samples = read_cut(cut, sample_rate)
+    except AudioError as error:
+        raise UserError(f"a set can't be decoded without its audio: {error}") from error
+    if cut.sampling_rate != sample_rate:
+        odd[of_other_rate(int(cut.sampling_rate), sample_rate)].add(cut.id)
+    found = [SILENT] if silence(samples) else [reason for reason, _ in oddities(samples)]
+    for reason in found:
+        odd[f"sound odd ({reason})"].add(cut.id)
+    return torch.from_numpy(samples)
 
 
 def _decode_batch(
-    cuts: list[Any], sample_rate: int, speed: float
+    cuts: list[Any], sample_rate: int, speed: float, odd: Oddities
 ) -> tuple[Batch, list[UtteranceInfo]]:
-    try:
-        signals = [torch.from_numpy(read_cut(cut, sample_rate)) for cut in cuts]
-    except AudioError as error:
-        raise UserError(f"a set can't be decoded without its audio: {error}") from error
+    signals = [_signal(cut, sample_rate, odd) for cut in cuts]
     if speed != 1.0:
         signals = [at_speed(signal, speed) for signal in signals]
     count = len(cuts)

@@ -3,19 +3,41 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from asrkit.children import process_pool
 from asrkit.data.audio import AudioError
-from asrkit.data.cuts import read_cut, text_of
-from asrkit.data.manifests import DUPLICATE_NAME, Unusable
+from asrkit.data.cuts import num_samples_at, num_samples_of, read_cut, text_of, transcript_of
+from asrkit.data.set_facts import DUPLICATE_NAME
+from asrkit.data.signals import SILENT, oddities, silence
+from asrkit.data.sources import Unusable
 from asrkit.text.tokenizers import Tokenizer
 
-AUDIO_REASONS = ("unreadable audio", DUPLICATE_NAME, "duplicate audio")
+AUDIO_REASONS = ("unreadable audio", SILENT, DUPLICATE_NAME, "duplicate audio")
 """What is wrong with an utterance whatever the spec."""
+
+
+@dataclass
+class SetReport:
+    """What is wrong or odd in a set.
+
+    Args:
+        total: Number of utterances.
+        unusable: Those that can't be used.
+        doubtful: What is odd about the sound of those that are used all the same.
+        heard: Utterances whose samples were all looked at.
+        rates: Utterances by their samples per second.
+    """
+
+    total: int = 0
+    unusable: list[Unusable] = field(default_factory=list)
+    doubtful: list[Unusable] = field(default_factory=list)
+    heard: int = 0
+    rates: Counter[int] = field(default_factory=Counter)
 
 
 def check_set(
@@ -23,25 +45,29 @@ def check_set(
     unfit: Callable[[Any], Unusable | None],
     sample_rate: int = 16000,
     jobs: int = 2,
-) -> list[Unusable]:
-    """Returns the utterances of a set that can't be used.
+) -> SetReport:
+    """Reads all utterances of a set and reports on them.
 
     Args:
         cuts: Utterances.
         unfit: Says why a spec can't use an utterance, if it can't: `Fitness`.
-        sample_rate: Expected of every file.
+        sample_rate: That the model hears.
         jobs: Processes that read the audio.
     """
     utterances = list(cuts)
-    found: list[Unusable] = []
+    report = SetReport(len(utterances))
     seen: dict[str, str] = {}
     with process_pool(jobs) as pool:
-        prints = pool.map(partial(fingerprint, sample_rate=sample_rate), utterances, chunksize=64)
-        for cut, (digest, trouble) in zip(utterances, prints, strict=True):
-            problem = trouble or _duplicate(cut, digest, seen) or unfit(cut)
+        sounds = pool.map(partial(listen, sample_rate=sample_rate), utterances, chunksize=64)
+        for cut, sound in zip(utterances, sounds, strict=True):
+            report.rates[int(cut.sampling_rate)] += 1
+            report.heard += bool(sound.digest)
+            problem = sound.trouble or _duplicate(cut, sound.digest, seen) or unfit(cut)
             if problem is not None:
-                found.append(problem)
-    return found
+                report.unusable.append(problem)
+            else:
+                report.doubtful += sound.odd
+    return report
 
 
 @dataclass(frozen=True)
@@ -54,7 +80,7 @@ class Fitness:
         min_frames: Encoder frames that labels need at least.
         max_seconds: Longer utterances are left out.
         fastest: Highest speed that utterances are played at, which leaves the fewest frames.
-        sample_rate: Of the audio.
+        sample_rate: That the model hears.
     """
 
     tokenizer: Tokenizer
@@ -75,7 +101,8 @@ class Fitness:
         return Unusable(cut.id, "too long", detail)
 
     def _too_few_frames(self, cut: Any) -> Unusable | None:
-        frames = self.output_frames(int(cut.duration * self.sample_rate / self.fastest))
+        samples = num_samples_at(num_samples_of(cut, self.sample_rate), self.fastest)
+        frames = self.output_frames(samples)
         needed = self.min_frames(self.tokenizer.encode(text_of(cut)))
         if needed <= frames:
             return None
@@ -83,13 +110,32 @@ class Fitness:
         return Unusable(cut.id, "too few frames", detail)
 
 
-def fingerprint(cut: Any, sample_rate: int) -> tuple[str, Unusable | None]:
-    """Reads all samples of an utterance; returns their digest, and what is wrong with them."""
+@dataclass(frozen=True)
+class Sound:
+    """What the samples of an utterance tell.
+
+    Args:
+        digest: Of all samples; empty where they can't be read.
+        trouble: Why they can't be used.
+        odd: What is odd about them.
+    """
+
+    digest: str
+    trouble: Unusable | None = None
+    odd: tuple[Unusable, ...] = ()
+
+
+def listen(cut: Any, sample_rate: int) -> Sound:
+    """Reads all samples of an utterance and looks at them."""
     try:
         samples = read_cut(cut, sample_rate)
     except AudioError as error:
-        return "", Unusable(cut.id, "unreadable audio", str(error))
-    return hashlib.sha1(samples.tobytes(), usedforsecurity=False).hexdigest(), None
+        return Sound("", Unusable(cut.id, "unreadable audio", str(error)))
+    digest = hashlib.sha1(samples.tobytes(), usedforsecurity=False).hexdigest()
+    empty = silence(samples)
+    if empty:
+        return Sound(digest, Unusable(cut.id, SILENT, empty))
+    return Sound(digest, odd=tuple(Unusable(cut.id, *odd) for odd in oddities(samples)))
 
 
 def _duplicate(cut: Any, digest: str, seen: dict[str, str]) -> Unusable | None:
@@ -101,7 +147,9 @@ def _duplicate(cut: Any, digest: str, seen: dict[str, str]) -> Unusable | None:
 
 
 def _bad_text(cut: Any, tokenizer: Tokenizer) -> Unusable | None:
-    text = text_of(cut)
+    text = transcript_of(cut)
+    if text is None:
+        return Unusable(cut.id, "no transcript", "the transcript is missing")
     if not text.strip():
         return Unusable(cut.id, "empty text", "the transcript is empty")
     unknown = tokenizer.unknown_in(text)

@@ -5,65 +5,35 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import soundfile
-from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
-from lhotse.audio import AudioSource
+from lhotse import CutSet, MonoCut
+from lhotse.cut.data import DataCut
 from lhotse.serialization import deserialize_item
 
 from asrkit.children import process_pool
-from asrkit.data.audio import reason
-from asrkit.data.lookups import failed_lookup
+from asrkit.data.demands import Demands
+from asrkit.data.set_facts import DUPLICATE_NAME, SetFacts
+from asrkit.data.sources import Source as Source
+from asrkit.data.sources import Unusable as Unusable
+from asrkit.data.sources import inspect, read_header, with_channel
 from asrkit.errors import UserError
 from asrkit.files import json_line, matching, read_lines, replaced
 from asrkit.names import require_name
 from asrkit.tables import read_rows, write_rows
 
-DUPLICATE_NAME = "duplicate name"
-OVERHANG = 0.5
-"""Transcripts round times: by so many seconds an utterance may end after its file, and is cut."""
-
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Source:
-    """One utterance of a corpus folder: a file, or from `start` on a part of one of its channels.
-
-    Args:
-        id: Name of the utterance.
-        path: The audio file.
-        text: What is said.
-        speaker: Who says it.
-        start: Where in the file it begins, in seconds.
-        duration: Its length in seconds; up to the file's end where None.
-        channel: Which channel of the file it is on, from 0 on.
-    """
-
-    id: str
-    path: Path
-    text: str
-    speaker: str
-    start: float = 0.0
-    duration: float | None = None
-    channel: int = 0
-
-
-@dataclass(frozen=True)
-class Unusable:
-    """An utterance that can't be used: which, why, and the details."""
-
-    id: str
-    reason: str
-    detail: str
-
-
-def write_manifest(data: Path, name: str, sources: Iterable[Source], jobs: int = 1) -> int:
+def write_manifest(
+    data: Path,
+    name: str,
+    sources: Iterable[Source],
+    jobs: int = 1,
+    demands: Demands = Demands(),  # noqa: B008 - has no state
+) -> int:
     """Writes DATA/manifests/NAME.jsonl; what is wrong goes to DATA/rejected/NAME.tsv instead.
 
     Args:
@@ -71,45 +41,53 @@ def write_manifest(data: Path, name: str, sources: Iterable[Source], jobs: int =
         name: Name of the set.
         sources: Utterances; taken one by one, so a corpus never is in memory as a whole.
         jobs: Processes that look at the audio files.
+        demands: What is asked of them.
 
     Returns:
         The number of usable utterances.
 
     Raises:
-        UserError: If no utterance can be used.
+        UserError: If no utterance can be used, or one of a set that must be whole.
     """
     read_header.cache_clear()  # files may have changed since the last manifest
-    seen: set[str] = set()
-    unusable: list[Unusable] = []
+    facts = SetFacts()
     with (
         replaced(manifest_path(data, name)) as partial,
         partial.open("w", encoding="utf-8") as file,
     ):
-        for result in _inspect_all(sources, jobs):
-            if isinstance(result, MonoCut) and result.id in seen:
-                result = Unusable(result.id, DUPLICATE_NAME, "this name occurs more than once")
-            if isinstance(result, Unusable):
-                unusable.append(result)
-                continue
-            seen.add(result.id)
-            file.write(json_line(result.to_dict()) + "\n")
-        if not seen:
-            first = f"; the first: {unusable[0].id}: {unusable[0].detail}" if unusable else ""
-            raise UserError(f"set {name}: no utterance can be used{first}")
-    write_unusable(rejected_path(data, name), unusable)
-    if unusable:
-        log.warning(
-            "%s: %d utterances can't be used, such as %s: %s; all of them: %s",
-            name,
-            len(unusable),
-            unusable[0].id,
-            unusable[0].detail,
-            rejected_path(data, name),
+        for result in _inspect_all(with_channel(sources, demands.channel), jobs):
+            cut = facts.taken(result, demands)
+            if cut is not None:
+                file.write(json_line(cut.to_dict()) + "\n")
+        write_unusable(rejected_path(data, name), facts.unusable)
+        _require_utterances(data, name, facts, demands)
+    for line in facts.remarks(demands.sample_rate, rejected_path(data, name)):
+        log.warning("%s: %s", name, line)
+    return facts.count
+
+
+def _require_utterances(data: Path, name: str, facts: SetFacts, demands: Demands) -> None:
+    """Makes sure that there are utterances, or all of them where a set must be whole.
+
+    Raises:
+        UserError: If not.
+    """
+    bad = facts.unusable
+    first = f"{bad[0].id}: {bad[0].detail}" if bad else ""
+    if not facts.count:
+        raise UserError(
+            f"set {name}: no utterance can be used" + (f"; the first: {first}" if bad else "")
         )
-    return len(seen)
+    if demands.whole and bad:
+        raise UserError(
+            f"set {name}: {len(bad)} of {facts.count + len(bad)} utterances can't be used, such as "
+            f"{first}; all of them: {rejected_path(data, name)}. A score without them would be "
+            "that of another set: mend the corpus, or take the rest by --allow-missing, and the "
+            "score will say what is missing"
+        )
 
 
-def _inspect_all(sources: Iterable[Source], jobs: int) -> Iterator[MonoCut | Unusable]:
+def _inspect_all(sources: Iterable[Source], jobs: int) -> Iterator[DataCut | Unusable]:
     if jobs <= 1:
         yield from map(inspect, sources)
         return
@@ -117,102 +95,6 @@ def _inspect_all(sources: Iterable[Source], jobs: int) -> Iterator[MonoCut | Unu
     with process_pool(jobs) as pool:
         while part := list(islice(stream, 4096)):
             yield from pool.map(inspect, part, chunksize=128)
-
-
-def inspect(source: Source) -> MonoCut | Unusable:
-    """Returns the cut of an utterance, or what is wrong with it; reads the audio's header only."""
-    header = read_header(source.path)
-    if header.trouble:
-        return Unusable(source.id, header.trouble, header.detail)
-    if not source.text.strip():
-        return Unusable(source.id, "empty text", "the transcript is empty or missing")
-    first, last = _span(source, header)
-    problem = _outside(source, header, first, last)
-    if problem:
-        return Unusable(source.id, "outside the file", f"{source.path} has {problem}")
-    # Segments share the recording of their file.
-    is_part = source.duration is not None or source.start > 0
-    name = source.path.stem if is_part else source.id
-    channels = [*range(header.channels)]
-    recording = Recording(
-        id=name,
-        # Absolute: commands on the data folder are given from anywhere.
-        sources=[AudioSource(type="file", channels=channels, source=str(source.path.absolute()))],
-        sampling_rate=header.rate,
-        num_samples=header.frames,
-        duration=header.frames / header.rate,
-    )
-    seconds = (last - first) / header.rate
-    segment = SupervisionSegment(
-        id=source.id,
-        recording_id=name,
-        start=0.0,  # counted from the start of the cut
-        duration=seconds,
-        channel=source.channel,
-        text=source.text,
-        speaker=source.speaker,
-    )
-    return MonoCut(
-        id=source.id,
-        start=first / header.rate,
-        duration=seconds,
-        channel=source.channel,
-        recording=recording,
-        supervisions=[segment],
-    )
-
-
-@dataclass(frozen=True)
-class Header:
-    """What an audio file says of itself; or the trouble with it, and the details."""
-
-    frames: int = 0
-    rate: int = 0
-    channels: int = 0
-    trouble: str = ""
-    detail: str = ""
-
-
-@lru_cache(maxsize=8)  # a talk has hundreds of segments, which come one after the other
-def read_header(path: Path) -> Header:
-    """Returns the header of an audio file."""
-    try:
-        return _read_header(path)
-    except OSError as error:
-        return Header(trouble="unreadable audio", detail=failed_lookup(error))
-
-
-def _read_header(path: Path) -> Header:
-    if not path.is_file():
-        return Header(trouble="missing audio", detail=f"{path} is missing")
-    try:
-        info = soundfile.info(path)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        detail = f"{path} can't be read: {reason(path, error)}"
-        return Header(trouble="unreadable audio", detail=detail)
-    if not info.frames:
-        return Header(trouble="no samples", detail=f"{path} has no samples")
-    return Header(info.frames, info.samplerate, info.channels)
-
-
-def _span(source: Source, header: Header) -> tuple[int, int]:
-    """Returns the first sample of an utterance and the one after its last."""
-    first = round(source.start * header.rate)
-    if source.duration is None:
-        return first, header.frames
-    last = round((source.start + source.duration) * header.rate)
-    overhang = last - header.frames
-    return first, header.frames if 0 < overhang <= OVERHANG * header.rate else last
-
-
-def _outside(source: Source, header: Header, first: int, last: int) -> str:
-    """Returns what a file has instead of the utterance; nothing where it is all there."""
-    if not 0 <= source.channel < header.channels:
-        return f"{header.channels} channels, the utterance is on number {source.channel + 1}"
-    if not 0 <= first < last <= header.frames:
-        whole, end = header.frames / header.rate, last / header.rate
-        return f"{whole:.3f} s, the utterance goes from {source.start:.3f} to {end:.3f} s"
-    return ""
 
 
 def open_set(data: Path, names: list[str]) -> CutSet:
@@ -268,6 +150,11 @@ def rejected_path(data: Path, name: str) -> Path:
 def unusable_path(data: Path, name: str) -> Path:
     """Returns where the utterances of a manifest are listed that a spec can't use."""
     return data / "unusable" / f"{name}.tsv"
+
+
+def doubtful_path(data: Path, name: str) -> Path:
+    """Returns where the utterances of a manifest are listed that sound odd, but are used."""
+    return data / "doubtful" / f"{name}.tsv"
 
 
 def read_unusable(path: Path) -> list[Unusable]:

@@ -42,7 +42,7 @@ class DataSettings(Data):
         decode_batch_seconds: Most audio of a batch in decoding.
         max_decode_seconds: Longer utterances are refused in decoding and as dev data: the memory
             of self-attention grows with the square of their length.
-        sample_rate: Samples per second of all audio.
+        sample_rate: Samples per second that the model hears; other audio is resampled.
         alignments: Run folder with alignments of all these sets, written by `asrkit align`, for a
             head that is trained on them; utterances without one are left out.
         segmentation: Into which units training transcripts are cut, each time anew where that is

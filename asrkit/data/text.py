@@ -189,9 +189,11 @@ class TextData:
 
 
 def read_texts(data: Path, names: list[str]) -> Iterator[str]:
-    """Yields the transcripts of sets."""
+    """Yields the transcripts of sets, without those that are empty or missing."""
     for cut in open_set(data, names):
-        yield text_of(cut)
+        text = text_of(cut)
+        if text:
+            yield text
 
 
 def load_sentences(

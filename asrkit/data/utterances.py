@@ -13,6 +13,7 @@ from asrkit.data.audio import AudioError
 from asrkit.data.batch import Batch
 from asrkit.data.cuts import at_speed, read_cut, text_of
 from asrkit.data.sampling import Planned
+from asrkit.data.signals import silence
 from asrkit.errors import UserError
 from asrkit.text.segmentations import BestSegmentation, Segmentation
 from asrkit.text.tokenizers import Tokenizer
@@ -32,7 +33,7 @@ class Utterances:
     Args:
         cuts: Utterances.
         tokenizer: Turns transcripts into labels.
-        sample_rate: Expected of every file.
+        sample_rate: That the model hears.
         alignments: Where the loss needs them.
         segmentation: How transcripts are cut into labels.
     """
@@ -52,18 +53,25 @@ class Utterances:
         """Returns the labels of an utterance; `draw` names the pass over the data.
 
         Raises:
-            UserError: If the text has unknown symbols.
+            UserError: If there is no text, or it has unknown symbols.
         """
         cut = self.cuts[index]
-        return self.segmentation.encode(self.tokenizer, text_of(cut), Random(f"{draw} {cut.id}"))
+        text = text_of(cut)
+        if not text.strip():
+            raise UserError("its transcript is empty or missing")
+        return self.segmentation.encode(self.tokenizer, text, Random(f"{draw} {cut.id}"))
 
     def signal(self, index: int, speed: float = 1.0) -> Tensor:
         """Returns the int16 samples (N,) of an utterance, played at a speed.
 
         Raises:
-            AudioError: If they can't be read.
+            AudioError: If they can't be read, or are silence.
         """
-        samples = torch.from_numpy(read_cut(self.cuts[index], self.sample_rate))
+        found = read_cut(self.cuts[index], self.sample_rate)
+        empty = silence(found)
+        if empty:
+            raise AudioError(f"it is silent: {empty}")
+        samples = torch.from_numpy(found)
         return samples if speed == 1.0 else at_speed(samples, speed)
 
     def alignment(self, index: int, speed: float) -> list[Tensor]:

@@ -16,8 +16,16 @@ from asrkit.config.build import check as check_tree
 from asrkit.config.explain import difference, explain_key
 from asrkit.config.problems import Problem, SpecError
 from asrkit.config.yaml_loader import Spec
-from asrkit.data.feasibility import check_set
-from asrkit.data.manifests import Unusable, open_set, unusable_path, write_unusable
+from asrkit.cpu import num_cores
+from asrkit.data.feasibility import SetReport, check_set
+from asrkit.data.manifests import (
+    Unusable,
+    doubtful_path,
+    open_set,
+    unusable_path,
+    write_unusable,
+)
+from asrkit.data.set_facts import of_other_rate
 from asrkit.data.training_limits import TrainingLimits
 from asrkit.errors import UserError
 from asrkit.experiment.aligned import alignment_problems, list_misaligned
@@ -48,25 +56,43 @@ class CheckReport:
     Args:
         problems: Why the spec can't be built; empty where it can.
         unusable: Utterances that can't be used, by set.
-        checked: Number of utterances looked at, by set.
+        sets: What was found in each set.
+        sample_rate: That the model hears.
         remarks: What else there is to know, such as of references in other sets.
     """
 
     problems: list[str] = field(default_factory=list)
     unusable: dict[str, list[Unusable]] = field(default_factory=dict)
-    checked: dict[str, int] = field(default_factory=dict)
+    sets: dict[str, SetReport] = field(default_factory=dict)
+    sample_rate: int = 16000
     remarks: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
         """Returns the report for the console."""
         lines = [*self.problems]
-        for name, total in self.checked.items():
-            found = self.unusable[name]
-            lines.append(f"{name}: {total - len(found)} of {total} utterances can be used")
-            for reason, count in Counter(u.reason for u in found).most_common():
-                example = next(u for u in found if u.reason == reason)
-                lines.append(f"  {count} x {reason}, such as {example.id}: {example.detail}")
+        for name, report in self.sets.items():
+            found, total = self.unusable[name], report.total
+            lines.append(
+                f"{name}: {total - len(found)} of {total} utterances can be used; the sound of "
+                f"{report.heard} was looked at"
+            )
+            lines += _by_reason(found)
+            lines += [f"{line} (used all the same)" for line in _by_reason(report.doubtful)]
+            lines += [
+                f"  {count} {of_other_rate(rate, self.sample_rate)}"
+                for rate, count in sorted(report.rates.items())
+                if rate != self.sample_rate
+            ]
         return lines + self.remarks
+
+
+def _by_reason(entries: Sequence[Unusable]) -> list[str]:
+    """Returns how often each reason occurs, with an example."""
+    examples = {entry.reason: entry for entry in reversed(entries)}
+    return [
+        f"  {count} x {reason}, such as {examples[reason].id}: {examples[reason].detail}"
+        for reason, count in Counter(entry.reason for entry in entries).most_common()
+    ]
 
 
 def check(spec_path: Path, overrides: Sequence[str] = (), data: Path | None = None) -> CheckReport:
@@ -169,20 +195,22 @@ def _check_data(experiment: Experiment, data: Path, report: CheckReport) -> None
     if not isinstance(model, AsrModel):
         return
     settings, fitness = experiment.speech, fitness_of(experiment, tokenizer, model)
+    report.sample_rate = settings.sample_rate
     limits = TrainingLimits(fitness, tokenizer, settings.min_seconds, settings.max_labels)
     for name in [*settings.train, *settings.dev]:
         unfit = limits if name in settings.train else fitness
-        cuts = open_set(data, [name])
-        unusable = check_set(cuts, unfit, settings.sample_rate)
+        found = check_set(open_set(data, [name]), unfit, settings.sample_rate, num_cores())
+        unusable = found.unusable
         write_unusable(unusable_path(data, name), unusable)
+        write_unusable(doubtful_path(data, name), found.doubtful)
         # Of no concern to other specs, so not in the data folder's list.
         listed = {entry.id for entry in unusable}
         misaligned = list_misaligned(experiment, tokenizer, model, data, name)
         report.unusable[name] = unusable + [e for e in misaligned if e.id not in listed]
-        report.checked[name] = len(cuts)
-        if len(report.unusable[name]) == len(cuts):
-            report.problems.append(f"{name}: none of its {len(cuts)} utterances can be used")
-    report.remarks += unwritable_elsewhere(data, tokenizer, report.checked)
+        report.sets[name] = found
+        if len(report.unusable[name]) == found.total:
+            report.problems.append(f"{name}: none of its {found.total} utterances can be used")
+    report.remarks += unwritable_elsewhere(data, tokenizer, report.sets)
 
 
 def show(spec_path: Path, overrides: Sequence[str] = (), data: Path | None = None) -> str:

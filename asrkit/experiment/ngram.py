@@ -160,7 +160,7 @@ class Splitter:
 def _all_texts(data: Path, sets: Sequence[str], texts: Sequence[Path]) -> Iterator[str]:
     for name in sets:
         for cut in open_set(data, [name]):
-            yield from (supervision.text or "" for supervision in cut.supervisions)
+            yield from (segment.text for segment in cut.supervisions if segment.text)
     for path in texts:
         yield from read_lines(path)
 

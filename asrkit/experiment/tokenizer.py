@@ -45,9 +45,10 @@ def tokenizer(
     folder = data / "text"
     require_name(name, "a tokenizer")
     texts = (
-        supervision.text or ""
+        segment.text
         for cut in open_set(data, [set_name])
-        for supervision in cut.supervisions
+        for segment in cut.supervisions
+        if segment.text
     )
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder, prefix=".new-") as place:

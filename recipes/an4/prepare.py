@@ -16,6 +16,7 @@ from pathlib import Path
 
 import click
 
+from asrkit.data.demands import Choices, set_options
 from asrkit.data.lm_text import capital_words, write_sentences
 from asrkit.data.manifests import Source, write_manifest
 from asrkit.errors import UserError
@@ -28,7 +29,7 @@ DEV_SPEAKERS = 8
 
 
 def read_part(corpus: Path, part: str) -> Iterator[Source]:
-    """Yields the utterances of the official train or test part; without a transcript, text is "".
+    """Yields the utterances of the official train or test part; without a transcript, text is None.
 
     Raises:
         UserError: If a list is missing or can't be read.
@@ -43,7 +44,7 @@ def read_part(corpus: Path, part: str) -> Iterator[Source]:
     for name in filter(None, map(str.strip, read_lines(fileids))):
         utterance, speaker = Path(name).name, Path(name).parent.name
         path = corpus / "wav" / f"{name}.sph"
-        yield Source(f"{speaker}-{utterance}", path, transcripts.get(utterance, ""), speaker)
+        yield Source(f"{speaker}-{utterance}", path, transcripts.get(utterance), speaker)
 
 
 def parse(line: str, path: Path) -> tuple[str, str]:
@@ -87,7 +88,8 @@ def download(corpus: Path) -> None:
 @click.option("--corpus", type=click.Path(path_type=Path), required=True)
 @click.option("--data", type=click.Path(path_type=Path), required=True)
 @click.option("--jobs", default=2, show_default=True)
-def manifests(corpus: Path, data: Path, jobs: int) -> None:
+@set_options
+def manifests(corpus: Path, data: Path, jobs: int, choices: Choices) -> None:
     """Writes the manifests train, dev and test."""
     try:
         train = list(read_part(corpus, "train"))
@@ -101,7 +103,9 @@ def manifests(corpus: Path, data: Path, jobs: int) -> None:
             "test": list(read_part(corpus, "test")),
         }
         for name, sources in parts.items():
-            click.echo(f"{name}: {write_manifest(data, name, sources, jobs)} utterances")
+            demands = choices.test() if name == "test" else choices.training()
+            count = write_manifest(data, name, sources, jobs, demands)
+            click.echo(f"{name}: {count} utterances")
     except UserError as error:
         raise click.ClickException(str(error)) from error
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from asrkit.data.demands import Choices, set_options
 from asrkit.data.lm_text import capital_words, write_sentences
 from asrkit.data.manifests import Source, write_manifest
 from asrkit.errors import UserError
@@ -34,7 +35,7 @@ SETS = {
 
 
 def read_part(corpus: Path, part: str) -> Iterator[Source]:
-    """Yields the utterances of one part; an audio file without a transcript has an empty text.
+    """Yields the utterances of one part; an audio file without a transcript has no text.
 
     Raises:
         UserError: If the part's folder is missing or has no audio.
@@ -51,7 +52,7 @@ def read_part(corpus: Path, part: str) -> Iterator[Source]:
         names = {path.stem for path in matching(chapter, "*.flac")} | texts.keys()
         for name in sorted(names):
             found = True
-            yield Source(name, chapter / f"{name}.flac", texts.get(name, ""), chapter.parent.name)
+            yield Source(name, chapter / f"{name}.flac", texts.get(name), chapter.parent.name)
     if not found:
         raise UserError(f"{folder} has no SPEAKER/CHAPTER folders with audio")
 
@@ -126,12 +127,15 @@ def download(corpus: Path, size: str) -> None:
 @size_option
 @click.option("--data", type=click.Path(path_type=Path), required=True)
 @click.option("--jobs", default=2, show_default=True)
-def manifests(corpus: Path, size: str, data: Path, jobs: int) -> None:
+@set_options
+def manifests(corpus: Path, size: str, data: Path, jobs: int, choices: Choices) -> None:
     """Writes the manifests."""
     try:
         for name, parts in sets_of(corpus, size).items():
             sources = (source for part in parts for source in read_part(corpus, part))
-            click.echo(f"{name}: {write_manifest(data, name, sources, jobs)} utterances")
+            demands = choices.training() if name == "train" else choices.test()
+            count = write_manifest(data, name, sources, jobs, demands)
+            click.echo(f"{name}: {count} utterances")
     except UserError as error:
         raise click.ClickException(str(error)) from error
 

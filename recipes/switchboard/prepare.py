@@ -35,6 +35,7 @@ from pathlib import Path
 
 import click
 
+from asrkit.data.demands import Choices, Demands, set_options
 from asrkit.data.lm_text import latin_words, write_sentences
 from asrkit.data.manifests import Source, write_manifest
 from asrkit.errors import UserError
@@ -43,6 +44,7 @@ from asrkit.scoring.hub5_stm import clean_stm, plain_text, read_hub5_stm
 from asrkit.text.isip import NotationError, by_case, read_dictionary, words_of
 from asrkit.utf8 import use_utf8
 
+RATE = 8000
 DEV_SHARE = 0.01
 """So many of the conversations are held out as dev set: about 24 of 2438, and at least one."""
 WHERE = "see the top of recipes/switchboard/prepare.py for what the corpus folder must hold"
@@ -224,7 +226,9 @@ def training_sets(conversations: dict[str, list[Source]]) -> dict[str, list[Sour
     return {"train": of(train), "dev": of(dev), "train_dev": of(conversations)}
 
 
-def write_test_set(corpus: Corpus, name: str, files: SetFiles, data: Path, jobs: int) -> int | None:
+def write_test_set(
+    corpus: Corpus, name: str, files: SetFiles, data: Path, jobs: int, demands: Demands
+) -> int | None:
     """Writes manifest, STM and GLM file of a test set; returns its size, None if it is not there.
 
     Raises:
@@ -253,7 +257,7 @@ def write_test_set(corpus: Corpus, name: str, files: SetFiles, data: Path, jobs:
         )
         for segment in read_hub5_stm(stm).segments
     )
-    return write_manifest(data, name, sources, jobs)
+    return write_manifest(data, name, sources, jobs, demands)
 
 
 def is_compressed(path: Path) -> bool:
@@ -339,17 +343,19 @@ def expand(corpus: Path, data: Path, jobs: int) -> None:
 @corpus_option
 @data_option
 @jobs_option
-def manifests(corpus: Path, data: Path, jobs: int) -> None:
+@set_options
+def manifests(corpus: Path, data: Path, jobs: int, choices: Choices) -> None:
     """Writes the manifests, and the files that test sets are scored with."""
     files = Corpus(corpus, data / "expanded")
     dictionaries = files.named(r"/sw-ms98-dict\.text$")
     spelled = read_dictionary(dictionaries[-1]) if dictionaries else by_case
     conversations = read_conversations(files, read_speakers(files), spelled)
     for name, sources in training_sets(conversations).items():
-        click.echo(f"{name}: {write_manifest(data, name, sources, jobs)} utterances")
+        count = write_manifest(data, name, sources, jobs, choices.training(RATE))
+        click.echo(f"{name}: {count} utterances")
     for name, test in TEST_SETS.items():
-        count = write_test_set(files, name, test, data, jobs)
-        click.echo(f"{name}: {'not there' if count is None else f'{count} utterances'}")
+        size = write_test_set(files, name, test, data, jobs, choices.test(RATE))
+        click.echo(f"{name}: {'not there' if size is None else f'{size} utterances'}")
 
 
 @main.command()

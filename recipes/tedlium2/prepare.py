@@ -16,7 +16,8 @@ What is done to the texts, as in Kaldi's recipe unless said otherwise:
   `it's` becomes `it 's` everywhere instead: RETURNN's published word error rates count such words.
 
 The same texts go to the manifests and to DATA/stm/SET.stm, the references for scoring. A segment
-that has no words left is no utterance, but stays in the references.
+that has no words left is no training utterance; in dev and test, what is recognised there counts as
+inserted.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from pathlib import Path
 
 import click
 
+from asrkit.data.demands import Choices, set_options
 from asrkit.data.lm_text import latin_words, write_sentences
 from asrkit.data.manifests import Source, write_manifest
 from asrkit.data.stm import Segment, read_stm, write_stm
@@ -142,10 +144,10 @@ class Spoken:
 
 
 def sources(corpus: Path, part: str, segments: list[Segment]) -> Iterator[Source]:
-    """Yields the utterances of a part: all segments with words."""
+    """Yields the utterances of a part: all segments with words, and those to be scored without."""
     folder = root_of(corpus) / part / "sph"
     for segment in segments:
-        if segment.text and not segment.ignored:
+        if not segment.ignored and (segment.text or part != "train"):
             path = folder / f"{segment.recording}.sph"
             length = segment.end - segment.start
             yield Source(segment.id, path, segment.text, segment.speaker, segment.start, length)
@@ -207,14 +209,16 @@ apostrophes_option = click.option(
 @click.option("--data", type=click.Path(path_type=Path), required=True)
 @apostrophes_option
 @click.option("--jobs", default=2, show_default=True)
-def manifests(corpus: Path, data: Path, apostrophes: str, jobs: int) -> None:
+@set_options
+def manifests(corpus: Path, data: Path, apostrophes: str, jobs: int, choices: Choices) -> None:
     """Writes the manifests train, dev and test, and references for scoring."""
     try:
         for part in PARTS:
             treat = treatment(apostrophes, corpus)
             segments = list(read_part(corpus, part, treat))
             write_stm(data / "stm" / f"{part}.stm", segments, HEADER)
-            count = write_manifest(data, part, sources(corpus, part, segments), jobs)
+            demands = choices.training() if part == "train" else choices.test()
+            count = write_manifest(data, part, sources(corpus, part, segments), jobs, demands)
             talks = len({segment.recording for segment in segments})
             click.echo(f"{part}: {count} utterances of {talks} talks")
     except UserError as error:

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from lhotse import CutSet
 from numpy.typing import NDArray
 
-from asrkit.data.audio import AudioError, read_samples
+from asrkit.data.audio import AudioError, opened, read_samples
 from asrkit.data.cuts import at_speed, read_cut
 from asrkit.data.dataset import CutData
 from asrkit.data.decode_batches import decode_batches
+from asrkit.data.demands import Demands
 from asrkit.data.feasibility import Fitness, check_set
 from asrkit.data.manifests import (
-    DUPLICATE_NAME,
     Source,
     Unusable,
     open_set,
@@ -32,6 +32,7 @@ from asrkit.data.manifests import (
 )
 from asrkit.data.orders import ChunkSortedOrder, LengthOrder, Order, RandomOrder
 from asrkit.data.sampling import Sampler
+from asrkit.data.set_facts import DUPLICATE_NAME
 from asrkit.data.settings import DataSettings
 from asrkit.errors import UserError
 from asrkit.text.segmentations import BpeDropout
@@ -102,7 +103,7 @@ def test_manifests_leave_out_what_is_wrong_and_say_why(
     ]
     data = tmp_path / "data"
     with caplog.at_level(logging.WARNING):
-        assert write_manifest(data, "train", [*good, *bad]) == 2
+        assert write_manifest(data, "train", [*good, *bad], demands=Demands("words")) == 2
     assert [cut.id for cut in open_set(data, ["train"])] == ["u0", "u1"]
     reasons = {u.id: u.reason for u in read_unusable(rejected_path(data, "train"))}
     assert reasons == {
@@ -127,16 +128,15 @@ def test_segments_of_a_long_file_are_read_alone(
         spans = [(0.0, 1.5), (20.25, 3.004), (39.0, 1.3)]  # the last ends 0.3 s too late
         sources = [Source(f"t{i}", path, "ab", "s", *span) for i, span in enumerate(spans)]
         headers = 0
-        whole = soundfile.info
 
-        def info(path: Path, whole: Any = whole) -> Any:
+        def counted(path: Path) -> soundfile.SoundFile:
             nonlocal headers
             headers += 1
-            return whole(path)
+            return opened(path)
 
-        monkeypatch.setattr(soundfile, "info", info)
-        write_manifest(tmp_path, suffix, sources)
-        monkeypatch.setattr(soundfile, "info", whole)
+        with monkeypatch.context() as patched:
+            patched.setattr("asrkit.data.sources.opened", counted)
+            write_manifest(tmp_path, suffix, sources)
         assert headers == 1
         cuts = list(open_set(tmp_path, [suffix]))
         assert [cut.recording.id for cut in cuts] == ["talk"] * 3
@@ -421,8 +421,7 @@ def test_feasibility_names_every_reason(tmp_path: Path) -> None:
     sources = corpus(tmp_path, 3)
     copy = tmp_path / "copy.flac"
     copy.write_bytes(sources[0].path.read_bytes())
-    cut_off = tmp_path / "cut.flac"
-    cut_off.write_bytes(write_audio(tmp_path / "x.flac", 2.0, 9).read_bytes()[:9000])
+    cut_off = write_audio(tmp_path / "cut.flac", 2.0, 9)
     sources += [
         Source("copy", copy, "ab", "s"),
         Source("long", write_audio(tmp_path / "long.flac", 3.0, 7), "ab", "s"),
@@ -431,8 +430,11 @@ def test_feasibility_names_every_reason(tmp_path: Path) -> None:
         Source("cut", cut_off, "ab", "s"),
     ]
     write_manifest(tmp_path, "train", sources)
+    cut_off.write_bytes(cut_off.read_bytes()[:9000])
     fitness = Fitness(tokenizer(tmp_path), lambda samples: samples // 640, len, max_seconds=2.5)
-    found = check_set(open_set(tmp_path, ["train"]), fitness, jobs=1)
+    report = check_set(open_set(tmp_path, ["train"]), fitness, jobs=1)
+    found = report.unusable
+    assert (report.total, report.heard) == (8, 7)
     assert {u.id: u.reason for u in found} == {
         "copy": "duplicate audio",
         "long": "too long",
@@ -517,7 +519,7 @@ def test_manifests_hold_parts_of_channels(tmp_path: Path) -> None:
     path = tmp_path / "sw02001.sph"
     samples = write_conversation(path)
     sources = [
-        Source("whole", path, "ab", "a"),
+        Source("whole", path, "ab", "a", channel="first"),
         Source("part", path, "ab", "b", 0.5, 0.25, 1),
         Source("rest", path, "ab", "b", 1.5, None, 1),
         Source("rounded", path, "ab", "b", 1.0, 1.2, 1),

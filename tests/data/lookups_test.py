@@ -13,7 +13,7 @@ import soundfile
 from lhotse import CutSet
 
 from asrkit.data.cuts import read_cut
-from asrkit.data.feasibility import fingerprint
+from asrkit.data.feasibility import listen
 from asrkit.data.manifests import Source, open_set, write_manifest
 
 
@@ -22,7 +22,7 @@ def cuts(tmp_path: Path) -> CutSet:
     sources = []
     for name in ("good", "bad"):
         path = tmp_path / f"{name}.wav"
-        soundfile.write(path, np.zeros(1600, np.int16), 16000, subtype="PCM_16")
+        soundfile.write(path, np.arange(1600, dtype=np.int16), 16000, subtype="PCM_16")
         sources.append(Source(name, path, "A", "s"))
     write_manifest(tmp_path, "set", sources)
     return open_set(tmp_path, ["set"])
@@ -45,7 +45,7 @@ def test_a_path_that_cannot_be_looked_up_is_unreadable_audio(
     cuts: CutSet, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     fail_with(monkeypatch, number)
-    problems = [fingerprint(cut, 16000)[1] for cut in cuts]
+    problems = [listen(cut, 16000).trouble for cut in cuts]
     assert problems[0] is None
     assert problems[1] is not None
     assert problems[1].reason == "unreadable audio"
@@ -73,7 +73,7 @@ def test_a_manifest_leaves_such_a_path_out(
 def test_a_name_that_is_too_long_is_not_told_whole(cuts: CutSet) -> None:
     cut = cuts["bad"]
     cut.recording.sources[0].source = "/tmp/" + "x" * 3000 + ".flac"
-    problem = fingerprint(cut, 16000)[1]
+    problem = listen(cut, 16000).trouble
     assert problem is not None
     assert "File name too long" in problem.detail
     assert len(problem.detail) < 300

@@ -29,8 +29,17 @@ def corpus(tmp_path: Path) -> Path:
     return tmp_path / "an4"
 
 
-def manifests(corpus: Path) -> subprocess.CompletedProcess[str]:
-    words = ["manifests", "--corpus", corpus, "--data", corpus.parent / "data", "--jobs", 1]
+def manifests(corpus: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    words = [
+        "manifests",
+        "--corpus",
+        corpus,
+        "--data",
+        corpus.parent / "data",
+        "--jobs",
+        1,
+        *options,
+    ]
     command = [sys.executable, str(PREPARE), *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
@@ -62,3 +71,26 @@ def test_bad_lists_are_named(corpus: Path, content: bytes | None, message: str) 
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_test_set_that_lost_a_file_stops_unless_that_is_allowed(corpus: Path) -> None:
+    next((corpus / "wav").rglob("*-c-b.sph")).unlink()
+    stopped = manifests(corpus)
+    assert stopped.returncode == 1
+    assert "set test: 1 of 2 utterances can't be used" in stopped.stderr
+    assert "--allow-missing" in stopped.stderr
+    done = manifests(corpus, "--allow-missing")
+    assert done.returncode == 0, done.stderr
+    assert "test: 1 utterances" in done.stdout
+
+
+def test_the_channel_of_stereo_files_has_to_be_chosen(corpus: Path) -> None:
+    for path in (corpus / "wav").rglob("*.sph"):
+        samples, rate = soundfile.read(path, dtype="int16")
+        both = np.stack([np.zeros_like(samples), samples], axis=1)
+        soundfile.write(path, both, rate, "PCM_16", format="NIST")
+    refused = manifests(corpus)
+    assert refused.returncode == 1
+    assert "has 2 channels, and which one is heard is not said" in refused.stderr
+    done = manifests(corpus, "--channel", "1")
+    assert done.returncode == 0, done.stderr

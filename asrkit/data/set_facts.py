@@ -1,0 +1,116 @@
+"""What is found out about the utterances of a set while its manifest is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lhotse.cut.data import DataCut
+
+from asrkit.data.cuts import transcript_of
+from asrkit.data.demands import Demands
+from asrkit.data.sources import Unusable
+
+DUPLICATE_NAME = "duplicate name"
+
+
+@dataclass
+class Examples:
+    """How many utterances something holds for, and one of them."""
+
+    count: int = 0
+    first: str = ""
+
+    def add(self, name: str) -> None:
+        """Counts an utterance."""
+        self.count, self.first = self.count + 1, self.first or name
+
+
+@dataclass
+class SetFacts:
+    """Counts what is usual of a set and what is not.
+
+    Args:
+        unusable: Those that can't, with the reasons.
+        rates: Utterances by their samples per second.
+        untold: Utterances without a transcript.
+        wordless: Utterances whose transcript is empty.
+        names: Of the utterances that can be used.
+    """
+
+    unusable: list[Unusable] = field(default_factory=list)
+    rates: dict[int, Examples] = field(default_factory=dict)
+    untold: Examples = field(default_factory=Examples)
+    wordless: Examples = field(default_factory=Examples)
+    names: set[str] = field(default_factory=set)
+
+    @property
+    def count(self) -> int:
+        """How many utterances can be used."""
+        return len(self.names)
+
+    def taken(self, result: DataCut | Unusable, demands: Demands) -> DataCut | None:
+        """Returns the cut of an utterance if it can be used, and counts it."""
+        if not isinstance(result, Unusable):
+            result = self._judged(result, demands)
+        if isinstance(result, Unusable):
+            self.unusable.append(result)
+            return None
+        self.names.add(result.id)
+        self.rates.setdefault(result.sampling_rate, Examples()).add(result.id)
+        text = transcript_of(result)
+        if text is None:
+            self.untold.add(result.id)
+        elif not text.strip():
+            self.wordless.add(result.id)
+        return result
+
+    def _judged(self, cut: DataCut, demands: Demands) -> DataCut | Unusable:
+        if cut.id in self.names:
+            return Unusable(cut.id, DUPLICATE_NAME, "this name occurs more than once")
+        text = transcript_of(cut)
+        if text is None and demands.text != "any":
+            return Unusable(cut.id, "no transcript", "the transcript is missing")
+        if text is not None and not text.strip() and demands.text == "words":
+            return Unusable(cut.id, "empty text", "the transcript is empty")
+        return cut
+
+    def remarks(self, sample_rate: int, rejected: Path) -> Iterator[str]:
+        """Yields what users should know of the set.
+
+        Args:
+            sample_rate: Of the models.
+            rejected: Where the unusable utterances are listed.
+        """
+        if self.unusable:
+            first = self.unusable[0]
+            yield (
+                f"{len(self.unusable)} utterances can't be used, such as {first.id}: "
+                f"{first.detail}; all of them: {rejected}"
+            )
+        for rate, found in sorted(self.rates.items()):
+            if rate != sample_rate:
+                many = f"{found.count} of {self.count} utterances, such as {found.first},"
+                yield f"{many} {of_other_rate(rate, sample_rate)}"
+        if self.untold.count:
+            yield (
+                f"{self.untold.count} of {self.count} utterances have no transcript, such as "
+                f"{self.untold.first}: they can be decoded, but not trained on or scored"
+            )
+        if self.wordless.count:
+            yield (
+                f"{self.wordless.count} of {self.count} utterances have an empty transcript, such "
+                f"as {self.wordless.first}: they are scored, but not trained on"
+            )
+
+
+def of_other_rate(rate: int, wanted: int) -> str:
+    """Returns what is said of audio that has to be resampled."""
+    said = f"have {rate} samples per second and are resampled to {wanted} when they are read"
+    if rate < wanted:
+        said += (
+            f" (the upper {100 - 100 * rate // wanted} % of the spectrum stays empty: a model "
+            f"trained on {wanted} hears them badly)"
+        )
+    return said

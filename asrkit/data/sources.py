@@ -1,0 +1,199 @@
+"""Utterances of a corpus folder, and what their audio files say of themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import soundfile
+from lhotse import MonoCut, Recording, SupervisionSegment
+from lhotse.audio import AudioSource
+from lhotse.cut import MultiCut
+from lhotse.cut.data import DataCut
+
+from asrkit.data.audio import AudioError, Channel, opened, reason, require_whole
+from asrkit.data.cuts import MIXED
+from asrkit.data.lookups import failed_lookup
+
+OVERHANG = 0.5
+"""Transcripts round times: by so many seconds an utterance may end after its file, and is cut."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One utterance of a corpus folder: a file, or from `start` on a part of one of its channels.
+
+    Args:
+        id: Name of the utterance.
+        path: The audio file.
+        text: What is said; empty where nothing is, None where no one wrote it down.
+        speaker: Who says it.
+        start: Where in the file it begins, in seconds.
+        duration: Its length in seconds; up to the file's end where None.
+        channel: Which channel of the file it is on, from 0 on, or "mix" for the mean of all; None
+            where the file has one only.
+    """
+
+    id: str
+    path: Path
+    text: str | None
+    speaker: str
+    start: float = 0.0
+    duration: float | None = None
+    channel: Channel | None = None
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """An utterance that can't be used: which, why, and the details."""
+
+    id: str
+    reason: str
+    detail: str
+
+
+def with_channel(sources: Iterable[Source], channel: Channel | None) -> Iterator[Source]:
+    """Yields utterances, on a channel where they do not say on which."""
+    for source in sources:
+        yield source if source.channel is not None else replace(source, channel=channel)
+
+
+def inspect(source: Source) -> DataCut | Unusable:
+    """Returns the cut of an utterance, or what is wrong with it; reads the audio's header only."""
+    header = read_header(source.path)
+    if header.trouble:
+        return Unusable(source.id, header.trouble, header.detail)
+    if source.channel is None and header.channels > 1:
+        return Unusable(
+            source.id,
+            "several channels",
+            f"{source.path} has {header.channels} channels, and which one is heard is not said: "
+            "choose a channel: first, mix or a number from 0 on (--channel of recipes)",
+        )
+    first, last = _span(source, header)
+    problem = _outside(source, header, first, last)
+    if problem:
+        return Unusable(source.id, "outside the file", f"{source.path} has {problem}")
+    return _cut(source, header, first, last)
+
+
+def _cut(source: Source, header: Header, first: int, last: int) -> DataCut:
+    """Returns samples `first` to `last` of a file as a cut; segments share its recording."""
+    is_part = source.duration is not None or source.start > 0
+    recording = Recording(
+        id=source.path.stem if is_part else source.id,
+        # Absolute: commands on the data folder are given from anywhere.
+        sources=[
+            AudioSource(
+                type="file",
+                channels=[*range(header.channels)],
+                source=str(source.path.absolute()),
+            )
+        ],
+        sampling_rate=header.rate,
+        num_samples=header.frames,
+        duration=header.frames / header.rate,
+    )
+    is_mixed = source.channel == "mix" and header.channels > 1
+    channel = source.channel if isinstance(source.channel, int) else 0
+    heard = {"channel": [*range(header.channels)] if is_mixed else channel}
+    seconds = (last - first) / header.rate
+    segment = SupervisionSegment(
+        id=source.id,
+        recording_id=recording.id,
+        start=0.0,  # counted from the start of the cut
+        duration=seconds,
+        text=source.text,
+        speaker=source.speaker,
+        **heard,
+    )
+    kind = MultiCut if is_mixed else MonoCut
+    return kind(
+        id=source.id,
+        start=first / header.rate,
+        duration=seconds,
+        recording=recording,
+        supervisions=[segment],
+        custom={MIXED: True} if is_mixed else None,
+        **heard,
+    )
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an audio file says of itself; or the trouble with it, and the details."""
+
+    frames: int = 0
+    rate: int = 0
+    channels: int = 0
+    trouble: str = ""
+    detail: str = ""
+
+
+@lru_cache(maxsize=8)  # a talk has hundreds of segments, which come one after the other
+def read_header(path: Path) -> Header:
+    """Returns the header of an audio file."""
+    try:
+        return _read_header(path)
+    except OSError as error:
+        return Header(trouble="unreadable audio", detail=failed_lookup(error))
+
+
+def _read_header(path: Path) -> Header:
+    if not path.is_file():
+        return Header(trouble="missing audio", detail=f"{path} is missing")
+    try:
+        with opened(path) as file:
+            frames, rate, channels = file.frames, file.samplerate, file.channels
+            require_whole(path)
+            _require_end(path, file)
+    except AudioError as error:
+        return Header(trouble="cut off", detail=str(error))
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        detail = f"{path} can't be read: {reason(path, error)}"
+        return Header(trouble="unreadable audio", detail=detail)
+    if not frames:
+        return Header(trouble="no samples", detail=f"{path} has no samples")
+    return Header(frames, rate, channels)
+
+
+def _require_end(path: Path, file: soundfile.SoundFile) -> None:
+    """Makes sure that the last sample of FLAC can be read; its frames have any length.
+
+    Raises:
+        AudioError: If it can't.
+    """
+    if file.format != "FLAC" or not file.frames:
+        return
+    try:
+        file.seek(file.frames - 1)
+        there = len(file.read(1, dtype="int16"))
+    except (soundfile.LibsndfileError, RuntimeError):
+        there = 0
+    if not there:
+        raise AudioError(
+            f"{path} is cut off or damaged: the last of the {file.frames} samples that its "
+            "header promises can't be read; copy it again"
+        )
+
+
+def _span(source: Source, header: Header) -> tuple[int, int]:
+    """Returns the first sample of an utterance and the one after its last."""
+    first = round(source.start * header.rate)
+    if source.duration is None:
+        return first, header.frames
+    last = round((source.start + source.duration) * header.rate)
+    overhang = last - header.frames
+    return first, header.frames if 0 < overhang <= OVERHANG * header.rate else last
+
+
+def _outside(source: Source, header: Header, first: int, last: int) -> str:
+    """Returns what a file has instead of the utterance; nothing where it is all there."""
+    if isinstance(source.channel, int) and not 0 <= source.channel < header.channels:
+        return f"{header.channels} channels, the utterance is on number {source.channel + 1}"
+    if not 0 <= first < last <= header.frames:
+        whole, end = header.frames / header.rate, last / header.rate
+        return f"{whole:.3f} s, the utterance goes from {source.start:.3f} to {end:.3f} s"
+    return ""
