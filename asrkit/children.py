@@ -39,9 +39,9 @@ def process_pool(
         UserError: If they can't be started.
     """
     others = set(active_children())
-    executor = ProcessPoolExecutor(jobs, get_context("fork"), _serve, (os.getpid(), begin))
+    executor: ProcessPoolExecutor | None = None
     try:
-        _start(executor, jobs)
+        executor = _start(jobs, begin)
         yield executor
         executor.shutdown()
     except BrokenProcessPool as error:
@@ -52,12 +52,15 @@ def process_pool(
     finally:
         for process in set(active_children()) - others:  # they may be stuck in a broken disk
             process.kill()
-        executor.shutdown(cancel_futures=True)
+        if executor is not None:
+            executor.shutdown(cancel_futures=True)
 
 
-def _start(executor: ProcessPoolExecutor, jobs: int) -> None:
+def _start(jobs: int, begin: Callable[[], None] | None) -> ProcessPoolExecutor:
     try:
-        executor.submit(os.getpid).result()
+        executor = ProcessPoolExecutor(jobs, get_context("fork"), _serve, (os.getpid(), begin))
+        executor.submit(os.getpid).result()  # all are forked now
+        return executor
     except BrokenProcessPool:
         raise
     except (OSError, RuntimeError) as error:

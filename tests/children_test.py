@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from asrkit import children
 from asrkit.children import LostProcessError, process_pool
 from asrkit.errors import UserError
 from asrkit.failures import explain_failure
@@ -44,6 +45,15 @@ def test_processes_that_cannot_start_say_what_to_do(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(os, "fork", no_fork)
     with pytest.raises(UserError, match=r"2 processes can't be started.*ulimit"), process_pool(2):
+        raise AssertionError("there are none")
+
+
+def test_shared_memory_that_is_full_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_space(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(children, "ProcessPoolExecutor", no_space)
+    with pytest.raises(UserError, match="No space left on device.*/dev/shm"), process_pool(2):
         raise AssertionError("there are none")
 
 
