@@ -15,7 +15,7 @@ unset CDPATH   # else cd may go elsewhere, and prints where
 tools=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 first_stage=0 stop_stage=99 jobs=2 gpus=1 toy=false
 lm='' ngram=0 ilm='' decoding='' table='' decodes=3
-overrides=() lm_text=() searches=() sets=() trainer=(asrkit)
+overrides=() lm_text=() searches=() sets=() manifest_options=() trainer=(asrkit)
 passed_on=(TERM HUP USR1 USR2 XCPU INT) child='' last_signal='' interrupted=false
 
 usage() {
@@ -28,6 +28,8 @@ usage: run.sh [options] [key=value ...]
   --stage N         first stage                      ($first_stage)
   --stop-stage N    last stage                       ($stop_stage)
   --jobs N          processes for data preparation   ($jobs)
+  --channel WORD    what is heard of files with several channels: first, mix, or a number from 0 on
+  --allow-missing   test sets may lack utterances; scores say how many
   --gpus N          processes for training, each with a GPU where there is one    ($gpus)
   --toy             the same stages on a small synthesised corpus
   --lm FILE         spec of a language model: stage 4 trains it, and says its perplexity
@@ -59,7 +61,8 @@ parse_options() {
     case $1 in
       -h | --help) usage; exit 0 ;;
       --toy) toy=true; shift; continue ;;
-      --corpus | --data | --run | --conf | --stage | --stop-stage | --jobs | --gpus) ;;
+      --allow-missing) manifest_options+=("$1"); shift; continue ;;
+      --corpus | --data | --run | --conf | --stage | --stop-stage | --jobs | --gpus | --channel) ;;
       --lm | --lm-text | --ngram | --ilm | --decoding | --search | --sets | --table | --decodes | --results) ;;
       --*) [[ " ${recipe_options:-} " == *" $name "* ]] || fail "unknown option $1; --help lists them" ;;
       *=*) overrides+=("$1"); shift; continue ;;
@@ -107,6 +110,7 @@ set_option() {
     lm-text) lm_text+=("$(from_here "$2")") ;;
     search) searches+=("$2") ;;
     sets) sets+=("$2") ;;
+    channel) manifest_options+=(--channel "$2") ;;
     ngram | decodes) printf -v "$1" %s "$(number "--$1" "$2")" ;;
     stage) first_stage=$(number --stage "$2") ;;
     stop-stage) stop_stage=$(number --stop-stage "$2") ;;

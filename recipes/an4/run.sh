@@ -25,7 +25,8 @@ if $toy; then
 fi
 stage 0 "find or download the corpus" "$corpus" -- python prepare.py download --corpus "$corpus"
 stage 1 "manifests" "$corpus" -- \
-  python prepare.py manifests --corpus "$corpus" --data "$data" --jobs "$jobs"
+  python prepare.py manifests --corpus "$corpus" --data "$data" --jobs "$jobs" \
+  "${manifest_options[@]}"
 stage 2 "BPE" "$data/manifests/train.jsonl" -- \
   asrkit tokenizer bpe --data "$data" --set train --size "$units" --name bpe --force
 stage 3 "check spec and utterances" "${specs[@]}" "$data/text/bpe.model" -- \

@@ -38,7 +38,8 @@ fi
 stage 0 "find or download the corpus" "$corpus/LibriSpeech" -- \
   python prepare.py download --corpus "$corpus" --size "$parts"
 stage 1 "manifests" "$corpus/LibriSpeech" -- \
-  python prepare.py manifests --corpus "$corpus" --size "$parts" --data "$data" --jobs "$jobs"
+  python prepare.py manifests --corpus "$corpus" --size "$parts" --data "$data" --jobs "$jobs" \
+  "${manifest_options[@]}"
 stage 2 "BPE" "$data/manifests/train.jsonl" -- \
   asrkit tokenizer bpe --data "$data" --set train --size "$units" --name bpe --force
 stage 3 "check spec and utterances" "${specs[@]}" "$data/text/bpe.model" -- \

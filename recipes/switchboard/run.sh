@@ -27,7 +27,8 @@ stage 0 "find the corpus" "$corpus" -- python prepare.py find --corpus "$corpus"
 stage 0 "expand compressed audio" "$corpus" -- \
   python prepare.py expand --corpus "$corpus" --data "$data" --jobs "$jobs"
 stage 1 "manifests" "$corpus" -- \
-  python prepare.py manifests --corpus "$corpus" --data "$data" --jobs "$jobs"
+  python prepare.py manifests --corpus "$corpus" --data "$data" --jobs "$jobs" \
+  "${manifest_options[@]}"
 stage 2 "BPE" "$data/manifests/train.jsonl" -- \
   asrkit tokenizer bpe --data "$data" --set train --size "$units" --name bpe --force
 stage 3 "check spec and utterances" "${specs[@]}" "$data/text/bpe.model" -- \

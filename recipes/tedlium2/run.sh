@@ -30,7 +30,7 @@ stage 0 "find or download the corpus" "$corpus/TEDLIUM_release2" -- \
   python prepare.py download --corpus "$corpus"
 stage 1 "manifests and references" "$corpus/TEDLIUM_release2" -- \
   python prepare.py manifests --corpus "$corpus" --data "$data" --apostrophes "$apostrophes" \
-  --jobs "$jobs"
+  --jobs "$jobs" "${manifest_options[@]}"
 stage 2 "BPE" "$data/manifests/train.jsonl" -- \
   asrkit tokenizer bpe --data "$data" --set train --size "$units" --name bpe --force
 stage 3 "check spec and utterances" "${specs[@]}" "$data/text/bpe.model" -- \

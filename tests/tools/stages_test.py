@@ -253,6 +253,24 @@ def test_recipes_are_short_and_explain_their_options(path: Path) -> None:
         assert option in helped.stdout
 
 
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.parent.name)
+def test_options_for_manifests_reach_every_recipe(path: Path, tmp_path: Path) -> None:
+    words = ["--corpus", "none", "--data", "data", "--stage", "1", "--stop-stage", "1"]
+    if path.parent.name == "librispeech":
+        words += ["--parts", "mini"]
+    done = subprocess.run(
+        ["bash", str(path), *words, "--channel", "mix", "--allow-missing"],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode, done.stdout
+    assert "--channel mix --allow-missing" in done.stdout
+    assert "is missing" in done.stderr
+
+
 def test_librispeech_asks_for_the_parts_that_a_spec_does_not_tell(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").touch()
     (tmp_path / "asrkit").touch(mode=0o755)
