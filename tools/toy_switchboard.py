@@ -216,7 +216,8 @@ def relay_switchboard(source: Path, out: Path, utterances: int | None, seed: int
 def dialogues(part: Path, count: int | None, draw: random.Random) -> Iterator[Conversation]:
     """Yields conversations between neighbouring readers of a part of LibriSpeech."""
     sexes = read_sexes(part.parent / "SPEAKERS.TXT")
-    readers = sorted((path for path in part.iterdir() if path.is_dir()), key=lambda p: int(p.name))
+    folders = (path for path in matching(part, "*") if path.is_dir())
+    readers = sorted(folders, key=lambda path: int(path.name))
     pairs = list(zip(readers[::2], readers[1::2], strict=False))
     share = None if count is None else max(count // len(pairs), 2)
     for pair in pairs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -17,11 +18,15 @@ import asrkit
 from asrkit.files import write_text
 from asrkit.scoring.commands import read_commands
 
+ODD = re.compile("[\x00-\x1f\x7f\udc80-\udcff]")
+"""Signs of a command that a line of text can't have as they are."""
+
 
 def this_command() -> str:
     """Returns the command line of this process, ready to paste into a shell."""
     words = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    return words.replace("\n", "'$'\\n''")  # in quotes already; one line, as files have one each
+    # Such words are in quotes already. A command is a line, and bytes of a name may be no UTF-8.
+    return ODD.sub(lambda sign: f"'$'\\x{ord(sign[0]) & 0xFF:02x}''", words)
 
 
 def record_command(run: Path) -> None:

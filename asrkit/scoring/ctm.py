@@ -13,6 +13,7 @@ from pathlib import Path
 
 from asrkit.data.stm import COMMENT, Segment
 from asrkit.errors import UserError
+from asrkit.escapes import escaped
 from asrkit.files import read_lines, write_lines
 
 
@@ -99,4 +100,4 @@ def _format(word: CtmWord) -> str:
 
 def write_trn(path: Path, texts: Iterable[tuple[str, str]]) -> None:
     """Writes the names and texts of utterances as `text (name)`."""
-    write_lines(path, (f"{text} ({name})".lstrip() for name, text in texts))
+    write_lines(path, (f"{text} ({escaped(name)})".lstrip() for name, text in texts))

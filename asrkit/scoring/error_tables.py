@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from asrkit.errors import UserError
+from asrkit.escapes import escaped
 from asrkit.scoring.edits import Aligned, Errors
 from asrkit.tables import as_line, read_rows
 
@@ -80,7 +81,7 @@ def aligned_texts(lines: Sequence[dict[str, Any]], aligned: Sequence[Aligned]) -
     for line, (e, pairs) in zip(lines, aligned, strict=True):
         widths = [max(len(a), len(b)) for a, b in pairs]
         marks = ["" if a == b else "^" for a, b in pairs]
-        rows.append(f"{line['id']}  ({e.total} errors in {e.words} words)")
+        rows.append(f"{escaped(line['id'])}  ({e.total} errors in {e.words} words)")
         for title, row in (
             ("REF", [a for a, _ in pairs]),
             ("HYP", [b for _, b in pairs]),

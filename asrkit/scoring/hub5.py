@@ -18,6 +18,7 @@ from typing import Any
 
 from asrkit.data.stm import Segment
 from asrkit.errors import UserError
+from asrkit.escapes import escaped
 from asrkit.files import write_lines
 from asrkit.scoring.coverage import Coverage
 from asrkit.scoring.edits import EMPTY, Errors, count_errors
@@ -226,7 +227,7 @@ def _pictures(segments: Sequence[Segment], pairs: Sequence[list[Pair]]) -> list[
     rows = []
     for segment, path in zip(segments, pairs, strict=True):
         e = errors_in(path)
-        rows.append(f"{segment.id}  ({e.total} errors in {e.words} words)")
+        rows.append(f"{escaped(segment.id)}  ({e.total} errors in {e.words} words)")
         columns = [_column(pair) for pair in path]
         widths = [max(map(len, column)) for column in columns]
         for number, title in enumerate(("REF", "HYP", "   ")):

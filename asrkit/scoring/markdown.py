@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 # Underscores and dots inside words are plain; at the ends of a word they are marks.
 _MARKS = re.compile(r"[\\`*\[\]<>|#&~!]|(?<!\w)_|_(?!\w)|^[-+=]|^\d+(?=[.)])")
-_UNPRINTABLE = re.compile(r"^ +| +$|(?<= ) +|[^\S ]|[\x00-\x1f\x7f-\x9f]")
+_UNPRINTABLE = re.compile(r"^ +| +$|(?<= ) +|[^\S ]|[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
 
@@ -56,7 +56,7 @@ def folded(title: str, text: str) -> str:
 
 def picture(title: str, path: str) -> str:
     """Returns Markdown of a picture, whose path may have any characters."""
-    return f"![{escaped(title)}]({quote(path)})\n"
+    return f"![{escaped(title)}]({quote(path, errors='surrogateescape')})\n"
 
 
 def outside_blocks(lines: Iterable[str]) -> Iterator[tuple[str, bool]]:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from asrkit.escapes import escaped
 from asrkit.text.tokenizers import Tokenizer
 
 FORMS = {
@@ -45,7 +46,7 @@ class Unwritable:
         what = "characters" if all(len(symbol) == 1 for symbol in self.symbols) else "words"
         text = (
             f"{self.set_name}: {self.count} of {self.total} references have {what} the tokenizer "
-            f"cannot write, such as {shown} in {self.first}; they count as errors"
+            f"cannot write, such as {shown} in {escaped(self.first)}; they count as errors"
         )
         forms = [f"{count} could be written {form}" for form, count in self.otherwise.items()]
         return "; ".join([text, *forms])
