@@ -65,6 +65,11 @@ def test_a_recorded_command_is_what_a_shell_was_given(
     assert told.decode("utf-8", "surrogateescape").split("|")[:-1] == words[2:]
 
 
+def test_the_module_is_recorded_as_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/some/asrkit/__main__.py", "train", "x.yaml"])
+    assert this_command() == "asrkit train x.yaml"
+
+
 def test_results_name_them() -> None:
     assert unescaped(escaped(BYTES)) == BYTES
     escaped(BYTES).encode()

@@ -24,7 +24,9 @@ ODD = re.compile("[\x00-\x1f\x7f\udc80-\udcff]")
 
 def this_command() -> str:
     """Returns the command line of this process, ready to paste into a shell."""
-    words = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    program = Path(sys.argv[0]).name
+    # `python -m asrkit` runs a file that is not on the PATH.
+    words = shlex.join(["asrkit" if program == "__main__.py" else program, *sys.argv[1:]])
     # Such words are in quotes already. A command is a line, and bytes of a name may be no UTF-8.
     return ODD.sub(lambda sign: f"'$'\\x{ord(sign[0]) & 0xFF:02x}''", words)
 
