@@ -8,22 +8,25 @@ the training speakers' utterances becomes the dev set; the test set is the offic
 from __future__ import annotations
 
 import re
-import tarfile
-import tempfile
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from asrkit.data.demands import Choices, set_options
+from asrkit.data.downloads import Archive, unpack
+from asrkit.data.downloads import download as download_archive
 from asrkit.data.lm_text import capital_words, write_sentences
 from asrkit.data.manifests import Source, write_manifest
 from asrkit.errors import UserError
 from asrkit.files import read_lines
 from asrkit.utf8 import use_utf8
 
-URL = "http://www.speech.cs.cmu.edu/databases/an4/an4_sphere.tar.gz"
+ARCHIVE = Archive(
+    "https://dldata-public.s3.us-east-2.amazonaws.com/an4_sphere.tar.gz",
+    "sha256:a0525579493735d32b60fb6fa5975dd0eaacde087b0a4eeb7f13b7ef33077b12",
+)
+"""A copy, over https, of what www.speech.cs.cmu.edu/databases/an4 has without it."""
 DEV_SPEAKERS = 8
 """Held-out speakers, one in nine where there are few: like the test set, none is in training."""
 
@@ -69,18 +72,14 @@ def download(corpus: Path) -> None:
         return
     if corpus.exists() and any(corpus.iterdir()):
         raise click.ClickException(f"{corpus} is not AN4: it has no etc/an4_train.fileids")
-    corpus.parent.mkdir(parents=True, exist_ok=True)
     try:
-        # A folder of the final name is whole: nothing is unpacked there.
-        with tempfile.TemporaryDirectory(dir=corpus.parent) as scratch:
-            archive, _ = urllib.request.urlretrieve(URL, Path(scratch) / "an4_sphere.tar.gz")
-            with tarfile.open(archive) as file:
-                file.extractall(scratch, filter="data")
-            (Path(scratch) / "an4").replace(corpus)
-    except (OSError, tarfile.TarError) as error:
+        archive = download_archive(ARCHIVE, corpus.parent)
+        unpack(archive, "an4", corpus)
+        click.echo(f"unpacked {corpus}; {archive} is not needed any more")
+    except (UserError, OSError) as error:
         raise click.ClickException(
-            f"AN4 is not in {corpus} and can't be downloaded ({error}); unpack an4_sphere.tar.gz "
-            "by hand and give its folder `an4` as --corpus"
+            f"AN4 is not in {corpus}: {error}; or unpack an4_sphere.tar.gz by hand and give its "
+            "folder `an4` as --corpus"
         ) from error
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 import click
 
 from asrkit.data.demands import Choices, set_options
+from asrkit.data.downloads import Archive, unpack
+from asrkit.data.downloads import download as download_archive
 from asrkit.data.lm_text import capital_words, write_sentences
 from asrkit.data.manifests import Source, write_manifest
 from asrkit.errors import UserError
@@ -32,6 +34,27 @@ SETS = {
     },
     "mini": {"train": ["train-clean-5"], "dev": ["dev-clean-mini"], "test": ["test-clean-mini"]},
 }
+
+
+MD5 = {
+    "dev-clean": "42e2234ba48799c1f50f24a7926300a1",
+    "dev-other": "c8d0bcc9cca99d4f8b62fcc847357931",
+    "test-clean": "32fa31d27d2e1cad72775fee3f4849a9",
+    "test-other": "fb5a50374b501bb3bac4815ee91d3135",
+    "train-clean-100": "2a93770f6d5c6c964bc36631d331a522",
+    "train-clean-360": "c0e676e450a7ff2f54aeade5171606fa",
+    "train-other-500": "d1a0fd59409feb2c614ce4d30c387708",
+    "train-clean-5": "5df7d4e78065366204ca6845bb08f490",
+    "dev-clean-2": "6d7ab67ac6a1d2c993d050e16d61080d",
+}
+"""What md5sum.txt of OpenSLR 12 and 31 says of the archives."""
+
+
+def archive_of(part: str) -> Archive:
+    """Returns the archive of a part."""
+    number = 31 if part in ("train-clean-5", "dev-clean-2") else 12
+    url = f"https://www.openslr.org/resources/{number}/{part}.tar.gz"
+    return Archive(url, f"md5:{MD5[part]}")
 
 
 def read_part(corpus: Path, part: str) -> Iterator[Source]:
@@ -77,16 +100,6 @@ def sets_of(corpus: Path, size: str) -> dict[str, list[str]]:
     return {"train": chosen["train"], **{part: [part] for part in parts}}
 
 
-def unfinished(corpus: Path, part: str) -> Path:
-    """Returns the file that is there while a part is being unpacked."""
-    return corpus / "LibriSpeech" / f".{part}.unfinished"
-
-
-def is_whole(corpus: Path, part: str) -> bool:
-    """Says whether a part is there, and not left half unpacked by an interrupted download."""
-    return (corpus / "LibriSpeech" / part).is_dir() and not unfinished(corpus, part).exists()
-
-
 @click.group()
 def main() -> None:
     """Prepares LibriSpeech."""
@@ -102,23 +115,21 @@ size_option = click.option("--size", type=click.Choice(list(SETS)), default="960
 def download(corpus: Path, size: str) -> None:
     """Finds the parts in the corpus folder, or downloads the missing ones."""
     wanted = [part for parts in sets_of(corpus, size).values() for part in parts]
-    missing = [part for part in wanted if not is_whole(corpus, part)]
+    missing = [part for part in wanted if not (corpus / "LibriSpeech" / part).is_dir()]
     if not missing:
         click.echo(f"found {', '.join(wanted)} in {corpus}/LibriSpeech")
         return
-    from lhotse.recipes import download_librispeech
-
     try:
         for part in missing:
-            mark = unfinished(corpus, part)
-            mark.parent.mkdir(parents=True, exist_ok=True)
-            mark.touch()
-            download_librispeech(corpus, dataset_parts=[part])
-            mark.unlink()
-    except Exception as error:
+            archive = download_archive(archive_of(part), corpus)
+            unpack(archive, f"LibriSpeech/{part}", corpus / "LibriSpeech" / part)
+            click.echo(
+                f"unpacked {part} into {corpus}/LibriSpeech; {archive} is not needed any more"
+            )
+    except (UserError, OSError) as error:
         raise click.ClickException(
-            f"{', '.join(missing)} not in {corpus}/LibriSpeech, and the download failed: {error}; "
-            "unpack the archives of OpenSLR 12 (31 for train-clean-5) there by hand"
+            f"{', '.join(missing)} not in {corpus}/LibriSpeech: {error}; or unpack the archives of "
+            "OpenSLR 12 (31 for train-clean-5 and dev-clean-2) there by hand"
         ) from error
 
 

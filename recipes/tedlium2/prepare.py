@@ -30,6 +30,8 @@ from pathlib import Path
 import click
 
 from asrkit.data.demands import Choices, set_options
+from asrkit.data.downloads import Archive, unpack
+from asrkit.data.downloads import download as download_archive
 from asrkit.data.lm_text import latin_words, write_sentences
 from asrkit.data.manifests import Source, write_manifest
 from asrkit.data.stm import Segment, read_stm, write_stm
@@ -38,6 +40,10 @@ from asrkit.files import matching, read_lines
 from asrkit.utf8 import use_utf8
 
 PARTS = ("train", "dev", "test")
+ARCHIVE = Archive(
+    "https://www.openslr.org/resources/19/TEDLIUM_release2.tar.gz",
+    "sha256:93281b5fcaaae5c88671c9d000b443cb3c7ea3499ad12010b3934ca41a7b9c58",
+)
 MARKS = re.compile(r"<[^>]*>|\{\w+\}|\[\w+\]|\(\d\)|\(\S*\)\s*$")
 LABELS = {"F0_M": ("o", "f0", "male"), "F0_F": ("o", "f0", "female")}
 """Some files have tags of their own; scores by category need the same ones everywhere."""
@@ -153,15 +159,9 @@ def sources(corpus: Path, part: str, segments: list[Segment]) -> Iterator[Source
             yield Source(segment.id, path, segment.text, segment.speaker, segment.start, length)
 
 
-def unfinished(corpus: Path) -> Path:
-    """Returns the file that is there while the corpus is being unpacked."""
-    return corpus / ".TEDLIUM_release2.unfinished"
-
-
 def is_whole(corpus: Path) -> bool:
-    """Says whether all parts are there, and not half unpacked by an interrupted download."""
-    folders = [root_of(corpus) / part / "stm" for part in PARTS]
-    return all(folder.is_dir() for folder in folders) and not unfinished(corpus).exists()
+    """Says whether all parts are there."""
+    return all((root_of(corpus) / part / "stm").is_dir() for part in PARTS)
 
 
 @click.group()
@@ -179,23 +179,20 @@ def download(corpus: Path) -> None:
     if is_whole(corpus):
         click.echo(f"found TED-LIUM release 2 in {root_of(corpus)}")
         return
-    if root_of(corpus).exists() and not unfinished(corpus).exists():
+    if root_of(corpus).exists():
         missing = [part for part in PARTS if not (root_of(corpus) / part / "stm").is_dir()]
         raise click.ClickException(
             f"{root_of(corpus)} is there, but not whole: {', '.join(missing)}/stm missing; move it "
             "away to download the release, or unpack TEDLIUM_release2.tar.gz there by hand"
         )
-    from lhotse.recipes.tedlium2 import download_tedlium2
-
     try:
-        corpus.mkdir(parents=True, exist_ok=True)
-        unfinished(corpus).touch()
-        download_tedlium2(corpus)
-        unfinished(corpus).unlink()
-    except Exception as error:
+        archive = download_archive(ARCHIVE, corpus)
+        unpack(archive, root_of(corpus).name, root_of(corpus))
+        click.echo(f"unpacked {root_of(corpus)}; {archive} is not needed any more")
+    except (UserError, OSError) as error:
         raise click.ClickException(
-            f"TED-LIUM release 2 is not in {root_of(corpus)}, and the download failed: {error}; "
-            "unpack TEDLIUM_release2.tar.gz of OpenSLR 19 there by hand"
+            f"TED-LIUM release 2 is not in {root_of(corpus)}: {error}; or unpack "
+            "TEDLIUM_release2.tar.gz of OpenSLR 19 there by hand"
         ) from error
 
 
