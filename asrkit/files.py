@@ -12,13 +12,16 @@ import json
 import logging
 import lzma
 import os
+import secrets
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from asrkit.errors import UserError
+from asrkit.owners import Process, is_gone, this_process
 
 BYTE_ORDER_MARK = "\ufeff"
 REPLACEMENT = "\ufffd"
@@ -101,10 +104,15 @@ def is_hidden(path: Path) -> bool:
 def replaced(path: Path) -> Iterator[Path]:
     """Gives the path to write to instead, of the same ending, and renames it at the end.
 
-    The folder is made if needed. If writing fails, nothing of it stays and `path` is as before.
+    The folder is made if needed. If writing fails, nothing of it stays and `path` is as before. The
+    name is hidden, and is this process's own; what a killed one has left of the path is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+    for left in path.parent.glob(f".{escape(path.stem)}.partial-*{escape(path.suffix)}"):
+        if (writer := _writer_of(left)) is not None and is_gone(writer):
+            left.unlink(missing_ok=True)
+    name = f".{path.stem}.partial-{this_process().name}-{secrets.token_hex(3)}{path.suffix}"
+    partial = path.with_name(name)
     try:
         yield partial
         _sync(partial)
@@ -113,6 +121,16 @@ def replaced(path: Path) -> Iterator[Path]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def _writer_of(partial: Path) -> Process | None:
+    """Returns the process of this machine that was writing a file, None if it was another's."""
+    name = partial.name.rpartition(".partial-")[2].removesuffix(partial.suffix)
+    number, _, rest = name.partition("-")
+    me = this_process()
+    born, _, _ = rest.partition("-")
+    writer = Process(me.host, me.place, int(number) if number.isdecimal() else 0, born)
+    return writer if name.startswith(writer.name + "-") else None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from asrkit.files import replaced, write_lines, write_text
+from asrkit.files import matching, replaced, write_lines, write_text
 
 
 def test_writes_what_it_is_given_in_a_folder_that_was_not_there(tmp_path: Path) -> None:
@@ -37,3 +39,29 @@ def test_what_is_written_meanwhile_has_the_same_ending(tmp_path: Path) -> None:
         partial.write_bytes(b"1")
         assert not (tmp_path / "picture.png").exists()
     assert (tmp_path / "picture.png").read_bytes() == b"1"
+
+
+def test_two_that_write_the_same_file_do_not_meet(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    with replaced(path) as first, replaced(path) as second:
+        assert first != second
+        first.write_text("first")
+        second.write_text("second")
+        assert matching(tmp_path, "*.txt") == [], "hidden, so that nobody takes it for data"
+    assert path.read_text() == "first"
+    assert [p.name for p in tmp_path.iterdir()] == ["list.txt"]
+
+
+def test_what_a_killed_process_has_left_of_a_file_is_removed(tmp_path: Path) -> None:
+    program = (
+        "import os, sys; from pathlib import Path; from asrkit.files import replaced\n"
+        "with replaced(Path(sys.argv[1])) as partial: partial.write_text('x'); os._exit(9)"
+    )
+    path = tmp_path / "list[1].txt"
+    subprocess.run([sys.executable, "-c", program, str(path)], check=False)
+    assert len(list(tmp_path.iterdir())) == 1
+    with replaced(path) as living:
+        write_text(path, "new")
+        assert not living.exists()
+        living.write_text("newer")
+    assert [p.name for p in tmp_path.iterdir()] == ["list[1].txt"]

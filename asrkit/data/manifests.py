@@ -22,6 +22,7 @@ from asrkit.data.sources import inspect, read_header, with_channel
 from asrkit.errors import UserError
 from asrkit.files import json_line, matching, read_lines, replaced
 from asrkit.names import require_name
+from asrkit.owners import owned
 from asrkit.tables import read_rows, write_rows
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ def write_manifest(
     read_header.cache_clear()  # files may have changed since the last manifest
     facts = SetFacts()
     with (
+        owned(manifest_path(data, name).parent, f"the making of manifest {name}"),
         replaced(manifest_path(data, name)) as partial,
         partial.open("w", encoding="utf-8") as file,
     ):

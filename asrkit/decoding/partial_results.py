@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from asrkit.errors import UserError
-from asrkit.files import json_line
+from asrkit.files import json_line, replaced
 
 KINDS = {"fingerprint", "id", "spent"}
 """What every line has one of."""
@@ -59,7 +60,7 @@ class PartialResults:
         self.lines.update(new)
         self._count(spent)
 
-    def finish(self, files: Mapping[Path, str], void: Iterable[Path] = ()) -> None:
+    def finish(self, files: dict[Path, str], void: Iterable[Path] = ()) -> None:
         """Puts each text in place whole, and removes the partial file once all are there.
 
         Args:
@@ -70,12 +71,12 @@ class PartialResults:
             UserError: If one cannot be written.
         """
         try:
-            for path, text in files.items():
-                _beside(path).write_text(text, encoding="utf-8", newline="")
-            for path in void:
-                path.unlink(missing_ok=True)
-            for path in files:
-                _beside(path).replace(path)
+            with ExitStack() as whole:  # it puts the last one in place first
+                for path, text in reversed(files.items()):
+                    place = whole.enter_context(replaced(path))
+                    place.write_text(text, encoding="utf-8", newline="")
+                for path in void:
+                    path.unlink(missing_ok=True)
             self.path.unlink()
         except OSError as error:
             raise self._unwritable(error) from error
@@ -106,9 +107,8 @@ class PartialResults:
 
     def _replace(self, text: str) -> None:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            _beside(self.path).write_text(text, encoding="utf-8", newline="")
-            _beside(self.path).replace(self.path)
+            with replaced(self.path) as place:
+                place.write_text(text, encoding="utf-8", newline="")
         except OSError as error:
             raise self._unwritable(error) from error
 
@@ -124,11 +124,6 @@ def fingerprint_of(path: Path) -> str | None:
     with path.open("rb") as file:
         header = _parsed(file.readline())
     return header.get("fingerprint") if header else None
-
-
-def _beside(path: Path) -> Path:
-    """Returns the temporary name of a file."""
-    return path.with_name(path.name + ".new")
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

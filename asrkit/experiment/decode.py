@@ -21,6 +21,7 @@ from asrkit.experiment.record import record_command, this_command
 from asrkit.experiment.references import warn_of_references
 from asrkit.experiment.spec import available_device
 from asrkit.experiment.system import System
+from asrkit.owners import owned
 from asrkit.scoring.ctm import write_ctm, write_trn
 from asrkit.scoring.hub5 import score_hub5
 from asrkit.scoring.report import read_json
@@ -101,21 +102,22 @@ def decode_into(
         "command": this_command(),
         "fingerprint": fingerprint,
     }
-    return decode_set(
-        model=system,
-        batches=decode_batches(cuts, system.experiment.speech),
-        tokenizer=system.tokenizer,
-        search=search,
-        out=out,
-        device=system.device,
-        total=len(cuts),
-        fingerprint=fingerprint,
-        max_hypotheses=max_hypotheses,
-        facts={"set": facts},
-        # Beside the lists there is never a judgement of others, or the settings of others.
-        beside={"search.json": json.dumps(note, indent=2) + "\n"},
-        void=JUDGEMENTS,
-    )
+    with owned(out, f"decoding of {set_name}"):
+        return decode_set(
+            model=system,
+            batches=decode_batches(cuts, system.experiment.speech),
+            tokenizer=system.tokenizer,
+            search=search,
+            out=out,
+            device=system.device,
+            total=len(cuts),
+            fingerprint=fingerprint,
+            max_hypotheses=max_hypotheses,
+            facts={"set": facts},
+            # Beside the lists there is never a judgement of others, or the settings of others.
+            beside={"search.json": json.dumps(note, indent=2) + "\n"},
+            void=JUDGEMENTS,
+        )
 
 
 def searched_with(folder: Path) -> tuple[Any, str]:

@@ -16,7 +16,7 @@ import torch
 
 from asrkit.config.build import build, filled
 from asrkit.config.registry import Factory, import_all, import_plugin
-from asrkit.config.yaml_loader import Spec, dump, load
+from asrkit.config.yaml_loader import Spec, load
 from asrkit.cpu import multiply_with_onednn
 from asrkit.data.settings import Data, DataSettings
 from asrkit.decoding.search import Search
@@ -111,44 +111,6 @@ def open_run(run: Path) -> tuple[Experiment, dict[str, Any]]:
     if not path.is_file():
         raise UserError(f"{run} is no run folder: it has no resolved.yaml; train there first")
     return resolve_spec(load_spec(path))
-
-
-def claim_run(run: Path, resolved: dict[str, Any]) -> None:
-    """Writes the resolved spec into the run folder, or compares it with that of its checkpoints.
-
-    Raises:
-        UserError: If the folder holds a run of another model, text, start, seed or kind of
-            optimiser, which can't go on.
-    """
-    path = run / "resolved.yaml"
-    if path.is_file() and (run / "checkpoints" / "index.json").is_file():
-        _, before = resolve_spec(load_spec(path))  # keys that came since then have their defaults
-        keys = ("model", "text", "imports", "phases", "seed")
-        changed = [key for key in keys if (before.get(key) or None) != (resolved.get(key) or None)]
-        changed += _changed_optimizer(before["training"], resolved["training"])
-        if changed:
-            raise UserError(
-                f"{run} holds a run whose {', '.join(changed)} differ from this spec; compare with "
-                f"`asrkit diff {path} SPEC`, then choose another --run folder"
-            )
-    run.mkdir(parents=True, exist_ok=True)
-    dump(resolved, path)
-
-
-def _changed_optimizer(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """Returns the keys of training in which moments would be of other parameters or another kind.
-
-    Numbers may change: what a step takes from the past is the same.
-    """
-    changed = [] if before.get("freeze") == after.get("freeze") else ["training.freeze"]
-    old, new = before["optimizer"], after["optimizer"]
-    if old["type"] != new["type"]:
-        return [*changed, "training.optimizer.type"]
-    chosen = [
-        [(group["pattern"], group["module_types"]) for group in optimizer["groups"]]
-        for optimizer in (old, new)
-    ]
-    return changed if chosen[0] == chosen[1] else [*changed, "training.optimizer.groups"]
 
 
 def available_device() -> torch.device:

@@ -14,6 +14,7 @@ from asrkit.data.manifests import open_set
 from asrkit.errors import UserError
 from asrkit.files import read_lines
 from asrkit.names import require_name
+from asrkit.owners import owned
 from asrkit.text.tokenizers import train_tokenizer
 
 log = logging.getLogger(__name__)
@@ -50,8 +51,10 @@ def tokenizer(
         for segment in cut.supervisions
         if segment.text
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder, prefix=".new-") as place:
+    with (
+        owned(folder, "the training of a tokenizer"),
+        TemporaryDirectory(dir=folder, prefix=".new-") as place,
+    ):
         made = train_tokenizer(kind, texts, size, Path(place), name)
         path = folder / made.name
         if path.exists():

@@ -28,12 +28,12 @@ from asrkit.data.manifests import (
 from asrkit.data.text import TextData, TextSettings, load_sentences
 from asrkit.errors import UserError
 from asrkit.experiment.aligned import alignment_problems, list_misaligned, open_alignments
+from asrkit.experiment.claim import claim_run
 from asrkit.experiment.phases import phase_folder, phase_trees
 from asrkit.experiment.pictures import DevPictures
 from asrkit.experiment.record import record_command, record_environment
 from asrkit.experiment.spec import (
     Experiment,
-    claim_run,
     load_spec,
     make_tokenizer,
     rate_problems,
@@ -45,6 +45,7 @@ from asrkit.experiment.statistics import STATISTICS, estimate_statistics
 from asrkit.files import replaced
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import TrainableModel
+from asrkit.owners import owned
 from asrkit.text.tokenizers import Tokenizer
 from asrkit.text.vocabulary import Vocabulary
 from asrkit.training.checkpoints import load, read_index, resolve
@@ -91,6 +92,19 @@ def train(spec_path: Path, overrides: Sequence[str], data: Path, run: Path) -> N
     """
     stages = stages_of(*resolve_spec(load_spec(spec_path, overrides)), run)
     world = init_distributed()
+    with world.alone(owned(run, "a training")):
+        train_stages(stages, data, run, world)
+
+
+def train_stages(stages: Sequence[Stage], data: Path, run: Path, world: World) -> None:
+    """Trains the phases that are not finished, and what follows them.
+
+    Args:
+        stages: All of them.
+        data: Data folder.
+        run: The folder of the last one.
+        world: All processes.
+    """
     if world.rank == 0:
         log.info(
             "training on %s: %d process(es) with %d CPU thread(s) each; --threads changes that",
@@ -103,7 +117,10 @@ def train(spec_path: Path, overrides: Sequence[str], data: Path, run: Path) -> N
         train_stage(stages[number], stages[number - 1] if number else None, data, world)
         world.barrier()
     if world.rank == 0:
-        plot_curves(run / "log.jsonl", run / "curves.png")
+        try:
+            plot_curves(run / "log.jsonl", run / "curves.png")
+        except (OSError, ValueError, RuntimeError) as error:  # all is saved: this is only shown
+            log.warning("no picture of learning curves: %s", error)
 
 
 def stages_of(experiment: Experiment, resolved: dict[str, Any], run: Path) -> list[Stage]:
@@ -139,13 +156,7 @@ def train_stage(stage: Stage, before: Stage | None, data: Path, world: World) ->
     if stage.has_begun:
         require_vocabulary(run, tokenizer.vocabulary)
     if world.rank == 0:
-        claim_run(run, stage.resolved)
-        if before is not None and not stage.has_begun:
-            inherit_files(before.run, run)
-        list_left_out(experiment, data, run, tokenizer, model)
-        record_vocabulary(run, tokenizer.vocabulary)
-        record_command(run)
-        record_environment(run, parameters=count_parameters(model))
+        record_run(stage, before, data, tokenizer, model)
     world.barrier()
     train_data = open_data(experiment, data, run, tokenizer, training=True, world=world)
     dev_data = open_data(experiment, data, run, tokenizer, training=False, world=world)
@@ -170,6 +181,21 @@ def train_stage(stage: Stage, before: Stage | None, data: Path, world: World) ->
         make_trainer(model=model).run()
     else:
         grown_trainer(stage, before, model, tokenizer.vocabulary, make_trainer).run()
+
+
+def record_run(
+    stage: Stage, before: Stage | None, data: Path, tokenizer: Tokenizer, model: TrainableModel
+) -> None:
+    """Writes into the run's folder what is trained there, on what and how."""
+    run = stage.run
+    trains = claim_run(run, stage.resolved)
+    if before is not None and not stage.has_begun:
+        inherit_files(before.run, run)
+    list_left_out(stage.experiment, data, run, tokenizer, model)
+    record_vocabulary(run, tokenizer.vocabulary)
+    if trains:
+        record_command(run)
+        record_environment(run, parameters=count_parameters(model))
 
 
 def grown_trainer(

@@ -28,6 +28,7 @@ from asrkit.experiment.tuned_values import (
 )
 from asrkit.experiment.tuning_pictures import Trial, plot_surface, plot_trials
 from asrkit.files import replaced, write_text
+from asrkit.owners import owned
 from asrkit.scoring.weights import Decoded, Pool, best_weights, pool
 from asrkit.scoring.wer import Score, read_nbest, score_run
 
@@ -80,24 +81,27 @@ def tune(
     values = values_of(node, list(ranges))
     record_command(run)
     path = run / "tune" / f"{search}.yaml"
-    history = _History(ranges, float(node.get("length_norm", 0.0)), decodes)
-    point = history.start(values)
-    for number in range(decodes + 1 if ranges else 1):
-        out = run / "tune" / search / str(number)
-        score = _decoded(out, system, with_values(node, point), set_name, search)
-        history.add(point, score, read_nbest(out / "nbest.jsonl"))
-        point = history.following()
-        if history.knows(point):
-            break
-    best, trials = history.best, history.trials
-    chosen = with_values(node, trials[best].weights)
-    write_text(path, yaml.safe_dump({"decoding": {search: chosen}}))
-    path.with_suffix(".json").unlink(missing_ok=True)
-    if ranges:
-        written = json.dumps([vars(trial) for trial in trials], indent=2)
-        write_text(path.with_suffix(".json"), written)
-        history.plot(path.with_suffix(".png"))
-    publish(run / "tune" / search / str(best), run / "decode" / search / set_name)
+    decoded = run / "decode" / search / set_name
+    work = f"tuning of {search}"
+    with owned(run / "tune" / search, work), owned(decoded, work):
+        history = _History(ranges, float(node.get("length_norm", 0.0)), decodes)
+        point = history.start(values)
+        for number in range(decodes + 1 if ranges else 1):
+            out = run / "tune" / search / str(number)
+            score = _decoded(out, system, with_values(node, point), set_name, search)
+            history.add(point, score, read_nbest(out / "nbest.jsonl"))
+            point = history.following()
+            if history.knows(point):
+                break
+        best, trials = history.best, history.trials
+        chosen = with_values(node, trials[best].weights)
+        write_text(path, yaml.safe_dump({"decoding": {search: chosen}}))
+        path.with_suffix(".json").unlink(missing_ok=True)
+        if ranges:
+            written = json.dumps([vars(trial) for trial in trials], indent=2)
+            write_text(path.with_suffix(".json"), written)
+            history.plot(path.with_suffix(".png"))
+        publish(run / "tune" / search / str(best), decoded)
     return path, trials
 
 

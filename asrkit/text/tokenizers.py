@@ -6,7 +6,7 @@ import logging
 import os
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +14,7 @@ import sentencepiece
 
 from asrkit.config.registry import Registry
 from asrkit.errors import UserError
-from asrkit.files import read_lines, write_lines
+from asrkit.files import read_lines, replaced, write_lines
 from asrkit.text.normalization import normalized
 from asrkit.text.vocabulary import Vocabulary
 
@@ -229,8 +229,15 @@ def _train_sentencepiece(kind: str, lines: list[str], size: int | None, path: Pa
             len(lines),
             RESERVED,
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    prefix = path.with_suffix(".partial")
+    with replaced(path.with_suffix(".vocab")) as vocabulary, replaced(path) as model:
+        prefix = model.with_suffix("")
+        _sentencepiece_files(kind, lines, size, prefix)
+        os.replace(f"{prefix}.vocab", vocabulary)
+    return path
+
+
+def _sentencepiece_files(kind: str, lines: Sequence[str], size: int, prefix: Path) -> None:
+    """Writes PREFIX.model and PREFIX.vocab."""
     try:
         sentencepiece.SentencePieceTrainer.Train(
             sentence_iterator=iter(lines),
@@ -250,9 +257,6 @@ def _train_sentencepiece(kind: str, lines: list[str], size: int | None, path: Pa
         )
     except RuntimeError as error:
         raise UserError(f"no {kind} tokenizer of {size} units fits this text: {error}") from error
-    os.replace(f"{prefix}.model", path)
-    os.replace(f"{prefix}.vocab", path.with_suffix(".vocab"))
-    return path
 
 
 def _read_symbols(path: Path) -> Vocabulary:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +13,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from asrkit.cpu import multiply_with_onednn
+from asrkit.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,25 @@ class World:
     def any(self, condition: bool) -> bool:
         """Returns whether a condition holds in any process."""
         return float(self.sum(torch.tensor(float(condition)))) > 0
+
+    @contextmanager
+    def alone(self, context: AbstractContextManager[object]) -> Iterator[None]:
+        """Enters a context in the first process; where that is refused, it is so in all of them.
+
+        Raises:
+            UserError: If the first process may not enter.
+        """
+        with ExitStack() as entered:
+            problem = None
+            if self.rank == 0:
+                try:
+                    entered.enter_context(context)
+                except UserError as error:
+                    problem = str(error)
+            problem = self.gather(problem)[0]
+            if problem is not None:
+                raise UserError(problem)
+            yield
 
     def gather(self, value: Any) -> list[Any]:
         """Returns the value of every process, in order of rank."""
