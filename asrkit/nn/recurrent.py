@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from asrkit.nn.lstm import run_lstm
+
 
 class BidirectionalLstm(nn.Module):
     """One bidirectional LSTM layer; padding never reaches a valid frame.
@@ -22,6 +24,6 @@ class BidirectionalLstm(nn.Module):
         """Returns (B, T, 2 · hidden_dim) for frames (B, T, input_dim)."""
         packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
         result, _ = pad_packed_sequence(
-            self.lstm(packed)[0], batch_first=True, total_length=x.shape[1]
+            run_lstm(self.lstm, packed)[0], batch_first=True, total_length=x.shape[1]
         )
         return result

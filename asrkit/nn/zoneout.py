@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-LstmState = tuple[Tensor, Tensor]
-"""Outputs and cells, (B, D) each."""
+from asrkit.nn.lstm import LstmState, lstm_step, run_lstm
 
 
 @dataclass(frozen=True)
@@ -56,17 +55,14 @@ class Zoneout:
         # than on products.
         many = layer.training or x.shape[1] > 1
         if many and not (self.cell or self.output):
-            outputs, (hidden, cell) = layer(x, tuple(part[None].contiguous() for part in before))
+            state = (before[0][None].contiguous(), before[1][None].contiguous())
+            outputs, (hidden, cell) = run_lstm(layer, x, state)
             return outputs, (hidden[0], cell[0])
         state, found = before, []
-        parameters = [getattr(layer, f"{name}_l0") for name in _PARAMETERS]
         for step in x.unbind(1):
-            state = self.mix(state, torch.lstm_cell(step, state, *parameters), layer.training)
+            state = self.mix(state, lstm_step(layer, step, state), layer.training)
             found.append(state[0])
         return torch.stack(found, 1), state
-
-
-_PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 def _mix(old: Tensor, new: Tensor, share: float, training: bool) -> Tensor:

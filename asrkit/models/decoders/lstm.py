@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from asrkit.decoding.interfaces import State
 from asrkit.models.decoders.interfaces import AttendingDecoder, decoders
 from asrkit.nn.dropout import Dropout
+from asrkit.nn.lstm import lstm_step
 from asrkit.nn.zoneout import Zoneout
 from asrkit.text.vocabulary import Vocabulary
 
@@ -155,7 +156,7 @@ class LstmDecoder(AttendingDecoder):
     def _recur(self, state: State, embedded: Tensor) -> tuple[Tensor, Tensor]:
         """Returns output and cell (H, ...) of the LSTM after what was attended before."""
         hidden, cell, attended, _ = state
-        new = self.cell(torch.cat([embedded, attended], dim=1), (hidden, cell))
+        new = lstm_step(self.cell, torch.cat([embedded, attended], dim=1), (hidden, cell))
         return self.zoneout.mix((hidden, cell), new, self.training)
 
     def _scores(self, hidden: Tensor, embedded: Tensor, attended: Tensor) -> Tensor:

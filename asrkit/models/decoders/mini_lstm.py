@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from asrkit.config.registry import Factory
 from asrkit.decoding.interfaces import State
 from asrkit.models.decoders.interfaces import AttendingDecoder, LabelDecoder, decoders
+from asrkit.nn.lstm import run_lstm
 from asrkit.text.vocabulary import Vocabulary
 
 
@@ -53,7 +54,7 @@ class MiniLstmDecoder(LabelDecoder):
 
     def forward(self, labels: Tensor, frames: Tensor | None, mask: Tensor) -> Tensor:
         """Returns unnormalised scores (B, L, V + 1) of the label after each position."""
-        hidden, _ = self.lstm(self.decoder.embed(labels))
+        hidden, _ = run_lstm(self.lstm, self.decoder.embed(labels))
         return self.decoder.in_context(labels, self.context(hidden))
 
     def begin(self, frames: Tensor | None, mask: Tensor) -> Tensor:
@@ -70,7 +71,7 @@ class MiniLstmDecoder(LabelDecoder):
         """Returns log-probabilities (H, V + 1) after one more label (H,), and new states."""
         hidden, cell, inner = state
         before = (hidden[None].contiguous(), cell[None].contiguous())
-        _, (hidden, cell) = self.lstm(self.decoder.embed(labels)[:, None], before)
+        _, (hidden, cell) = run_lstm(self.lstm, self.decoder.embed(labels)[:, None], before)
         context = self.context(hidden[0])
         log_probs, inner = self.decoder.step_in_context(inner, labels, context)
         return log_probs, (hidden[0], cell[0], inner)

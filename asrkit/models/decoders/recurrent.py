@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from asrkit.decoding.interfaces import State
 from asrkit.models.decoders.interfaces import LabelDecoder, decoders
 from asrkit.nn.dropout import Dropout
+from asrkit.nn.lstm import run_lstm
 from asrkit.nn.zoneout import Zoneout
 from asrkit.text.vocabulary import Vocabulary
 
@@ -52,7 +53,8 @@ class StackedLstmDecoder(LabelDecoder):
         """Returns unnormalised scores (B, L, V + 1) of the label after each position."""
         x = self.dropout(self.embedding(labels))
         for layer in self.layers:
-            x = self.dropout(layer(x)[0])
+            assert isinstance(layer, nn.LSTM)
+            x = self.dropout(run_lstm(layer, x)[0])
         scores: Tensor = self.output(x)
         return scores
 

@@ -1,0 +1,47 @@
+"""LSTMs in the precision of their weights, whatever autocast says.
+
+An LSTM adds up in hundreds of steps what was rounded in each of them. And on a GPU PyTorch's
+autocast gives cuDNN's recurrent layers float16 even where it was asked for bfloat16, so that small
+gradients would become 0. All LSTMs are called here.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+LstmState = tuple[Tensor, Tensor]
+"""Outputs and cells, (B, D) each; (1, B, D) for torch's layers."""
+Frames = TypeVar("Frames", Tensor, PackedSequence)
+_PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
+
+def run_lstm(layer: nn.LSTM, x: Frames, state: LstmState | None = None) -> tuple[Frames, LstmState]:
+    """Applies a layer to sequences.
+
+    Args:
+        layer: One layer of LSTMs.
+        x: (B, T, I), or packed.
+        state: (1, B, D) what the sequences begin with; zeros where None.
+
+    Returns:
+        (B, T, D) outputs or packed ones, and the state at the end.
+    """
+    weight: Tensor = next(layer.parameters())
+    with torch.autocast(weight.device.type, enabled=False):
+        before = None if state is None else tuple(part.to(weight.dtype) for part in state)
+        found: tuple[Frames, LstmState] = layer(x.to(weight.dtype), before)
+        return found
+
+
+def lstm_step(layer: nn.LSTM | nn.LSTMCell, x: Tensor, state: LstmState) -> LstmState:
+    """Returns outputs and cells (B, D) after one more input (B, I)."""
+    suffix = "_l0" if isinstance(layer, nn.LSTM) else ""
+    parameters = [getattr(layer, name + suffix) for name in _PARAMETERS]
+    dtype = parameters[0].dtype
+    with torch.autocast(x.device.type, enabled=False):
+        output, cell = torch.lstm_cell(x.to(dtype), [part.to(dtype) for part in state], *parameters)
+    return output, cell
