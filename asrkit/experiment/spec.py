@@ -6,6 +6,7 @@ A run folder keeps that tree with every default written out, and is decoded and 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -30,6 +31,8 @@ from asrkit.text.vocabulary import Vocabulary
 from asrkit.training.checkpoints import load_weights, resolve
 from asrkit.training.importing import Import
 from asrkit.training.trainer import Trainer
+
+log = logging.getLogger(__name__)
 
 VOCABULARY = "vocabulary.txt"
 """In a run's folder: its labels, a line each."""
@@ -197,6 +200,15 @@ def load_into(model: torch.nn.Module, weights: dict[str, torch.Tensor], path: Pa
                 f"{path}: tensor {name!r} has shape {tuple(weights[name].shape)}, this model "
                 f"needs {tuple(tensor.shape)}; was the vocabulary or a size changed?"
             )
+    other = [name for name, tensor in own.items() if weights[name].dtype != tensor.dtype]
+    if other:
+        log.warning(
+            "%s: %d tensors are %s, this model's are %s: numbers were rounded before",
+            path,
+            len(other),
+            weights[other[0]].dtype,
+            own[other[0]].dtype,
+        )
     left_over = sorted(weights.keys() - own.keys())
     if left_over:
         raise UserError(f"{path} has tensors that the model lacks: {', '.join(left_over[:5])}")

@@ -5,7 +5,8 @@ batch of the dev set. A signal that comes again meanwhile is harmless, as schedu
 both send one; only Ctrl-C a second time ends at once.
 
 A process of several may never read the flag: it waits for another one that has died. So a thread,
-which runs while the process waits, ends it after a while if it has not begun to stop.
+which runs while the process waits, ends it after a while if it has not begun to stop. It also asks
+for a stop when torchrun has ended, as nobody would see the training any more.
 """
 
 from __future__ import annotations
@@ -148,11 +149,15 @@ class StopRequests:
         writing.setblocking(False)
         self._waking = reading, writing
         signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
-        threading.Thread(target=self._end_if_blocked, args=(reading,), daemon=True).start()
+        arguments = (reading, os.getppid())
+        threading.Thread(target=self._end_if_blocked, args=arguments, daemon=True).start()
 
-    def _end_if_blocked(self, reading: socket.socket) -> None:
+    def _end_if_blocked(self, reading: socket.socket, launcher: int) -> None:
         deadline: float | None = None
         while not self._begun.is_set():
+            if os.getppid() != launcher and not self.asked:
+                tell("torchrun has ended: saving after this batch, then stopping")
+                self.ask()
             try:
                 ready, _, _ = select.select([reading], [], [], 0.5)
                 numbers = reading.recv(64) if ready else b""

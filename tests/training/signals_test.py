@@ -137,3 +137,21 @@ def test_a_training_saves_and_says_so(tmp_path: Path, names: list[str], code: in
     message = (tmp_path / "said").read_text()
     assert "everything is saved in run/checkpoints: the same command goes on" in message
     assert "Traceback" not in message
+
+
+def test_a_training_whose_launcher_has_ended_stops() -> None:
+    program = """
+import os, time
+from asrkit.training.signals import StopRequests
+if os.fork():
+    time.sleep(1)
+    os._exit(0)
+with StopRequests(processes=2) as stop:
+    deadline = time.monotonic() + 20
+    while not stop.asked and time.monotonic() < deadline:
+        time.sleep(0.05)
+    print("asked", stop.asked, stop.exit_code)
+"""
+    said, errors = run(program).communicate(timeout=40)
+    assert said.split() == ["asked", "True", "75"]
+    assert "torchrun has ended" in errors
