@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from asrkit.config.build import constructor_parameters
 from asrkit.config.explain import argument_docs, first_line
 from asrkit.config.registry import all_registries, import_all
+from asrkit.config.signatures import constructor_parameters
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "asrkit").rglob("*.py"))

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from asrkit.allocator import keep_freed_memory
-from asrkit.config.registry import import_plugin
+from asrkit.config.plugins import import_plugin
 from asrkit.errors import UserError
 from asrkit.failures import explain_failure
 from asrkit.files import write_text

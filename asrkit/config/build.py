@@ -8,14 +8,12 @@ is checked now and called later by the parent, which supplies the registry's lat
 
 from __future__ import annotations
 
-import difflib
 import inspect
+import traceback
 import types
-import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -25,7 +23,18 @@ from torch import nn
 from asrkit.config.key_paths import join, parent_of
 from asrkit.config.problems import Problem, SpecError
 from asrkit.config.registry import Factory, Registry, registry_of
+from asrkit.config.signatures import (
+    SCALARS,
+    annotation_name,
+    constructor_parameters,
+    default_of,
+    describe,
+    did_you_mean,
+    hints_of,
+    shown,
+)
 from asrkit.config.yaml_loader import Spec
+from asrkit.errors import UserError
 
 T = TypeVar("T")
 Make = Callable[[], Any]
@@ -141,13 +150,23 @@ class CheckedFactory:
             )
         except _UnbuiltError:
             return Unbuilt()
-        except ValueError as error:
-            problem = Problem(self._path, str(error), self._where)
+        except UserError:
+            raise
+        except Exception as error:  # whatever the constructor of a user's component may raise
+            problem = Problem(self._path, _said(error), self._where)
             if found is None:
                 raise SpecError([problem]) from error
             if problem not in found:  # a block's part is built once per layer
                 found.append(problem)
             return Unbuilt()
+
+
+def _said(error: Exception) -> str:
+    """Returns what a constructor refuses; where it failed, if it is no refusal."""
+    if isinstance(error, ValueError):
+        return str(error)
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({frame.filename}:{frame.lineno})"
 
 
 class _UnbuiltError(Exception):
@@ -206,12 +225,12 @@ class _Walk:
             return self._sequence(origin, get_args(annotation), value, path)
         if origin is dict or _is_abstract(origin, Mapping):
             return self._mapping(get_args(annotation)[1], value, path)
-        if annotation in _SCALARS or annotation is type(None):
+        if annotation in SCALARS or annotation is type(None):
             return self._scalar(annotation, value, path)
         if isinstance(annotation, type):
             factory = self._object(annotation, value, path)
             return lambda: factory()
-        raise TypeError(f"{path}: asrkit can't read values of type {annotation} from YAML")
+        return self.problem(path, f"asrkit can't read values of type {annotation} from YAML")
 
     def plan_factory(self, interface: Any, value: Any, path: str) -> Make:
         factory = self._object(interface, value, path)
@@ -225,7 +244,7 @@ class _Walk:
             return lambda: Path(value)
         # Whatever is compared with "not a number" is false, so that no later check sees it.
         if type(value) is not kind or value != value:
-            return self.problem(path, f"expected {annotation_name(kind)}, got {_show(value)}")
+            return self.problem(path, f"expected {annotation_name(kind)}, got {shown(value)}")
         self.full = value
         return lambda: value
 
@@ -233,7 +252,7 @@ class _Walk:
         if not any(value == option and type(value) is type(option) for option in options):
             names = ", ".join(repr(option) for option in options)
             hint = did_you_mean(value, [str(option) for option in options])
-            return self.problem(path, f"expected one of {names}, got {_show(value)}{hint}")
+            return self.problem(path, f"expected one of {names}, got {shown(value)}{hint}")
         self.full = value
         return lambda: value
 
@@ -256,11 +275,11 @@ class _Walk:
             self.problems += best
             return lambda: None
         names = " or ".join(annotation_name(option) for option in options)
-        return self.problem(path, f"expected {names}, got {_show(value)}")
+        return self.problem(path, f"expected {names}, got {shown(value)}")
 
     def _sequence(self, origin: Any, items: tuple[Any, ...], value: Any, path: str) -> Make:
         if not isinstance(value, list):
-            return self.problem(path, f"expected a list, got {_show(value)}")
+            return self.problem(path, f"expected a list, got {shown(value)}")
         fixed = origin is tuple and items[-1] is not Ellipsis
         if fixed and len(items) != len(value):
             return self.problem(path, f"expected {len(items)} entries, got {len(value)}")
@@ -275,7 +294,7 @@ class _Walk:
 
     def _mapping(self, kind: Any, value: Any, path: str) -> Make:
         if not isinstance(value, dict):
-            return self.problem(path, f"expected a mapping of names, got {_show(value)}")
+            return self.problem(path, f"expected a mapping of names, got {shown(value)}")
         makes, full = {}, {}
         for key, item in value.items():
             makes[key] = self.plan(kind, item, join(path, key))
@@ -290,8 +309,11 @@ class _Walk:
         full: dict[str, Any] = {} if name is None else {"type": name}
         if target is not None:
             self.targets[path] = target
-            late = registry.late if registry is not None else ()
-            self._parameters(_Target(target, registry, name, late), given, path, makes, full)
+            described = _Target(target, registry, name, registry.late if registry else ())
+            if described.trouble:
+                self.problem(path, described.trouble)
+            else:
+                self._parameters(described, given, path, makes, full)
         self.full = full
         return CheckedFactory(target or Unbuilt, makes, path, self._source(path))
 
@@ -302,7 +324,7 @@ class _Walk:
         short = registry is not None and isinstance(value, str)
         if not short and not isinstance(value, dict):
             hint = "a name or a mapping with `type`" if registry else "a mapping of keys"
-            self.problem(path, f"expected {hint}, got {_show(value)}")
+            self.problem(path, f"expected {hint}, got {shown(value)}")
             return None, None, {}
         given = {"type": value} if short else dict(value)
         if registry is None:
@@ -361,118 +383,15 @@ class _Target:
         kind = registry.kind if registry is not None else getattr(target, "__name__", str(target))
         self.label = f"{kind} '{name}'" if name is not None else kind
         self.parameters = constructor_parameters(target, late)
-        self.hints = type_hints(target)
+        self.hints, self.trouble = hints_of(target, list(self.parameters))
 
     def default(self, key: str) -> Any:
         return default_of(self.target, key)
 
 
-def constructor_parameters(
-    target: Callable[..., Any], late: tuple[str, ...] = ()
-) -> dict[str, inspect.Parameter]:
-    """Returns the parameters of a constructor that YAML may set."""
-    return {
-        name: parameter
-        for name, parameter in inspect.signature(target).parameters.items()
-        if name not in late
-        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-    }
-
-
-def type_hints(target: Callable[..., Any]) -> dict[str, Any]:
-    """Returns the annotations of a constructor."""
-    constructor: Any = target
-    if isinstance(target, type):
-        constructor = getattr(target, "__init__")  # noqa: B009 - mypy refuses the plain access
-    return typing.get_type_hints(constructor)
-
-
-def default_of(target: Callable[..., Any], key: str) -> Any:
-    """Returns the default of a parameter, made afresh where a dataclass has a factory for it."""
-    if is_dataclass(target):
-        for entry in fields(target):
-            if entry.name == key and entry.default_factory is not MISSING:
-                return entry.default_factory()
-    return inspect.signature(target).parameters[key].default
-
-
-def describe(value: Any) -> Any:
-    """Returns the YAML tree of a default: a plain value, a class, or an object made of defaults."""
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, (list, tuple)):
-        return [describe(item) for item in value]
-    if isinstance(value, dict):
-        return {key: describe(item) for key, item in value.items()}
-    kind = value if isinstance(value, type) else type(value)
-    registry, name = _registered(kind)
-    tree: dict[str, Any] = {} if name is None else {"type": name}
-    for key in constructor_parameters(kind, registry.late if registry else ()):
-        default = default_of(kind, key)
-        tree[key] = describe(default if isinstance(value, type) else getattr(value, key, default))
-    return tree
-
-
-def _registered(kind: type) -> tuple[Registry[Any] | None, str | None]:
-    for base in kind.__mro__:
-        registry = registry_of(base)
-        if registry is not None:
-            for name, entry in registry.entries.items():
-                if entry is kind:
-                    return registry, name
-            return registry, None
-    return None, None
-
-
-_SCALARS: tuple[type, ...] = (bool, int, float, str, Path)
-_NAMES: dict[Any, str] = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "a text",
-    Path: "a path",
-    type(None): "null",
-}
-
-
-def annotation_name(annotation: Any) -> str:
-    """Returns how messages call the values of an annotation, such as "a whole number"."""
-    if annotation in _NAMES:
-        return _NAMES[annotation]
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Literal:
-        return "one of " + ", ".join(repr(a) for a in arguments)
-    if origin is Factory:
-        return annotation_name(arguments[0])
-    if origin in (Union, types.UnionType):
-        return " or ".join(annotation_name(a) for a in arguments)
-    if origin in (list, tuple):
-        return f"a list of {annotation_name(arguments[0])}"
-    if origin is dict:
-        return "a mapping of names"
-    registry = registry_of(annotation) if isinstance(annotation, type) else None
-    return f"a {registry.kind}" if registry else f"a {getattr(annotation, '__name__', annotation)}"
-
-
 def _fit(problem: Problem) -> tuple[int, bool]:
     """Returns how near a value came to an annotation that refused it: a wrong kind is far."""
     return len(problem.path), not problem.message.startswith("expected ")
-
-
-def _show(value: Any) -> str:
-    if isinstance(value, dict):
-        return f"a mapping with keys {', '.join(map(str, value)) or 'none'}"
-    if isinstance(value, list):
-        return f"a list of {len(value)}"
-    return f"the text {value!r}" if isinstance(value, str) else repr(value)
-
-
-def did_you_mean(name: Any, known: list[str]) -> str:
-    """Returns what a message says of the nearest known name; nothing where none is near."""
-    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
-    return f"; did you mean '{close[0]}'?" if close else ""
 
 
 def _is_abstract(origin: Any, abstract: type) -> bool:

@@ -7,17 +7,17 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from asrkit.config.build import (
+from asrkit.config.build import filled, node_target
+from asrkit.config.registry import Registry, all_registries
+from asrkit.config.signatures import (
     annotation_name,
     constructor_parameters,
     default_of,
     describe,
     did_you_mean,
-    filled,
-    node_target,
+    hints_of,
     type_hints,
 )
-from asrkit.config.registry import Registry, all_registries
 from asrkit.config.yaml_loader import Spec, join
 from asrkit.errors import UserError
 
@@ -43,7 +43,7 @@ def list_registry(kind: str | None) -> str:
 def _entry(registry: Registry[Any], name: str) -> str:
     target = registry.entries[name]
     lines = [f"{name}: {first_line(target)}"]
-    hints = type_hints(target)
+    hints, _ = hints_of(target, [])
     documented = argument_docs(target)
     for key, parameter in constructor_parameters(target, registry.late).items():
         default = (
@@ -51,9 +51,8 @@ def _entry(registry: Registry[Any], name: str) -> str:
             if parameter.default is inspect.Parameter.empty
             else " = " + short(describe(default_of(target, key)))
         )
-        lines.append(
-            f"    {key} ({annotation_name(hints[key])}{default}): {documented.get(key, '')}"
-        )
+        kind = annotation_name(hints[key]) if key in hints else "not annotated"
+        lines.append(f"    {key} ({kind}{default}): {documented.get(key, '')}")
     return "\n".join(lines)
 
 

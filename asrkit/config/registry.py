@@ -11,8 +11,6 @@ import pkgutil
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
-from asrkit.errors import UserError
-
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
@@ -55,12 +53,22 @@ class Registry(Generic[T]):
         """
 
         def add(implementation: type[T]) -> type[T]:
-            if name in self.entries:
-                raise ValueError(f"{self.kind} '{name}' is already registered")
+            known = self.entries.get(name)
+            if known is not None and not _same_place(known, implementation):
+                raise ValueError(
+                    f"{self.kind} {name!r} is already registered, by {known.__module__}."
+                    f"{getattr(known, '__qualname__', known)}: take another name"
+                )
             self.entries[name] = implementation
             return implementation
 
         return add
+
+
+def _same_place(known: Callable[..., Any], other: type) -> bool:
+    """Returns whether a class was defined again, as after an import that failed further down."""
+    here = getattr(known, "__module__", None), getattr(known, "__qualname__", None)
+    return here == (other.__module__, other.__qualname__)
 
 
 _registries: dict[type, Registry[Any]] = {}
@@ -81,22 +89,3 @@ def import_all(package: str = "asrkit") -> None:
     root = importlib.import_module(package)
     for module in pkgutil.walk_packages(root.__path__, prefix=f"{package}."):
         importlib.import_module(module.name)
-
-
-def import_plugin(name: str, where: str) -> None:
-    """Imports a user's module, which registers more names.
-
-    Args:
-        name: Of the module.
-        where: What names it, for the message.
-
-    Raises:
-        UserError: If it can't be imported, or fails.
-    """
-    try:
-        importlib.import_module(name)
-    except Exception as error:  # whatever a user's code may raise
-        kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
-        raise UserError(
-            f"{where}: can't import {name!r}: {kind}{error}; is its folder on PYTHONPATH?"
-        ) from error

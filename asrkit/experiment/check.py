@@ -38,6 +38,7 @@ from asrkit.experiment.spec import (
     resolve_spec,
 )
 from asrkit.experiment.train import count_parameters, fitness_of, stages_of
+from asrkit.experiment.trial import MAX_PARAMETERS, trial_problem
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import TrainableModel
 from asrkit.text.vocabulary import Vocabulary
@@ -124,6 +125,8 @@ def check(spec_path: Path, overrides: Sequence[str] = (), data: Path | None = No
     report.problems += _unknown_heads(experiment, vocabulary)
     report.problems += _phase_problems(experiment, resolved, vocabulary)
     report.problems += rate_problems(experiment, model) + alignment_problems(experiment, model)
+    if not report.problems:
+        report.problems += _trial_problems(experiment, model, vocabulary)
     if data is not None and not report.problems:
         report.problems += _import_problems(experiment, resolved, vocabulary)
         _check_data(experiment, data, report)
@@ -142,6 +145,17 @@ def _training_problems(experiment: Experiment, model: TrainableModel | None) -> 
             refuse = factory.given_to(refuse_settings)
             refuse(model=model, has_dev=bool(experiment.data.dev))
     return found
+
+
+def _trial_problems(
+    experiment: Experiment, model: TrainableModel, vocabulary: Vocabulary
+) -> list[str]:
+    """Returns what fails when a model with weights computes; nothing for one that is too large."""
+    if count_parameters(model) > MAX_PARAMETERS:
+        return []
+    with torch.random.fork_rng(devices=[]):
+        problem = trial_problem(experiment.model(vocabulary=vocabulary), vocabulary)
+    return [] if problem is None else [problem]
 
 
 def _phase_problems(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from asrkit.config.explain import difference
+from asrkit.config.plugins import keep_plugins
 from asrkit.config.yaml_loader import dump
 from asrkit.errors import UserError
 from asrkit.experiment.spec import load_spec, resolve_spec
@@ -55,6 +56,7 @@ def claim_run(run: Path, resolved: dict[str, Any]) -> bool:
         elif rows:
             log.info("%s goes on with other values: %s", run, _shown(rows))
     run.mkdir(parents=True, exist_ok=True)
+    keep_plugins(resolved["plugins"], run, renew=not finished)
     dump(resolved, path)
     return not finished
 

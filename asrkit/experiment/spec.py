@@ -16,7 +16,8 @@ from typing import Any
 import torch
 
 from asrkit.config.build import build, filled
-from asrkit.config.registry import Factory, import_all, import_plugin
+from asrkit.config.plugins import import_plugins
+from asrkit.config.registry import Factory, import_all
 from asrkit.config.yaml_loader import Spec, load
 from asrkit.cpu import multiply_with_onednn
 from asrkit.data.settings import Data, DataSettings
@@ -92,9 +93,7 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
     """
     spec = load(path, overrides)
     import_all()
-    plugins = spec.tree.get("plugins") or [] if isinstance(spec.tree, dict) else []
-    for plugin in plugins if isinstance(plugins, list) else []:
-        import_plugin(str(plugin), f"{path}: plugins")
+    import_plugins(spec, path)
     return spec
 
 
