@@ -144,7 +144,7 @@ def _told(error: BaseException, name: str, folders: Sequence[Path]) -> str:
         return f"there is no {name}.py in {there}, and Python finds no such module (PYTHONPATH)"
     said = f"{type(error).__name__}: {error}"
     if isinstance(error, SyntaxError):
-        return f"{error.filename}:{error.lineno}: {type(error).__name__}: {error.msg}"
+        return f"{type(error).__name__}: {error.msg} ({error.filename}:{error.lineno})"
     frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
     own = [frame for frame in frames if Path(frame.filename).parent != Path(__file__).parent]
-    return f"{own[-1].filename}:{own[-1].lineno}: {said}" if own else said
+    return f"{said} ({own[-1].filename}:{own[-1].lineno})" if own else said
