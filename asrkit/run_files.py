@@ -29,6 +29,7 @@ class NbestLine(TypedDict):
     id: str
     speaker: str
     reference: str
+    transcribed: NotRequired[bool]
     text: str
     hypotheses: NotRequired[list[HypothesisFields]]
 
@@ -94,6 +95,7 @@ class CoverageFields(TypedDict):
     utterances: Count
     rejected: Count
     not_decoded: Count
+    without_reference: NotRequired[Count]
     edited: bool
 
 

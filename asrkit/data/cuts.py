@@ -160,6 +160,11 @@ def transcript_of(cut: Any) -> str | None:
     return normalized(" ".join(texts)) if texts else None
 
 
+def has_transcript(cut: Any) -> bool:
+    """Returns whether anything tells what is spoken in a lhotse cut; it may be nothing."""
+    return transcript_of(cut) is not None
+
+
 def speaker_of(cut: Any) -> str:
     """Returns the speaker of a lhotse cut."""
     return next((str(s.speaker) for s in cut.supervisions if s.speaker), "unknown")

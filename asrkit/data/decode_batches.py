@@ -14,7 +14,7 @@ from torch import Tensor
 from asrkit.data.audio import AudioError
 from asrkit.data.batch import Batch
 from asrkit.data.batch_info import UtteranceInfo
-from asrkit.data.cuts import at_speed, read_cut, speaker_of, text_of
+from asrkit.data.cuts import at_speed, has_transcript, read_cut, speaker_of, text_of
 from asrkit.data.set_facts import Examples, of_other_rate
 from asrkit.data.settings import DataSettings
 from asrkit.data.signals import SILENT, oddities, silence
@@ -104,5 +104,8 @@ def _decode_batch(
         labels=torch.zeros(count, 0, dtype=torch.int64),
         label_lengths=torch.zeros(count, dtype=torch.int64),
     )
-    infos = [UtteranceInfo(c.id, speaker_of(c), text_of(c), float(c.duration)) for c in cuts]
+    infos = [
+        UtteranceInfo(c.id, speaker_of(c), text_of(c), float(c.duration), has_transcript(c))
+        for c in cuts
+    ]
     return batch, infos

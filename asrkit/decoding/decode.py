@@ -156,6 +156,7 @@ def _line(info: UtteranceInfo, hypotheses: Sequence[tuple[str, Hypothesis]]) -> 
         "speaker": info.speaker,
         "seconds": info.seconds,
         "reference": info.reference,
+        **({} if info.transcribed else {"transcribed": False}),
         "text": written[0]["text"] if written else "",
         "hypotheses": written,
     }

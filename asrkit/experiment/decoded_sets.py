@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from asrkit.data.cuts import speaker_of, text_of
+from asrkit.data.cuts import has_transcript, speaker_of, text_of
 from asrkit.data.manifests import manifest_path, open_set, read_unusable, rejected_path
 from asrkit.decoding.partial_results import fingerprint_of
 from asrkit.errors import UserError
@@ -42,10 +42,14 @@ def set_facts(data: Path, set_name: str, cuts: Iterable[Any]) -> dict[str, Any]:
 def digest_of(cuts: Iterable[Any]) -> str:
     """Returns what is the same for manifests of the same utterances, wherever their audio lies."""
     facts = (
-        (cut.id, round(cut.start, 6), round(cut.duration, 6), text_of(cut), speaker_of(cut))
+        (cut.id, round(cut.start, 6), round(cut.duration, 6), *_said(cut), speaker_of(cut))
         for cut in cuts
     )
     return hashlib.sha256(json.dumps(sorted(facts)).encode()).hexdigest()
+
+
+def _said(cut: Any) -> tuple[str, bool]:
+    return text_of(cut), has_transcript(cut)
 
 
 def require_whole(folder: Path) -> Coverage | None:
@@ -78,7 +82,7 @@ def require_whole(folder: Path) -> Coverage | None:
         facts["utterances"] + facts["rejected"],
         facts["rejected"],
         facts["utterances"] - len(lines),
-        edited,
+        edited=edited,
     )
 
 

@@ -10,6 +10,7 @@ import torch
 
 from asrkit.config.build import build
 from asrkit.data.batch import Batch
+from asrkit.data.cuts import has_transcript
 from asrkit.data.decode_batches import decode_batches
 from asrkit.data.manifests import open_set
 from asrkit.decoding.forced import forced
@@ -59,7 +60,10 @@ def search_errors(run: Path, data: Path, set_name: str, search: str) -> dict[str
     lines = {line["id"]: line for line in read_nbest(folder / "nbest.jsonl")}
     found: list[dict[str, Any]] = []
     wrong = unreachable = 0
-    for batch, infos in decode_batches(open_set(data, [set_name]), system.experiment.speech):
+    cuts = open_set(data, [set_name]).filter(has_transcript).to_eager()
+    if not len(cuts):
+        raise UserError(f"no utterance of {set_name} has a transcript to hold the search to")
+    for batch, infos in decode_batches(cuts, system.experiment.speech):
         missing = [info.id for info in infos if info.id not in lines]
         if missing:
             raise UserError(f"{folder}/nbest.jsonl has no utterance {missing[0]}: decode it anew")
@@ -75,7 +79,7 @@ def search_errors(run: Path, data: Path, set_name: str, search: str) -> dict[str
                 entry = {"id": info.id, "reference": info.reference, "found": best["text"]}
                 scores = {"reference_score": forced_one.score, "found_score": best["score"]}
                 found.append({**entry, **scores})
-    total = len(lines)
+    total = len(cuts)
     report = {
         "sentences": total,
         "wrong": wrong,

@@ -30,7 +30,7 @@ from asrkit.experiment.tuning_pictures import Trial, plot_surface, plot_trials
 from asrkit.files import replaced, write_text
 from asrkit.owners import owned
 from asrkit.scoring.weights import Decoded, Pool, best_weights, pool
-from asrkit.scoring.wer import Score, read_nbest, score_run
+from asrkit.scoring.wer import Score, read_nbest, score_run, transcribed
 
 NBEST = 30
 
@@ -89,7 +89,7 @@ def tune(
         for number in range(decodes + 1 if ranges else 1):
             out = run / "tune" / search / str(number)
             score = _decoded(out, system, with_values(node, point), set_name, search)
-            history.add(point, score, read_nbest(out / "nbest.jsonl"))
+            history.add(point, score, transcribed(read_nbest(out / "nbest.jsonl")))
             point = history.following()
             if history.knows(point):
                 break

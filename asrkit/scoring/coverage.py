@@ -14,23 +14,33 @@ class Coverage:
         utterances: That the corpus has for this set.
         rejected: Left out when the manifest was written: DATA/rejected/SET.tsv lists them.
         not_decoded: In the manifest, but without hypotheses.
+        without_reference: Decoded, but nothing says what was spoken.
         edited: Whether the lists were changed after decoding.
     """
 
     utterances: int
     rejected: int = 0
     not_decoded: int = 0
+    without_reference: int = 0
     edited: bool = False
 
     @property
     def scored(self) -> int:
         """Number of utterances that the score is of."""
-        return self.utterances - self.rejected - self.not_decoded
+        return self.utterances - sum(self.lost.values())
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """How many utterances were not scored, and why not."""
+        return {
+            "rejected in preparation": self.rejected,
+            "not decoded": self.not_decoded,
+            "without a reference": self.without_reference,
+        }
 
     def remarks(self) -> list[str]:
         """Returns what must be said of the score; nothing where it is of the whole set."""
-        counts = {"rejected in preparation": self.rejected, "not decoded": self.not_decoded}
-        lost = [f"{count} {how}" for how, count in counts.items() if count]
+        lost = [f"{count} {how}" for how, count in self.lost.items() if count]
         return [*lost, *(["lists edited after decoding"] if self.edited else [])]
 
     def __str__(self) -> str:

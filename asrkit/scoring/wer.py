@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,15 +93,16 @@ def score_run(
     Raises:
         UserError: If a file is missing, empty, without any reference, or the sets differ.
     """
-    lines = read_nbest(nbest)
-    if not lines:
+    every = read_nbest(nbest)
+    if not every:
         raise UserError(f"{nbest} has no utterances")
+    lines = every if references else transcribed(every)
     aligned = aligner(lines)
     words = [errors for errors, _ in aligned]
     total = sum(words, Errors())
     if not total.words:
         raise UserError(
-            f"none of the {len(lines)} utterances of {nbest} has a reference: there is nothing to "
+            f"none of the {len(every)} utterances of {nbest} has a reference: there is nothing to "
             "score; what was recognised stands there"
         )
     low, high = bootstrap_interval(words)
@@ -117,7 +118,7 @@ def score_run(
         by_speakers=speaker_interval(words, [line["speaker"] for line in lines]),
         references=references or digest_of_references(lines),
         empty_references=sum(1 for e in words if not e.words),
-        coverage=coverage,
+        coverage=coverage and replace(coverage, without_reference=len(every) - len(lines)),
     )
     write_lines(out / "score.json", [json.dumps(asdict(score), indent=2)])
     write_rows(out / "utterances.tsv", utterance_rows(lines, words))
@@ -139,8 +140,10 @@ def compare(
     Raises:
         UserError: If a file is missing, or the files have other utterances or references.
     """
-    lines = read_nbest(nbest)
-    by_name = {line["id"]: line for line in read_nbest(other)}
+    lines, their_lines = (read_nbest(path) for path in (nbest, other))
+    if not references:
+        lines, their_lines = transcribed(lines), transcribed(their_lines)
+    by_name = {line["id"]: line for line in their_lines}
     missing = [line["id"] for line in lines if line["id"] not in by_name]
     if missing or len(by_name) != len(lines):
         raise UserError(
@@ -155,6 +158,11 @@ def compare(
     # Alternatives in the aligner's own references have no one number of words.
     test = compared if references else paired_test
     return test(ours, others, speakers)
+
+
+def transcribed(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the lines of an n-best file of which is known what was spoken."""
+    return [line for line in lines if line.get("transcribed", True)]
 
 
 def speakers_as_units(speakers: Sequence[str], units: str, path: Path) -> Sequence[str] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,18 @@ def test_lists_hold_distinct_words_and_the_first_stays(tmp_path: Path) -> None:
     same = [Hypothesis([0, 7], -1.0), Hypothesis([0, 8], -0.5)]
     assert [h.score for _, h in distinct(same, FakeTokenizer())] == [-1.0]
     assert distinct([], FakeTokenizer()) == []
+
+
+def test_lines_say_that_nothing_is_known_of_what_was_spoken(tmp_path: Path) -> None:
+    def untold() -> Iterator[DecodeBatch]:
+        for batch, infos in batches():
+            yield batch, [replace(info, reference="", transcribed=False) for info in infos]
+
+    decode(Model(), untold(), FakeTokenizer(), FakeSearch(), tmp_path, torch.device("cpu"), 5)
+    lines = (tmp_path / "nbest.jsonl").read_text().split("\n")[:-1]
+    assert [json.loads(line)["transcribed"] for line in lines] == [False] * 5
+    run(tmp_path, Model())
+    assert "transcribed" not in (tmp_path / "nbest.jsonl").read_text()
 
 
 def test_an_interrupted_decode_goes_on(tmp_path: Path) -> None:

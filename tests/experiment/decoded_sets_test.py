@@ -66,11 +66,12 @@ def test_a_score_says_what_it_is_of(run: Path) -> None:
         "utterances": 4,
         "rejected": 1,
         "not_decoded": 0,
+        "without_reference": 0,
         "edited": False,
     }
     assert str(found.coverage) == "3 of 4 (1 rejected in preparation)"
     assert str(Coverage(4)) == "4"
-    assert str(Coverage(4, 1, 1, True)) == (
+    assert str(Coverage(4, 1, 1, edited=True)) == (
         "2 of 4 (1 rejected in preparation, 1 not decoded, lists edited after decoding)"
     )
 
@@ -159,12 +160,25 @@ def test_a_manifest_that_is_gone_is_said(run: Path, caplog: pytest.LogCaptureFix
 def test_what_an_older_decode_did_not_note_is_unknown(
     run: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (folder_of(run) / "summary.json").write_text(json.dumps({"utterances": 3}))
+    (folder_of(run) / "summary.json").write_text(json.dumps({"utterances": 3, "rtf": 0.1}))
     assert require_whole(folder_of(run)) is None
     (folder_of(run) / "summary.json").unlink()
     with caplog.at_level(logging.WARNING):
         assert require_whole(folder_of(run)) is None
     assert "nothing says whether its lists are whole" in caplog.text
+
+
+def test_utterances_without_a_reference_are_not_scored_and_counted(run: Path) -> None:
+    nbest = folder_of(run) / "nbest.jsonl"
+    lines = [json.loads(line) for line in nbest.read_text().splitlines()]
+    lines[0] = {**lines[0], "reference": "", "transcribed": False}
+    nbest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for against in (None, run):
+        found = score(run, "test", "joint", against=against)
+        assert (found.utterances, found.errors.words, found.errors.insertions) == (2, 4, 0)
+        assert found.empty_references == 0
+        assert found.coverage == Coverage(4, 1, 0, 1, edited=True)
+        assert "1 without a reference" in str(found.coverage)
 
 
 def test_a_set_without_references_has_no_rate(run: Path) -> None:
