@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import sentencepiece
 
@@ -238,6 +238,11 @@ def _train_sentencepiece(kind: str, lines: list[str], size: int | None, path: Pa
 
 def _sentencepiece_files(kind: str, lines: Sequence[str], size: int, prefix: Path) -> None:
     """Writes PREFIX.model and PREFIX.vocab."""
+    # SentencePiece drops lines above its own limit, and says nothing.
+    num_bytes = max(len(line.encode()) for line in lines)
+    longest: dict[str, Any] = (
+        {"max_sentence_length": num_bytes + 1} if num_bytes >= LINE_BYTES else {}
+    )
     try:
         sentencepiece.SentencePieceTrainer.Train(
             sentence_iterator=iter(lines),
@@ -250,8 +255,7 @@ def _sentencepiece_files(kind: str, lines: Sequence[str], size: int, prefix: Pat
             pad_id=-1,
             unk_id=0,
             normalization_rule_name="identity",
-            # SentencePiece drops longer lines, and says nothing.
-            max_sentence_length=max(LINE_BYTES, 1 + max(len(line.encode()) for line in lines)),
+            **longest,
             num_threads=1,  # the same units on every machine
             minloglevel=2,
         )

@@ -44,7 +44,7 @@ def spelt() -> Iterator[str]:
 
 
 def make(kind: Kind, cls: type[Tokenizer], texts: list[str], folder: Path) -> Tokenizer:
-    size = 16 if kind in ("bpe", "unigram") else None
+    size = 18 if kind in ("bpe", "unigram") else None
     train_tokenizer(kind, texts, size, folder, kind)
     tokenizer: Tokenizer = cls(folder, kind)  # type: ignore[call-arg]
     return tokenizer
@@ -72,9 +72,10 @@ def test_every_space_is_a_space_and_unseen_signs_are_nothing(
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
 def test_lines_of_any_length_are_trained_on(tmp_path: Path, kind: Kind) -> None:
-    texts = [*TEXTS, "Z" * 10 + " ONE" * 3000]
+    texts = [*TEXTS, "Z" * 10 + " ONE" * 3000, "Q" + " ONE" * 1047 + " TW", "É" + " ONE" * 1048]
+    assert [len(text.encode()) for text in texts[-2:]] == [4192, 4194]
     tokenizer = make(kind, SentencePieceTokenizer, texts, tmp_path)
-    assert tokenizer.unknown_in("Z") == []
+    assert tokenizer.unknown_in("ZQÉ") == []
 
 
 def test_lines_that_sentencepiece_leaves_out_are_counted(
