@@ -91,6 +91,8 @@ parse_options() {
   if ((gpus > 1)); then
     # After -- torchrun takes no option for its own.
     trainer=(torchrun --standalone --nproc-per-node "$gpus" -m -- asrkit)
+    # It passes these on; USR1 and others would only end it.
+    export TORCHELASTIC_SIGNALS_TO_HANDLE=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1,SIGUSR2,SIGXCPU
   fi
   if [[ $decoding && -z ${searches[*]} ]]; then
     lines_of searches python "$tools/search_names.py" "$decoding"
@@ -177,6 +179,10 @@ stage() {
   fi
   echo "   $words"
   signalled "$@" || status=$?
+  if [[ $1 == torchrun && $last_signal ]] && ((status == 1)); then
+    status=75 # so torchrun ends when its processes have saved and ended
+    if [[ $last_signal == INT ]]; then status=130; fi
+  fi
   if ((status)); then
     local ended="failed with exit code $status"
     if ((status == 75)); then ended="was stopped and has saved its work (exit code 75)"; fi

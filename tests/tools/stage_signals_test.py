@@ -49,9 +49,9 @@ def environment(recipe: Path) -> dict[str, str]:
     return {**os.environ, "PATH": f"{recipe / 'bin'}:{os.environ['PATH']}"}
 
 
-def start(recipe: Path) -> subprocess.Popen[str]:
+def start(recipe: Path, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        ["bash", "run.sh"],
+        ["bash", "run.sh", *options],
         cwd=recipe,
         env=environment(recipe),
         stdin=subprocess.PIPE,
@@ -129,4 +129,22 @@ def test_ctrl_c_in_a_terminal_reaches_the_command_once(recipe: Path) -> None:
     os.close(terminal)
     assert os.waitstatus_to_exitcode(status) == 130
     assert (recipe / "got").read_text().split() == ["INT"]
+    assert not (recipe / "went_on").exists()
+
+
+@pytest.mark.parametrize(("name", "code"), [("USR1", 75), ("INT", 130)])
+def test_torchrun_hides_the_exit_code_but_not_the_signal(
+    recipe: Path, name: str, code: int
+) -> None:
+    (recipe / "save.sh").write_text(COMMAND.format(code=1))
+    script = (recipe / "run.sh").read_text()
+    (recipe / "run.sh").write_text(script.replace("-- bash", '-- "${trainer[@]/asrkit/bash}"'))
+    (recipe / "bin" / "torchrun").write_text("#!/bin/bash\nexec bash save.sh\n")
+    (recipe / "bin" / "torchrun").chmod(0o755)
+    process = start(recipe, "--gpus", "2")
+    wait_for((recipe / "started").exists)
+    process.send_signal(signal.Signals[f"SIG{name}"])
+    said, _ = process.communicate(timeout=20)
+    assert process.returncode == code, said
+    assert "failed" not in said
     assert not (recipe / "went_on").exists()
