@@ -8,7 +8,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import SummaryWriter
+
+from asrkit.files import matching, replaced
 
 log = logging.getLogger(__name__)
 
@@ -19,13 +24,17 @@ class Board:
     Args:
         folder: Where they are.
         hidden_from: Points of this step and later ones are hidden: they come again.
+        again_from: If set, what was shown of this epoch and later ones comes again, too, and is
+            removed: texts and pictures are counted by epochs.
     """
 
-    def __init__(self, folder: Path, hidden_from: int) -> None:
+    def __init__(self, folder: Path, hidden_from: int, again_from: int | None = None) -> None:
         self._writer: Any = None
         self._said: set[str] = set()
         if not isinstance(threading.excepthook, _ThreadErrors):
             threading.excepthook = _ThreadErrors()
+        if again_from is not None:
+            self._try("TensorBoard", lambda: remove_events(folder, hidden_from, again_from))
         self._try("TensorBoard", lambda: self._open(folder, hidden_from))
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
@@ -65,6 +74,25 @@ class Board:
             if what not in self._said:
                 log.warning("%s can't be shown: %s; training goes on", what, _reason(error))
             self._said.add(what)
+
+
+def remove_events(folder: Path, step: int, epoch: int) -> None:
+    """Removes from a folder's event files what is shown of a step and an epoch, and of later ones.
+
+    Args:
+        folder: Where they are.
+        step: Numbers are counted by it.
+        epoch: Texts and pictures are counted by it.
+    """
+    for path in matching(folder, "events.out.tfevents.*"):
+        with replaced(path) as partial, partial.open("wb") as file:
+            writer = RecordWriter(file)
+            for raw in RawEventFileLoader(str(path)).Load():
+                event = Event.FromString(raw)
+                values = event.summary.value
+                numbers = all(value.HasField("simple_value") for value in values)
+                if not values or event.step < (step if numbers else epoch):
+                    writer.write(raw)
 
 
 def _reason(error: Exception) -> str:

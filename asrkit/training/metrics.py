@@ -79,9 +79,12 @@ class MetricLog:
 
     def __init__(self, run: Path, resume_epoch: int, hidden_from: int) -> None:
         self.path = run / "log.jsonl"
-        self._epochs = [e for e in read_log(self.path) if e["epoch"] <= resume_epoch]
+        shown = read_log(self.path)
+        self._epochs = [e for e in shown if e["epoch"] <= resume_epoch]
         write_lines(self.path, map(json.dumps, self._epochs))
-        self.board = Board(run / "tensorboard", hidden_from)
+        went_back = len(self._epochs) < len(shown)
+        again_from = resume_epoch + 1 if went_back else None
+        self.board = Board(run / "tensorboard", hidden_from, again_from)
 
     def step(self, step: int, rate: float, norm: float, samples: int, times: StepTimes) -> None:
         """Shows how one update went."""

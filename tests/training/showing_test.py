@@ -68,24 +68,32 @@ def test_a_writer_that_fails_later_is_a_warning_too(
     assert "Traceback" not in capsys.readouterr().err
 
 
+def shown(run: Path) -> tuple[list[int], list[int]]:
+    """Returns the steps of points and the epochs of texts."""
+    size = {"scalars": 0, "tensors": 0}
+    events = EventAccumulator(str(run / "tensorboard"), size_guidance=size)
+    events.Reload()
+    points, texts = events.Scalars("dev/toy.loss"), events.Tensors("dev/text/text_summary")
+    return [event.step for event in points], [event.step for event in texts]
+
+
 def test_tensorboard_has_every_epoch_once(tmp_path: Path) -> None:
     def describe(model: TrainableModel, writer: Any, epoch: int) -> None:
         writer.add_text("dev/text", "text", epoch)
 
-    for epochs in (1, 2, 3):
+    def train(epochs: int) -> None:
         trainer = toy.make_trainer(tmp_path, 1)
         trainer.epochs, trainer.describe = epochs, describe
         trainer.run()
-    events = EventAccumulator(
-        str(tmp_path / "tensorboard"), size_guidance={"scalars": 0, "tensors": 0}
-    )
-    events.Reload()
-    steps = [entry["step"] for entry in read_log(tmp_path / "log.jsonl")]
-    assert len(steps) == 3
-    points = events.Scalars("dev/toy.loss")
-    texts = events.Tensors("dev/text/text_summary")
-    assert [event.step for event in points] == steps
-    assert [event.step for event in texts] == [1, 2, 3]
+
+    for epochs in (1, 2, 3):
+        train(epochs)
+    assert shown(tmp_path) == ([12, 24, 36], [1, 2, 3])
+    for step in (24, 36, 34):  # it goes back to epoch 1, whatever was shown of others
+        (tmp_path / "checkpoints" / f"step-000000{step}.pt").write_bytes(b"")
+    train(3)
+    assert shown(tmp_path) == ([12, 24, 36], [1, 2, 3])
+    assert [entry["epoch"] for entry in read_log(tmp_path / "log.jsonl")] == [1, 2, 3]
 
 
 class Dev:
