@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from multiprocessing import active_children, get_context
 
 from asrkit.errors import UserError
+from asrkit.signals import STOPPING
 
 SET_SIGNAL_OF_PARENTS_DEATH = 1
 """PR_SET_PDEATHSIG of prctl(2)."""
@@ -75,7 +76,7 @@ def _start(jobs: int, begin: Callable[[], None] | None) -> ProcessPoolExecutor:
 def _serve(parent: int, begin: Callable[[], None] | None) -> None:
     """Begins a process: it ends with its parent, to which it leaves all signals but SIGKILL."""
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+    for number in (signal.SIGINT, *STOPPING):
         signal.signal(number, signal.SIG_IGN)
     prctl = getattr(ctypes.CDLL(None), "prctl", None)  # Linux has it
     if prctl is not None:

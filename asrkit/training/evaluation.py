@@ -22,7 +22,6 @@ log = logging.getLogger(__name__)
 def evaluate(
     model: TrainableModel,
     batches: Iterable[Batch],
-    expected: bool,
     step: int,
     world: World,
     autocast: Callable[[], AbstractContextManager[None]],
@@ -35,13 +34,12 @@ def evaluate(
     Args:
         model: It is set to evaluation.
         batches: Those of this process.
-        expected: Whether there should be any in some process.
         step: How many updates were made.
         world: All processes.
         autocast: Gives the context of a forward pass.
 
     Raises:
-        UserError: If none can be used, or too many were left out.
+        UserError: If too many were left out.
     """
     model.eval()
     totals, memory = Totals(), ShortMemory("dev")
@@ -56,14 +54,21 @@ def evaluate(
                 totals.add(report)
     left_out = int(world.sum(torch.tensor(float(len(memory.left_out)))))
     found = totals.reduced(world)
-    if expected and not found.values():
-        raise UserError(
-            f"no utterance of dev can be used, {left_out} of them as memory is short: its loss "
-            "can't be known; the messages above say why"
-        )
     if left_out and world.rank == 0:
         log.warning("the dev loss is one without %d utterances", left_out)
     return found
+
+
+def require_some(found: Totals) -> None:
+    """Makes sure that something of dev was evaluated: no loss is not a loss of 0.
+
+    Raises:
+        UserError: If nothing was.
+    """
+    if not found.values():
+        raise UserError(
+            "no utterance of dev can be used: its loss can't be known; the messages above say why"
+        )
 
 
 def _loss(

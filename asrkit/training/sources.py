@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
 from asrkit.data.batch import Batch
+from asrkit.errors import UserError
 
 
 class EpochSource(Protocol):
@@ -49,9 +50,17 @@ def go_on(source: EpochSource, epoch: int, number: int, mark: dict[str, Any]) ->
         mark: What the checkpoint says of the place; nothing in those of older versions.
 
     Returns:
-        What has changed since, if anything.
+        What has changed since, if anything, or that it can't be known.
     """
-    return source.go_on(epoch, number, mark) if mark and isinstance(source, Marking) else ""
+    if not number or not isinstance(source, Marking):
+        return ""
+    if not mark:
+        return (
+            f"the checkpoint is of an older version, which did not say what of epoch {epoch} is "
+            f"done: {number} of its batches count as done, which is right if data, settings and "
+            "number of processes are as they were"
+        )
+    return source.go_on(epoch, number, mark)
 
 
 class NoBatches:
@@ -75,3 +84,13 @@ def reading(batches: Iterator[Batch]) -> Iterator[Iterator[Batch]]:
         close = getattr(batches, "close", None)
         if close is not None:
             close()
+
+
+def require_batches(used: int, epoch: int) -> None:
+    """Makes sure that an epoch had something to train on.
+
+    Raises:
+        UserError: If no batch was used in any process.
+    """
+    if not used:
+        raise UserError(f"no utterance of epoch {epoch} can be used; the messages above say why")

@@ -22,7 +22,7 @@ from asrkit.errors import UserError
 from asrkit.models.interfaces import TrainableModel
 from asrkit.training.checkpoints import CheckpointStore, ReloadBest, load_weights, read_index
 from asrkit.training.distributed import init_distributed
-from asrkit.training.evaluation import evaluate
+from asrkit.training.evaluation import evaluate, require_some
 from asrkit.training.exchange import Exchange, GradientAverage, start_alike
 from asrkit.training.importing import train_mode
 from asrkit.training.metrics import Describe, MetricLog, StepTimes, Totals
@@ -33,7 +33,7 @@ from asrkit.training.refusals import accumulation, refuse_settings
 from asrkit.training.restoring import go_back, newest_state
 from asrkit.training.schedules import Schedule
 from asrkit.training.signals import StopRequests
-from asrkit.training.sources import EpochSource, go_on, mark, reading
+from asrkit.training.sources import EpochSource, go_on, mark, reading, require_batches
 from asrkit.training.updates import Done, Gradients, warn_of_nonfinite
 
 log = logging.getLogger(__name__)
@@ -200,10 +200,8 @@ class Trainer:
                 self._log_step(micro_batches, norm, StepTimes(now - begin, loaded - begin))
                 progress.advance(self._note())
                 self._save_if_due()
-        if left and not self.world.most(used):
-            raise UserError(
-                f"no utterance of epoch {self.epoch} can be used; see the messages above"
-            )
+        if left > 0:
+            require_batches(self.world.most(used), self.epoch)
         self.load_share = loading / max(time.monotonic() - started, 1e-9)
 
     def train_step(self, batches: Sequence[Batch]) -> tuple[Totals, float]:
@@ -239,7 +237,7 @@ class Trainer:
         with reading(self.dev.batches(epoch=1)) as batches:
             autocast = self.gradients.autocast
             used = self.stop.until_asked(batches)
-            return evaluate(self.model, used, self.has_dev, self.step, self.world, autocast)
+            return evaluate(self.model, used, self.step, self.world, autocast)
 
     def finish_epoch(self) -> None:
         """Evaluates, adapts the learning rate, saves, and then shows what there is to show.
@@ -253,6 +251,7 @@ class Trainer:
         dev, train = self.evaluate(), self.totals.reduced(self.world)
         if self.has_dev:
             self._stop_if_asked()
+            require_some(dev)
         objective = dev.objective()
         self.schedule.observe(self.epoch, objective)
         if objective < self.best:

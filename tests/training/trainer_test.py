@@ -412,7 +412,8 @@ def test_dev_utterances_for_which_memory_is_short_are_left_out(
     assert "the dev loss is one without 1 utterances" in caplog.text
     model.too_long = ("",)
     with pytest.raises(UserError, match="no utterance of dev can be used"):
-        trainer.evaluate()
+        trainer.finish_epoch()
+    assert trainer.store.entries, "the epoch is lost"
 
 
 def test_too_many_utterances_for_which_memory_is_short_end_the_training(tmp_path: Path) -> None:
@@ -427,3 +428,10 @@ def test_too_many_utterances_for_which_memory_is_short_end_the_training(tmp_path
 class HungryAlways(toy.ToyModel):  # type: ignore[name-defined, misc]
     def forward(self, batch: Batch, step: int = 0) -> LossReport:
         raise torch.cuda.OutOfMemoryError("toy")
+
+
+def test_an_epoch_without_a_usable_batch_is_no_epoch(tmp_path: Path) -> None:
+    trainer = toy.make_trainer(tmp_path, 1)
+    trainer.train.batches = lambda epoch, start=0: iter(())
+    with pytest.raises(UserError, match="no utterance of epoch 1 can be used"):
+        trainer.train_epoch()
