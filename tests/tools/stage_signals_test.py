@@ -22,13 +22,14 @@ parse_options "$@"
 stage 5 "save" -- bash save.sh
 stage 6 "next" -- touch went_on
 """
-# Saves on a signal, counts how often it came, and takes a while for it.
+# Saves on a signal, counts how often it came, and takes a while for it. Bash forgets an INT that
+# comes as a program of its own ends, so there is none until then.
 COMMAND = """
 for name in TERM HUP USR1 USR2 INT; do trap "echo $name >> got; code={code}" $name; done
 code=''
-touch started
+: >started
 for _ in $(seq 100); do
-  sleep 0.05
+  sleep 0.05 & wait $!
   if [[ $code && ! -e saving ]]; then touch saving; elif [[ $code ]]; then sleep 1; exit "$code"; fi
 done
 """
