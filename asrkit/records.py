@@ -20,7 +20,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from asrkit.config.key_paths import join
 from asrkit.errors import UserError
 from asrkit.typed_values import Amount, AnyFloat, Count, WrongError, check_of
 
@@ -135,10 +134,7 @@ def _checked(value: Any, kind: type[T], where: str, remedy: str) -> T:
         found: T = check_of(kind)(value)
         return found
     except WrongError as wrong:
-        key = ""
-        for step in reversed(wrong.steps):
-            key = join(key, step)
-        raise _damaged(where, f"{key}: {wrong}" if key else str(wrong), remedy) from None
+        raise _damaged(where, wrong.told(), remedy) from None
 
 
 def _damaged(where: str, what: str, remedy: str) -> UserError:

@@ -54,10 +54,28 @@ class Summary(TypedDict):
     lists: NotRequired[str]
 
 
+class ScorerNode(TypedDict):
+    """A scorer of a search, by its spec."""
+
+    weight: float
+    prior_scale: NotRequired[float | None]
+    run: NotRequired[str | None]
+
+
+class SearchNode(TypedDict):
+    """A search, by its spec with all defaults."""
+
+    type: str
+    scorers: NotRequired[dict[str, float | ScorerNode] | None]
+    beam_size: NotRequired[Count | None]
+    length_norm: NotRequired[float]
+    first: NotRequired[dict[str, Any]]
+
+
 class SearchNote(TypedDict):
     """search.json of a decoded set: how it was found."""
 
-    search: str | dict[str, Any]
+    search: str | SearchNode
     checkpoint: NotRequired[str]
     command: NotRequired[str]
     fingerprint: NotRequired[str]

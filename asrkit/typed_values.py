@@ -21,6 +21,8 @@ from typing import (
     is_typeddict,
 )
 
+from asrkit.config.key_paths import join
+
 Check = Callable[[Any], Any]
 
 
@@ -47,6 +49,13 @@ class WrongError(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.steps: list[str | int] = []
+
+    def told(self) -> str:
+        """Returns what is wrong, after the key path of where."""
+        key = ""
+        for step in reversed(self.steps):
+            key = join(key, step)
+        return f"{key}: {self}" if key else str(self)
 
 
 def _refuse(expected: str, value: Any) -> NoReturn:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from lhotse import CutSet, MonoCut
+from lhotse import CutSet
 from lhotse.cut.data import DataCut
-from lhotse.serialization import deserialize_item
 
 from asrkit.children import process_pool
 from asrkit.data.demands import Demands
+from asrkit.data.manifest_lines import read_cuts
 from asrkit.data.set_facts import DUPLICATE_NAME, SetFacts
 from asrkit.data.sources import Source as Source
 from asrkit.data.sources import Unusable as Unusable
 from asrkit.data.sources import inspect, read_header, with_channel
 from asrkit.errors import UserError
-from asrkit.files import json_line, matching, read_lines, replaced
+from asrkit.files import json_line, matching, replaced
 from asrkit.names import require_name
 from asrkit.owners import owned
 from asrkit.tables import read_rows, write_rows
@@ -114,19 +113,8 @@ def open_set(data: Path, names: list[str]) -> CutSet:
                 f"there is no set {name!r} in {data}: {path} is missing; "
                 f"sets there: {', '.join(present) or 'none'}; run the recipe's stage 1 first"
             )
-        cuts += _read_cuts(path)
+        cuts += read_cuts(path)
     return CutSet.from_cuts(cuts)
-
-
-def _read_cuts(path: Path) -> list[MonoCut]:
-    cuts: list[MonoCut] = []
-    try:
-        for line in read_lines(path):
-            if line:
-                cuts.append(deserialize_item(json.loads(line)))
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}:{len(cuts) + 1}: no manifest line of a cut: {error}") from error
-    return cuts
 
 
 def without(cuts: CutSet, unusable: Iterable[Unusable]) -> CutSet:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from asrkit.data.batch import Batch
+from asrkit.errors import UserError
 from asrkit.files import replaced
 from asrkit.models.asr_model import AsrModel
 from asrkit.nn.masking import length_mask
@@ -38,7 +41,29 @@ def estimate_statistics(model: AsrModel, batches: Iterator[Batch], run: Path, wo
         with replaced(path) as partial:
             save_file(dict(normalization.state_dict()), partial)
     world.barrier()
-    normalization.load_state_dict(load_file(path))
+    normalization.load_state_dict(_read(path, normalization.state_dict()))
+
+
+def _read(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns the statistics of a file.
+
+    Raises:
+        UserError: If it is damaged, or of other features.
+    """
+    remedy = "delete it and start the same command again: it is made anew"
+    try:
+        found = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is damaged: {error}; {remedy}") from error
+    for name, tensor in expected.items():
+        there = found.get(name)
+        if there is None or there.shape != tensor.shape or not bool(there.isfinite().all()):
+            got = "none" if there is None else tuple(there.shape)
+            raise UserError(
+                f"{path} is damaged or of other features: expected finite numbers {name!r} of "
+                f"shape {tuple(tensor.shape)}, got {got}; {remedy}"
+            )
+    return {name: found[name] for name in expected}
 
 
 def _estimate(model: AsrModel, batches: Iterator[Batch]) -> None:

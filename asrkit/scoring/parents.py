@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
-
 from asrkit.config.explain import difference
+from asrkit.config.yaml_loader import load
 from asrkit.errors import UserError
 from asrkit.files import matching
 from asrkit.scoring import markdown
 from asrkit.scoring.error_tables import Counted, read_counts
-from asrkit.scoring.report import NONE, read_json, read_text
+from asrkit.scoring.report import NONE, read_json
 from asrkit.scoring.significance import Comparison, compared
 
 COUNTED = {"segments.tsv": 3, "utterances.tsv": 2}
@@ -24,15 +23,17 @@ def against_parent(run: Path) -> str:
     Raises:
         UserError: If the parent is missing, or was scored on other utterances or references.
     """
-    resolved = yaml.safe_load(read_text(run / "resolved.yaml"))
+    resolved = load(run / "resolved.yaml").tree
     if not resolved.get("parent"):
         return ""
+    if not isinstance(resolved["parent"], str):
+        raise UserError(f"{run}/resolved.yaml: parent: expected the name of a run folder")
     parent = run.parent / resolved["parent"]
     if not (parent / "resolved.yaml").is_file():
         raise UserError(
             f"{run}: the spec names parent {resolved['parent']!r}, but {parent} is no run folder"
         )
-    other = yaml.safe_load(read_text(parent / "resolved.yaml"))
+    other = load(parent / "resolved.yaml").tree
     changes = [line for line in difference(other, resolved) if not line.startswith("parent")]
     shown = "\n".join(changes) or "(nothing)"
     name = markdown.escaped(parent.name)

@@ -209,7 +209,7 @@ def test_damaged_lines_of_manifests_are_named(tmp_path: Path) -> None:
     whole = path.read_text().splitlines()
     for damaged in (whole[2][:100], '{"id": 3}'):
         path.write_text("\n".join([*whole[:2], damaged]))
-        with pytest.raises(UserError, match=r"train.jsonl:3: no manifest line of a cut"):
+        with pytest.raises(UserError, match=r"train.jsonl:3 is damaged"):
             open_set(tmp_path, ["train"])
 
 

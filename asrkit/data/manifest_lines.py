@@ -1,0 +1,83 @@
+"""The lines of a manifest: each is a lhotse cut; its fields are checked before lhotse reads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict, cast
+
+from lhotse.cut import Cut
+from lhotse.serialization import deserialize_item
+
+from asrkit.errors import UserError
+from asrkit.records import Amount, Count, read_json_lines
+from asrkit.typed_values import WrongError, check_of
+
+REMEDY = "the recipe's stage 1 writes manifests anew"
+PLAIN = ("MonoCut", "MultiCut")
+"""Cuts of one recording; other kinds are made of these, and checked by lhotse alone."""
+
+
+class SupervisionFields(TypedDict):
+    """What is said in a part of a cut."""
+
+    id: str
+    start: float
+    duration: float
+    text: NotRequired[str | None]
+    speaker: NotRequired[str | None]
+
+
+class AudioFields(TypedDict):
+    """Where the samples of a recording are."""
+
+    type: str
+    channels: list[Count]
+    source: Any
+
+
+class RecordingFields(TypedDict):
+    """The recording that a cut is of."""
+
+    id: str
+    sources: list[AudioFields]
+    sampling_rate: Count
+    num_samples: Count
+    duration: Amount
+
+
+class CutFields(TypedDict):
+    """A line of a manifest."""
+
+    id: str
+    type: str
+    supervisions: NotRequired[list[SupervisionFields]]
+
+
+class PlainCutFields(CutFields):
+    """A line that is a part of one recording."""
+
+    start: Amount
+    duration: Amount
+    recording: RecordingFields
+
+
+def read_cuts(path: Path) -> list[Cut]:
+    """Returns the cuts of a manifest.
+
+    Raises:
+        UserError: If a line is none; names the line and the field.
+    """
+    lines = read_json_lines(path, CutFields, REMEDY)
+    return [_cut(cast(dict[str, Any], line), path, n) for n, line in enumerate(lines, start=1)]
+
+
+def _cut(line: dict[str, Any], path: Path, number: int) -> Cut:
+    try:
+        if line["type"] in PLAIN:
+            check_of(PlainCutFields)(line)
+        return deserialize_item(line)
+    except WrongError as wrong:
+        said = wrong.told()
+    except Exception as error:  # lhotse raises what its constructors happen to run into
+        said = f"no cut of lhotse: {type(error).__name__}: {error}"
+    raise UserError(f"{path}:{number} is damaged: {said}; {REMEDY}")
