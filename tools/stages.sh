@@ -15,7 +15,7 @@ unset CDPATH   # else cd may go elsewhere, and prints where
 tools=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 first_stage=0 stop_stage=99 jobs=2 gpus=1 toy=false
 lm='' ngram=0 ilm='' decoding='' table='' decodes=3
-overrides=() lm_text=() searches=() sets=() manifest_options=() trainer=(asrkit)
+overrides=() lm_text=() searches=() sets=() manifest_options=() hearing=() trainer=(asrkit)
 passed_on=(TERM HUP USR1 USR2 XCPU INT) child='' last_signal='' interrupted=false
 
 usage() {
@@ -65,7 +65,13 @@ parse_options() {
       --corpus | --data | --run | --conf | --stage | --stop-stage | --jobs | --gpus | --channel) ;;
       --lm | --lm-text | --ngram | --ilm | --decoding | --search | --sets | --table | --decodes | --results) ;;
       --*) [[ " ${recipe_options:-} " == *" $name "* ]] || fail "unknown option $1; --help lists them" ;;
-      *=*) overrides+=("$1"); shift; continue ;;
+      *=*)
+        overrides+=("$1")
+        # These matter to a run that was trained already.
+        if [[ $1 == data.@(max_decode_seconds|decode_batch_seconds)=* ]]; then hearing+=("$1"); fi
+        shift
+        continue
+        ;;
       *) fail "unknown word '$1'; expected an option or key=value; --help lists them" ;;
     esac
     [[ ${2:-} && ${2:-} != --* ]] || fail "$1 needs a value"
@@ -362,7 +368,8 @@ search_set() {
   inputs=("$run/checkpoints/average.pt" "$data/manifests/$3.jsonl" "${searched[@]}")
   if [[ $lm ]]; then inputs+=("$lm_run/checkpoints/average.pt"); fi
   stage "$1" "decode $3 by $4" "${inputs[@]}" -- \
-    asrkit decode --run "$run" --data "$data" --set "$3" --search "$4" "${options[@]}"
+    asrkit decode --run "$run" --data "$data" --set "$3" --search "$4" "${options[@]}" \
+    "${hearing[@]}"
   score_set "$2" "$3" "$4"
 }
 
@@ -389,7 +396,7 @@ search_table() {
   ((${#lines[@]})) || fail "no search of $table has all that it needs"
   if grep -q "prior:" "${table_specs[@]}"; then
     stage 9 "label priors" "$run/checkpoints/average.pt" -- \
-      asrkit prior --run "$run" --data "$data" --set train
+      asrkit prior --run "$run" --data "$data" --set train "${hearing[@]}"
   fi
   for line in "${lines[@]}"; do
     IFS=$'\t' read -ra words <<<"$line" # name, and files of other models
@@ -397,12 +404,13 @@ search_table() {
     options+=(--search "$name")
     stage 9 "tune $name on $dev" "$run/checkpoints/average.pt" "${words[@]:1}" "${table_specs[@]}" -- \
       asrkit tune --run "$run" --data "$data" --set "$dev" --search "$name" --spec "$table" \
-      --decodes "$decodes"
+      --decodes "$decodes" "${hearing[@]}"
     score_set 9 "$dev" "$name"
     for set in "${tests[@]}"; do
       search_set 9 9 "$set" "$name" "$run/tune/$name.yaml"
       stage 9 "search errors of $name on $set" "$run/decode/$name/$set/nbest.jsonl" -- \
-        asrkit search-errors --run "$run" --data "$data" --set "$set" --search "$name"
+        asrkit search-errors --run "$run" --data "$data" --set "$set" --search "$name" \
+        "${hearing[@]}"
     done
   done
   for set in "${tests[@]}"; do options+=(--test "$set"); done

@@ -9,6 +9,7 @@ import click
 from asrkit.cli.options import (
     checkpoint_option,
     data_option,
+    data_overrides_argument,
     run_option,
     set_option,
     threads_option,
@@ -32,8 +33,15 @@ from asrkit.terminal import say
     help="Play at this speed; may be given several times, for all of data.speeds.",
 )
 @threads_option
+@data_overrides_argument
 def align(
-    run: Path, data: Path, set_name: str, head: str, checkpoint: str, speeds: tuple[float, ...]
+    run: Path,
+    data: Path,
+    set_name: str,
+    head: str,
+    checkpoint: str,
+    speeds: tuple[float, ...],
+    overrides: tuple[str, ...],
 ) -> None:
     """Align transcripts with audio: when each label is spoken, and the symbol of every frame.
 
@@ -44,5 +52,5 @@ def align(
     """
     from asrkit import experiment
 
-    for path in experiment.align(run, data, set_name, head, checkpoint, speeds):
+    for path in experiment.align(run, data, set_name, head, checkpoint, speeds, overrides):
         say(path)

@@ -45,6 +45,8 @@ checkpoint_option = click.option(
     help="average, best, last, or the path of a checkpoint.",
 )
 overrides_argument = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+data_overrides_argument = click.argument("overrides", nargs=-1, metavar="[data.KEY=VALUE]...")
+"""How long utterances and batches may be when they are decoded."""
 
 
 def _use_threads(context: click.Context, parameter: click.Parameter, number: int | None) -> None:

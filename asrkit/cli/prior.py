@@ -10,6 +10,7 @@ import click
 from asrkit.cli.options import (
     checkpoint_option,
     data_option,
+    data_overrides_argument,
     run_option,
     set_option,
     threads_option,
@@ -31,6 +32,7 @@ from asrkit.terminal import say
     help="What is averaged over frames.",
 )
 @threads_option
+@data_overrides_argument
 def prior(
     run: Path,
     data: Path,
@@ -38,6 +40,7 @@ def prior(
     head: str,
     checkpoint: str,
     mean: Literal["probabilities", "logarithms"],
+    overrides: tuple[str, ...],
 ) -> None:
     """Estimate label priors of a CTC head, for `prior:` of a ctc scorer.
 
@@ -45,4 +48,4 @@ def prior(
     """
     from asrkit import experiment
 
-    say(experiment.estimate_prior(run, data, set_name, head, checkpoint, mean))
+    say(experiment.estimate_prior(run, data, set_name, head, checkpoint, mean, overrides))

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from asrkit.cli.options import SEARCH, data_option, run_option, set_option, threads_option
+from asrkit.cli.options import (
+    SEARCH,
+    data_option,
+    data_overrides_argument,
+    run_option,
+    set_option,
+    threads_option,
+)
 from asrkit.terminal import say
 
 
@@ -18,14 +25,17 @@ from asrkit.terminal import say
     "--search", type=SEARCH, required=True, help="Name of the search that decoded the set."
 )
 @threads_option
-def search_errors(run: Path, data: Path, set_name: str, search: str) -> None:
+@data_overrides_argument
+def search_errors(
+    run: Path, data: Path, set_name: str, search: str, overrides: tuple[str, ...]
+) -> None:
     """Count sentences whose reference scores higher than what the search found.
 
     Example: asrkit search-errors --run run/first --data data --set dev --search joint
     """
     from asrkit import experiment
 
-    report = experiment.search_errors(run, data, set_name, search)
+    report = experiment.search_errors(run, data, set_name, search, overrides)
     say(
         f"{set_name} {search}: {report['search_errors']} search errors in {report['sentences']} "
         f"sentences ({report['rate']} %), {report['wrong']} wrong sentences, "

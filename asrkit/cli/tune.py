@@ -11,6 +11,7 @@ from asrkit.cli.options import (
     SEARCH,
     checkpoint_option,
     data_option,
+    data_overrides_argument,
     run_option,
     set_option,
     threads_option,
@@ -42,6 +43,7 @@ from asrkit.terminal import say, table
 @checkpoint_option
 @click.option("--spec", type=FILE, help="File whose decoding: replaces that of the run.")
 @threads_option
+@data_overrides_argument
 def tune(
     run: Path,
     data: Path,
@@ -51,6 +53,7 @@ def tune(
     decodes: int,
     checkpoint: str,
     spec: Path | None,
+    overrides: tuple[str, ...],
 ) -> None:
     """Tune the weights of a search on a dev set, by n-best lists and a few decodes.
 
@@ -60,7 +63,9 @@ def tune(
     from asrkit.experiment.tuned_values import read_range
 
     ranges = dict(read_range(word) for word in vary)
-    path, trials = experiment.tune(run, data, set_name, search, ranges, decodes, checkpoint, spec)
+    path, trials = experiment.tune(
+        run, data, set_name, search, ranges, decodes, checkpoint, spec, overrides
+    )
     rows = [
         (
             ", ".join(f"{name} {weight:g}" for name, weight in trial.weights.items()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -37,8 +38,9 @@ def refuse_endless(cuts: Iterable[Any], max_seconds: float) -> None:
     if longest is not None and longest.duration > max_seconds:
         raise UserError(
             f"utterance {longest.id} is {longest.duration:.1f} s long, data.max_decode_seconds is "
-            f"{max_seconds:g}: cut it into shorter ones, leave it out of the set, or raise "
-            "data.max_decode_seconds where the memory is enough"
+            f"{max_seconds:g}: cut it into shorter ones, leave it out of the set, or give "
+            f"data.max_decode_seconds={math.ceil(longest.duration)} on the command line where the "
+            "memory is enough"
         )
 
 

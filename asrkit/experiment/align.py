@@ -15,9 +15,11 @@ from asrkit.data.alignments import Alignments
 from asrkit.data.batch_info import UtteranceInfo
 from asrkit.data.decode_batches import decode_batches
 from asrkit.data.manifests import open_set
+from asrkit.data.transcripts import with_transcripts
 from asrkit.decoding.forced_alignment import best_path, label_spans
 from asrkit.decoding.interfaces import IMPOSSIBLE
 from asrkit.errors import UserError
+from asrkit.experiment.decode_settings import heard_with
 from asrkit.experiment.record import record_command
 from asrkit.experiment.spec import available_device, make_tokenizer, open_run, trained_model
 from asrkit.files import write_lines
@@ -54,6 +56,7 @@ def align(
     head: str = "ctc",
     checkpoint: str = "average",
     speeds: Sequence[float] = (1.0,),
+    overrides: Sequence[str] = (),
 ) -> list[Path]:
     """Writes the alignments of a set; utterances whose labels do not fit are left out.
 
@@ -68,6 +71,7 @@ def align(
         head: A CTC or transducer head.
         checkpoint: "average", "best", "last" or a path.
         speeds: The utterances are played at each of these.
+        overrides: Such as data.max_decode_seconds=600.
 
     Returns:
         The paths of the files.
@@ -77,6 +81,8 @@ def align(
             has an alignment.
     """
     experiment, _ = open_run(run)
+    settings = heard_with(experiment.speech, overrides)
+    cuts = with_transcripts(open_set(data, [set_name]), set_name, "alignments")
     tokenizer = make_tokenizer(experiment, data)
     model, _ = trained_model(experiment, tokenizer, run, checkpoint)
     aligning = _aligning_head(model, head, run)
@@ -85,7 +91,7 @@ def align(
     rows: list[str] = []
     alignments = Alignments(len(tokenizer.vocabulary))
     for speed in dict.fromkeys(speeds):
-        for batch, infos in decode_batches(open_set(data, [set_name]), experiment.speech, speed):
+        for batch, infos in decode_batches(cuts, settings, speed):
             signals = (batch.signal, batch.signal_lengths)
             seconds = frame_seconds(model, batch.signal.shape[1])
             for info, labels, best in _align_batch(model, aligning, *signals, infos, tokenizer):

@@ -15,6 +15,7 @@ from asrkit.data.manifests import open_set
 from asrkit.decoding.decode import decode as decode_set
 from asrkit.decoding.search import Search
 from asrkit.errors import UserError
+from asrkit.experiment.decode_settings import split
 from asrkit.experiment.decoded_sets import PARTIAL, require_whole, set_facts
 from asrkit.experiment.prior import hash_of
 from asrkit.experiment.record import record_command, this_command
@@ -52,7 +53,8 @@ def decode(
         search: Name of a search below `decoding:`.
         checkpoint: "average", "best", "last" or a path.
         spec: YAML file whose `decoding:` replaces that of the run.
-        overrides: `key=value` changes below `decoding.SEARCH`.
+        overrides: `key=value` changes below `decoding.SEARCH`; those that begin with `data.` change
+            how long utterances and batches may be.
 
     Returns:
         The summary that is also written to summary.json.
@@ -61,8 +63,9 @@ def decode(
         UserError: If run, set, search or checkpoint don't exist or don't fit together.
     """
     device = available_device()
-    system = System(run, data, checkpoint, device)
-    node = search_node(system.resolved, search, spec, overrides)
+    of_data, of_search = split(overrides)
+    system = System(run, data, checkpoint, device, of_data)
+    node = search_node(system.resolved, search, spec, of_search)
     chosen = build(Search, node, f"decoding.{search}")
     system.prepare(chosen)
     record_command(run)
@@ -105,7 +108,7 @@ def decode_into(
     with owned(out, f"decoding of {set_name}"):
         return decode_set(
             model=system,
-            batches=decode_batches(cuts, system.experiment.speech),
+            batches=decode_batches(cuts, system.speech),
             tokenizer=system.tokenizer,
             search=search,
             out=out,

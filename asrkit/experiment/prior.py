@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,7 @@ from torch import Tensor
 from asrkit.data.decode_batches import decode_batches
 from asrkit.data.manifests import open_set
 from asrkit.errors import UserError
+from asrkit.experiment.decode_settings import heard_with
 from asrkit.experiment.record import record_command
 from asrkit.experiment.spec import available_device, make_tokenizer, open_run, trained_model
 from asrkit.files import write_text
@@ -43,6 +45,7 @@ def estimate_prior(
     head: str = "ctc",
     checkpoint: str = "average",
     mean: Mean = "probabilities",
+    overrides: Sequence[str] = (),
 ) -> Path:
     """Writes RUN/prior/HEAD.json: log-priors of all symbols, and the hash of the weights.
 
@@ -53,6 +56,7 @@ def estimate_prior(
         head: A CTC head.
         checkpoint: "average", "best", "last" or a path.
         mean: Whether probabilities are averaged, or their logarithms (and then normalised).
+        overrides: Such as data.max_decode_seconds=600.
 
     Raises:
         UserError: If the model has no such head, or the set no frames.
@@ -60,6 +64,7 @@ def estimate_prior(
     Source: Manohar et al. 2015, section 3 (mean posterior).
     """
     experiment, _ = open_run(run)
+    settings = heard_with(experiment.speech, overrides)
     tokenizer = make_tokenizer(experiment, data)
     model, path = trained_model(experiment, tokenizer, run, checkpoint)
     heads = model.named_heads()
@@ -69,7 +74,7 @@ def estimate_prior(
     model.to(device)
     total = torch.zeros(len(tokenizer.vocabulary) + 1, dtype=torch.float64)
     frames = 0
-    for batch, _ in decode_batches(open_set(data, [set_name]), experiment.speech):
+    for batch, _ in decode_batches(open_set(data, [set_name]), settings):
         with torch.inference_mode():
             encoded = model.encode(batch.signal.to(device), batch.signal_lengths.to(device))
             found = heads[head].frame_scorer(encoded)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ import torch
 
 from asrkit.config.build import build
 from asrkit.data.batch import Batch
-from asrkit.data.cuts import has_transcript
 from asrkit.data.decode_batches import decode_batches
 from asrkit.data.manifests import open_set
+from asrkit.data.transcripts import with_transcripts
 from asrkit.decoding.forced import forced
 from asrkit.decoding.search import Search
 from asrkit.errors import UserError
@@ -27,7 +28,9 @@ TOLERANCE = 1e-3
 """Scores that differ by less are the same: sums in another order."""
 
 
-def search_errors(run: Path, data: Path, set_name: str, search: str) -> dict[str, Any]:
+def search_errors(
+    run: Path, data: Path, set_name: str, search: str, overrides: Sequence[str] = ()
+) -> dict[str, Any]:
     """Scores the references by the search that decoded a set; writes search_errors.json there.
 
     A search error is a sentence whose labels differ from the reference's although the search
@@ -38,6 +41,7 @@ def search_errors(run: Path, data: Path, set_name: str, search: str) -> dict[str
         data: Data folder.
         set_name: A set that was decoded.
         search: By which search.
+        overrides: Such as data.max_decode_seconds=600.
 
     Returns:
         Number of sentences, wrong ones, search errors, their rate in percent, references that no
@@ -51,7 +55,7 @@ def search_errors(run: Path, data: Path, set_name: str, search: str) -> dict[str
     folder = run / "decode" / search / set_name
     node, checkpoint = searched_with(folder)
     device = available_device()
-    system = System(run, data, checkpoint, device)
+    system = System(run, data, checkpoint, device, overrides)
     chosen = build(Search, node, f"decoding.{search}")
     if chosen.without_pruning(0) is None:
         kind = node if isinstance(node, str) else node.get("type")
@@ -60,10 +64,8 @@ def search_errors(run: Path, data: Path, set_name: str, search: str) -> dict[str
     lines = {line["id"]: line for line in read_nbest(folder / "nbest.jsonl")}
     found: list[dict[str, Any]] = []
     wrong = unreachable = 0
-    cuts = open_set(data, [set_name]).filter(has_transcript).to_eager()
-    if not len(cuts):
-        raise UserError(f"no utterance of {set_name} has a transcript to hold the search to")
-    for batch, infos in decode_batches(cuts, system.experiment.speech):
+    cuts = with_transcripts(open_set(data, [set_name]), set_name, "search errors")
+    for batch, infos in decode_batches(cuts, system.speech):
         missing = [info.id for info in infos if info.id not in lines]
         if missing:
             raise UserError(f"{folder}/nbest.jsonl has no utterance {missing[0]}: decode it anew")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from asrkit.decoding.interfaces import (
 from asrkit.decoding.loader import View, plain
 from asrkit.decoding.search import Search
 from asrkit.errors import UserError
+from asrkit.experiment.decode_settings import heard_with
 from asrkit.experiment.prior import read_prior
 from asrkit.experiment.spec import load_into, make_tokenizer, open_run, require_vocabulary
 from asrkit.lm.arpa import read_arpa
@@ -93,15 +94,24 @@ class System:
         data: Data folder, for the tokenizer.
         checkpoint: "average", "best", "last" or a path.
         device: Where everything is computed.
+        overrides: Such as data.max_decode_seconds=600.
 
     Raises:
         UserError: If a run or checkpoint is missing, or vocabularies differ.
     """
 
-    def __init__(self, run: Path, data: Path, checkpoint: str, device: torch.device) -> None:
+    def __init__(
+        self,
+        run: Path,
+        data: Path,
+        checkpoint: str,
+        device: torch.device,
+        overrides: Sequence[str] = (),
+    ) -> None:
         self.run, self.data, self.device = run, data, device
         self.checkpoint = resolve(run, checkpoint)
         self.experiment, self.resolved = open_run(run)
+        self.speech = heard_with(self.experiment.speech, overrides)
         self.tokenizer = make_tokenizer(self.experiment, data)
         self.vocabulary = self.tokenizer.vocabulary
         self.models: dict[Path, torch.nn.Module] = {}

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from asrkit.config.build import build
+from asrkit.data.manifests import open_set
+from asrkit.data.transcripts import with_transcripts
 from asrkit.decoding.search import Search
 from asrkit.experiment.decode import JUDGEMENTS, decode_into, search_node
 from asrkit.experiment.decoded_sets import require_whole
@@ -44,6 +46,7 @@ def tune(
     decodes: int = 3,
     checkpoint: str = "average",
     spec: Path | None = None,
+    overrides: Sequence[str] = (),
 ) -> tuple[Path, list[Trial]]:
     """Finds weights on a dev set; writes RUN/tune/SEARCH.yaml, a table and a picture.
 
@@ -65,6 +68,7 @@ def tune(
         decodes: How many decodes follow the first.
         checkpoint: "average", "best", "last" or a path.
         spec: YAML file whose `decoding:` replaces that of the run.
+        overrides: Such as data.max_decode_seconds=600.
 
     Returns:
         The file to give to `asrkit decode --spec`, and all decodes.
@@ -73,7 +77,8 @@ def tune(
         UserError: If the search lacks something to tune, or the spec names nothing.
     """
     device = available_device()
-    system = System(run, data, checkpoint, device)
+    with_transcripts(open_set(data, [set_name]), set_name, "weights")
+    system = System(run, data, checkpoint, device, overrides)
     node = search_node(system.resolved, search, spec, ())
     build(Search, node, f"decoding.{search}")
     node = node if isinstance(node, dict) else {"type": node}
