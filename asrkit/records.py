@@ -72,7 +72,8 @@ def read_json_lines(
         try:
             yield _parsed(raw, kind, str(path), number, remedy)
         except UserError as error:
-            if not cut_off or raw.endswith(b"\n"):
+            begun = raw.lstrip().startswith(b"{") and not raw.endswith(b"\n")
+            if not cut_off or not begun:
                 raise
             log.warning("%s:%d was cut off and is left out: %s", path, number, error)
 

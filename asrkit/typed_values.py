@@ -211,7 +211,8 @@ def _typed_dict(kind: Any) -> Check:
     }
 
     def check(value: Any) -> Any:
-        return {**value, **_known(value, checks, required)}
+        known = _known(value, checks, required)
+        return {**value, **known}
 
     return check
 

@@ -90,6 +90,12 @@ def test_what_is_wrong_is_named(right: str, wrong: str, message: str) -> None:
         parse_json(RIGHT.replace(right, wrong), Whole, "x")
 
 
+@pytest.mark.parametrize("wrong", ["[]", "5", "null", '"x"'])
+def test_something_else_than_a_mapping_is_named(wrong: str) -> None:
+    with pytest.raises(UserError, match="^x is damaged: expected a mapping with words, rate, kind"):
+        parse_json(wrong, Part, "x")
+
+
 def test_lines_are_numbered(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text('\ufeff{"words": 1, "rate": 2}\n\n{"words": 1, "rate": 2}\n{"words": 1')

@@ -37,7 +37,7 @@ def main(out: Path, keep: bool, runs: Sequence[Path]) -> None:
     try:
         earlier = read_results(out)
         table = write_results(runs, out, earlier if keep else NOTHING)
-    except UserError as error:
+    except (UserError, OSError) as error:
         raise click.ClickException(str(error)) from error
     say(table)
     given = [os.path.basename(os.path.abspath(run)) for run in runs]

@@ -32,7 +32,7 @@ class AudioFields(TypedDict):
 
     type: str
     channels: list[Count]
-    source: Any
+    source: str
 
 
 class RecordingFields(TypedDict):

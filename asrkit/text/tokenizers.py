@@ -6,7 +6,7 @@ import logging
 import os
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ import sentencepiece
 
 from asrkit.config.registry import Registry
 from asrkit.errors import UserError
+from asrkit.escapes import printable
 from asrkit.files import read_lines, replaced, write_lines
 from asrkit.text.normalization import normalized
 from asrkit.text.vocabulary import Vocabulary
@@ -133,7 +134,9 @@ class CharacterTokenizer(Tokenizer):
     """
 
     def __init__(self, directory: Path, name: str = "characters") -> None:
-        self.vocabulary = _read_symbols(directory / f"{name}.txt")
+        self.vocabulary = _read_symbols(
+            directory / f"{name}.txt", "a character", lambda line: len(line) == 1
+        )
 
     def encode(self, text: str) -> list[int]:
         """Returns the label ids of a text."""
@@ -165,7 +168,9 @@ class WordTokenizer(Tokenizer):
     """
 
     def __init__(self, directory: Path, name: str = "words") -> None:
-        self.vocabulary = _read_symbols(directory / f"{name}.txt")
+        self.vocabulary = _read_symbols(
+            directory / f"{name}.txt", "a word", lambda line: len(line.split()) == 1
+        )
 
     def encode(self, text: str) -> list[int]:
         """Returns the label ids of a text."""
@@ -263,10 +268,26 @@ def _sentencepiece_files(kind: str, lines: Sequence[str], size: int, prefix: Pat
         raise UserError(f"no {kind} tokenizer of {size} units fits this text: {error}") from error
 
 
-def _read_symbols(path: Path) -> Vocabulary:
-    lines = list(read_lines(_existing(path)))
+def _read_symbols(path: Path, what: str, right: Callable[[str], bool]) -> Vocabulary:
+    """Returns the symbols of a file, one on each line.
+
+    Args:
+        path: The file.
+        what: Each line holds, for messages.
+        right: Whether a line holds that.
+
+    Raises:
+        UserError: If it is missing or holds none or something else.
+    """
+    symbols = []
+    for number, line in enumerate(read_lines(_existing(path)), start=1):
+        if line and not (right(line) and printable(line) == line):
+            raise UserError(f"{path}:{number}: expected {what}, got {line[:40]!r}")
+        symbols += [line] if line else []
+    if not symbols:
+        raise UserError(f"{path} has no symbol: expected {what} on each line")
     try:
-        return Vocabulary([line for line in lines if line])
+        return Vocabulary(symbols)
     except ValueError as error:
         raise UserError(f"{path}: {error}") from error
 
