@@ -12,6 +12,7 @@ from torch import Tensor
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import TrainableModel
 from asrkit.nn.dropout import Dropout
+from tests.devices import DEVICES
 from tests.recipes_test import SPECS
 from tests.small_recipes import batch_for, distinct, make
 
@@ -28,12 +29,13 @@ def without_chance(model: TrainableModel) -> TrainableModel:
     return model.train()
 
 
-def gradient(path: Path, autocast: bool) -> tuple[float, Tensor]:
+def gradient(path: Path, device: str, autocast: bool) -> tuple[float, Tensor]:
     """Returns the loss of a batch and its gradient, all parameters' in a row."""
     model = without_chance(make(path))
-    batch = batch_for(model)
+    batch = batch_for(model).to(torch.device(device))
+    model.to(device)
     torch.manual_seed(3)
-    with torch.autocast("cpu", torch.bfloat16) if autocast else nullcontext():
+    with torch.autocast(device, torch.bfloat16) if autocast else nullcontext():
         report = model(batch, 0)
     for name, part in report.items():
         assert part.total.dtype in (torch.float32, torch.float64), name
@@ -42,13 +44,14 @@ def gradient(path: Path, autocast: bool) -> tuple[float, Tensor]:
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         assert tensor.dtype not in (torch.bfloat16, torch.float16), name
     found = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
-    return float(objective.detach()), torch.cat(found)
+    return float(objective.detach()), torch.cat(found).cpu()
 
 
 @pytest.mark.parametrize("path", distinct(SPECS), ids=lambda path: "-".join(path.parts[-3:]))
-def test_gradients_in_bfloat16_are_near_those_in_float32(path: Path) -> None:
-    exact, of_exact = gradient(path, autocast=False)
-    loss, found = gradient(path, autocast=True)
+@pytest.mark.parametrize("device", DEVICES)
+def test_gradients_in_bfloat16_are_near_those_in_float32(path: Path, device: str) -> None:
+    exact, of_exact = gradient(path, device, autocast=False)
+    loss, found = gradient(path, device, autocast=True)
     assert loss == pytest.approx(exact, rel=0.005)
     assert bool(found.isfinite().all())
     assert float(torch.nn.functional.cosine_similarity(found, of_exact, dim=0)) > 0.995

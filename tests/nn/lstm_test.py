@@ -15,34 +15,40 @@ from asrkit.nn.lstm import lstm_step, run_lstm
 from asrkit.nn.recurrent import BidirectionalLstm
 from asrkit.nn.zoneout import Zoneout
 from asrkit.text.vocabulary import Vocabulary
+from tests.devices import DEVICES
 
-LAYER = nn.LSTM(4, 8, batch_first=True)
 LENGTHS = torch.tensor([5, 3])
+Run = Callable[[Any, Tensor], Tensor]
 
 
-def zeros(dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    return torch.zeros(2, 8, dtype=dtype), torch.zeros(2, 8, dtype=dtype)
+def zeros(x: Tensor) -> tuple[Tensor, Tensor]:
+    return x.new_zeros(2, 8), x.new_zeros(2, 8)
+
+
+def layer() -> nn.LSTM:
+    return nn.LSTM(4, 8, batch_first=True)
 
 
 @pytest.mark.parametrize(
-    "run",
+    ("make", "run"),
     [
-        lambda x: run_lstm(LAYER, x)[0],
-        lambda x: lstm_step(LAYER, x[:, 0], zeros(x.dtype))[1],
-        lambda x: lstm_step(nn.LSTMCell(4, 8), x[:, 0], zeros(x.dtype))[1],
-        lambda x: BidirectionalLstm(4, 8)(x, LENGTHS),
-        lambda x: Zoneout().run(LAYER, x, zeros(x.dtype))[1][1],
-        lambda x: Zoneout(0.2, 0.1).run(LAYER, x, None)[0],
+        (layer, lambda m, x: run_lstm(m, x)[0]),
+        (layer, lambda m, x: lstm_step(m, x[:, 0], zeros(x))[1]),
+        (lambda: nn.LSTMCell(4, 8), lambda m, x: lstm_step(m, x[:, 0], zeros(x))[1]),
+        (lambda: BidirectionalLstm(4, 8), lambda m, x: m(x, LENGTHS)),
+        (layer, lambda m, x: Zoneout().run(m, x, zeros(x))[1][1]),
+        (lambda: layer().eval(), lambda m, x: Zoneout(0.2, 0.1).run(m, x, None)[0]),
     ],
 )
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_autocast_changes_nothing(run: Callable[[Tensor], Tensor], dtype: torch.dtype) -> None:
-    x = torch.randn(2, 5, 4).to(dtype)
-    torch.manual_seed(0)
-    right = run(x.float())
-    torch.manual_seed(0)
-    with torch.autocast("cpu", torch.bfloat16):
-        found = run(x)
+@pytest.mark.parametrize("device", DEVICES)
+def test_autocast_changes_nothing(
+    make: Callable[[], nn.Module], run: Run, dtype: torch.dtype, device: str
+) -> None:
+    module, x = make().to(device), torch.randn(2, 5, 4, device=device).to(dtype)
+    right = run(module, x.float())
+    with torch.autocast(device, torch.bfloat16):
+        found = run(module, x)
     assert found.dtype == torch.float32
     assert torch.equal(found, right)
 

@@ -18,43 +18,46 @@ import torch
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from tools.benchmark.side_by_side import main
+from tools.benchmark.side_by_side import DEVICES, main, wait_for
 from tools.benchmark.train_step import FEATURES, LABELS, asrkit_step, espnet_step
 
 UTTERANCES, FRAMES, OUTPUTS = 16, 1000, 30
+SIZES = {"beam": 10, "utterances": UTTERANCES, "frames": FRAMES, "layers": 12}
 NEVER = -1e4
 
 
-def utterances() -> Tensor:
+def random_utterances() -> Tensor:
     """Returns features (B, T, F)."""
     torch.manual_seed(1)
     return torch.randn(UTTERANCES, FRAMES, FEATURES)
 
 
-def asrkit_seconds(features: Tensor, beam: int) -> float:
+def asrkit_seconds(features: Tensor, beam: int, layers: int) -> float:
     """Returns the time that asrkit takes for all utterances."""
     from asrkit.decoding.label_sync import LabelSyncSearch
 
-    parts: Any = asrkit_step()[0].eval()
+    parts: Any = asrkit_step(layers)[0].eval().to(features.device)
     encoder, ctc, attention = parts
     attention.decoder.output.bias.data[-1] = NEVER
-    lengths = torch.full((len(features),), FRAMES)
+    lengths = torch.full((len(features),), features.shape[1], device=features.device)
     limit = OUTPUTS / int(encoder.output_lengths(lengths)[0])
     weights = {"attention": 0.7, "ctc": 0.3}
     search = LabelSyncSearch(weights, beam, max_length_ratio=limit + 1e-6)
+    wait_for(features.device.type)
     start = time.perf_counter()
     found = search.run({"ctc": ctc, "attention": attention}, encoder(features, lengths))
-    seconds = time.perf_counter() - start
+    seconds = time.perf_counter() - start  # of lists on the CPU: there is nothing to wait for
     assert all(len(n_best[0].labels) == OUTPUTS for n_best in found)
     return seconds
 
 
-def espnet_seconds(features: Tensor, beam: int) -> float:
+def espnet_seconds(features: Tensor, beam: int, layers: int) -> float:
     """Returns the time that ESPnet takes for all utterances."""
     from espnet.nets.batch_beam_search import BatchBeamSearch
     from espnet.nets.scorers.ctc import CTCPrefixScorer
 
-    model: Any = espnet_step()[0].eval()
+    device = features.device
+    model: Any = espnet_step(layers)[0].eval().to(device)
     model.decoder.output_layer.bias.data[-1] = NEVER
     search = BatchBeamSearch(
         beam_size=beam,
@@ -66,27 +69,39 @@ def espnet_seconds(features: Tensor, beam: int) -> float:
         token_list=model.token_list,
         pre_beam_score_key="full",
     )
-    search.eval()
+    search.to(device).eval()
+    wait_for(device.type)
     start = time.perf_counter()
     for utterance in features:
-        encoded, _ = model.encode(utterance[None], torch.tensor([FRAMES]))
+        lengths = torch.tensor([len(utterance)], device=device)
+        encoded, _ = model.encode(utterance[None], lengths)
         found = search(encoded[0], maxlenratio=-OUTPUTS)
         assert found, "ESPnet found no hypothesis"
         assert len(found[0].yseq) == OUTPUTS + 2  # with start and end of sentence
     return time.perf_counter() - start
 
 
-def measure(toolkit: str, threads: int, beam: int) -> dict[str, Any]:
+def measure(
+    toolkit: str,
+    threads: int,
+    beam: int,
+    utterances: int,
+    frames: int,
+    layers: int,
+    device: str,
+    precision: str,
+) -> dict[str, Any]:
     """Returns the rate of one toolkit in utterances per second, after a warm-up."""
     torch.set_num_threads(threads)
     run = asrkit_seconds if toolkit == "asrkit" else espnet_seconds
-    with torch.inference_mode():
-        features = utterances()
-        run(features, beam)
-        seconds = run(features, beam)
-    audio = UTTERANCES * FRAMES / 100
-    return {"toolkit": toolkit, "rate": UTTERANCES / seconds, "rtf": seconds / audio}
+    autocast = torch.autocast(device, torch.bfloat16, enabled=precision == "bf16")
+    with torch.inference_mode(), autocast:
+        features = random_utterances()[:utterances, :frames].to(device)
+        run(features, beam, layers)
+        seconds = run(features, beam, layers)
+    audio = utterances * frames / 100
+    return {"toolkit": toolkit, "rate": utterances / seconds, "rtf": seconds / audio}
 
 
 if __name__ == "__main__":
-    main(__file__, __doc__, measure, {"beam": 10})
+    main(__file__, __doc__, measure, SIZES, DEVICES)

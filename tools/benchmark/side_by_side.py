@@ -2,17 +2,26 @@
 
 import argparse
 import json
+import resource
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
+
 Measure = Callable[..., dict[str, Any]]
+DEVICES: Mapping[str, Sequence[str]] = {"device": ["cpu", "cuda"], "precision": ["fp32", "bf16"]}
+"""What may be chosen where a GPU may be measured, too."""
 
 
 def main(
-    program: str, description: str, measure: Measure, sizes: Mapping[str, int] | None = None
+    program: str,
+    description: str,
+    measure: Measure,
+    sizes: Mapping[str, int] | None = None,
+    choices: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Reads the command line: `measure TOOLKIT` in this environment, or `compare` both.
 
@@ -21,6 +30,7 @@ def main(
         description: For --help.
         measure: Called with a toolkit, a number of threads and the sizes; gives a "rate".
         sizes: Whole numbers that the command line may change, and what they are otherwise.
+        choices: Words that the command line may choose, and which there are, the usual one first.
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -35,8 +45,12 @@ def main(
         verb.add_argument("--threads", type=int, default=2)
         for name, size in (sizes or {}).items():
             verb.add_argument(f"--{name}", type=int, default=size)
+        for name, words in (choices or {}).items():
+            verb.add_argument(f"--{name}", choices=words, default=words[0])
     options = parser.parse_args()
-    chosen = {name: getattr(options, name) for name in sizes or {}}
+    chosen = {name: getattr(options, name) for name in (*(sizes or {}), *(choices or {}))}
+    if chosen.get("device") == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: there is no GPU here that PyTorch can use")
     if options.verb == "measure":
         print(json.dumps(measure(options.toolkit, options.threads, **chosen)))
     else:
@@ -44,7 +58,9 @@ def main(
         compare(program, options.espnet_python, options.rounds, given)
 
 
-def compare(program: str, espnet_python: str, rounds: int, options: Mapping[str, int]) -> None:
+def compare(
+    program: str, espnet_python: str, rounds: int, options: Mapping[str, int | str]
+) -> None:
     """Runs the two in turn and prints their rates and the ratio of each round."""
     ratios = []
     given = [text for name, value in options.items() for text in (f"--{name}", str(value))]
@@ -62,3 +78,16 @@ def compare(program: str, espnet_python: str, rounds: int, options: Mapping[str,
         ratios.append(found["asrkit"]["rate"] / found["espnet"]["rate"])
     low, high = min(ratios), max(ratios)
     print(f"asrkit / espnet: {statistics.median(ratios):.2f} ({low:.2f} to {high:.2f})")
+
+
+def wait_for(device: str) -> None:
+    """Waits until a GPU has done what it was given."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def peak_gib(device: str) -> float:
+    """Returns the most memory that this process ever had, on the GPU or else resident."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

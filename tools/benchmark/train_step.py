@@ -7,10 +7,10 @@ loss, backward, clipping and AdamW update. Each toolkit runs in its own environm
 
     python tools/benchmark/train_step.py compare --espnet-python /path/to/venv/bin/python
 
-alternates the two and prints both rates, their ratio, parameters and peak memory.
+alternates the two and prints both rates, their ratio, parameters and peak memory. A GPU takes
+--device cuda, --precision bf16 and larger batches (--utterances).
 """
 
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -21,27 +21,31 @@ import torch
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from tools.benchmark.side_by_side import main
+from tools.benchmark.side_by_side import DEVICES, main, peak_gib, wait_for
 
-LABELS, FEATURES, UTTERANCES, BATCHES, WARM_UP = 500, 80, 4, 4, 1
+LABELS, FEATURES, WARM_UP = 500, 80, 1
+SIZES = {"utterances": 4, "batches": 4, "frames": 1500, "layers": 12}
+"""Of each batch; batches; feature frames of the longest utterance, others have 60 % at least."""
 Step = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
-def random_batches() -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
+def random_batches(
+    utterances: int, batches: int, frames: int
+) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
     """Returns features (B, T, F), lengths, labels and label lengths, as LibriSpeech has them."""
     torch.manual_seed(0)
     result = []
-    for _ in range(BATCHES + WARM_UP):
-        lengths = torch.randint(900, 1500, (UTTERANCES,)).sort(descending=True).values
+    for _ in range(batches + WARM_UP):
+        lengths = torch.randint(frames * 3 // 5, frames, (utterances,)).sort(descending=True).values
         label_lengths = lengths // 30
-        features = torch.randn(UTTERANCES, int(lengths.max()), FEATURES)
-        labels = torch.randint(0, LABELS, (UTTERANCES, int(label_lengths.max())))
+        features = torch.randn(utterances, int(lengths.max()), FEATURES)
+        labels = torch.randint(0, LABELS, (utterances, int(label_lengths.max())))
         result.append((features, lengths, labels, label_lengths))
     return result
 
 
-def asrkit_step() -> tuple[nn.Module, Step]:
-    """Returns asrkit's model and its objective of a batch."""
+def asrkit_step(layers: int = 12) -> tuple[nn.Module, Step]:
+    """Returns asrkit's model, with so many layers in the encoder, and its objective of a batch."""
     from asrkit.allocator import keep_freed_memory
     from asrkit.config.build import build
     from asrkit.config.registry import Factory, import_all
@@ -69,7 +73,7 @@ def asrkit_step() -> tuple[nn.Module, Step]:
         {"name": "ffn2", "scale": 0.5, "module": ffn},
     ]
     frontend = [{"type": "conv2d", "channels": [256, 256], "strides": [2, 2], "dim": 256}]
-    spec = {"dim": 256, "num_layers": 12, "blocks": blocks, "frontend": frontend}
+    spec = {"dim": 256, "num_layers": layers, "blocks": blocks, "frontend": frontend}
     attention_head = {"type": "attention", "decoder": {**decoder, "hidden_dim": 2048}}
     tree = {
         "encoder": {"type": "conformer", **spec},
@@ -90,8 +94,8 @@ def asrkit_step() -> tuple[nn.Module, Step]:
     return model, objective
 
 
-def espnet_step() -> tuple[nn.Module, Step]:
-    """Returns ESPnet's model and its objective of a batch."""
+def espnet_step(layers: int = 12) -> tuple[nn.Module, Step]:
+    """Returns ESPnet's model, with so many layers in the encoder, and its objective of a batch."""
     from espnet2.asr.ctc import CTC
     from espnet2.asr.decoder.transformer_decoder import TransformerDecoder
     from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
@@ -102,7 +106,7 @@ def espnet_step() -> tuple[nn.Module, Step]:
         output_size=256,
         attention_heads=4,
         linear_units=1024,
-        num_blocks=12,
+        num_blocks=layers,
         dropout_rate=0.1,
         positional_dropout_rate=0.1,
         attention_dropout_rate=0.1,
@@ -152,30 +156,44 @@ def espnet_step() -> tuple[nn.Module, Step]:
     return model, objective
 
 
-def measure(toolkit: str, threads: int) -> dict[str, Any]:
+def measure(
+    toolkit: str,
+    threads: int,
+    utterances: int,
+    batches: int,
+    frames: int,
+    layers: int,
+    device: str,
+    precision: str,
+) -> dict[str, Any]:
     """Returns the rate of one toolkit in audio seconds (10 ms frames) per second."""
     torch.set_num_threads(threads)
-    batches = random_batches()
-    model, objective = asrkit_step() if toolkit == "asrkit" else espnet_step()
-    model.train()
+    examples = random_batches(utterances, batches, frames)
+    model, objective = asrkit_step(layers) if toolkit == "asrkit" else espnet_step(layers)
+    model.to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=toolkit == "asrkit")
-    seconds = frames = 0.0
-    for number, batch in enumerate(batches):
+    seconds = heard = 0.0
+    for number, batch in enumerate(examples):
+        given = [part.to(device) for part in batch]
+        wait_for(device)
         start = time.perf_counter()
-        objective(*batch).backward()
+        with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+            loss = objective(*given)
+        loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
         optimizer.zero_grad()
+        wait_for(device)
         if number >= WARM_UP:
             seconds += time.perf_counter() - start
-            frames += float(batch[1].sum())
+            heard += float(batch[1].sum())
     return {
         "toolkit": toolkit,
-        "rate": frames / 100 / seconds,
+        "rate": heard / 100 / seconds,
         "parameters": sum(p.numel() for p in model.parameters()),
-        "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        "peak_gib": peak_gib(device),
     }
 
 
 if __name__ == "__main__":
-    main(__file__, __doc__, measure)
+    main(__file__, __doc__, measure, SIZES, DEVICES)

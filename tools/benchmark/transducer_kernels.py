@@ -26,13 +26,11 @@ from asrkit.losses.lattice import both_scores
 from asrkit.losses.softmax import pick_log_probs, put_gradient
 from asrkit.losses.topologies import RnntTopology
 
-RUNS = 20
 
-
-def seconds(work: Callable[[], object], device: str) -> float:
+def seconds(work: Callable[[], object], device: str, runs: int) -> float:
     """Returns the median time of some work, after a first run that nobody counts."""
     times = []
-    for _ in range(RUNS + 1):
+    for _ in range(runs + 1):
         if device == "cuda":
             torch.cuda.synchronize()
         start = time.perf_counter()
@@ -43,7 +41,7 @@ def seconds(work: Callable[[], object], device: str) -> float:
     return statistics.median(times[1:])
 
 
-def show_softmax(vocabulary: int, dtype: torch.dtype, device: str) -> None:
+def show_softmax(vocabulary: int, dtype: torch.dtype, device: str, runs: int) -> None:
     """Prints the bandwidths of the softmax and its gradient, and of a copy."""
     rows = MAX_LOGITS[device] // (vocabulary + 1)
     logits = torch.randn(rows, vocabulary + 1, device=device).to(dtype)
@@ -60,11 +58,11 @@ def show_softmax(vocabulary: int, dtype: torch.dtype, device: str) -> None:
     }
     print(f"{rows} rows of {vocabulary + 1} logits in {dtype}:")
     for name, (passes, work) in works.items():
-        spent = seconds(work, device)
+        spent = seconds(work, device, runs)
         print(f"  {name}: {spent * 1e3:.3g} ms, {passes * size / spent / 1e12:.3g} TB/s")
 
 
-def show_lattice(batch: int, frames: int, labels: int, device: str) -> None:
+def show_lattice(batch: int, frames: int, labels: int, device: str, runs: int) -> None:
     """Prints the time of both recursions."""
     scores = torch.randn(2, batch, frames, labels + 1, device=device)
     names = torch.zeros(batch, labels, dtype=torch.int64, device=device)
@@ -72,7 +70,7 @@ def show_lattice(batch: int, frames: int, labels: int, device: str) -> None:
     lattice = valid_lattice(
         scores, names, lengths, torch.full_like(lengths, labels), RnntTopology()
     )
-    spent = seconds(lambda: both_scores(lattice), device)
+    spent = seconds(lambda: both_scores(lattice), device, runs)
     steps = frames + labels
     print(
         f"both recursions, {steps} steps: {spent * 1e3:.3g} ms, {spent / steps * 1e6:.3g} us each"
@@ -84,7 +82,8 @@ def show_lattice(batch: int, frames: int, labels: int, device: str) -> None:
 @click.option("--batch", default=30, show_default=True)
 @click.option("--frames", default=400, show_default=True)
 @click.option("--labels", default=60, show_default=True)
-def main(device: str, batch: int, frames: int, labels: int) -> None:
+@click.option("--runs", default=20, show_default=True, help="Timed, of each part.")
+def main(device: str, batch: int, frames: int, labels: int, runs: int) -> None:
     """Prints what the parts reach."""
     if device == "cuda" and not torch.cuda.is_available():
         raise click.UsageError("--device cuda: there is no GPU here that PyTorch can use")
@@ -94,8 +93,8 @@ def main(device: str, batch: int, frames: int, labels: int) -> None:
     dtypes = (torch.float32, torch.bfloat16) if device == "cuda" else (torch.float32,)
     for vocabulary in (500, 5000):
         for dtype in dtypes:
-            show_softmax(vocabulary, dtype, device)
-    show_lattice(batch, frames, labels, device)
+            show_softmax(vocabulary, dtype, device, runs)
+    show_lattice(batch, frames, labels, device, runs)
 
 
 if __name__ == "__main__":

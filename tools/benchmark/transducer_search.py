@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from tools.benchmark.decode import FRAMES, UTTERANCES, utterances
+from tools.benchmark.decode import FRAMES, UTTERANCES, random_utterances
 from tools.benchmark.side_by_side import main
 from tools.benchmark.train_step import LABELS, asrkit_step, espnet_step
 
@@ -189,7 +189,7 @@ def measure(
     encode, searches = (asrkit_parts if toolkit == "asrkit" else espnet_parts)(model)
     result: dict[str, Any] = {"toolkit": toolkit}
     with torch.inference_mode():
-        features = utterances()[:num_utterances, :num_frames]
+        features = random_utterances()[:num_utterances, :num_frames]
         for _ in range(2):  # the first batches of a process find no memory that is ready
             encode(features)
         encoding, _ = seconds_of(encode, features)

@@ -1,0 +1,118 @@
+"""A training on LibriSpeech-mini for some minutes, as its recipe does it, and its dev WER."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import torch
+
+from asrkit.training.checkpoints import load_weights, resolve
+from tools.gpu_day.corpus import unpack
+from tools.gpu_day.parts import ROOT, Command, Day, Outcome, logged, shown
+
+RECIPE = ROOT / "recipes" / "librispeech"
+GPU_SPEC = (
+    "training.precision=bf16",
+    "data.batch_seconds=240",
+    "training.schedule.warmup_steps=300",
+    "training.schedule.total_steps=6000",
+)
+SMALL_SPEC = ("training.epochs=1", "data.num_workers=0", "data.batch_seconds=8")
+SAVED = 75
+"""What a training ends with that was asked to stop, and has saved."""
+GRACE = 60.0
+"""Seconds for saving."""
+
+
+def train_and_decode(day: Day, log: Path) -> Outcome:
+    """Unpacks audio, trains, decodes dev and scores it.
+
+    Args:
+        day: Its `minutes` count from the training's start.
+        log: Gets all output.
+    """
+    if day.pack is None:
+        return Outcome("left out", "needs --pack, for the audio")
+    corpus, data, run = day.work / "corpus", day.work / "data", day.work / "run"
+    count = unpack(day.pack, corpus, jobs=4)
+    if not count:
+        return Outcome("left out", f"{day.pack} has no audio: pack it with --corpus")
+    log.write_text(f"{count} utterances\n", encoding="utf-8")
+    spec = RECIPE / "conf" / ("mini.yaml" if day.on_gpu else "toy.yaml")
+    dev = min(path.name for path in (corpus / "LibriSpeech").glob("dev-*"))
+    changes = [*(GPU_SPEC if day.on_gpu else SMALL_SPEC), f"data.dev=[{dev}]", *day.changes]
+    units = "300" if day.on_gpu else "20"
+    asrkit: Command = [sys.executable, "-m", "asrkit"]
+    prepare: Command = [sys.executable, RECIPE / "prepare.py", "manifests", "--size", "mini"]
+    bpe: Command = ["tokenizer", "bpe", "--set", "train", "--size", units, "--name", "bpe"]
+    for command in (
+        [*prepare, "--corpus", corpus, "--data", data],
+        [*asrkit, *bpe, "--data", data],
+        [*asrkit, "check", spec, "--data", data, *changes],
+    ):
+        if code := logged(command, log, day.limit):
+            return Outcome("FAILED", f"exit code {code} of {shown(command)}")
+    command = [*asrkit, "train", spec, "--data", data, "--run", run, *changes]
+    code = stopped_after(60 * day.minutes, command, log)
+    keep(run, day.out)
+    if code not in (0, SAVED):
+        return Outcome("FAILED", f"exit code {code} of {shown(command)}")
+    return scored(day, log, data, run, dev)
+
+
+def stopped_after(seconds: float, command: Command, log: Path) -> int:
+    """Runs a command, asks it to stop when time is up, and returns its exit code."""
+    with log.open("ab") as file:
+        file.write(f"$ {shown(command)}\n".encode())
+        file.flush()
+        process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT)
+        try:
+            return process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGTERM)
+        try:
+            return process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+
+
+def keep(run: Path, out: Path) -> None:
+    """Puts logs into an archive, and beside it the weights in half precision."""
+    with tarfile.open(out / "run.tar.gz", "w:gz") as archive:
+        for name in ("log.jsonl", "environment.json", "resolved.yaml", "curves.png"):
+            if (run / name).is_file():
+                archive.add(run / name, f"run/{name}")
+    if list(run.glob("checkpoints/*.pt")):
+        weights = load_weights(resolve(run, "last"))
+        small = {n: t.half() if t.is_floating_point() else t for n, t in weights.items()}
+        torch.save(small, out / "weights.pt")
+
+
+def scored(day: Day, log: Path, data: Path, run: Path, dev: str) -> Outcome:
+    """Decodes dev greedily by the newest weights and returns speed and word errors."""
+    start = time.monotonic()
+    where: Command = ["--run", run, "--set", dev, "--search", "ctc_greedy"]
+    for words in (
+        ["decode", *where, "--data", data, "--checkpoint", "last"],
+        ["score", *where],
+    ):
+        command: Command = [sys.executable, "-m", "asrkit", *words]
+        if code := logged(command, log, day.limit):
+            return Outcome("FAILED", f"exit code {code} of {shown(command)}")
+    folder = run / "decode" / "ctc_greedy" / dev
+    score = json.loads((folder / "score.json").read_text(encoding="utf-8"))
+    epochs = (run / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    newest = json.loads(epochs[-1]) if epochs else {"epoch": 0, "step": 0, "seconds": 0.0}
+    speed = newest["seconds"] / max(newest["step"], 1)
+    return Outcome(
+        "passed",
+        f"epoch {newest['epoch']}, {newest['step']} updates, {speed:.3f} s each; dev WER "
+        f"{score['wer']:.1f} %, decoded in {time.monotonic() - start:.0f} s",
+    )
