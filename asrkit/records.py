@@ -14,8 +14,10 @@ type does not name are kept in a `TypedDict` and dropped in a dataclass: newer v
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -95,7 +97,7 @@ def parse_json(raw: bytes | str, kind: type[T], where: str) -> T:
 def _pieces(path: Path, limit: int, lines: bool) -> Iterator[bytes]:
     """Yields the lines of a file, or all of it, as long as they are no longer than `limit`."""
     try:
-        with path.open("rb") as file:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             number = 1
             while raw := file.readline(limit + 1) if lines else file.read(limit + 1):
                 if len(raw) > limit:
@@ -104,8 +106,9 @@ def _pieces(path: Path, limit: int, lines: bool) -> Iterator[bytes]:
                 number += 1
     except FileNotFoundError:
         raise UserError(f"{path} is missing") from None
-    except OSError as error:
-        raise UserError(f"{path} can't be read: {error.strerror}") from error
+    except (OSError, EOFError, zlib.error) as error:  # those of gzip have no strerror
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path} can't be read: {reason}") from error
 
 
 def _parsed(raw: bytes, kind: type[T], path: str, line: int, remedy: str) -> T:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import torchaudio.functional as audio
 from lhotse import MonoCut
+from lhotse.audio import AudioSource
 from lhotse.cut import MixedCut, MultiCut
 from lhotse.cut.data import DataCut
 from numpy.typing import NDArray
@@ -93,8 +94,14 @@ def no_audio(cut: Any) -> str:
 
 def _read_by_lhotse(cut: Any) -> NDArray[np.int16]:
     """Returns the samples (N,) of a cut at its own rate, with all that lhotse does to them."""
-    for path in files_of(cut):
-        require_whole(path)
+    for source in sources_of(cut):
+        if source.type == "command":
+            raise AudioError(
+                f"the audio of cut {cut.id} is what a command prints, and asrkit runs none; write "
+                "it to files with lhotse's `cuts.save_audios`"
+            )
+        if source.type == "file":
+            require_whole(Path(source.source))
     try:
         samples = np.atleast_2d(cut.load_audio())
     except Exception as error:  # whatever the backends of lhotse raise
@@ -104,11 +111,10 @@ def _read_by_lhotse(cut: Any) -> NDArray[np.int16]:
     return to_int16(samples.mean(axis=0), f"cut {cut.id}")
 
 
-def files_of(cut: Any) -> list[Path]:
-    """Returns the audio files that a cut is made of."""
+def sources_of(cut: Any) -> list[AudioSource]:
+    """Returns where the audio comes from that a cut is made of."""
     parts = [track.cut for track in cut.tracks] if isinstance(cut, MixedCut) else [cut]
-    sources = [s for part in parts if isinstance(part, DataCut) for s in part.recording.sources]
-    return [Path(source.source) for source in sources if source.type == "file"]
+    return [s for part in parts if isinstance(part, DataCut) for s in part.recording.sources]
 
 
 def _own_samples(cut: Any) -> int:

@@ -106,12 +106,11 @@ def open_set(data: Path, names: list[str]) -> CutSet:
     """
     cuts = []
     for name in names:
-        path = manifest_path(data, name)
-        if not path.is_file():
-            present = [p.stem for p in matching(path.parent, "*.jsonl")]
+        path = existing_manifest(data, name)
+        if path is None:
             raise UserError(
-                f"there is no set {name!r} in {data}: {path} is missing; "
-                f"sets there: {', '.join(present) or 'none'}; run the recipe's stage 1 first"
+                f"there is no set {name!r} in {data}: {manifest_path(data, name)} is missing; sets "
+                f"there: {', '.join(set_names(data)) or 'none'}; run the recipe's stage 1 first"
             )
         cuts += read_cuts(path)
     return CutSet.from_cuts(cuts)
@@ -130,6 +129,26 @@ def without(cuts: CutSet, unusable: Iterable[Unusable]) -> CutSet:
 def manifest_path(data: Path, name: str) -> Path:
     """Returns where the manifest of a set is."""
     return data / "manifests" / f"{require_name(name, 'a set')}.jsonl"
+
+
+def existing_manifest(data: Path, name: str) -> Path | None:
+    """Returns the manifest of a set, which others may have compressed; None where there is none.
+
+    Raises:
+        UserError: If there are two.
+    """
+    plain = manifest_path(data, name)
+    packed = plain.with_name(f"{plain.name}.gz")
+    if plain.is_file() and packed.is_file():
+        raise UserError(f"{plain} and {packed} are both there: delete the one that is not meant")
+    return next((path for path in (plain, packed) if path.is_file()), None)
+
+
+def set_names(data: Path) -> list[str]:
+    """Returns the names of the sets of a data folder."""
+    folder = data / "manifests"
+    paths = [*matching(folder, "*.jsonl"), *matching(folder, "*.jsonl.gz")]
+    return sorted({path.name.removesuffix(".gz").removesuffix(".jsonl") for path in paths})
 
 
 def rejected_path(data: Path, name: str) -> Path:

@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from asrkit.data.cuts import has_transcript, speaker_of, text_of
-from asrkit.data.manifests import manifest_path, open_set, read_unusable, rejected_path
+from asrkit.data.manifests import (
+    existing_manifest,
+    manifest_path,
+    open_set,
+    read_unusable,
+    rejected_path,
+)
 from asrkit.decoding.partial_results import fingerprint_of
 from asrkit.errors import UserError
 from asrkit.scoring.coverage import Coverage
@@ -105,8 +111,9 @@ def _require_same_manifest(
     folder: Path, facts: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]
 ) -> None:
     data, name = Path(facts["data"]), facts["name"]
-    path = manifest_path(data, name)
-    if not path.is_file():
+    path = existing_manifest(data, name)
+    if path is None:
+        path = manifest_path(data, name)
         log.warning("%s is gone: whether it is as it was when decoded can't be told", path)
         return
     cuts = list(open_set(data, [name]))

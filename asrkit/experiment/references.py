@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from asrkit.data.cuts import text_of
-from asrkit.data.manifests import manifest_path, open_set
+from asrkit.data.manifests import open_set, set_names
 from asrkit.errors import UserError
-from asrkit.files import matching
 from asrkit.text.references import unwritable
 from asrkit.text.tokenizers import Tokenizer
 
@@ -33,14 +32,14 @@ def unwritable_elsewhere(data: Path, tokenizer: Tokenizer, checked: Collection[s
         checked: Sets whose utterances were looked at one by one already.
     """
     lines = []
-    for path in matching(manifest_path(data, "any").parent, "*.jsonl"):
-        if path.stem in checked:
+    for name in set_names(data):
+        if name in checked:
             continue
         try:
-            cuts = open_set(data, [path.stem])
+            cuts = open_set(data, [name])
         except UserError as error:  # this spec needs it only once it is decoded
             lines.append(str(error))
             continue
-        found = unwritable(path.stem, ((cut.id, text_of(cut)) for cut in cuts), tokenizer)
+        found = unwritable(name, ((cut.id, text_of(cut)) for cut in cuts), tokenizer)
         lines += [str(found)] if found.count else []
     return lines

@@ -13,6 +13,7 @@ from asrkit.data.audio import AudioError
 from asrkit.data.cuts import num_samples_of, place_of, read_cut, transcript_of
 from asrkit.data.manifests import Source, open_set, write_manifest
 from asrkit.data.set_facts import of_other_rate
+from asrkit.errors import UserError
 
 
 def tone(path: Path, rate: int, seconds: float = 1.0, channels: int = 1) -> Path:
@@ -142,3 +143,36 @@ def test_a_missing_and_an_empty_transcript_are_two_things(tmp_path: Path) -> Non
     texts = {"none": None, "empty": "", "some": "a b"}
     write_manifest(tmp_path, "x", [Source(n, path, text, "s") for n, text in texts.items()])
     assert {cut.id: transcript_of(cut) for cut in open_set(tmp_path, ["x"])} == texts
+
+
+def test_a_command_is_not_run_to_hear_a_cut(tmp_path: Path) -> None:
+    plain = recording(tone(tmp_path / "a.wav", 16000))
+    plain.recording.sources[0].type = "command"
+    plain.recording.sources[0].source = f"touch {tmp_path}/ran"
+    with pytest.raises(AudioError, match="what a command prints, and asrkit runs none"):
+        read_cut(stored(plain, tmp_path), 16000)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_cuts_without_a_recording_are_refused_with_their_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"x.jsonl:1.*recording"):
+        stored(MonoCut("a", 0.0, 1.0, 0), tmp_path)
+
+
+def test_compressed_manifests_of_lhotse_are_read(tmp_path: Path) -> None:
+    cut = recording(tone(tmp_path / "a.wav", 16000))
+    (tmp_path / "manifests").mkdir()
+    CutSet.from_cuts([cut]).to_jsonl(tmp_path / "manifests" / "x.jsonl.gz")
+    assert [each.id for each in open_set(tmp_path, ["x"])] == ["a"]
+    packed = tmp_path / "manifests" / "x.jsonl.gz"
+    content = packed.read_bytes()
+    for damage in (content[:40], b"no gzip", content[:20] + b"xxxx" + content[24:]):
+        packed.write_bytes(damage)
+        with pytest.raises(UserError, match=r"x.jsonl.gz"):
+            open_set(tmp_path, ["x"])
+    packed.write_bytes(content)
+    with pytest.raises(UserError, match="there is no set 'y' .* sets there: x;"):
+        open_set(tmp_path, ["y"])
+    CutSet.from_cuts([cut]).to_jsonl(tmp_path / "manifests" / "x.jsonl")
+    with pytest.raises(UserError, match="are both there"):
+        open_set(tmp_path, ["x"])
