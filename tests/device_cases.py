@@ -83,6 +83,23 @@ def test_training_steps_stay_on_the_device(path: Path, tmp_path: Path) -> None:
     assert moved == {str(DEVICE)}
 
 
+@pytest.mark.skipif(DEVICE.type == "cuda", reason="counts on the simulated device only")
+@pytest.mark.parametrize("name", ["librispeech/conf/base", "switchboard/conf/rna-orig"])
+def test_the_cpu_does_not_wait_for_every_layer(name: str, tmp_path: Path) -> None:
+    from tests.simulated_device import waits
+
+    counts = []
+    for layers in (1, 3):
+        path = RECIPES / f"{name}.yaml"
+        model = make(path, layers).to(DEVICE)
+        batch = batch_for(model).to(DEVICE)
+        waits.clear()
+        report = model(batch, 0)
+        torch.stack([part.total for part in report.values() if part.weight]).sum().backward()
+        counts.append(sum(waits.values()))
+    assert counts[0] == counts[1], waits
+
+
 @pytest.mark.parametrize(
     "mix",
     [

@@ -54,9 +54,13 @@ def spec(path: Path) -> Any:
     return found
 
 
-def make(path: Path) -> TrainableModel:
+def make(path: Path, layers: int = 1) -> TrainableModel:
+    """Returns the model of a spec, its encoder with so many layers."""
     torch.manual_seed(0)
-    model: TrainableModel = build(Experiment, deepcopy(spec(path))).model(vocabulary=VOCABULARY)
+    found = deepcopy(spec(path))
+    if layers > 1:
+        found.tree["model"]["encoder"]["num_layers"] = layers
+    model: TrainableModel = build(Experiment, found).model(vocabulary=VOCABULARY)
     return model
 
 

@@ -70,17 +70,19 @@ class BlstmEncoder(Encoder):
         """Returns (B,) frames that come out for (B,) feature frames."""
         lengths = self.frontends.output_lengths(lengths)
         for pool in self.pools:
-            lengths = torch.div(lengths + pool - 1, pool, rounding_mode="floor")
+            lengths = _pooled(lengths, pool)
         return lengths
 
     def forward(self, features: Tensor, lengths: Tensor) -> Encoded:
         """Encodes features (B, T, F) with lengths (B,)."""
         frames, lengths = self.frontends(features, lengths)
         taps: dict[int, Tensor] = {}
+        sizes = lengths.cpu()  # once: a GPU would be waited for in every layer
         for number, (layer, pool) in enumerate(zip(self.layers, self.pools, strict=True), start=1):
-            frames = layer(frames, lengths)
+            frames = layer(frames, sizes)
             if pool > 1:
                 frames, lengths = _pool(frames, lengths, pool)
+                sizes = _pooled(sizes, pool)
             if number in self.taps:
                 taps[number] = frames
             frames = self.dropout(frames) if number < self.num_layers else frames
@@ -117,9 +119,14 @@ class BlstmFrontend(Frontend):
         return self.dropout(encoded.frames), encoded.lengths
 
 
+def _pooled(lengths: Tensor, pool: int) -> Tensor:
+    """Returns how many frames come out for (B,) that go in."""
+    return torch.div(lengths + pool - 1, pool, rounding_mode="floor")
+
+
 def _pool(frames: Tensor, lengths: Tensor, pool: int) -> tuple[Tensor, Tensor]:
     mask = length_mask(lengths, frames.shape[1]).unsqueeze(2)
     hidden = frames.masked_fill(~mask, torch.finfo(frames.dtype).min).transpose(1, 2)
     pooled = F.max_pool1d(hidden, pool, ceil_mode=True).transpose(1, 2)
-    shorter = torch.div(lengths + pool - 1, pool, rounding_mode="floor")
+    shorter = _pooled(lengths, pool)
     return pooled.masked_fill(~length_mask(shorter, pooled.shape[1]).unsqueeze(2), 0.0), shorter

@@ -21,9 +21,15 @@ class BidirectionalLstm(nn.Module):
         self.lstm = nn.LSTM(input_dim, hidden_dim, batch_first=True, bidirectional=True)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Returns (B, T, 2 · hidden_dim) for frames (B, T, input_dim)."""
-        packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        result, _ = pad_packed_sequence(
-            run_lstm(self.lstm, packed)[0], batch_first=True, total_length=x.shape[1]
-        )
-        return result
+        """Returns (B, T, 2 · hidden_dim) for frames (B, T, input_dim).
+
+        Lengths had better be on the CPU; torch wants them there, and for their copy waits for all
+        that the GPU has to do. It does so once more where it sorts them itself.
+        """
+        sizes = lengths.cpu()
+        order = sizes.argsort(descending=True)
+        sorted_x = x.index_select(0, order.to(x.device))
+        packed = pack_padded_sequence(sorted_x, sizes[order], batch_first=True)
+        outputs = run_lstm(self.lstm, packed)[0]
+        result, _ = pad_packed_sequence(outputs, batch_first=True, total_length=x.shape[1])
+        return result.index_select(0, order.argsort().to(x.device))

@@ -68,27 +68,33 @@ def triton_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("triton_compiler")
-@pytest.mark.parametrize(("kinds", "block"), [(2, 64), (3, 1024)])
+@pytest.mark.parametrize("kinds", [2, 3])
+@pytest.mark.parametrize("block", [1, 32, 64, 1024, 4096])
 def test_lattice_kernel_compiles(kinds: int, block: int) -> None:
     from asrkit.losses import triton_lattice
 
     pointers = {"arcs": "*fp64", "steps": "*i64", "final": "*i1", "scores": "*fp64"}
     constants = {"KINDS": kinds, "BLOCK": block}
-    assert compiled(triton_lattice._recursion_kernel, pointers, constants, 2)
+    warps = min(max(block // 64, 1), 16)
+    assert compiled(triton_lattice._recursion_kernel, pointers, constants, warps)
 
 
 @pytest.mark.usefixtures("triton_compiler")
-@pytest.mark.parametrize("logits", ["*bf16", "*fp32"])
-def test_softmax_kernels_compile(logits: str) -> None:
+@pytest.mark.parametrize(("logits", "sums"), [("*bf16", "*fp32"), ("*fp32",) * 2, ("*fp64",) * 2])
+@pytest.mark.parametrize(("classes", "targets", "block"), [(1, 1, 1), (7, 1, 8), (5001, 3, 2048)])
+@pytest.mark.parametrize("floored", [False, True])
+def test_softmax_kernels_compile(
+    logits: str, sums: str, classes: int, targets: int, block: int, floored: bool
+) -> None:
     from asrkit.losses import triton_softmax
 
     pointers = {"logits": logits, "targets": "*i64"}
-    pointers |= dict.fromkeys(("picked", "normaliser", "weights", "floor"), "*fp32")
+    pointers |= dict.fromkeys(("picked", "normaliser", "weights", "floor"), sums)
     for kernel in (triton_softmax._picking_kernel, triton_softmax._gradient_kernel):
-        constants = {"CLASSES": 5001, "TARGETS": 3, "BLOCK": 2048}
+        constants = {"CLASSES": classes, "TARGETS": targets, "BLOCK": block}
         if "FLOORED" in kernel.arg_names:
-            constants["FLOORED"] = True
-        assert compiled(kernel, pointers, constants, 8)
+            constants["FLOORED"] = floored
+        assert compiled(kernel, pointers, constants, triton_softmax._warps(block))
 
 
 def test_kernels_serve_on_a_gpu_where_nothing_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
