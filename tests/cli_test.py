@@ -277,6 +277,8 @@ def test_stm_files_are_references(tmp_path: Path) -> None:
             ["train", "{spec}", "--data", "{place}/data", "--run", "{place}/r", "seed=4294967296"],
             "seed (4294967296) must be at least 0",
         ),
+        (["check", "{spec}", "model.encoder.num_layers=1000000000"], "is a number of layers too l"),
+        (["check", "{spec}", "model.encoder.dim=4000000000000000000"], "model.encoder"),
         (["check", "{spec}", "training.epochs=0"], "training: epochs (0) must be at least 1"),
         (["check", "{spec}", "training.schedule.value=-1"], "value (-1.0) must be at least 0"),
         (

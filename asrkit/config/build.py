@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from asrkit.config.key_paths import join, parent_of
 from asrkit.config.problems import Problem, SpecError
@@ -38,6 +39,9 @@ from asrkit.errors import UserError
 
 T = TypeVar("T")
 Make = Callable[[], Any]
+
+MAX_TENSORS = 50_000
+"""Of weights in one model: a hundred layers have some thousands."""
 
 
 def check(interface: type, spec: object, path: str = "") -> list[Problem]:
@@ -95,11 +99,32 @@ def dry() -> Iterator[list[Problem]]:
     """Builds on the meta device inside, and collects there what constructors refuse."""
     found: list[Problem] = []
     token = _found.set(found)
+    hook = register_module_parameter_registration_hook(_Budget())
     try:
         with torch.device("meta"):
             yield found
+    except _TooLargeError:
+        what = f"more than {MAX_TENSORS} tensors of weights: is a number of layers too large?"
+        found.append(Problem("model", what))
     finally:
+        hook.remove()
         _found.reset(token)
+
+
+class _TooLargeError(Exception):
+    """A model has more weights than anyone could want; making them all would take for ever."""
+
+
+class _Budget:
+    """Counts the tensors of weights that are made."""
+
+    made = 0
+
+    def __call__(self, module: nn.Module, name: str, weights: nn.Parameter | None) -> None:
+        """Counts one more."""
+        self.made += 1
+        if self.made > MAX_TENSORS:
+            raise _TooLargeError
 
 
 def filled(interface: type, spec: object, path: str = "") -> dict[str, Any]:
@@ -150,7 +175,7 @@ class CheckedFactory:
             )
         except _UnbuiltError:
             return Unbuilt()
-        except UserError:
+        except (UserError, _TooLargeError):
             raise
         except Exception as error:  # whatever the constructor of a user's component may raise
             problem = Problem(self._path, _said(error), self._where)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -231,6 +232,21 @@ def encode_all(texts: Iterable[str], tokenizer: Tokenizer, where: str) -> Senten
     return Sentences(joined, np.cumsum(sizes))
 
 
+def _kept_sentences(file: Path) -> Sentences | None:
+    """Returns the labels that a file keeps, None where it is damaged: they are computed anew."""
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            labels, ends = arrays["labels"], arrays["ends"]
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        log.warning("%s is damaged (%s) and made anew", file, error)
+        return None
+    whole = labels.ndim == ends.ndim == 1 and len(ends) > 0 and ends[0] == 0
+    if whole and ends[-1] == len(labels) and bool((np.diff(ends) >= 0).all()):
+        return Sentences(labels, ends)
+    log.warning("%s is damaged and made anew", file)
+    return None
+
+
 def _encoded_file(path: Path, kept: Path, tokenizer: Tokenizer) -> Sentences:
     if not path.is_file():
         raise UserError(f"there is no text file {path}; see data.files")
@@ -238,9 +254,9 @@ def _encoded_file(path: Path, kept: Path, tokenizer: Tokenizer) -> Sentences:
     key = f"{path.resolve()} {state.st_size} {state.st_mtime_ns} {tokenizer.vocabulary.symbols}"
     key += " normalized"  # not so in older versions
     file = kept / f"{hashlib.sha256(key.encode()).hexdigest()[:20]}.npz"
-    if file.is_file():
-        with np.load(file, allow_pickle=False) as arrays:
-            return Sentences(arrays["labels"], arrays["ends"])
+    known = _kept_sentences(file) if file.is_file() else None
+    if known is not None:
+        return known
     found = encode_all(read_lines(path), tokenizer, str(path))
     with replaced(file) as partial:
         np.savez(partial, labels=found.labels, ends=found.ends)

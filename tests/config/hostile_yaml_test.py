@@ -44,10 +44,10 @@ HOSTILE = {
 def test_hostile_files_are_refused_at_once(tmp_path: Path, kind: str) -> None:
     text, message = HOSTILE[kind]
     (tmp_path / "x.yaml").write_text(text, encoding="utf-8")
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(UserError, match=message):
         load(tmp_path / "x.yaml")
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize("value", ["[" * 5000, "9" * 5000, "&a [*a]", "1e999", "{a: [}"])
