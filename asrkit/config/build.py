@@ -9,18 +9,14 @@ is checked now and called later by the parent, which supplies the registry's lat
 from __future__ import annotations
 
 import inspect
-import traceback
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
-import torch
-from torch import nn
-from torch.nn.modules.module import register_module_parameter_registration_hook
-
+from asrkit.config.factories import CheckedFactory as CheckedFactory
+from asrkit.config.factories import Make, Unbuilt
+from asrkit.config.factories import dry as dry
 from asrkit.config.key_paths import join, parent_of
 from asrkit.config.problems import Problem, SpecError
 from asrkit.config.registry import Factory, Registry, registry_of
@@ -35,13 +31,8 @@ from asrkit.config.signatures import (
     shown,
 )
 from asrkit.config.yaml_loader import Spec
-from asrkit.errors import UserError
 
 T = TypeVar("T")
-Make = Callable[[], Any]
-
-MAX_TENSORS = 50_000
-"""Of weights in one model: a hundred layers have some thousands."""
 
 
 def check(interface: type, spec: object, path: str = "") -> list[Problem]:
@@ -94,39 +85,6 @@ def dry_build(
     return found
 
 
-@contextmanager
-def dry() -> Iterator[list[Problem]]:
-    """Builds on the meta device inside, and collects there what constructors refuse."""
-    found: list[Problem] = []
-    token = _found.set(found)
-    hook = register_module_parameter_registration_hook(_Budget())
-    try:
-        with torch.device("meta"):
-            yield found
-    except _TooLargeError:
-        what = f"more than {MAX_TENSORS} tensors of weights: is a number of layers too large?"
-        found.append(Problem("model", what))
-    finally:
-        hook.remove()
-        _found.reset(token)
-
-
-class _TooLargeError(Exception):
-    """A model has more weights than anyone could want; making them all would take for ever."""
-
-
-class _Budget:
-    """Counts the tensors of weights that are made."""
-
-    made = 0
-
-    def __call__(self, module: nn.Module, name: str, weights: nn.Parameter | None) -> None:
-        """Counts one more."""
-        self.made += 1
-        if self.made > MAX_TENSORS:
-            raise _TooLargeError
-
-
 def filled(interface: type, spec: object, path: str = "") -> dict[str, Any]:
     """Returns the tree with every default written out.
 
@@ -149,63 +107,6 @@ def node_target(interface: type, spec: object, key: str) -> tuple[Callable[..., 
     name = name.partition("[")[0]
     target = walk.targets.get(parent)
     return None if target is None else (target, name)
-
-
-class CheckedFactory:
-    """A checked node that becomes an object once its parent supplies the late arguments."""
-
-    def __init__(
-        self, target: Callable[..., Any], makes: dict[str, Make], path: str, where: str | None
-    ) -> None:
-        self.target = target
-        self._makes = makes
-        self._path = path
-        self._where = where
-
-    def given_to(self, target: Callable[..., Any]) -> CheckedFactory:
-        """Returns a factory that gives the same arguments to something else."""
-        return CheckedFactory(target, self._makes, self._path, self._where)
-
-    def __call__(self, *args: Any, **late: Any) -> Any:
-        """Builds the object; names the key path if a constructor refuses a value."""
-        found = _found.get()
-        try:
-            return self.target(
-                *args, **{name: make() for name, make in self._makes.items()}, **late
-            )
-        except _UnbuiltError:
-            return Unbuilt()
-        except (UserError, _TooLargeError):
-            raise
-        except Exception as error:  # whatever the constructor of a user's component may raise
-            problem = Problem(self._path, _said(error), self._where)
-            if found is None:
-                raise SpecError([problem]) from error
-            if problem not in found:  # a block's part is built once per layer
-                found.append(problem)
-            return Unbuilt()
-
-
-def _said(error: Exception) -> str:
-    """Returns what a constructor refuses; where it failed, if it is no refusal."""
-    if isinstance(error, ValueError):
-        return str(error)
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {error} ({frame.filename}:{frame.lineno})"
-
-
-class _UnbuiltError(Exception):
-    """A parent needs a part that could not be built; the part's own problem is reported."""
-
-
-class Unbuilt(nn.Module):
-    """Takes the place of a refused part in a dry build."""
-
-    def __getattr__(self, name: str) -> Any:
-        raise _UnbuiltError(name)
-
-
-_found: ContextVar[list[Problem] | None] = ContextVar("found", default=None)
 
 
 def _start(spec: object, path: str) -> tuple[_Walk, Any]:
