@@ -69,7 +69,7 @@ def test_models_learn_eight_utterances_by_heart(path: Path) -> None:
         alignment[:, [frames // 4, 3 * frames // 4]] = labels
         batch = replace(batch, alignment=alignment)
     if isinstance(model, AsrModel):
-        model.augment = torch.nn.ModuleList()
+        model.augment = torch.nn.ModuleDict()
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
     losses = []
     for step in range(50):

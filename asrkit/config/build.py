@@ -18,6 +18,7 @@ from asrkit.config.factories import CheckedFactory as CheckedFactory
 from asrkit.config.factories import Make, Unbuilt
 from asrkit.config.factories import dry as dry
 from asrkit.config.key_paths import join, parent_of
+from asrkit.config.ordered import ORDER, Ordered, names_of, order_of, without_name
 from asrkit.config.problems import Problem, SpecError
 from asrkit.config.registry import Factory, Registry, registry_of
 from asrkit.config.signatures import (
@@ -149,6 +150,8 @@ class _Walk:
             return self._literal(get_args(annotation), value, path)
         if origin in (list, tuple) or _is_abstract(origin, Sequence):
             return self._sequence(origin, get_args(annotation), value, path)
+        if origin is Ordered:
+            return self._ordered(get_args(annotation)[0], value, path)
         if origin is dict or _is_abstract(origin, Mapping):
             return self._mapping(get_args(annotation)[1], value, path)
         if annotation in SCALARS or annotation is type(None):
@@ -217,6 +220,26 @@ class _Walk:
         self.full = full
         as_tuple = origin is tuple
         return lambda: tuple(m() for m in makes) if as_tuple else [m() for m in makes]
+
+    def _ordered(self, kind: Any, value: Any, path: str) -> Make:
+        """Checks parts with names; `full` has their order as a key of its own."""
+        if not isinstance(value, (dict, list)):
+            return self.problem(path, f"expected a mapping of names, got {shown(value)}")
+        try:
+            if isinstance(value, list):
+                order = names_of(value)
+                nodes = [(join(path, i), without_name(item)) for i, item in enumerate(value)]
+            else:
+                order = order_of(value)
+                nodes = [(join(path, name), value[name]) for name in order]
+        except ValueError as error:
+            return self.problem(path, str(error))
+        makes, full = {}, {}
+        for name, (place, node) in zip(order, nodes, strict=True):
+            makes[name] = self.plan(kind, node, place)
+            full[name] = self.full
+        self.full = {ORDER: order, **full} if order else {}
+        return lambda: Ordered({name: make() for name, make in makes.items()})
 
     def _mapping(self, kind: Any, value: Any, path: str) -> Make:
         if not isinstance(value, dict):

@@ -11,6 +11,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
+from asrkit.config.ordered import Ordered
 from asrkit.config.registry import Factory, Registry, registry_of
 
 
@@ -111,6 +112,8 @@ def annotation_name(annotation: Any) -> str:
         return " or ".join(annotation_name(a) for a in arguments)
     if origin in (list, tuple):
         return f"a list of {annotation_name(arguments[0])}"
+    if origin is Ordered:
+        return f"named parts in order, each {annotation_name(arguments[0])}"
     if origin is dict:
         return "a mapping of names"
     registry = registry_of(annotation) if isinstance(annotation, type) else None

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from asrkit.config.key_paths import copy_of, is_below, join, steps
+from asrkit.config.key_paths import copy_of, join, steps
+from asrkit.config.merging import leave_out, merge, put
 from asrkit.config.yaml_text import dump, parse, read_yaml, scalar
 from asrkit.errors import UserError
 
@@ -88,23 +89,10 @@ def change(tree: Any, changes: Mapping[str, Any], without: Sequence[str] = ()) -
     Raises:
         UserError: If a key path has no place in the tree, or what is to be removed is not there.
     """
-    spec = Spec(tree)
     for key in without:
-        _leave_out(tree, key)
+        leave_out(tree, key)
     for key, value in changes.items():
-        _put(spec, key, copy_of(value), key)
-
-
-def _leave_out(tree: Any, key: str) -> None:
-    path = steps(key)
-    if not path:
-        raise UserError(f"{key!r} is no key path")
-    parent = tree
-    for step in path[:-1]:
-        parent = parent.get(step) if isinstance(parent, dict) else None
-    if not isinstance(parent, dict) or path[-1] not in parent:
-        raise UserError(f"there is no {key!r} to leave out")
-    del parent[path[-1]]
+        put(tree, {}, key, copy_of(value), key)
 
 
 class _Files:
@@ -162,34 +150,9 @@ def _parse(path: Path) -> Spec:
 def _merge(base: Spec, change: Spec, path: str) -> Spec:
     """Returns base with change on top; both are subtrees at the same path."""
     merged = Spec(base.tree, dict(base.sources))
-    merged.tree = _merge_tree(base.tree, change.tree, path, merged.sources)
+    merged.tree = merge(base.tree, change.tree, path, merged.sources, change.source)
     merged.sources.update(change.sources)
     return merged
-
-
-def _merge_tree(base: Any, change: Any, path: str, sources: dict[str, str]) -> Any:
-    together = isinstance(base, dict) and isinstance(change, dict)
-    if not together or ("type" in change and change["type"] != base.get("type")):
-        _forget(sources, path, base)
-        return change
-    result = dict(base)
-    for key, value in change.items():
-        child = join(path, key)
-        if value is None and isinstance(base.get(key), dict):
-            del result[key]
-            _forget(sources, child, base[key])
-            continue
-        result[key] = _merge_tree(base[key], value, child, sources) if key in base else value
-    return result
-
-
-def _forget(sources: dict[str, str], path: str, value: Any) -> None:
-    """Drops where a value and what is in it came from."""
-    if not isinstance(value, dict | list):
-        sources.pop(path, None)
-        return
-    for key in [key for key in sources if is_below(key, path)]:
-        del sources[key]
 
 
 def _apply(spec: Spec, text: str) -> None:
@@ -198,52 +161,6 @@ def _apply(spec: Spec, text: str) -> None:
         raise UserError(f"override {text!r}: expected key=value, such as training.epochs=20")
     inside: dict[str, str] = {}
     value = parse(value_text, f"override {text!r}", inside)
-    _put(spec, key, value, text)
+    put(spec.tree, spec.sources, key, value, text)
     for below in inside if value is not None else ():
         spec.sources[f"{key}{below}" if below.startswith("[") else join(key, below)] = "override"
-
-
-def _put(spec: Spec, key: str, value: Any, text: str) -> None:
-    """Sets the value at a key path; `text` is what messages quote.
-
-    As in files, null in the place of a mapping removes that.
-    """
-    path = steps(key)
-    if not path:
-        raise UserError(f"{key!r} is no key path, such as training.epochs")
-    parent: Any = spec.tree
-    for depth, step in enumerate(path[:-1]):
-        parent = _descend(parent, step, path[depth + 1], text)
-    last: Any = path[-1]
-    if isinstance(parent, list):
-        last = _list_index(parent, last, text)
-    elif not isinstance(parent, dict) or isinstance(last, int):
-        raise UserError(f"override {text!r}: {key!r} has no place in the spec")
-    old = parent[last] if isinstance(parent, list) or last in parent else None
-    if value is None and isinstance(old, dict) and isinstance(parent, dict):
-        del parent[last]
-        _forget(spec.sources, key, old)
-        return
-    parent[last] = _merge_tree(old, value, key, spec.sources)
-    spec.sources[key] = "override"
-
-
-def _descend(parent: Any, step: str | int, after: str | int, text: str) -> Any:
-    if isinstance(parent, list):
-        return parent[_list_index(parent, step, text)]
-    if not isinstance(parent, dict) or isinstance(step, int):
-        raise UserError(f"override {text!r}: {step!r} is no key there")
-    if isinstance(parent.get(step), str) and isinstance(after, str):
-        parent[step] = {"type": parent[step]}  # `order: random` is short for `{type: random}`
-    if parent.get(step) is None:
-        parent[step] = {}
-    return parent[step]
-
-
-def _list_index(items: list[Any], step: str | int, text: str) -> int:
-    if not isinstance(step, int) or not 0 <= step < len(items):
-        raise UserError(
-            f"override {text!r}: {step!r} is no entry of the list there; it has [0] to "
-            f"[{len(items) - 1}], as in `augment[0].key=value`"
-        )
-    return step

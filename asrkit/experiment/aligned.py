@@ -39,9 +39,9 @@ def alignment_problems(experiment: Experiment, model: object) -> list[str]:
     if not heads:
         return [f"data.alignments is {given}, but no head has criterion: alignment"]
     problems = [
-        f"model.augment[{number}] ({type(augment).__name__}) moves frames, so that alignments no "
+        f"model.augment.{name} ({type(augment).__name__}) moves frames, so that alignments no "
         "longer hold: leave it out, or use data.speeds, which are aligned one by one"
-        for number, augment in enumerate(model.augment)
+        for name, augment in model.augment.items()
         if isinstance(augment, Augment) and not augment.keeps_time
     ]
     if len({head.aligned_repeats for head in heads.values()}) > 1:

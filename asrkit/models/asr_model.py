@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from asrkit.config.ordered import Ordered
 from asrkit.config.registry import Factory
 from asrkit.data.batch import Batch
 from asrkit.models.chunked import cut_batch, require_whole_frames
@@ -19,6 +20,7 @@ from asrkit.models.interfaces import (
 from asrkit.nn.augment import Augment
 from asrkit.nn.chunks import Chunking
 from asrkit.nn.features import Features
+from asrkit.nn.named import named_modules
 from asrkit.text.vocabulary import Vocabulary
 
 
@@ -31,7 +33,7 @@ class AsrModel(TrainableModel):
         features: Computes features from samples.
         encoder: Turns features into frames.
         heads: Training outputs by name.
-        augment: Changes to the features in training, in order.
+        augment: Changes to the features in training, by name, in order.
         training_chunks: How features are cut in training, before they are changed, where there are
             given alignments; all heads then learn from chunks. Whole utterances where null.
 
@@ -46,25 +48,18 @@ class AsrModel(TrainableModel):
         features: Features,
         encoder: Factory[Encoder],
         heads: dict[str, Factory[Head]],
-        augment: list[Augment] = [],  # noqa: B006 - never changed
+        augment: Ordered[Augment] = Ordered(),  # noqa: B006, B008 - never changed
         training_chunks: Chunking | None = None,
     ) -> None:
         super().__init__()
         if not heads:
             raise ValueError("a model needs at least one head, such as ctc: {type: ctc, weight: 1}")
-        for name in heads:
-            if "." in name or not name or hasattr(nn.ModuleDict(), name):
-                raise ValueError(f"a head can't have the name {name!r}; take another, such as ctc")
         self.vocabulary = vocabulary
         self.features = features
-        self.augment = nn.ModuleList(augment)
+        self.augment = named_modules(augment, "an augmentation")
         self.encoder = encoder(input_dim=features.dim)
-        self.heads = nn.ModuleDict(
-            {
-                name: make(encoder=self.encoder, vocabulary=vocabulary)
-                for name, make in heads.items()
-            }
-        )
+        made = {n: make(encoder=self.encoder, vocabulary=vocabulary) for n, make in heads.items()}
+        self.heads = named_modules(made, "a head")
         self.training_chunks = training_chunks
         if training_chunks is not None:
             require_whole_frames(training_chunks, self.encoder.output_lengths)
@@ -107,7 +102,7 @@ class AsrModel(TrainableModel):
                 batch = self._cut(batch, features, lengths, self.training_chunks)
                 features, lengths = batch.signal, batch.signal_lengths
             if self.training:
-                for augment in self.augment:
+                for augment in self.augment.values():
                     features, lengths = augment(features, lengths, step)
         return self.encoder(features, lengths), batch
 

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from asrkit.config.ordered import Ordered
 from asrkit.config.registry import Factory
 from asrkit.models.interfaces import Encoded, Encoder, encoders
 from asrkit.nn.dropout import Dropout
@@ -23,7 +24,7 @@ class BlstmEncoder(Encoder):
         hidden_dim: Size per direction; D is twice that.
         num_layers: Number of layers.
         pools: Max-pooling over time after the first layers, such as [3, 2].
-        frontend: What shortens the features first, in order.
+        frontend: What shortens the features first, by name, in order.
         taps: Layers, counted from 1, whose outputs heads may read; only unpooled ones.
         dropout: Between layers.
 
@@ -37,7 +38,7 @@ class BlstmEncoder(Encoder):
         hidden_dim: int,
         num_layers: int,
         pools: list[int] = [],  # noqa: B006 - never changed
-        frontend: list[Factory[Frontend]] = [],  # noqa: B006 - never changed
+        frontend: Ordered[Factory[Frontend]] = Ordered(),  # noqa: B006, B008 - never changed
         taps: list[int] = [],  # noqa: B006 - never changed
         dropout: float = 0.3,
     ) -> None:
@@ -52,7 +53,7 @@ class BlstmEncoder(Encoder):
             )
         self.dim, self.num_layers, self.taps = 2 * hidden_dim, num_layers, list(taps)
         self.pools = [*pools, *([1] * (num_layers - len(pools)))]
-        self.frontends = FrontendStack(frontend, input_dim)
+        self.frontends = FrontendStack(frontend.values(), input_dim)
         sizes = [self.frontends.dim, *([self.dim] * (num_layers - 1))]
         self.layers = nn.ModuleList(BidirectionalLstm(size, hidden_dim) for size in sizes)
         self.dropout = Dropout(dropout)

@@ -1,7 +1,7 @@
-"""The Conformer encoder: a list of residual sublayers, repeated.
+"""The Conformer encoder: named residual sublayers, repeated.
 
 What varies between published Conformers is which sublayers a block has, in which order, and with
-which parts: all of that is the list `blocks` in YAML, not a flag here.
+which parts: all of that is `blocks` in YAML, by name, not a flag here.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from asrkit.config.ordered import Ordered
 from asrkit.config.registry import Factory
 from asrkit.models.interfaces import Encoded, Encoder, encoders
 from asrkit.nn.chunks import Chunking
 from asrkit.nn.dropout import Dropout
+from asrkit.nn.named import named_modules
 from asrkit.nn.norms import LayerNorm, Norm
 from asrkit.nn.resampling import Frontend, FrontendStack
 from asrkit.nn.residual import Place, Residual
@@ -27,8 +29,8 @@ class Conformer(Encoder):
         input_dim: F of the features.
         dim: D.
         num_layers: Number of blocks.
-        blocks: The sublayers of each block, in order.
-        frontend: What shortens the features first, in order.
+        blocks: The sublayers of each block by name, which is part of parameters' names, in order.
+        frontend: What shortens the features first, by name, in order.
         span: How far frames may look.
         taps: Blocks, counted from 1, whose outputs heads may read.
         final_norm: After each block.
@@ -37,7 +39,7 @@ class Conformer(Encoder):
             then see one chunk at a time, convolutions too; whole utterances where null.
 
     Raises:
-        ValueError: If a tap is no block, two sublayers have the same name, the span sees no future
+        ValueError: If a tap is no block, a sublayer can't have its name, the span sees no future
             but a gate or norm needs all frames, or chunks overlap.
 
     Source: Gulati et al. 2020, section 2.
@@ -48,8 +50,8 @@ class Conformer(Encoder):
         input_dim: int,
         dim: int,
         num_layers: int,
-        blocks: list[Factory[Residual]],
-        frontend: list[Factory[Frontend]],
+        blocks: Ordered[Factory[Residual]],
+        frontend: Ordered[Factory[Frontend]],
         span: Span = FullSpan(),  # noqa: B008 - has no state
         taps: list[int] = [],  # noqa: B006 - never changed
         final_norm: Factory[Norm] = LayerNorm,
@@ -67,7 +69,7 @@ class Conformer(Encoder):
         if beyond:
             raise ValueError(f"taps {beyond} are no blocks: there are blocks 1 to {num_layers}")
         self.dim, self.num_layers, self.taps, self.span = dim, num_layers, list(taps), span
-        self.frontends = FrontendStack(frontend, input_dim)
+        self.frontends = FrontendStack(frontend.values(), input_dim)
         same = self.frontends.dim == dim
         self.input = nn.Identity() if same else nn.Linear(self.frontends.dim, dim)
         self.dropout = Dropout(dropout)
@@ -109,15 +111,17 @@ class Conformer(Encoder):
         return outputs
 
 
-def sublayer_kinds(blocks: list[Factory[Residual]], dim: int) -> list[type]:
+def sublayer_kinds(blocks: Ordered[Factory[Residual]], dim: int) -> list[type]:
     """Returns the class of each sublayer of a block, from parts without data."""
     with torch.device("meta"):
-        parts: list[nn.Module] = [make(dim=dim, place=Place(1, 1, 1, 1)) for make in blocks]
+        parts: list[nn.Module] = [
+            make(dim=dim, place=Place(1, 1, 1, 1)) for make in blocks.values()
+        ]
     return [type(part.module) if isinstance(part, Residual) else type(part) for part in parts]
 
 
 def make_block(
-    blocks: list[Factory[Residual]], kinds: list[type], dim: int, block: int, num_layers: int
+    blocks: Ordered[Factory[Residual]], kinds: list[type], dim: int, block: int, num_layers: int
 ) -> nn.ModuleDict:
     """Returns the sublayers of one block by name.
 
@@ -127,17 +131,10 @@ def make_block(
         dim: D.
         block: Number of the block, from 1.
         num_layers: How many blocks there are.
-
-    Raises:
-        ValueError: If two sublayers have the same name.
     """
-    result = nn.ModuleDict()
-    for index, make in enumerate(blocks):
+    sublayers = {}
+    for index, (name, make) in enumerate(blocks.items()):
         same = kinds.count(kinds[index])
         nth = (block - 1) * same + kinds[: index + 1].count(kinds[index])
-        place = Place(block, num_layers, nth, num_layers * same)
-        residual = make(dim=dim, place=place)
-        if residual.name in result:
-            raise ValueError(f"two sublayers of a block are named {residual.name!r}")
-        result[residual.name] = residual
-    return result
+        sublayers[name] = make(dim=dim, place=Place(block, num_layers, nth, num_layers * same))
+    return named_modules(sublayers, "a sublayer")

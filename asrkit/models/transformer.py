@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from asrkit.config.ordered import Ordered
 from asrkit.config.registry import Factory
 from asrkit.models.interfaces import Encoded, Encoder, encoders
 from asrkit.nn.activations import Activation, ReLU
@@ -28,7 +29,7 @@ class TransformerEncoder(Encoder):
         num_layers: Number of blocks.
         num_heads: Attention heads.
         hidden_dim: Of the feed-forward sublayers.
-        frontend: What shortens the features first, in order.
+        frontend: What shortens the features first, by name, in order.
         activation: Of the feed-forward sublayers.
         span: How far frames may look.
         taps: Blocks, counted from 1, whose outputs heads may read.
@@ -47,7 +48,7 @@ class TransformerEncoder(Encoder):
         num_layers: int,
         num_heads: int,
         hidden_dim: int,
-        frontend: list[Factory[Frontend]],
+        frontend: Ordered[Factory[Frontend]],
         activation: Factory[Activation] = ReLU,
         span: Span = FullSpan(),  # noqa: B008 - has no state
         taps: list[int] = [],  # noqa: B006 - never changed
@@ -58,7 +59,7 @@ class TransformerEncoder(Encoder):
         if beyond:
             raise ValueError(f"taps {beyond} are no blocks: there are blocks 1 to {num_layers}")
         self.dim, self.num_layers, self.taps, self.span = dim, num_layers, list(taps), span
-        self.frontends = FrontendStack(frontend, input_dim)
+        self.frontends = FrontendStack(frontend.values(), input_dim)
         self.input = nn.Linear(self.frontends.dim, dim)
         self.dropout = Dropout(dropout)
 
@@ -74,7 +75,7 @@ class TransformerEncoder(Encoder):
             parts = {"attention": attention, "ffn": feed_forward}
             self.blocks.append(
                 nn.ModuleDict(
-                    {n: Residual(dim, place, n, m, dropout=dropout) for n, m in parts.items()}
+                    {n: Residual(dim, place, m, dropout=dropout) for n, m in parts.items()}
                 )
             )
         self.norm = LayerNorm(dim)

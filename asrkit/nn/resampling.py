@@ -7,7 +7,7 @@ depends on how much padding its batch needed.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -43,7 +43,7 @@ class FrontendStack(nn.ModuleList):
         input_dim: F of the features; `dim` is what the last frontend gives.
     """
 
-    def __init__(self, makes: Sequence[Factory[Frontend]], input_dim: int) -> None:
+    def __init__(self, makes: Iterable[Factory[Frontend]], input_dim: int) -> None:
         super().__init__()
         self.dim = input_dim
         for make in makes:

@@ -105,7 +105,6 @@ class Residual(nn.Module):
     Args:
         dim: D.
         place: Where the sublayer stands.
-        name: Name of the sublayer within its block; part of parameter names.
         module: The sublayer.
         scale: Factor of the branch; 0.5 for half-step feed-forward layers.
         norm: Before the sublayer.
@@ -117,7 +116,6 @@ class Residual(nn.Module):
         self,
         dim: int,
         place: Place,
-        name: str,
         module: Factory[Sublayer],
         scale: float = 1.0,
         norm: Factory[Norm] = LayerNorm,
@@ -125,7 +123,6 @@ class Residual(nn.Module):
         keep: Factory[Keep] = Always,
     ) -> None:
         super().__init__()
-        self.name = name
         self.scale = scale
         self.norm = norm(dim=dim)
         self.module = module(dim=dim)

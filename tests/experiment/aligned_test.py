@@ -139,7 +139,7 @@ def test_what_alignments_do_not_fit_is_refused(place: Path) -> None:
     assert "no alignment of u0 at speed 1.1" in speeds.output
     assert "--speed 0.9 --speed 1 --speed 1.1" in speeds.output
     moved = asrkit("check", spec, "model.augment=[{type: time_resize, low: 0.9, high: 1.1}]")
-    assert "model.augment[0] (TimeResize) moves frames" in moved.output
+    assert "model.augment.time_resize (TimeResize) moves frames" in moved.output
     assert "data.alignments is null" in asrkit("check", spec, "data.alignments=null").output
     unused = asrkit("check", spec, "model.heads.transducer.criterion=full_sum")
     assert "no head has criterion: alignment" in unused.output

@@ -69,15 +69,12 @@ def test_renamed_keys_and_parameters_are_compared_under_their_old_names(tmp_path
     assert compared(before, after, "--renames", renames).exit_code == 0
 
 
-def test_lists_are_flattened_by_the_names_of_their_entries() -> None:
-    tree = {"blocks": [{"name": "attention", "heads": 4}, {"name": "last", "heads": []}], "n": None}
-    assert dict(leaves(tree)) == {
-        "blocks.attention.name": "attention",
-        "blocks.attention.heads": 4,
-        "blocks.last.name": "last",
-        "blocks.last.heads": [],
-        "n": None,
-    }
+def test_parts_are_counted_whether_they_stand_in_a_list_or_a_mapping() -> None:
+    parts = [{"name": "attention", "heads": 4}, {"name": "last", "sizes": []}]
+    by_name = {"order": ["attention", "last"], "last": {"sizes": []}, "attention": {"heads": 4}}
+    counted = {"blocks[0].heads": 4, "blocks[1].sizes": None, "n": None}
+    assert dict(leaves({"blocks": parts, "n": None})) == counted
+    assert dict(leaves({"blocks": by_name, "n": None})) == counted
 
 
 def test_unknown_parts_of_renames_are_refused(tmp_path: Path) -> None:

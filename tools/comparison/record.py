@@ -75,16 +75,23 @@ def spec_record(path: Path, names: Renames) -> dict[str, Any]:
 
 
 def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yields every value of a tree with its key path; entries of lists that have a name by name."""
+    """Yields every value of a tree with its key path.
+
+    Parts with names are counted, as they were when they stood in lists; the names are seen in those
+    of parameters.
+    """
+    if isinstance(node, dict) and isinstance(node.get("order"), list):
+        node = [node[name] for name in node["order"]]
     if isinstance(node, dict) and node:
         for key, value in node.items():
             yield from leaves(value, f"{path}.{key}" if path else str(key))
     elif isinstance(node, list) and node:
         for index, value in enumerate(node):
-            name = value.get("name", index) if isinstance(value, dict) else index
-            yield from leaves(value, f"{path}.{name}")
+            unnamed = isinstance(value, dict)
+            value = {k: v for k, v in value.items() if k != "name"} if unnamed else value
+            yield from leaves(value, f"{path}[{index}]")
     else:
-        yield path, node
+        yield path, node or None if isinstance(node, (dict, list)) else node
 
 
 def search_records(run: Path, data: Path, set_name: str) -> Iterator[tuple[str, Any]]:
