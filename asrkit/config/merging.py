@@ -1,8 +1,8 @@
 """Puts one tree over another, or one value into a tree, and keeps track of where values came from.
 
 Mappings are merged key by key. A short name is a mapping of its `type`, and a list of parts becomes
-a mapping of them by name where keys are put over it; a list over a mapping of parts is refused, since
-it would silently replace them all.
+a mapping of them by name where keys are put over it; a list over a mapping of parts is refused,
+since it would silently replace them all.
 """
 
 from __future__ import annotations
