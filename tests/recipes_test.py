@@ -14,6 +14,7 @@ from asrkit.data.batch import Batch
 from asrkit.decoding.search import Search
 from asrkit.experiment import Experiment, check, load_spec
 from asrkit.experiment.aligned import aligned_heads
+from asrkit.experiment.decode_spec import searches_of
 from asrkit.models.asr_model import AsrModel
 from asrkit.text.vocabulary import Vocabulary
 
@@ -86,10 +87,11 @@ def test_models_learn_eight_utterances_by_heart(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SEARCHES, ids=lambda path: "-".join(path.parts[-4::3]))
 def test_searches_have_no_problems(path: Path) -> None:
-    searches = load_spec(path).tree["decoding"]
+    assert check(path).problems == []
+    searches = searches_of(load_spec(path))
     assert searches
-    for name, node in searches.items():
-        assert build(Search, node, f"decoding.{name}").entries
+    for search in searches.values():
+        assert build(Search, search.spec, search.path).entries
 
 
 @pytest.mark.parametrize(

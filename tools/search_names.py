@@ -16,8 +16,8 @@ from typing import Any
 
 import click
 
-from asrkit.config.yaml_loader import load
 from asrkit.errors import UserError
+from asrkit.experiment.decode_spec import load_decode_spec, searches_of
 from asrkit.utf8 import use_utf8
 
 
@@ -28,17 +28,16 @@ from asrkit.utf8 import use_utf8
 def main(spec: Path, run: Path | None, data: Path | None) -> None:
     """Prints the names of the searches below decoding: of a spec file."""
     try:
-        tree = load(spec).tree
+        searches = searches_of(load_decode_spec(spec))
     except UserError as error:
         raise click.ClickException(str(error)) from error
-    searches = tree.get("decoding") or {}
     if not searches:
-        raise click.ClickException(f"{spec} has no searches below decoding:")
+        raise click.ClickException(f"{spec} has no searches below decoding: or table:")
     places = [Path()]
     if run is not None and data is not None:
         places += [run, run.resolve().parent, data]
-    for name, node in searches.items():
-        files = list(models(node, places))
+    for name, search in searches.items():
+        files = list(models(search.node, places))
         missing = [str(file) for file in files if not file.is_file()]
         if run is None:
             click.echo(name)

@@ -23,17 +23,25 @@ from asrkit.terminal import say
     multiple=True,
     help="Search to list; repeatable. Else, all.",
 )
+@click.option(
+    "--spec", type=FILE, help="File with the table: of the searches, for rows and columns."
+)
 @click.option("--out", type=FILE, help="Markdown file to write; RUN/searches.md if not given.")
 def table_of_searches(
-    run: Path, dev: str, tests: tuple[str, ...], searches: tuple[str, ...], out: Path | None
+    run: Path,
+    dev: str,
+    tests: tuple[str, ...],
+    searches: tuple[str, ...],
+    spec: Path | None,
+    out: Path | None,
 ) -> None:
     """Compare the searches of a run: weights, WER with interval, RTF, search errors, commands.
 
-    Of what is named like opls and opls_lm_ilm the first is a row, the rest a column. RESULTS.md
-    will have the tables in the run's section.
+    With --spec, searches stand in the rows and columns of that file's table. RESULTS.md will have
+    the tables in the run's section.
 
-    Example: asrkit table --run run/first --dev dev --test test
+    Example: asrkit table --run run/first --dev dev --test test --spec conf/decode/table.yaml
     """
-    from asrkit.scoring.search_table import write_search_table
+    from asrkit import experiment
 
-    say(write_search_table(run, dev, tests, searches, out or run / "searches.md"))
+    say(experiment.table(run, dev, tests, searches, spec, out or run / "searches.md"))

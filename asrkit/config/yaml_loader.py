@@ -54,7 +54,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Spec:
     spec = _Files().load(path)
     spec = Spec(copy_of(spec.tree), dict(spec.sources))
     for text in overrides:
-        _apply(spec, text)
+        apply(spec, text)
     return spec
 
 
@@ -73,7 +73,7 @@ def override(tree: Any, overrides: Sequence[str]) -> Any:
     """Returns a tree changed by `key=value` overrides."""
     spec = Spec(copy_of(tree))
     for text in overrides:
-        _apply(spec, text)
+        apply(spec, text)
     return spec.tree
 
 
@@ -155,7 +155,12 @@ def _merge(base: Spec, change: Spec, path: str) -> Spec:
     return merged
 
 
-def _apply(spec: Spec, text: str) -> None:
+def apply(spec: Spec, text: str) -> None:
+    """Changes a spec in place by a `key=value` override.
+
+    Raises:
+        UserError: If it has no place in the spec.
+    """
     key, equals, value_text = text.partition("=")
     if not equals or not steps(key):
         raise UserError(f"override {text!r}: expected key=value, such as training.epochs=20")

@@ -3,6 +3,7 @@
 from asrkit.experiment.align import align
 from asrkit.experiment.check import CheckReport, check, diff, explain, show
 from asrkit.experiment.decode import average, decode, score
+from asrkit.experiment.decode_spec import table
 from asrkit.experiment.ngram import ngram
 from asrkit.experiment.perplexity import perplexity
 from asrkit.experiment.prior import estimate_prior
@@ -28,6 +29,7 @@ __all__ = [
     "score",
     "search_errors",
     "show",
+    "table",
     "tokenizer",
     "train",
     "tune",

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from asrkit.config.build import CheckedFactory, dry, dry_build
+from asrkit.config.build import CheckedFactory, dry, dry_build, filled
 from asrkit.config.build import check as check_tree
 from asrkit.config.explain import difference, explain_key
 from asrkit.config.problems import Problem, SpecError
@@ -29,6 +29,7 @@ from asrkit.data.set_facts import of_other_rate
 from asrkit.data.training_limits import TrainingLimits
 from asrkit.errors import UserError
 from asrkit.experiment.aligned import alignment_problems, list_misaligned
+from asrkit.experiment.decode_spec import DecodeSpec, decode_problems, is_decode_spec
 from asrkit.experiment.references import unwritable_elsewhere
 from asrkit.experiment.spec import (
     Experiment,
@@ -100,11 +101,17 @@ def check(spec_path: Path, overrides: Sequence[str] = (), data: Path | None = No
     """Checks a spec, and every utterance of its sets if a data folder is given.
 
     Args:
-        spec_path: The experiment's YAML file.
+        spec_path: YAML file of an experiment, or of searches.
         overrides: `key=value` changes to it.
         data: Data folder; the unusable utterances are listed in its unusable/ folder.
     """
     spec = load_spec(spec_path, overrides)
+    if is_decode_spec(spec):
+        if data is not None:
+            raise UserError(
+                f"{spec_path} has searches only, and no data to check: leave out --data"
+            )
+        return CheckReport(problems=[str(problem) for problem in decode_problems(spec)])
     problems = check_tree(Experiment, spec)
     if problems:
         return CheckReport(problems=[str(problem) for problem in problems])
@@ -264,11 +271,18 @@ def _tree(name: str, module: nn.Module, depth: int) -> list[str]:
 
 def explain(spec_path: Path, overrides: Sequence[str], key: str) -> str:
     """Returns the value of a key, where it came from, and what it does."""
-    return explain_key(Experiment, load_spec(spec_path, overrides), key)
+    spec = load_spec(spec_path, overrides)
+    return explain_key(interface_of(spec), spec, key)
+
+
+def interface_of(spec: Spec) -> type:
+    """Returns the class whose parts a spec names."""
+    return DecodeSpec if is_decode_spec(spec) else Experiment
 
 
 def diff(first: Path, second: Path) -> str:
     """Returns the keys in which two spec files or run folders differ, defaults included."""
     files = [path / "resolved.yaml" if path.is_dir() else path for path in (first, second)]
-    trees = [resolve_spec(load_spec(file))[1] for file in files]
+    specs = [load_spec(file) for file in files]
+    trees = [filled(interface_of(spec), spec) for spec in specs]
     return "\n".join(difference(trees[0], trees[1])) or "no difference"

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from asrkit.config.build import build
-from asrkit.config.yaml_loader import load, override
+from asrkit.config.yaml_loader import Spec
 from asrkit.data.decode_batches import decode_batches
 from asrkit.data.manifests import open_set
 from asrkit.decoding.decode import decode as decode_set
 from asrkit.decoding.search import Search
 from asrkit.errors import UserError
 from asrkit.experiment.decode_settings import split
+from asrkit.experiment.decode_spec import chosen_search
 from asrkit.experiment.decoded_sets import PARTIAL, require_whole, set_facts
 from asrkit.experiment.prior import hash_of
 from asrkit.experiment.record import record_command, this_command
@@ -65,11 +66,11 @@ def decode(
     device = available_device()
     of_data, of_search = split(overrides)
     system = System(run, data, checkpoint, device, of_data)
-    node = search_node(system.resolved, search, spec, of_search)
-    chosen = build(Search, node, f"decoding.{search}")
+    found = chosen_search(Spec(system.resolved), search, spec, of_search)
+    chosen = build(Search, found.spec, found.path)
     system.prepare(chosen)
     record_command(run)
-    return decode_into(run / "decode" / search / set_name, system, node, chosen, set_name)
+    return decode_into(run / "decode" / search / set_name, system, found.node, chosen, set_name)
 
 
 def decode_into(
@@ -138,26 +139,6 @@ def searched_with(folder: Path) -> tuple[Any, str]:
     if "checkpoint" not in note:
         raise UserError(f"{path} does not say which checkpoint decoded: decode the set again")
     return note["search"], note["checkpoint"]
-
-
-def search_node(
-    resolved: dict[str, Any], search: str, spec: Path | None, overrides: Sequence[str]
-) -> Any:
-    """Returns the spec node of a search by name, changed by the overrides.
-
-    Raises:
-        UserError: If there is no such search; names those that there are.
-    """
-    prefixed = [f"decoding.{search}.{override}" for override in overrides]
-    tree = resolved if spec is None else load(spec).tree
-    searches = tree.get("decoding") or {}
-    if search not in searches:
-        names = ", ".join(searches) or "none"
-        raise UserError(f"there is no search {search!r} below decoding:; there are: {names}")
-    if not prefixed:
-        return searches[search]
-    changed: dict[str, Any] = override({"decoding": searches}, prefixed)
-    return changed["decoding"][search]
 
 
 def score(

@@ -11,10 +11,12 @@ from typing import Any
 import yaml
 
 from asrkit.config.build import build
+from asrkit.config.yaml_loader import Spec
 from asrkit.data.manifests import open_set
 from asrkit.data.transcripts import with_transcripts
 from asrkit.decoding.search import Search
-from asrkit.experiment.decode import JUDGEMENTS, decode_into, search_node
+from asrkit.experiment.decode import JUDGEMENTS, decode_into
+from asrkit.experiment.decode_spec import chosen_search
 from asrkit.experiment.decoded_sets import require_whole
 from asrkit.experiment.record import record_command
 from asrkit.experiment.spec import available_device
@@ -79,9 +81,9 @@ def tune(
     device = available_device()
     with_transcripts(open_set(data, [set_name]), set_name, "weights")
     system = System(run, data, checkpoint, device, overrides)
-    node = search_node(system.resolved, search, spec, ())
-    build(Search, node, f"decoding.{search}")
-    node = node if isinstance(node, dict) else {"type": node}
+    found = chosen_search(Spec(system.resolved), search, spec)
+    build(Search, found.spec, found.path)
+    node = found.node if isinstance(found.node, dict) else {"type": found.node}
     ranges = ranges or ranges_of(spec, node)
     values = values_of(node, list(ranges))
     record_command(run)

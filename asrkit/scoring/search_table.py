@@ -1,15 +1,15 @@
 """Tables of one model's searches, from its run folder alone: what each found, and at what cost.
 
-The name of a search tells its place: `opls_lm_ilm` is what `opls` finds with a language model, less
-the internal one. A run folder remembers in searches.json which searches are in its tables, so that
-RESULTS.md has them whenever it is made anew.
+A search stands in the row and column that the table of its spec file gives it, or in a row of its
+own. A run folder remembers in searches.json which searches are in its tables and where, so that
+RESULTS.md has them whenever it is made again.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +38,10 @@ mend them; all other wrong sentences are the models' errors.
 LISTED = "searches.json"
 GOES = {"label_sync": "by label", "two_pass": "in two passes"}
 """How the searches' types go; all others go by frames."""
-COLUMNS = {
-    "lm": "+ LM",
-    "ngram": "+ n-gram LM",
-    "prior": "− label prior",
-    "ilm": "− internal LM",
-    "mini": "− mini-LSTM",
-    "coverage": "+ coverage",
-    "second": "+ second model",
-}
-"""What the words of a search's name mean that follow the name of its row."""
+ALONE = "alone"
+"""The column of searches without a place."""
+Places = Mapping[str, tuple[str, str]]
+"""Row and title of the column of searches, by name."""
 
 
 @dataclass(frozen=True)
@@ -58,20 +52,32 @@ class Listed:
         dev: Set that weights were tuned on.
         tests: Sets that decided nothing.
         searches: Names, in the order of the tables.
+        places: Row and title of the column, by name; a search without has a row of its own.
     """
 
     dev: str
     tests: list[str]
     searches: list[str]
+    places: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def sets(self) -> list[str]:
         """All sets, that for tuning first."""
         return [self.dev, *self.tests]
 
+    def place(self, name: str) -> tuple[str, str]:
+        """Returns row and column of a search."""
+        row, column = self.places.get(name, (name, ALONE))
+        return row, column
+
 
 def write_search_table(
-    run: Path, dev: str, tests: Sequence[str], searches: Sequence[str], out: Path
+    run: Path,
+    dev: str,
+    tests: Sequence[str],
+    searches: Sequence[str],
+    out: Path,
+    places: Places | None = None,
 ) -> str:
     """Writes tables of searches that have decoded some sets, and the commands that made them.
 
@@ -82,6 +88,7 @@ def write_search_table(
         searches: Names of the searches, in the order of the rows; if empty, all that have decoded
             all these sets.
         out: The Markdown file.
+        places: Where searches stand; each has a row of its own if not given.
 
     Returns:
         The tables.
@@ -90,7 +97,8 @@ def write_search_table(
         UserError: If a search has not decoded and scored a set, or has other weights on another.
     """
     names = list(searches) or _scored_everywhere(run, [dev, *tests])
-    listed = Listed(dev, list(tests), names)
+    where = {name: list(place) for name, place in (places or {}).items() if name in names}
+    listed = Listed(dev, list(tests), names, where)
     tables = _tables(run, listed)
     section = _section(run, listed, tables)
     write_text(run / LISTED, json.dumps(asdict(listed), indent=2) + "\n")
@@ -163,7 +171,7 @@ def _size(run: Path, listed: Listed, set_name: str) -> str:
 
 def _grid(run: Path, listed: Listed, set_name: str) -> str:
     """Returns the WERs on a set, in rows and columns."""
-    places = {place(name, listed.searches): name for name in listed.searches}
+    places = {listed.place(name): name for name in listed.searches}
     rows, columns = (list(dict.fromkeys(keys)) for keys in zip(*places, strict=True))
     best = min(listed.searches, key=lambda name: _score(run, name, listed.dev)["wer"])
     lines = []
@@ -174,21 +182,10 @@ def _grid(run: Path, listed: Listed, set_name: str) -> str:
     return markdown.table(["search", *columns], lines)
 
 
-def place(name: str, names: Sequence[str]) -> tuple[str, str]:
-    """Returns row and column of a search, told by its name and those of the others.
-
-    A name that begins with another one, and goes on with words that columns have, stands in the
-    row of that.
-    """
-    for row in sorted(names, key=len):
-        words = name.removeprefix(row + "_").split("_")
-        if name.startswith(row + "_") and all(word in COLUMNS for word in words):
-            return row, " ".join(COLUMNS[word] for word in words)
-    return name, "alone"
-
-
 def _title(run: Path, row: str, listed: Listed) -> str:
     """Returns a row's name, what it scores with, and how it goes."""
+    if row not in listed.searches:
+        return markdown.escaped(row)
     node = node_of(run, row, listed.sets)
     if not isinstance(node, dict):
         return markdown.escaped(row)

@@ -12,7 +12,6 @@ from asrkit.errors import UserError
 from asrkit.scoring.search_facts import weights_text
 from asrkit.scoring.search_table import (
     listed_searches,
-    place,
     search_section,
     write_search_table,
 )
@@ -71,6 +70,7 @@ asrkit decode run first data data set test search greedy
 
 </details>
 """  # noqa: E501
+PLACES = {"opls": ("opls", "alone"), "opls_lm": ("opls", "+ LM")}
 COMMANDS = """asrkit train x.yaml
 asrkit tune --run first --data data --set dev --search opls_lm --spec x.yaml
 asrkit decode --run first --data data --set test --search greedy
@@ -123,7 +123,7 @@ def run(tmp_path: Path) -> Path:
 def test_the_tables_hold_weights_numbers_and_commands(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "SEARCHES.md"
     assert listed_searches(run) == []
-    tables = write_search_table(run, "dev", ["test"], ["opls", "opls_lm", "greedy"], out)
+    tables = write_search_table(run, "dev", ["test"], ["opls", "opls_lm", "greedy"], out, PLACES)
     text = out.read_text()
     assert squeezed(text).endswith(squeezed(EXPECTED))
     assert tables in text
@@ -142,16 +142,15 @@ def test_a_run_remembers_its_tables(run: Path, tmp_path: Path) -> None:
     assert "opls_lm" not in search_section(run)
 
 
-def test_names_tell_rows_and_columns() -> None:
-    names = ["att", "opls_lm_ilm", "opls_lm", "opls", "opls_wide", "ctc_second"]
-    assert [place(name, names) for name in names] == [
-        ("att", "alone"),
-        ("opls", "+ LM − internal LM"),
-        ("opls", "+ LM"),
-        ("opls", "alone"),
-        ("opls_wide", "alone"),
-        ("ctc_second", "alone"),
-    ]
+def test_the_name_of_a_search_carries_no_meaning(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "x.md"
+    tables = write_search_table(run, "dev", ["test"], ["opls", "opls_lm"], out)
+    assert "+ LM" not in tables
+    assert "| opls_lm: attention + ctc + lm, by label |" in tables
+    places = {"opls": ("row", "first"), "opls_lm": ("row", "second")}
+    tables = write_search_table(run, "dev", ["test"], ["opls", "opls_lm"], out, places)
+    assert "| search | first " in tables
+    assert "| row " in tables
 
 
 def squeezed(text: str) -> str:

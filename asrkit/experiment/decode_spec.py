@@ -1,0 +1,291 @@
+"""Decode specs: the searches of a file, those of a table of rows and columns, and what is tuned.
+
+A table writes down ways to search (rows) and what is changed in each of them (columns):
+
+    table:
+      rows:
+        ctc: {type: label_sync, beam_size: 12, scorers: {ctc: 1.0}}
+      columns:
+        lm: {title: + LM, changes: {scorers: {lm: {type: language_model, weight: 0.4, run: lm}}}}
+
+has the searches `ctc` and `ctc_lm`. A change is put over the row's search as a variant over its
+base.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from asrkit.config.build import check as check_tree
+from asrkit.config.build import dry_build
+from asrkit.config.key_paths import copy_of, is_below
+from asrkit.config.merging import merge
+from asrkit.config.problems import Problem
+from asrkit.config.registry import import_all
+from asrkit.config.yaml_loader import Spec, apply, load
+from asrkit.decoding.search import Search
+from asrkit.errors import UserError
+from asrkit.scoring.search_table import ALONE, write_search_table
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a column of a table changes in the search of each row.
+
+    Args:
+        changes: Put over the row's search.
+        title: Above the column; its name if not given.
+        rows: Other changes for some rows, by name; null where a row has no such search.
+    """
+
+    changes: dict[str, Any]
+    title: str | None = None
+    rows: dict[str, dict[str, Any] | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Searches as rows and columns; that of a row alone has the row's name.
+
+    Args:
+        rows: Ways to search.
+        columns: What is changed in them; such a search is called ROW_COLUMN.
+    """
+
+    rows: dict[str, Search]
+    columns: dict[str, Column] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DecodeSpec:
+    """How trained models are decoded, and which numbers of it are tuned.
+
+    Args:
+        decoding: Searches by name.
+        tuning: Lowest and highest value of what is tuned: weights of scorers (`lm`), and other
+            numbers of their entries (`ctc.prior_scale`).
+        table: Searches as rows and columns.
+        plugins: Python modules to import first, since they register more names.
+    """
+
+    decoding: dict[str, Search] = field(default_factory=dict)
+    tuning: dict[str, tuple[float, float]] = field(default_factory=dict)
+    table: Table | None = None
+    plugins: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class NamedSearch:
+    """A search of a decode spec, and where it stands in its table.
+
+    Args:
+        name: Its name; the folder of its results.
+        spec: A tree with this search below `decoding:`, and where its values came from.
+        row: Name of its row.
+        column: Title of its column.
+    """
+
+    name: str
+    spec: Spec
+    row: str
+    column: str = ALONE
+
+    @property
+    def node(self) -> Any:
+        """The spec node of the search."""
+        return self.spec.tree["decoding"][self.name]
+
+    @property
+    def path(self) -> str:
+        """Its key path in `spec`."""
+        return f"decoding.{self.name}"
+
+
+def is_decode_spec(spec: Spec) -> bool:
+    """Returns whether a spec says how to decode and nothing of a model."""
+    return not spec.tree.keys() & {"model", "training", "data", "text"}
+
+
+def searches_of(spec: Spec) -> dict[str, NamedSearch]:
+    """Returns the searches of a spec by name, those of its table included.
+
+    Raises:
+        UserError: If two searches have the same name.
+    """
+    found: dict[str, NamedSearch] = {}
+    for search in [*_listed(spec), *_cells(spec)]:
+        if search.name in found:
+            raise UserError(f"two searches are named {search.name!r}, one of them in the table")
+        found[search.name] = search
+    return found
+
+
+def pick(searches: dict[str, NamedSearch], name: str) -> NamedSearch:
+    """Returns a search by name.
+
+    Raises:
+        UserError: If there is none; names those that there are.
+    """
+    if name in searches:
+        return searches[name]
+    names = ", ".join(searches) or "none"
+    raise UserError(
+        f"there is no search {name!r} below decoding:{_nearest(name, searches)}; there are: {names}"
+    )
+
+
+def chosen_search(
+    resolved: Spec, name: str, spec: Path | None, overrides: Sequence[str] = ()
+) -> NamedSearch:
+    """Returns a search by name, changed by overrides.
+
+    Args:
+        resolved: Spec of the run that is decoded.
+        name: Name of the search.
+        spec: File whose searches replace those of the run.
+        overrides: `key=value` changes of the search.
+
+    Raises:
+        UserError: If there is no such search, or the file has problems.
+    """
+    found = pick(searches_of(resolved if spec is None else load_decode_spec(spec)), name)
+    for override in overrides:
+        apply(found.spec, f"{found.path}.{override}")
+    return found
+
+
+def load_decode_spec(path: Path) -> Spec:
+    """Returns a checked spec file with searches.
+
+    Raises:
+        UserError: If anything in a decode spec is wrong; lists all of it.
+    """
+    spec = load(path)
+    import_all()
+    problems = decode_problems(spec) if is_decode_spec(spec) else []
+    if problems:
+        lines = "\n".join(str(problem) for problem in problems)
+        raise UserError(f"{len(problems)} problem(s) in {path}\n{lines}")
+    return spec
+
+
+def decode_problems(spec: Spec) -> list[Problem]:
+    """Returns everything that is wrong with a decode spec."""
+    problems = check_tree(DecodeSpec, spec)
+    if problems:
+        return problems
+    try:
+        searches = searches_of(spec)
+    except UserError as error:
+        return [Problem("table", str(error), spec.source("table"))]
+    for search in searches.values():
+        problems += dry_build(Search, search.spec, search.path)
+    problems += _unknown_rows(spec)
+    return problems or list(_tuning_problems(spec, searches))
+
+
+def _listed(spec: Spec) -> Iterator[NamedSearch]:
+    for name, node in (spec.tree.get("decoding") or {}).items():
+        yield NamedSearch(name, _at(spec, f"decoding.{name}", name, node), row=name)
+
+
+def _cells(spec: Spec) -> Iterator[NamedSearch]:
+    table = spec.tree.get("table") or {}
+    for row, node in (table.get("rows") or {}).items():
+        base = _at(spec, f"table.rows.{row}", row, node)
+        yield NamedSearch(row, base, row)
+        for column, entry in (table.get("columns") or {}).items():
+            own = row in (entry.get("rows") or {})
+            changes = entry["rows"][row] if own else entry["changes"]
+            if changes is None:
+                continue
+            place = f"table.columns.{column}." + (f"rows.{row}" if own else "changes")
+            name = f"{row}_{column}"
+            below = _at(spec, f"table.rows.{row}", name, copy_of(node))
+            change = _at(spec, place, name, changes)
+            tree = merge(below.tree, change.tree, "", below.sources, change.source)
+            cell = Spec(tree, {**below.sources, **change.sources})
+            yield NamedSearch(name, cell, row, entry.get("title") or column)
+
+
+def _at(spec: Spec, path: str, name: str, node: Any) -> Spec:
+    """Returns a node of a spec as the search of a name below `decoding:`."""
+    target = f"decoding.{name}"
+    below = {k: where for k, where in spec.sources.items() if is_below(k, path)}
+    sources = {target + key[len(path) :]: where for key, where in below.items()}
+    return Spec({"decoding": {name: node}}, sources)
+
+
+def _unknown_rows(spec: Spec) -> list[Problem]:
+    table = spec.tree.get("table") or {}
+    return [
+        Problem(
+            f"table.columns.{column}.rows.{row}",
+            f"unknown row{_nearest(row, table['rows'])}; the rows are {', '.join(table['rows'])}",
+            spec.source(f"table.columns.{column}.rows.{row}"),
+        )
+        for column, entry in (table.get("columns") or {}).items()
+        for row in entry.get("rows") or {}
+        if row not in table["rows"]
+    ]
+
+
+def _tuning_problems(spec: Spec, searches: dict[str, NamedSearch]) -> Iterator[Problem]:
+    """Yields the names below `tuning:` that no search has, and ranges the wrong way round."""
+    known: dict[str, None] = {}
+    for search in searches.values():
+        scorers = search.node.get("scorers") or {} if isinstance(search.node, dict) else {}
+        for name, entry in scorers.items():
+            known[name] = None
+            if isinstance(entry, dict):
+                known.update(dict.fromkeys(f"{name}.{key}" for key in entry))
+    for name, (low, high) in (spec.tree.get("tuning") or {}).items():
+        where = spec.source(f"tuning.{name}")
+        if name not in known:
+            scorers = ", ".join(key for key in known if "." not in key) or "none"
+            yield Problem(
+                f"tuning.{name}",
+                f"no search has this{_nearest(name, known)}; their scorers: {scorers}",
+                where,
+            )
+        if low > high:
+            yield Problem(f"tuning.{name}", f"expected [LOW, HIGH], got [{low}, {high}]", where)
+
+
+def _nearest(name: str, known: Any) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def table(
+    run: Path,
+    dev: str,
+    tests: Sequence[str],
+    searches: Sequence[str],
+    spec: Path | None,
+    out: Path,
+) -> str:
+    """Writes tables of a run's searches, in the rows and columns of a spec file.
+
+    Args:
+        run: Run folder.
+        dev: Set that weights were tuned on.
+        tests: Sets to report.
+        searches: Names of the searches; if empty, all that have decoded all these sets.
+        spec: File with a `table:`; each search has a row of its own if not given.
+        out: The Markdown file.
+
+    Returns:
+        The tables.
+
+    Raises:
+        UserError: If a search has not decoded and scored a set, or the file has problems.
+    """
+    named = {} if spec is None else searches_of(load_decode_spec(spec))
+    places = {name: (search.row, search.column) for name, search in named.items()}
+    order = sorted(searches, key=[*named, *searches].index)
+    return write_search_table(run, dev, tests, order, out, places)
