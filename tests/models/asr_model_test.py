@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from asrkit.config.ordered import Ordered
 from asrkit.config.registry import Factory
 from asrkit.data.batch import Batch
 from asrkit.models.asr_model import AsrModel
@@ -73,7 +74,7 @@ BATCH = Batch(
 def make(learned: bool = False, names: tuple[str, ...] = ("one", "two")) -> AsrModel:
     torch.manual_seed(0)
     heads = dict.fromkeys(names, CTC)
-    return AsrModel(Vocabulary(["a", "b"]), Pairs(learned), Halves, heads, [AddStep()])
+    return AsrModel(Vocabulary(["a", "b"]), Pairs(learned), Halves, heads, Ordered(steps=AddStep()))
 
 
 def test_every_part_has_the_name_of_its_head() -> None:

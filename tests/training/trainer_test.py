@@ -14,7 +14,7 @@ from torch import nn
 from asrkit.data.batch import Batch
 from asrkit.errors import UserError
 from asrkit.models.interfaces import LossReport
-from asrkit.training import schedules
+from asrkit.training import epoch_schedules, schedules
 from asrkit.training.checkpoints import (
     CheckpointStore,
     average,
@@ -310,7 +310,7 @@ def test_missing_checkpoints_are_named(tmp_path: Path, which: str) -> None:
             {(45, 1): 1.0, (90, 1): 0.1, (95, 1): 0.0505, (100, 1): 0.001},
         ),
         (schedules.Cosine(1.0, 2, 10, 0.2), {(1, 1): 0.5, (2, 1): 1.0, (6, 1): 0.6, (10, 1): 0.2}),
-        (schedules.EpochList([3.0, 2.0]), {(1, 1): 3.0, (1, 2): 2.0, (1, 7): 2.0}),
+        (epoch_schedules.EpochList([3.0, 2.0]), {(1, 1): 3.0, (1, 2): 2.0, (1, 7): 2.0}),
     ],
 )
 def test_schedules_equal_hand_computed_values(
@@ -321,37 +321,37 @@ def test_schedules_equal_hand_computed_values(
 
 
 def test_ramps_are_written_out_by_epoch() -> None:
-    ramp = schedules.Ramp(1.0, 2.0, epochs=3, times=2)
+    ramp = epoch_schedules.Ramp(1.0, 2.0, epochs=3, times=2)
     expected = [1.0, 1.5, 2.0, 1.0, 1.5, 2.0, 0.5, 0.5]
-    given = schedules.EpochList([ramp, 0.5])
+    given = epoch_schedules.EpochList([ramp, 0.5])
     assert [given.lr(0, epoch) for epoch in range(1, 9)] == expected
-    newbob = schedules.Newbob(start=2.0, first=[ramp, 0.5], min_epochs=3)
+    newbob = epoch_schedules.Newbob(start=2.0, first=[ramp, 0.5], min_epochs=3)
     rates = [newbob.lr(0, 1)]
     for epoch in range(1, 8):
         newbob.observe(epoch, 1.0)
         rates.append(newbob.lr(0, epoch + 1))
     assert rates == expected
     with pytest.raises(ValueError, match="2 epochs or more, not 1"):
-        schedules.Ramp(1.0, 2.0, epochs=1)
+        epoch_schedules.Ramp(1.0, 2.0, epochs=1)
     with pytest.raises(ValueError, match="at least one, and none below 0"):
-        schedules.EpochList([])
+        epoch_schedules.EpochList([])
 
 
 def test_newbob_lowers_the_rate_when_dev_stalls() -> None:
-    newbob = schedules.Newbob(start=1.0, decay=0.5, window=1, min_epochs=2, floor=0.3)
+    newbob = epoch_schedules.Newbob(start=1.0, decay=0.5, window=1, min_epochs=2, floor=0.3)
     rates = []
     for epoch, dev in enumerate([4.0, 3.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0], start=1):
         newbob.observe(epoch, dev)
         rates.append(newbob.lr(0, epoch + 1))
     assert rates == [1.0, 1.0, 1.0, 0.5, 0.5, 0.3, 0.3, 0.3]
-    copy = schedules.Newbob(start=1.0)
+    copy = epoch_schedules.Newbob(start=1.0)
     copy.load_state_dict(newbob.state_dict())
     assert copy.lr(0, 9) == 0.3
 
 
 def test_newbob_follows_the_multi_epoch_rule_of_the_reference_system() -> None:
     """Rates computed by hand: each change counts relative to the rate of its newer epoch."""
-    newbob = schedules.Newbob(
+    newbob = epoch_schedules.Newbob(
         start=1.0, first=[0.25, 0.5, 1.0], decay=0.5, threshold=-0.06, window=2, min_epochs=2
     )
     rates = [newbob.lr(0, 1)]
@@ -365,13 +365,13 @@ def test_newbob_follows_the_multi_epoch_rule_of_the_reference_system() -> None:
 
 
 def test_newbob_grows_and_divides_by_the_old_value_if_told_to() -> None:
-    newbob = schedules.Newbob(
+    newbob = epoch_schedules.Newbob(
         1.0, window=1, min_epochs=1, threshold=-0.45, growth=2.0, growth_threshold=-0.55
     )
     newbob.observe(1, 2.0)
     newbob.observe(2, 1.0)  # -1 / 1 is below -0.55
     assert newbob.lr(0, 3) == 2.0
-    by_old = schedules.Newbob(
+    by_old = epoch_schedules.Newbob(
         1.0,
         window=1,
         min_epochs=1,
