@@ -14,18 +14,26 @@ from asrkit.terminal import say
 @click.command()
 @click.argument("spec", type=FILE)
 @click.option("--data", type=FOLDER, help="Data folder: check every utterance, too.")
+@click.option(
+    "--processes",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="How many processes (GPUs) will train together.",
+)
 @overrides_argument
-def check(spec: Path, data: Path | None, overrides: tuple[str, ...]) -> None:
+def check(spec: Path, data: Path | None, processes: int, overrides: tuple[str, ...]) -> None:
     """Check a SPEC file, and with --data every utterance, before training.
 
     All problems are listed at once. Utterances that can't be used are listed in the data folder's
-    unusable/, and training leaves them out.
+    unusable/, and training leaves them out. With --data it also says what the training will be, and
+    refuses one that can't work.
 
     Example: asrkit check conf/conformer.yaml --data data
     """
     from asrkit import experiment
 
-    report = experiment.check(spec, overrides, data)
+    report = experiment.check(spec, overrides, data, processes)
     if report.problems:
         raise UserError(
             "\n".join([f"{len(report.problems)} problem(s) in {spec}", *report.lines()])

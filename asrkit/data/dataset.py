@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from lhotse import CutSet
 
+from asrkit.data.amounts import Amounts
 from asrkit.data.batch import Batch
 from asrkit.data.cuts import num_labels
 from asrkit.data.cuts import read_cut as read_cut
@@ -99,6 +100,7 @@ class CutData:
         seconds = np.array([cut.duration for cut in kept])
         self.sampler = Sampler([cut.id for cut in kept], seconds, settings, seed)
         self._left_out: set[str] = set()
+        self._labels: dict[int, int] = {}
         keys_of = self.sampler.keys_of
         self.positions = Positions(self._plan, keys_of, speeds_of, rank, world_size)
 
@@ -106,6 +108,23 @@ class CutData:
         """Returns how many batches this process takes in an epoch."""
         first, plan = self.positions.batches(epoch)
         return first + len(plan)
+
+    def amounts(self, epoch: int) -> Amounts:
+        """Returns how much there is in an epoch, for all processes."""
+        plan = self.sampler.plan(epoch)
+        played = [(index, speed) for batch in plan for index, speed in batch]
+        return Amounts(
+            batches=len(plan),
+            utterances=len(played),
+            labels=sum(self._num_labels(index) for index, _ in played),
+            seconds=sum(float(self.sampler.seconds[index]) / speed for index, speed in played),
+        )
+
+    def _num_labels(self, index: int) -> int:
+        if index not in self._labels:
+            reader = self.utterances
+            self._labels[index] = num_labels(reader.cuts[index], reader.tokenizer)
+        return self._labels[index]
 
     def mark(self, epoch: int, number: int) -> dict[str, Any]:
         """Returns what a checkpoint before batch `number` of each process says of its place."""

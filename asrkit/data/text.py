@@ -16,10 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from asrkit.data.amounts import Amounts
 from asrkit.data.batch import Batch
 from asrkit.data.cuts import text_of
 from asrkit.data.manifests import open_set
-from asrkit.data.positions import Keys, Positions
+from asrkit.data.positions import NONE, Keys, Positions
 from asrkit.data.settings import Data, data_kinds
 from asrkit.errors import UserError
 from asrkit.files import read_lines, replaced
@@ -136,6 +137,13 @@ class TextData:
         """Returns how many batches this process takes in an epoch."""
         first, plan = self.positions.batches(epoch)
         return first + len(plan)
+
+    def amounts(self, epoch: int) -> Amounts:
+        """Returns how much there is in an epoch, for all processes."""
+        plan = self._plan(epoch, NONE)
+        lengths = self.sentences.lengths
+        labels = sum(int(lengths[chosen].sum()) for chosen in plan)
+        return Amounts(len(plan), sum(len(chosen) for chosen in plan), labels)
 
     def mark(self, epoch: int, number: int) -> dict[str, Any]:
         """Returns what a checkpoint before batch `number` of each process says of its place."""

@@ -29,6 +29,7 @@ from asrkit.data.set_facts import of_other_rate
 from asrkit.data.training_limits import TrainingLimits
 from asrkit.errors import UserError
 from asrkit.experiment.aligned import alignment_problems, list_misaligned
+from asrkit.experiment.arithmetic import arithmetic_of
 from asrkit.experiment.decode_spec import DecodeSpec, decode_problems, is_decode_spec
 from asrkit.experiment.references import unwritable_elsewhere
 from asrkit.experiment.spec import (
@@ -38,7 +39,7 @@ from asrkit.experiment.spec import (
     rate_problems,
     resolve_spec,
 )
-from asrkit.experiment.train import count_parameters, fitness_of, stages_of
+from asrkit.experiment.train import all_training_data, count_parameters, fitness_of, stages_of
 from asrkit.experiment.trial import MAX_PARAMETERS, trial_problem
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import TrainableModel
@@ -60,7 +61,7 @@ class CheckReport:
         unusable: Utterances that can't be used, by set.
         sets: What was found in each set.
         sample_rate: That the model hears.
-        remarks: What else there is to know, such as of references in other sets.
+        remarks: What else there is to know: of other references, and what the training will be.
     """
 
     problems: list[str] = field(default_factory=list)
@@ -97,13 +98,16 @@ def _by_reason(entries: Sequence[Unusable]) -> list[str]:
     ]
 
 
-def check(spec_path: Path, overrides: Sequence[str] = (), data: Path | None = None) -> CheckReport:
+def check(
+    spec_path: Path, overrides: Sequence[str] = (), data: Path | None = None, processes: int = 1
+) -> CheckReport:
     """Checks a spec, and every utterance of its sets if a data folder is given.
 
     Args:
         spec_path: YAML file of an experiment, or of searches.
         overrides: `key=value` changes to it.
         data: Data folder; the unusable utterances are listed in its unusable/ folder.
+        processes: How many will train together.
     """
     spec = load_spec(spec_path, overrides)
     if is_decode_spec(spec):
@@ -112,6 +116,10 @@ def check(spec_path: Path, overrides: Sequence[str] = (), data: Path | None = No
                 f"{spec_path} has searches only, and no data to check: leave out --data"
             )
         return CheckReport(problems=[str(problem) for problem in decode_problems(spec)])
+    return _check_experiment(spec, data, processes)
+
+
+def _check_experiment(spec: Spec, data: Path | None, processes: int) -> CheckReport:
     problems = check_tree(Experiment, spec)
     if problems:
         return CheckReport(problems=[str(problem) for problem in problems])
@@ -136,7 +144,7 @@ def check(spec_path: Path, overrides: Sequence[str] = (), data: Path | None = No
         report.problems += _trial_problems(experiment, model, vocabulary)
     if data is not None and not report.problems:
         report.problems += _import_problems(experiment, resolved, vocabulary)
-        _check_data(experiment, data, report)
+        _check_data(experiment, data, report, processes)
     return report
 
 
@@ -210,7 +218,14 @@ def _unknown_heads(experiment: Experiment, vocabulary: Vocabulary) -> list[str]:
     ]
 
 
-def _check_data(experiment: Experiment, data: Path, report: CheckReport) -> None:
+def _check_data(experiment: Experiment, data: Path, report: CheckReport, processes: int) -> None:
+    """Looks at every utterance, then at what the training will be."""
+    _check_utterances(experiment, data, report)
+    if not report.problems:
+        _check_arithmetic(experiment, data, report, processes)
+
+
+def _check_utterances(experiment: Experiment, data: Path, report: CheckReport) -> None:
     tokenizer = make_tokenizer(experiment, data)
     model = _meta_model(experiment, tokenizer.vocabulary)
     if not isinstance(model, AsrModel):
@@ -232,6 +247,20 @@ def _check_data(experiment: Experiment, data: Path, report: CheckReport) -> None
         if len(report.unusable[name]) == found.total:
             report.problems.append(f"{name}: none of its {found.total} utterances can be used")
     report.remarks += unwritable_elsewhere(data, tokenizer, report.sets)
+
+
+def _check_arithmetic(
+    experiment: Experiment, data: Path, report: CheckReport, processes: int
+) -> None:
+    """Says what the training will be, and why it can't work as it is planned."""
+    tokenizer = make_tokenizer(experiment, data)
+    unusable = [entry for found in report.unusable.values() for entry in found]
+    found = arithmetic_of(
+        experiment, all_training_data(experiment, data, tokenizer, unusable), processes
+    )
+    if found is not None:
+        report.remarks += found.lines()
+        report.problems += found.problems()
 
 
 def show(spec_path: Path, overrides: Sequence[str] = (), data: Path | None = None) -> str:

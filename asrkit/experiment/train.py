@@ -28,6 +28,7 @@ from asrkit.data.manifests import (
 from asrkit.data.text import TextData, TextSettings, load_sentences
 from asrkit.errors import UserError
 from asrkit.experiment.aligned import alignment_problems, list_misaligned, open_alignments
+from asrkit.experiment.arithmetic import arithmetic_of
 from asrkit.experiment.claim import claim_run
 from asrkit.experiment.phases import phase_folder, phase_trees
 from asrkit.experiment.pictures import DevPictures
@@ -113,8 +114,10 @@ def train_stages(stages: Sequence[Stage], data: Path, run: Path, world: World) -
             torch.get_num_threads(),
         )
     first = max((n for n, stage in enumerate(stages) if stage.has_begun), default=0)
+    updates = partial(all_updates, stages[-1].experiment, data, world) if stages[1:] else None
     for number in range(first, len(stages)):
-        train_stage(stages[number], stages[number - 1] if number else None, data, world)
+        before = stages[number - 1] if number else None
+        train_stage(stages[number], before, data, world, updates)
         world.barrier()
     if world.rank == 0:
         try:
@@ -138,7 +141,21 @@ def stages_of(experiment: Experiment, resolved: dict[str, Any], run: Path) -> li
     return [*stages, Stage(experiment, resolved, run)]
 
 
-def train_stage(stage: Stage, before: Stage | None, data: Path, world: World) -> None:
+def all_updates(experiment: Experiment, data: Path, world: World) -> int:
+    """Returns how many updates a training with phases makes, as with the data of the last one."""
+    source = all_training_data(experiment, data, make_tokenizer(experiment, data))
+    found = arithmetic_of(experiment, source, world.size)
+    assert found is not None, "only asrkit's trainer asks"
+    return found.updates
+
+
+def train_stage(
+    stage: Stage,
+    before: Stage | None,
+    data: Path,
+    world: World,
+    updates: Callable[[], int] | None = None,
+) -> None:
     """Trains a stage to its last epoch.
 
     Args:
@@ -146,6 +163,7 @@ def train_stage(stage: Stage, before: Stage | None, data: Path, world: World) ->
         before: The finished stage that it starts from, if it is not the first.
         data: Data folder.
         world: All processes.
+        updates: Returns those of all stages, if there are several.
     """
     experiment, run = stage.experiment, stage.run
     tokenizer = make_tokenizer(experiment, data)
@@ -162,10 +180,7 @@ def train_stage(stage: Stage, before: Stage | None, data: Path, world: World) ->
     dev_data = open_data(experiment, data, run, tokenizer, training=False, world=world)
     pictures = None
     if isinstance(model, AsrModel):
-        alone = World(rank=0, size=1, device=world.device)  # the same sample, however many we are
-        sample = open_data(experiment, data, run, tokenizer, training=True, world=alone)
-        with reading(sample.batches(epoch=1)) as batches:
-            estimate_statistics(model, batches, run, world)
+        _estimate_statistics(model, experiment, data, run, tokenizer, world)
         pictures = DevPictures(tokenizer, dev_data) if isinstance(dev_data, CutData) else None
     if before is None:
         import_start(experiment, model, tokenizer.vocabulary, run, world)
@@ -177,6 +192,8 @@ def train_stage(stage: Stage, before: Stage | None, data: Path, world: World) ->
         seed=experiment.seed,
         describe=pictures,
     )
+    if updates is not None:
+        make_trainer = partial(make_trainer, updates=updates)
     if before is None or stage.has_begun:
         make_trainer(model=model).run()
     else:
@@ -196,6 +213,20 @@ def record_run(
     if trains:
         record_command(run)
         record_environment(run, parameters=count_parameters(model))
+
+
+def _estimate_statistics(
+    model: AsrModel,
+    experiment: Experiment,
+    data: Path,
+    run: Path,
+    tokenizer: Tokenizer,
+    world: World,
+) -> None:
+    alone = World(rank=0, size=1, device=world.device)  # the same sample, however many we are
+    sample = open_data(experiment, data, run, tokenizer, training=True, world=alone)
+    with reading(sample.batches(epoch=1)) as batches:
+        estimate_statistics(model, batches, run, world)
 
 
 def grown_trainer(
@@ -316,6 +347,18 @@ def open_data(
         world.size,
         open_alignments(experiment, tokenizer, names),
     )
+
+
+def all_training_data(
+    experiment: Experiment, data: Path, tokenizer: Tokenizer, unusable: Sequence[Unusable] = ()
+) -> CutData | TextData:
+    """Returns all training batches, as one process would make them, to be counted."""
+    settings = experiment.data
+    if isinstance(settings, TextSettings):
+        sentences = load_sentences(settings, data, tokenizer, training=True)
+        return TextData(sentences, settings, experiment.seed, training=True)
+    cuts = without(open_set(data, settings.train), unusable)
+    return CutData(cuts, tokenizer, experiment.speech, experiment.seed, training=True)
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -29,6 +29,11 @@ class Schedule(ABC):
         """Whether it must be told how many updates the training has, by `over`."""
         return False
 
+    @property
+    def end(self) -> int | None:
+        """The update after which it changes no more, where it says one."""
+        return None
+
     def over(self, updates: int) -> Schedule:
         """Returns the schedule of a training with so many updates: shares become steps."""
         return self
@@ -197,6 +202,11 @@ class PiecewiseLinear(Schedule):
         """Whether places are shares."""
         return self.by == "share"
 
+    @property
+    def end(self) -> int | None:
+        """The last point, if places are steps."""
+        return round(self.points[-1][0]) if self.by == "step" else None
+
     def over(self, updates: int) -> PiecewiseLinear:
         """Returns the schedule with places in steps."""
         if self.by != "share":
@@ -250,6 +260,11 @@ class OneCycle(Schedule):
         """Whether it ends with the training."""
         return self.total_steps is None
 
+    @property
+    def end(self) -> int | None:
+        """The end, if it is given in steps."""
+        return self.total_steps
+
     def over(self, updates: int) -> OneCycle:
         """Returns the schedule with its end in steps."""
         return replace(self, total_steps=self.total_steps or updates)
@@ -296,6 +311,11 @@ class Cosine(Schedule):
     def needs_updates(self) -> bool:
         """Whether a length is a share of the training."""
         return self.warmup_steps is None or self.total_steps is None
+
+    @property
+    def end(self) -> int | None:
+        """The end, if it is given in steps."""
+        return self.total_steps
 
     def over(self, updates: int) -> Cosine:
         """Returns the schedule with its lengths in steps."""

@@ -28,6 +28,7 @@ from asrkit.training.importing import train_mode
 from asrkit.training.metrics import Describe, MetricLog, StepTimes, Totals
 from asrkit.training.noise import GradientNoise, WeightChange, changed_weights
 from asrkit.training.optimizers import OptimizerFactory, load_moments
+from asrkit.training.planning import count_updates, mean_batches
 from asrkit.training.progress import EpochProgress, epoch_line
 from asrkit.training.refusals import accumulation, refuse_settings
 from asrkit.training.restoring import go_back, newest_state
@@ -52,6 +53,7 @@ class Trainer:
         epochs: (Sub-)epochs to train.
         optimizer: Makes the optimiser.
         schedule: Learning rates.
+        updates: Returns how many updates the whole training makes, if it has other parts.
         accumulate: Batches per update and process; or pairs of a first epoch and their number from
             there on, such as [[1, 3], [20, 1]].
         freeze: Parameters that are not trained: regular expressions, searched in their names.
@@ -85,6 +87,7 @@ class Trainer:
         epochs: int,
         optimizer: OptimizerFactory,
         schedule: Schedule,
+        updates: Callable[[], int] | None = None,
         accumulate: int | list[tuple[int, int]] = 1,
         freeze: Sequence[str] = (),
         weight_changes: Sequence[WeightChange] = (),
@@ -129,7 +132,10 @@ class Trainer:
         self.epochs, self.accumulate = epochs, accumulation(accumulate)
         self.weight_changes, self.gradient_noise = weight_changes, gradient_noise
         self.make_optimizer, self.reload_best = optimizer, reload_best
-        self.optimizer, self.schedule = optimizer(self.model), schedule
+        self.optimizer = optimizer(self.model)
+        self.schedule = schedule
+        if schedule.needs_updates:
+            self.schedule = schedule.over(self._planned() if updates is None else updates())
         self.max_grad_norm = max_grad_norm
         compared = reload_best.last if reload_best is not None else 0
         self.store = CheckpointStore(run / "checkpoints", keep_best, keep_last, compared)
@@ -370,6 +376,13 @@ class Trainer:
         if self.world.any(self.stop.asked):
             raise self.stop.saved(self.step, self.store.folder)
 
+    def _planned(self) -> int:
+        """Returns how many updates this training will make."""
+        batches = mean_batches(
+            lambda epoch: self.world.most(self.train.num_batches(epoch)), self.epochs
+        )
+        return count_updates(batches, self.accumulate, self.epochs)
+
     def _stopped_early(self) -> bool:
         if self.early_stopping is None or self.epoch - 1 - self.best_epoch < self.early_stopping:
             return False
@@ -393,7 +406,7 @@ _PROGRESS = ("epoch", "batch", "step", "nonfinite", "best", "best_epoch", "secon
 trainers: Registry[Trainer] = Registry(
     "training",
     Trainer,
-    late=("model", "train", "dev", "run", "seed", "describe"),
+    late=("model", "train", "dev", "run", "seed", "describe", "updates"),
     default="standard",
 )
 trainers.register("standard")(Trainer)

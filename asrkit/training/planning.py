@@ -1,0 +1,40 @@
+"""How many updates a training makes, told from its data before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+SAMPLED = 20
+"""So many epochs are planned to tell how many batches an epoch has."""
+Accumulation = list[tuple[int, int]]
+"""Pairs of a first epoch and the batches per update and process from there on."""
+
+
+def mean_batches(num_batches: Callable[[int], int], epochs: int) -> float:
+    """Returns how many batches an epoch has, on average over the first ones.
+
+    Args:
+        num_batches: Returns the batches of an epoch, counted from 1.
+        epochs: How many there are.
+    """
+    sampled = range(1, min(epochs, SAMPLED) + 1)
+    return sum(map(num_batches, sampled)) / len(sampled)
+
+
+def count_updates(
+    batches: float, accumulate: Accumulation, epochs: int, first: int = 1, processes: int = 1
+) -> int:
+    """Returns the updates of a training.
+
+    Args:
+        batches: Those of an epoch, of all processes.
+        accumulate: Batches per update and process.
+        epochs: The last epoch.
+        first: The first epoch.
+        processes: How many train together.
+    """
+    updates = 0
+    for epoch in range(first, epochs + 1):
+        at_once = next(n for start, n in reversed(accumulate) if start <= epoch) * processes
+        updates += -(-round(batches) // at_once)
+    return updates
