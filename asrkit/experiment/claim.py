@@ -6,10 +6,13 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from asrkit.config.build import build
 from asrkit.config.explain import difference
+from asrkit.config.ordered import ORDER
 from asrkit.config.plugins import keep_plugins
 from asrkit.config.yaml_loader import dump
 from asrkit.errors import UserError
+from asrkit.experiment.phases import Phase, phase_trees
 from asrkit.experiment.spec import load_spec, resolve_spec
 from asrkit.training.checkpoint_files import load
 from asrkit.training.checkpoint_index import by_age, by_objective, read_index
@@ -85,14 +88,22 @@ def is_finished(run: Path, training: dict[str, Any]) -> bool:
 
 
 def _refuse_changes(path: Path, before: dict[str, Any], resolved: dict[str, Any]) -> None:
-    keys = ("model", "text", "imports", "phases", "seed")
+    keys = ("model", "text", "imports", "seed")
     changed = [key for key in keys if (before.get(key) or None) != (resolved.get(key) or None)]
+    changed += [] if _phases(before) == _phases(resolved) else ["phases"]
     changed += _changed_optimizer(before["training"], resolved["training"])
     if changed:
         raise UserError(
             f"{path.parent} holds a run whose {', '.join(changed)} differ from this spec; compare "
             f"with `asrkit diff {path} SPEC`, then choose another --run folder"
         )
+
+
+def _phases(resolved: dict[str, Any]) -> list[Any]:
+    """Returns what the phases of a spec train, however they name what they change."""
+    phases = build(list[Phase], resolved.get("phases") or [])
+    trees = phase_trees({**resolved, "phases": []}, phases)
+    return [(phase.epochs, tree["model"]) for phase, tree in zip(phases, trees, strict=True)]
 
 
 def _trained_with(row: str) -> bool:
@@ -116,7 +127,7 @@ def _changed_optimizer(before: dict[str, Any], after: dict[str, Any]) -> list[st
     if old["type"] != new["type"]:
         return [*changed, "training.optimizer.type"]
     chosen = [
-        [(group["pattern"], group["module_types"]) for group in optimizer["groups"]]
-        for optimizer in (old, new)
+        [(groups[name]["pattern"], groups[name]["module_types"]) for name in groups.get(ORDER, [])]
+        for groups in (old["groups"], new["groups"])
     ]
     return changed if chosen[0] == chosen[1] else [*changed, "training.optimizer.groups"]

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from asrkit.config.ordered import Ordered
 from asrkit.config.registry import Registry
 from asrkit.errors import UserError
 from asrkit.training.parameter_groups import ParameterGroup, parameter_groups
@@ -18,7 +19,7 @@ from asrkit.training.parameter_groups import ParameterGroup, parameter_groups
 class OptimizerFactory(ABC):
     """Makes the optimiser of a model."""
 
-    groups: list[ParameterGroup]
+    groups: Ordered[ParameterGroup]
     weight_decay: float
 
     @abstractmethod
@@ -27,7 +28,7 @@ class OptimizerFactory(ABC):
 
     def __call__(self, model: nn.Module) -> Optimizer:
         """Returns the optimiser of all trainable parameters of a model."""
-        return self.make(parameter_groups(model, self.groups, self.weight_decay))
+        return self.make(parameter_groups(model, [*self.groups.values()], self.weight_decay))
 
 
 optimizers: Registry[OptimizerFactory] = Registry("optimizer", OptimizerFactory)
@@ -68,7 +69,7 @@ class AdamW(OptimizerFactory):
         weight_decay: Share of a weight that a step removes, times the learning rate.
         betas: Decay of the running moments.
         eps: Added to the root of the second moment.
-        groups: Parameters with settings of their own.
+        groups: Parameters with settings of their own, by name; the first that selects one holds.
 
     Source: Loshchilov and Hutter 2019.
     """
@@ -76,7 +77,7 @@ class AdamW(OptimizerFactory):
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.98)
     eps: float = 1e-8
-    groups: list[ParameterGroup] = field(default_factory=list)
+    groups: Ordered[ParameterGroup] = field(default_factory=Ordered)
 
     def make(self, groups: list[dict[str, Any]]) -> Optimizer:
         """Returns the optimiser of torch parameter groups."""
@@ -92,7 +93,7 @@ class Adam(OptimizerFactory):
         weight_decay: Factor of the weights in the gradient.
         betas: Decay of the running moments.
         eps: Added to the root of the second moment.
-        groups: Parameters with settings of their own.
+        groups: Parameters with settings of their own, by name; the first that selects one holds.
 
     Source: Kingma and Ba 2015.
     """
@@ -100,7 +101,7 @@ class Adam(OptimizerFactory):
     weight_decay: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
-    groups: list[ParameterGroup] = field(default_factory=list)
+    groups: Ordered[ParameterGroup] = field(default_factory=Ordered)
 
     def make(self, groups: list[dict[str, Any]]) -> Optimizer:
         """Returns the optimiser of torch parameter groups."""
@@ -117,7 +118,7 @@ class NAdam(OptimizerFactory):
         betas: Decay of the running moments.
         eps: Added to the root of the second moment.
         decoupled: Whether weight decay is decoupled.
-        groups: Parameters with settings of their own.
+        groups: Parameters with settings of their own, by name; the first that selects one holds.
 
     Source: Dozat 2016.
     """
@@ -126,7 +127,7 @@ class NAdam(OptimizerFactory):
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     decoupled: bool = False
-    groups: list[ParameterGroup] = field(default_factory=list)
+    groups: Ordered[ParameterGroup] = field(default_factory=Ordered)
 
     def make(self, groups: list[dict[str, Any]]) -> Optimizer:
         """Returns the optimiser of torch parameter groups."""
@@ -144,13 +145,13 @@ class SGD(OptimizerFactory):
         momentum: Share of the last update in the next.
         nesterov: Whether momentum looks ahead.
         weight_decay: Factor of the weights in the gradient.
-        groups: Parameters with settings of their own.
+        groups: Parameters with settings of their own, by name; the first that selects one holds.
     """
 
     momentum: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.0
-    groups: list[ParameterGroup] = field(default_factory=list)
+    groups: Ordered[ParameterGroup] = field(default_factory=Ordered)
 
     def make(self, groups: list[dict[str, Any]]) -> Optimizer:
         """Returns the optimiser of torch parameter groups."""

@@ -112,7 +112,7 @@ def accumulation(given: int | list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 def _try(optimizer: OptimizerFactory, model: nn.Module) -> None:
     """Makes the optimiser of stand-ins, since a model on the meta device has no numbers."""
-    groups = parameter_groups(model, optimizer.groups, optimizer.weight_decay)
+    groups = parameter_groups(model, [*optimizer.groups.values()], optimizer.weight_decay)
     for group in groups:
         group["params"] = [nn.Parameter(torch.zeros(1, device="cpu"))]
     optimizer.make(groups)

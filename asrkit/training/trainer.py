@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import torch
 
+from asrkit.config.ordered import Ordered
 from asrkit.config.registry import Registry
 from asrkit.data.batch import Batch
 from asrkit.errors import UserError
@@ -57,7 +58,7 @@ class Trainer:
         accumulate: Batches per update and process; or pairs of a first epoch and their number from
             there on, such as [[1, 3], [20, 1]].
         freeze: Parameters that are not trained: regular expressions, searched in their names.
-        weight_changes: Noise on weights, and weight dropout.
+        weight_changes: Noise on weights, and weight dropout, by name, in order.
         gradient_noise: Added to gradients before they are shortened, if set.
         reload_best: When to go back to an earlier epoch, with a fresh optimiser, if set.
         max_grad_norm: Longer gradients are shortened to this global norm.
@@ -90,7 +91,7 @@ class Trainer:
         updates: Callable[[], int] | None = None,
         accumulate: int | list[tuple[int, int]] = 1,
         freeze: Sequence[str] = (),
-        weight_changes: Sequence[WeightChange] = (),
+        weight_changes: Ordered[WeightChange] = Ordered(),  # noqa: B008 - never changed
         gradient_noise: GradientNoise | None = None,
         reload_best: ReloadBest | None = None,
         max_grad_norm: float = 5.0,
@@ -117,7 +118,7 @@ class Trainer:
             schedule,
             accumulate,
             freeze,
-            weight_changes,
+            list(weight_changes.values()),
             reload_best,
             epochs=epochs,
             max_grad_norm=max_grad_norm,
@@ -130,7 +131,8 @@ class Trainer:
             log_steps=log_steps,
         )
         self.epochs, self.accumulate = epochs, accumulation(accumulate)
-        self.weight_changes, self.gradient_noise = weight_changes, gradient_noise
+        self.weight_changes = list(weight_changes.values())
+        self.gradient_noise = gradient_noise
         self.make_optimizer, self.reload_best = optimizer, reload_best
         self.optimizer = optimizer(self.model)
         self.schedule = schedule

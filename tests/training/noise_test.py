@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from asrkit.config.ordered import Ordered
 from asrkit.errors import UserError
 from asrkit.training.checkpoints import Entry, ReloadBest
 from asrkit.training.noise import (
@@ -80,7 +81,7 @@ def test_gradient_noise_has_the_variance_of_its_step() -> None:
 
 
 NOISY = {
-    "weight_changes": [WeightNoise("0.weight", 0.01), WeightDropout("3.weight", 0.1)],
+    "weight_changes": Ordered(a=WeightNoise("0.weight", 0.01), b=WeightDropout("3.weight", 0.1)),
     "gradient_noise": GradientNoise(0.001),
 }
 
@@ -106,7 +107,7 @@ def test_a_noisy_training_that_was_interrupted_ends_the_same(tmp_path: Path) -> 
 
 def test_patterns_that_select_nothing_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="'nothing' selects no trained parameter"):
-        make_trainer(tmp_path, weight_changes=[WeightNoise("nothing", 0.1)])
+        make_trainer(tmp_path, weight_changes=Ordered(a=WeightNoise("nothing", 0.1)))
     with pytest.raises(ValueError, match="above 0 and below 1"):
         WeightDropout("weight", 1.0)
 

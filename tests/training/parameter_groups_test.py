@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from torch import nn
 
+from asrkit.config.ordered import Ordered
 from asrkit.errors import UserError
 from asrkit.nn.norms import BatchNorm, LayerNorm
 from asrkit.training.optimizers import AdamW, load_moments
@@ -74,7 +75,7 @@ def test_what_selects_nothing_is_refused() -> None:
 def test_moments_of_other_groups_are_refused() -> None:
     model = nn.Linear(2, 2)
     old = AdamW()(model)
-    new = AdamW(groups=[ParameterGroup("bias$")])(model)
+    new = AdamW(groups=Ordered(a=ParameterGroup("bias$")))(model)
     with pytest.raises(UserError, match=r"groups of \[2\] parameters, this one of \[1, 1\]"):
         load_moments(new, old.state_dict())
     load_moments(AdamW()(model), old.state_dict())

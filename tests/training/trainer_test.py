@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from asrkit.config.ordered import Ordered
 from asrkit.data.batch import Batch
 from asrkit.errors import UserError
 from asrkit.models.interfaces import LossReport
@@ -237,7 +238,10 @@ def test_a_run_goes_on_with_the_settings_of_its_spec(tmp_path: Path) -> None:
         ({"max_grad_norm": math.nan}, r"max_grad_norm \(nan\) must be above 0"),
         ({"freeze": ["none"], "keep_best": -1}, "keep_best .* at least 0; freeze: 'none' selects"),
         ({"optimizer": AdamW(weight_decay=-1.0)}, r"weight_decay \(-1.0\) must not be negative"),
-        ({"optimizer": AdamW(groups=[ParameterGroup("none")])}, "'none'.* selects no parameter"),
+        (
+            {"optimizer": AdamW(groups=Ordered(a=ParameterGroup("none")))},
+            "'none'.* selects no parameter",
+        ),
         ({"accumulate": [(2, 1)]}, "accumulate"),
     ],
 )

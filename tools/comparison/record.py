@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 from asrkit.config.build import filled  # noqa: E402
 from asrkit.errors import UserError  # noqa: E402
 from asrkit.experiment import Experiment, decode, load_spec, score  # noqa: E402
+from asrkit.experiment.decode_spec import is_decode_spec, searches_of  # noqa: E402
 from asrkit.experiment.spec import resolve_spec  # noqa: E402
 from asrkit.files import write_text  # noqa: E402
 from tools.comparison.renames import Renames, read_renames  # noqa: E402
@@ -65,8 +66,9 @@ def main(
 def spec_record(path: Path, names: Renames) -> dict[str, Any]:
     """Returns the leaves of a spec, and what two updates of its model compute."""
     spec = load_spec(path)
-    if path.parent.name == "decode":
-        return {"leaves": dict(leaves(spec.tree))}
+    if is_decode_spec(spec):
+        searches = {name: search.node for name, search in searches_of(spec).items()}
+        return {"leaves": dict(leaves({"tuning": spec.tree.get("tuning"), "decoding": searches}))}
     experiment, _ = resolve_spec(spec)
     return {
         "leaves": dict(leaves(filled(Experiment, spec.tree))),
