@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from asrkit.config.build import CheckedFactory
+from asrkit.config.factories import CheckedFactory
 from asrkit.data.amounts import Amounts, mean_amounts
 from asrkit.data.dataset import CutData
 from asrkit.data.text import TextData

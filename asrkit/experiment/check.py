@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from asrkit.config.build import CheckedFactory, dry, dry_build, filled
 from asrkit.config.build import check as check_tree
+from asrkit.config.build import dry_build, filled
 from asrkit.config.explain import difference, explain_key
+from asrkit.config.factories import CheckedFactory, dry
 from asrkit.config.problems import Problem, SpecError
 from asrkit.config.yaml_loader import Spec
 from asrkit.cpu import num_cores
