@@ -44,7 +44,7 @@ LAYERS = [
     ("asrkit.models.interfaces",),
     ("asrkit.models",),
     ("asrkit.training", "asrkit.scoring"),
-    ("asrkit.experiment",),
+    ("asrkit.experiment", "asrkit.recogniser"),
     ("asrkit.cli", "asrkit.__main__"),
 ]
 # Heads give prefix scorers; searches know heads only by protocol.
@@ -76,6 +76,8 @@ def imports(path: Path) -> Iterator[str]:
 @pytest.mark.parametrize("path", FILES, ids=module_of)
 def test_modules_import_only_from_layers_below(path: Path) -> None:
     module = module_of(path)
+    if module == "asrkit":
+        return  # the door opens to the highest layer, once it is asked
     above = [name for name in imports(path) if layer_of(name) > layer_of(module)]
     assert not above, f"{module} imports {above} from a layer above its own"
     if module.startswith("asrkit.models"):

@@ -18,6 +18,7 @@ from asrkit.cli.show import show
 from asrkit.cli.table import table_of_searches
 from asrkit.cli.tokenizer import tokenizer
 from asrkit.cli.train import train
+from asrkit.cli.transcribe import transcribe
 from asrkit.cli.tune import tune
 
 __all__ = ["main"]
@@ -40,6 +41,7 @@ for verb in (
     table_of_searches,
     tokenizer,
     train,
+    transcribe,
     tune,
 ):
     main.add_command(verb)

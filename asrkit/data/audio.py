@@ -61,6 +61,25 @@ def read_samples(
     return chosen if chosen.dtype == np.int16 else to_int16(chosen, str(path))
 
 
+def read_recording(path: Path, channel: Channel = "mix") -> tuple[NDArray[np.int16], int]:
+    """Returns the samples (N,) of a whole file, and how many there are per second.
+
+    Args:
+        path: The audio file.
+        channel: Which channel, from 0 on, or "mix".
+
+    Raises:
+        AudioError: If the file can't be read; see `read_samples`.
+    """
+    require_whole(path)
+    try:
+        with opened(path) as file:
+            rate = int(file.samplerate)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise AudioError(f"{path} can't be read as audio: {reason(path, error)}") from error
+    return read_samples(path, channel=channel), rate
+
+
 def opened(path: Path) -> soundfile.SoundFile:
     """Opens a file; a WAV file of length 0 with samples, as from a pipe, goes on to its end.
 

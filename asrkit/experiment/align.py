@@ -21,7 +21,8 @@ from asrkit.decoding.interfaces import IMPOSSIBLE
 from asrkit.errors import UserError
 from asrkit.experiment.decode_settings import heard_with
 from asrkit.experiment.record import record_command
-from asrkit.experiment.spec import available_device, make_tokenizer, open_run, trained_model
+from asrkit.experiment.runs import open_run
+from asrkit.experiment.spec import available_device
 from asrkit.files import write_lines
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.heads.ctc import CtcHead
@@ -80,11 +81,11 @@ def align(
         UserError: If the head is missing, or neither a CTC nor a transducer head, or no utterance
             has an alignment.
     """
-    experiment, _ = open_run(run)
+    opened = open_run(run, data)
+    experiment, tokenizer = opened.experiment, opened.tokenizer
     settings = heard_with(experiment.speech, overrides)
     cuts = with_transcripts(open_set(data, [set_name]), set_name, "alignments")
-    tokenizer = make_tokenizer(experiment, data)
-    model, _ = trained_model(experiment, tokenizer, run, checkpoint)
+    model, _ = opened.asr_model(checkpoint)
     aligning = _aligning_head(model, head, run)
     record_command(run)
     model.to(available_device())
@@ -101,7 +102,7 @@ def align(
                     rows += _ctm(info.id, names, best.spans, seconds)
     if not alignments.symbols:
         raise UserError(f"no utterance of {set_name} could be aligned")
-    ctm, frames = (run / "align" / f"{set_name}.{kind}" for kind in ("ctm", "tsv"))
+    ctm, frames = opened.folder.times(set_name), opened.folder.frames(set_name)
     written = []
     if rows:
         write_lines(ctm, sorted(rows, key=_by_time))

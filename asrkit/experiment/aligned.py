@@ -8,10 +8,12 @@ from asrkit.data.alignments import Alignments, misaligned, read_alignments
 from asrkit.data.manifests import Unusable, open_set
 from asrkit.data.settings import DataSettings
 from asrkit.errors import UserError
-from asrkit.experiment.spec import Experiment, require_vocabulary
+from asrkit.experiment.runs import require_vocabulary
+from asrkit.experiment.spec import Experiment
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.heads.transducer import TransducerHead
 from asrkit.nn.augment import Augment
+from asrkit.run_folder import RunFolder
 from asrkit.text.tokenizers import Tokenizer
 
 
@@ -60,10 +62,10 @@ def open_alignments(
     if not isinstance(experiment.data, DataSettings) or experiment.data.alignments is None:
         return None
     run = experiment.data.alignments
-    if not (run / "resolved.yaml").is_file():
+    if not RunFolder(run).spec.is_file():
         raise UserError(f"data.alignments: {run} is no run folder: it has no resolved.yaml")
     require_vocabulary(run, tokenizer.vocabulary)
-    paths = [run / "align" / f"{name}.tsv" for name in names]
+    paths = [RunFolder(run).frames(name) for name in names]
     for path in paths:
         if not path.is_file():
             raise UserError(

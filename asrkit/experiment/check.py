@@ -44,6 +44,7 @@ from asrkit.experiment.train import all_training_data, count_parameters, fitness
 from asrkit.experiment.trial import MAX_PARAMETERS, trial_problem
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import TrainableModel
+from asrkit.run_folder import RunFolder
 from asrkit.text.vocabulary import Vocabulary
 from asrkit.training.importing import import_weights
 from asrkit.training.refusals import refuse_settings
@@ -312,7 +313,7 @@ def interface_of(spec: Spec) -> type:
 
 def diff(first: Path, second: Path) -> str:
     """Returns the keys in which two spec files or run folders differ, defaults included."""
-    files = [path / "resolved.yaml" if path.is_dir() else path for path in (first, second)]
+    files = [RunFolder(path).spec if path.is_dir() else path for path in (first, second)]
     specs = [load_spec(file) for file in files]
     trees = [filled(interface_of(spec), spec) for spec in specs]
     return "\n".join(difference(trees[0], trees[1])) or "no difference"

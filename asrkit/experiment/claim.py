@@ -14,6 +14,7 @@ from asrkit.config.yaml_loader import dump
 from asrkit.errors import UserError
 from asrkit.experiment.phases import Phase, phase_trees
 from asrkit.experiment.spec import load_spec, resolve_spec
+from asrkit.run_folder import RunFolder
 from asrkit.training.checkpoint_files import load
 from asrkit.training.checkpoint_index import by_age, by_objective, read_index
 
@@ -41,9 +42,9 @@ def claim_run(run: Path, resolved: dict[str, Any]) -> bool:
         UserError: If the folder holds a run of another model, text, start, seed or kind of
             optimiser, which can't go on.
     """
-    path = run / "resolved.yaml"
+    path = RunFolder(run).spec
     finished = False
-    if path.is_file() and read_index(run / "checkpoints"):
+    if path.is_file() and read_index(RunFolder(run).checkpoints):
         _, before = resolve_spec(load_spec(path))  # keys that came since then have their defaults
         _refuse_changes(path, before, resolved)
         finished = is_finished(run, resolved["training"])
@@ -71,7 +72,7 @@ def is_finished(run: Path, training: dict[str, Any]) -> bool:
         run: The run folder.
         training: Its settings.
     """
-    folder = run / "checkpoints"
+    folder = RunFolder(run).checkpoints
     newest, *_ = by_age(read_index(folder))
     if newest.dev is None:
         return False

@@ -24,6 +24,7 @@ from asrkit.experiment.references import warn_of_references
 from asrkit.experiment.spec import available_device
 from asrkit.experiment.system import System
 from asrkit.owners import owned
+from asrkit.run_folder import RunFolder
 from asrkit.scoring.ctm import write_ctm, write_trn
 from asrkit.scoring.hub5 import score_hub5
 from asrkit.scoring.report import read_json
@@ -70,7 +71,8 @@ def decode(
     chosen = build(Search, found.spec, found.path)
     system.prepare(chosen)
     record_command(run)
-    return decode_into(run / "decode" / search / set_name, system, found.node, chosen, set_name)
+    out = RunFolder(run).decoded_set(search, set_name).folder
+    return decode_into(out, system, found.node, chosen, data, set_name)
 
 
 def decode_into(
@@ -78,6 +80,7 @@ def decode_into(
     system: System,
     node: Any,
     search: Search,
+    data: Path,
     set_name: str,
     max_hypotheses: int = 10,
 ) -> dict[str, Any]:
@@ -88,16 +91,17 @@ def decode_into(
         system: What the search scores with.
         node: The spec node that the search was built from.
         search: The search.
+        data: Data folder.
         set_name: The set.
         max_hypotheses: Most hypotheses that are written per utterance; no two have the same words.
 
     Returns:
         The summary that is also written to summary.json.
     """
-    cuts = open_set(system.data, [set_name])
+    cuts = open_set(data, [set_name])
     warn_of_references(set_name, cuts, system.tokenizer)
     weights = [(str(path), hash_of(path)) for path in system.files()]
-    facts = set_facts(system.data, set_name, cuts)
+    facts = set_facts(data, set_name, cuts)
     depends_on = [node, weights, set_name, facts["manifest"], max_hypotheses]
     fingerprint = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
     note = {
@@ -171,7 +175,7 @@ def score(
         raise UserError("--glm maps the references of an STM file: give --stm as well")
     if drop_hesitations and glm is None:
         raise UserError("--drop-hesitations needs --stm and --glm, which say what a hesitation is")
-    folder = run / "decode" / search / set_name
+    folder = RunFolder(run).decoded_set(search, set_name).folder
     nbest = folder / "nbest.jsonl"
     if not nbest.is_file() and not (folder / PARTIAL).is_file():
         raise UserError(
@@ -181,8 +185,9 @@ def score(
     coverage = require_whole(folder)
     parent = None
     if against is not None:
-        require_whole(against / "decode" / search / set_name)
-        parent = against / "decode" / search / set_name / "nbest.jsonl"
+        other = RunFolder(against).decoded_set(search, set_name)
+        require_whole(other.folder)
+        parent = other.nbest
     record_command(run)
     if stm is None:
         return score_run(nbest, folder, parent, units=units, coverage=coverage)

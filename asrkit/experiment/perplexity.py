@@ -8,16 +8,10 @@ import torch
 
 from asrkit.data.text import Sentences, TextData, TextSettings, encode_all, read_texts
 from asrkit.errors import UserError
-from asrkit.experiment.spec import (
-    available_device,
-    load_into,
-    make_tokenizer,
-    open_run,
-    require_vocabulary,
-)
+from asrkit.experiment.runs import open_run
+from asrkit.experiment.spec import available_device
 from asrkit.lm.perplexity import Prediction
 from asrkit.models.language_model import LanguageModel
-from asrkit.training.checkpoints import load_weights, resolve
 
 
 def perplexity(
@@ -30,20 +24,16 @@ def perplexity(
     Raises:
         UserError: If the run is not that of a language model, or no sentence is left.
     """
-    experiment, _ = open_run(run)
-    tokenizer = make_tokenizer(experiment, data)
-    require_vocabulary(run, tokenizer.vocabulary)
-    model = experiment.model(vocabulary=tokenizer.vocabulary)
-    settings = experiment.data
+    opened = open_run(run, data)
+    tokenizer, settings = opened.tokenizer, opened.experiment.data
+    model, _ = opened.model(checkpoint)
     if not isinstance(model, LanguageModel) or not isinstance(settings, TextSettings):
         raise UserError(f"{run} is the run of a {type(model).__name__}, no language model")
-    path = resolve(run, checkpoint)
-    load_into(model, load_weights(path), path)
     device = available_device()
-    model.eval().to(device)
+    model.to(device)
     texts = list(read_texts(data, [set_name]))
     sentences: Sentences = encode_all(texts, tokenizer, f"set {set_name}")
-    batches = TextData(sentences, settings, experiment.seed, training=False)
+    batches = TextData(sentences, settings, opened.experiment.seed, training=False)
     found = Prediction()
     with torch.inference_mode():
         for batch in batches.batches(1):

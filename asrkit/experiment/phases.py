@@ -13,6 +13,7 @@ from typing import Any
 
 from asrkit.config.yaml_loader import change
 from asrkit.errors import UserError
+from asrkit.run_folder import RunFolder
 
 CHANGEABLE = ("model", "data", "training")
 """The parts of a spec that a phase may change."""
@@ -47,7 +48,7 @@ class Phase:
 
 def phase_folder(run: Path, number: int) -> Path:
     """Returns the run folder of a phase, numbered from 1."""
-    return run / "phases" / str(number)
+    return RunFolder(run).phase(number).path
 
 
 def phase_trees(resolved: dict[str, Any], phases: list[Phase]) -> list[dict[str, Any]]:

@@ -18,7 +18,8 @@ from asrkit.data.manifests import open_set
 from asrkit.errors import UserError
 from asrkit.experiment.decode_settings import heard_with
 from asrkit.experiment.record import record_command
-from asrkit.experiment.spec import available_device, make_tokenizer, open_run, trained_model
+from asrkit.experiment.runs import open_run
+from asrkit.experiment.spec import available_device
 from asrkit.files import write_text
 from asrkit.records import read_json
 
@@ -63,16 +64,15 @@ def estimate_prior(
 
     Source: Manohar et al. 2015, section 3 (mean posterior).
     """
-    experiment, _ = open_run(run)
-    settings = heard_with(experiment.speech, overrides)
-    tokenizer = make_tokenizer(experiment, data)
-    model, path = trained_model(experiment, tokenizer, run, checkpoint)
+    opened = open_run(run, data)
+    settings = heard_with(opened.experiment.speech, overrides)
+    model, path = opened.asr_model(checkpoint)
     heads = model.named_heads()
     if head not in heads:
         raise UserError(f"the model of {run} has no head {head!r}; it has {', '.join(heads)}")
     device = available_device()
     model.to(device)
-    total = torch.zeros(len(tokenizer.vocabulary) + 1, dtype=torch.float64)
+    total = torch.zeros(len(opened.vocabulary) + 1, dtype=torch.float64)
     frames = 0
     for batch, _ in decode_batches(open_set(data, [set_name]), settings):
         with torch.inference_mode():
@@ -86,7 +86,7 @@ def estimate_prior(
         raise UserError(f"set {set_name} of {data} has no frames to average over")
     log_prior = (total / frames).log() if mean == "probabilities" else total / frames
     record_command(run)
-    return write_prior(run / "prior" / f"{head}.json", log_prior.log_softmax(0), path, frames)
+    return write_prior(opened.folder.prior(head), log_prior.log_softmax(0), path, frames)
 
 
 def write_prior(path: Path, log_prior: Tensor, weights: Path, frames: int) -> Path:

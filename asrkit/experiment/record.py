@@ -16,6 +16,7 @@ import torch
 
 import asrkit
 from asrkit.files import write_text
+from asrkit.run_folder import RunFolder
 from asrkit.scoring.commands import read_commands
 
 ODD = re.compile("[\x00-\x1f\x7f\udc80-\udcff]")
@@ -33,7 +34,7 @@ def this_command() -> str:
 
 def record_command(run: Path) -> None:
     """Appends this process's command line to RUN/commands.txt, unless it is there already."""
-    path = run / "commands.txt"
+    path = RunFolder(run).commands
     if this_command() not in read_commands(path):
         with path.open("a", encoding="utf-8") as file:
             file.write(this_command() + "\n")
@@ -53,7 +54,7 @@ def record_environment(run: Path, parameters: int) -> None:
         "parameters": parameters,
         "started": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
-    write_text(run / "environment.json", json.dumps(facts, indent=2) + "\n")
+    write_text(RunFolder(run).environment, json.dumps(facts, indent=2) + "\n")
 
 
 def git_revision() -> str:

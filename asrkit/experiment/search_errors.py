@@ -22,6 +22,7 @@ from asrkit.experiment.record import record_command
 from asrkit.experiment.spec import available_device
 from asrkit.experiment.system import System
 from asrkit.files import write_text
+from asrkit.run_folder import RunFolder
 from asrkit.scoring.wer import read_nbest
 
 TOLERANCE = 1e-3
@@ -52,7 +53,7 @@ def search_errors(
 
     Source: reference system for joint search, section on search errors.
     """
-    folder = run / "decode" / search / set_name
+    folder = RunFolder(run).decoded_set(search, set_name).folder
     node, checkpoint = searched_with(folder)
     device = available_device()
     system = System(run, data, checkpoint, device, overrides)

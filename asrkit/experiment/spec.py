@@ -6,10 +6,8 @@ A run folder keeps that tree with every default written out, and is decoded and 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +22,16 @@ from asrkit.data.settings import Data, DataSettings
 from asrkit.decoding.search import Search
 from asrkit.errors import UserError
 from asrkit.experiment.phases import Phase
-from asrkit.files import read_lines, write_lines
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import TrainableModel
 from asrkit.text.tokenizers import Tokenizer
-from asrkit.text.vocabulary import Vocabulary
-from asrkit.training.checkpoints import load_weights, resolve
 from asrkit.training.importing import Import
 from asrkit.training.trainer import Trainer
 
-log = logging.getLogger(__name__)
-
-VOCABULARY = "vocabulary.txt"
-"""In a run's folder: its labels, a line each."""
 SEEDS = 2**32
 """How many seeds there are: all generators take those from 0 on."""
+FORMAT = 2
+"""Of stored specs: 2 since parts have names."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +49,7 @@ class Experiment:
         seed: Decides initial weights, data order, dropout and augmentation.
         plugins: Python modules to import first, since they register more names.
         parent: Run folder that RESULTS.md compares this one with.
+        format: Of this spec; a stored one says which version of asrkit can read it.
     """
 
     text: Factory[Tokenizer]
@@ -68,10 +62,16 @@ class Experiment:
     seed: int = 1
     plugins: list[str] = field(default_factory=list)
     parent: str | None = None
+    format: int = FORMAT
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < SEEDS:
             raise ValueError(f"seed ({self.seed}) must be at least 0 and below {SEEDS}")
+        if not 1 <= self.format <= FORMAT:
+            raise ValueError(
+                f"format {self.format} is that of another version of asrkit; this one reads up to "
+                f"{FORMAT}: install a newer one"
+            )
 
     @property
     def speech(self) -> DataSettings:
@@ -103,50 +103,12 @@ def resolve_spec(spec: Spec) -> tuple[Experiment, dict[str, Any]]:
     return experiment, filled(Experiment, spec.tree)
 
 
-def open_run(run: Path) -> tuple[Experiment, dict[str, Any]]:
-    """Returns the experiment of a run folder, exactly as it was trained.
-
-    Raises:
-        UserError: If the folder holds no run.
-    """
-    path = run / "resolved.yaml"
-    if not path.is_file():
-        raise UserError(f"{run} is no run folder: it has no resolved.yaml; train there first")
-    return resolve_spec(load_spec(path))
-
-
 def available_device() -> torch.device:
     """Returns the GPU if there is one, else the CPU, which it makes ready."""
     if torch.cuda.is_available():
         return torch.device("cuda")
     multiply_with_onednn()
     return torch.device("cpu")
-
-
-def record_vocabulary(run: Path, vocabulary: Vocabulary) -> None:
-    """Writes the labels of a run beside its weights, which mean nothing without them."""
-    write_lines(run / VOCABULARY, vocabulary.symbols)
-
-
-def require_vocabulary(run: Path, vocabulary: Vocabulary) -> None:
-    """Makes sure that a tokenizer is the one that a run was trained with.
-
-    Raises:
-        UserError: If the labels differ; names the first.
-    """
-    path = run / VOCABULARY
-    if not path.is_file():
-        return  # of a run without a record, shapes are compared later
-    before = list(read_lines(path))
-    if before == vocabulary.symbols:
-        return
-    pairs = zip_longest(before, vocabulary.symbols)
-    number, (was, now) = next((n, pair) for n, pair in enumerate(pairs) if pair[0] != pair[1])
-    raise UserError(
-        f"{run} was trained with {len(before)} labels, the data folder's tokenizer has "
-        f"{len(vocabulary)}: label {number} was {was!r} and is {now!r} now; give the data folder "
-        "of the training, or train anew in another --run folder"
-    )
 
 
 def make_tokenizer(experiment: Experiment, data: Path) -> Tokenizer:
@@ -165,50 +127,3 @@ def rate_problems(experiment: Experiment, model: object) -> list[str]:
         f"model.features.sample_rate is {model.features.sample_rate}, data.sample_rate is "
         f"{expected}: both must be that of the audio"
     ]
-
-
-def trained_model(
-    experiment: Experiment, tokenizer: Tokenizer, run: Path, checkpoint: str
-) -> tuple[AsrModel, Path]:
-    """Returns the model with the weights of a checkpoint, and the checkpoint's path.
-
-    Raises:
-        UserError: If the checkpoint is missing, or its shapes do not match the model.
-    """
-    path = resolve(run, checkpoint)
-    require_vocabulary(run, tokenizer.vocabulary)
-    model = experiment.model(vocabulary=tokenizer.vocabulary)
-    if not isinstance(model, AsrModel):
-        raise UserError(f"{run}: decoding needs a model of type 'asr', got {type(model).__name__}")
-    load_into(model, load_weights(path), path)
-    return model.eval(), path
-
-
-def load_into(model: torch.nn.Module, weights: dict[str, torch.Tensor], path: Path) -> None:
-    """Copies weights into a model.
-
-    Raises:
-        UserError: If names or shapes differ; names the first tensor and both shapes.
-    """
-    own = model.state_dict()
-    for name, tensor in own.items():
-        if name not in weights:
-            raise UserError(f"{path} has no tensor {name!r}, which this model needs")
-        if weights[name].shape != tensor.shape:
-            raise UserError(
-                f"{path}: tensor {name!r} has shape {tuple(weights[name].shape)}, this model "
-                f"needs {tuple(tensor.shape)}; was the vocabulary or a size changed?"
-            )
-    other = [name for name, tensor in own.items() if weights[name].dtype != tensor.dtype]
-    if other:
-        log.warning(
-            "%s: %d tensors are %s, this model's are %s: numbers were rounded before",
-            path,
-            len(other),
-            weights[other[0]].dtype,
-            own[other[0]].dtype,
-        )
-    left_over = sorted(weights.keys() - own.keys())
-    if left_over:
-        raise UserError(f"{path} has tensors that the model lacks: {', '.join(left_over[:5])}")
-    model.load_state_dict(weights)

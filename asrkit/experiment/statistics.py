@@ -15,10 +15,9 @@ from asrkit.errors import UserError
 from asrkit.files import replaced
 from asrkit.models.asr_model import AsrModel
 from asrkit.nn.masking import length_mask
+from asrkit.run_folder import RunFolder
 from asrkit.training.distributed import World
 
-STATISTICS = "statistics.safetensors"
-"""In a run's folder: mean and deviation of its features."""
 SAMPLE_SECONDS = 3600.0
 """An hour of speech fixes mean and variance of log-mel features to far below 1 %."""
 
@@ -35,7 +34,7 @@ def estimate_statistics(model: AsrModel, batches: Iterator[Batch], run: Path, wo
     normalization = model.features.normalization
     if not normalization.needs_statistics:
         return
-    path = run / STATISTICS
+    path = RunFolder(run).statistics
     if world.rank == 0 and not path.is_file():
         _estimate(model, batches)
         with replaced(path) as partial:

@@ -23,13 +23,13 @@ from asrkit.decoding.search import Search
 from asrkit.errors import UserError
 from asrkit.experiment.decode_settings import heard_with
 from asrkit.experiment.prior import read_prior
-from asrkit.experiment.spec import load_into, make_tokenizer, open_run, require_vocabulary
+from asrkit.experiment.runs import open_run
 from asrkit.lm.arpa import read_arpa
 from asrkit.lm.ngram import NgramModel
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import Encoded
 from asrkit.models.language_model import LanguageModel
-from asrkit.training.checkpoints import load_weights, resolve
+from asrkit.training.checkpoints import resolve
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class System:
 
     Args:
         run: Run folder of the decoded model.
-        data: Data folder, for the tokenizer.
+        data: Data folder, where files of searches and an older run's tokenizer may be, if any.
         checkpoint: "average", "best", "last" or a path.
         device: Where everything is computed.
         overrides: Such as data.max_decode_seconds=600.
@@ -103,17 +103,17 @@ class System:
     def __init__(
         self,
         run: Path,
-        data: Path,
+        data: Path | None,
         checkpoint: str,
         device: torch.device,
         overrides: Sequence[str] = (),
     ) -> None:
         self.run, self.data, self.device = run, data, device
         self.checkpoint = resolve(run, checkpoint)
-        self.experiment, self.resolved = open_run(run)
+        opened = open_run(run, data)
+        self.experiment, self.resolved = opened.experiment, opened.resolved
         self.speech = heard_with(self.experiment.speech, overrides)
-        self.tokenizer = make_tokenizer(self.experiment, data)
-        self.vocabulary = self.tokenizer.vocabulary
+        self.tokenizer, self.vocabulary = opened.tokenizer, opened.vocabulary
         self.models: dict[Path, torch.nn.Module] = {}
         self.others: list[Path] = []
         self.encoders = [self._asr_model(run, self.checkpoint)]
@@ -176,7 +176,8 @@ class System:
         A relative path is meant from the current folder, else from the decoded run, the folder
         that this is in, or the data folder; it stays what it is where there is none of them.
         """
-        places = (Path(), self.run, self.run.resolve().parent, self.data)
+        places = [Path(), self.run, self.run.resolve().parent]
+        places += [] if self.data is None else [self.data]
         return next((place / path for place in places if (place / path).exists()), path)
 
     def files(self) -> list[Path]:
@@ -205,15 +206,12 @@ class System:
 
     def _model(self, run: Path, path: Path) -> torch.nn.Module:
         if path not in self.models:
-            experiment, _ = open_run(run)
-            other = make_tokenizer(experiment, self.data).vocabulary
-            require_vocabulary(run, other)
-            if other.symbols != self.vocabulary.symbols:
+            other = open_run(run, self.data)
+            if other.vocabulary.symbols != self.vocabulary.symbols:
                 raise UserError(
-                    f"the labels of {run} are not those of {self.run}: {len(other)} and "
+                    f"the labels of {run} are not those of {self.run}: {len(other.vocabulary)} and "
                     f"{len(self.vocabulary)}; one search needs one tokenizer"
                 )
-            model = experiment.model(vocabulary=self.vocabulary)
-            load_into(model, load_weights(path), path)
-            self.models[path] = model.eval().to(self.device)
+            model, _ = other.model(str(path))
+            self.models[path] = model.to(self.device)
         return self.models[path]

@@ -33,20 +33,20 @@ from asrkit.experiment.claim import claim_run
 from asrkit.experiment.phases import phase_folder, phase_trees
 from asrkit.experiment.pictures import DevPictures
 from asrkit.experiment.record import record_command, record_environment
+from asrkit.experiment.runs import record_tokenizer, require_vocabulary
 from asrkit.experiment.spec import (
     Experiment,
     load_spec,
     make_tokenizer,
     rate_problems,
-    record_vocabulary,
-    require_vocabulary,
     resolve_spec,
 )
-from asrkit.experiment.statistics import STATISTICS, estimate_statistics
+from asrkit.experiment.statistics import estimate_statistics
 from asrkit.files import replaced
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import TrainableModel
 from asrkit.owners import owned
+from asrkit.run_folder import RunFolder
 from asrkit.text.tokenizers import Tokenizer
 from asrkit.text.vocabulary import Vocabulary
 from asrkit.training.checkpoints import load, read_index, resolve
@@ -58,11 +58,6 @@ from asrkit.training.sources import NoBatches, reading
 from asrkit.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
-
-LEFT_OUT = "left_out.tsv"
-"""In a run's folder: the utterances that its training does not use."""
-IMPORTED = "imported.tsv"
-"""In a run's folder: which tensors it started from, and which were fresh."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +71,7 @@ class Stage:
     @property
     def has_begun(self) -> bool:
         """Whether there is a checkpoint to go on from."""
-        return bool(read_index(self.run / "checkpoints"))
+        return bool(read_index(RunFolder(self.run).checkpoints))
 
 
 def train(spec_path: Path, overrides: Sequence[str], data: Path, run: Path) -> None:
@@ -121,7 +116,7 @@ def train_stages(stages: Sequence[Stage], data: Path, run: Path, world: World) -
         world.barrier()
     if world.rank == 0:
         try:
-            plot_curves(run / "log.jsonl", run / "curves.png")
+            plot_curves(RunFolder(run).log, RunFolder(run).curves)
         except (OSError, ValueError, RuntimeError) as error:  # all is saved: this is only shown
             log.warning("no picture of learning curves: %s", error)
 
@@ -209,7 +204,7 @@ def record_run(
     if before is not None and not stage.has_begun:
         inherit_files(before.run, run)
     list_left_out(stage.experiment, data, run, tokenizer, model)
-    record_vocabulary(run, tokenizer.vocabulary)
+    record_tokenizer(run, tokenizer)
     if trains:
         record_command(run)
         record_environment(run, parameters=count_parameters(model))
@@ -252,10 +247,11 @@ def grown_trainer(
 
 def inherit_files(before: Path, run: Path) -> None:
     """Copies what a stage keeps of the one before: statistics and the log."""
-    for name in (STATISTICS, "log.jsonl"):
-        if (before / name).is_file():
-            with replaced(run / name) as partial_file:
-                shutil.copyfile(before / name, partial_file)
+    old, new = RunFolder(before), RunFolder(run)
+    for source, target in ((old.statistics, new.statistics), (old.log, new.log)):
+        if source.is_file():
+            with replaced(target) as partial_file:
+                shutil.copyfile(source, partial_file)
 
 
 def import_start(
@@ -268,8 +264,8 @@ def import_start(
     if world.rank == 0:
         for settings in experiment.imports:
             warn_of_other_labels(settings.run, vocabulary)
-        imported.write(run / IMPORTED, model)
-        log.info("%s; the list is in %s", imported.summary(model), run / IMPORTED)
+        imported.write(RunFolder(run).imported, model)
+        log.info("%s; the list is in %s", imported.summary(model), RunFolder(run).imported)
 
 
 def warn_of_other_labels(run: Path, vocabulary: Vocabulary) -> None:
@@ -289,7 +285,7 @@ def list_left_out(
     last check may have been of another. A run that goes on keeps its own list: checks of other
     specs must not change its data. Each phase has its own: what one leaves out, the next may use.
     """
-    if not (run / LEFT_OUT).is_file():
+    if not (RunFolder(run).left_out).is_file():
         names = [*experiment.data.train, *experiment.data.dev]
         entries: list[Unusable] = []
         for name in names:
@@ -304,7 +300,7 @@ def list_left_out(
             for reason, count in Counter(entry.reason for entry in found).items():
                 log.warning("%s: %d utterances are left out: %s", name, count, reason)
             entries += found
-        write_unusable(run / LEFT_OUT, entries)
+        write_unusable(RunFolder(run).left_out, entries)
 
 
 def fitness_of(experiment: Experiment, tokenizer: Tokenizer, model: AsrModel) -> Fitness:
@@ -336,7 +332,7 @@ def open_data(
     if isinstance(settings, TextSettings):
         sentences = load_sentences(settings, data, tokenizer, training)
         return TextData(sentences, settings, experiment.seed, training, world.rank, world.size)
-    cuts = without(open_set(data, names), read_unusable(run / LEFT_OUT))
+    cuts = without(open_set(data, names), read_unusable(RunFolder(run).left_out))
     return CutData(
         cuts,
         tokenizer,

@@ -33,6 +33,7 @@ from asrkit.experiment.tuned_values import (
 from asrkit.experiment.tuning_pictures import Trial, plot_surface, plot_trials
 from asrkit.files import replaced, write_text
 from asrkit.owners import owned
+from asrkit.run_folder import RunFolder
 from asrkit.scoring.weights import Decoded, Pool, best_weights, pool
 from asrkit.scoring.wer import Score, read_nbest, score_run, transcribed
 
@@ -87,15 +88,17 @@ def tune(
     ranges = ranges or ranges_of(spec, node)
     values = values_of(node, list(ranges))
     record_command(run)
-    path = run / "tune" / f"{search}.yaml"
-    decoded = run / "decode" / search / set_name
+    folder = RunFolder(run)
+    path, trial = folder.tuned(search), folder.trials(search)
+    decoded = folder.decoded_set(search, set_name).folder
     work = f"tuning of {search}"
-    with owned(run / "tune" / search, work), owned(decoded, work):
+    with owned(trial, work), owned(decoded, work):
         history = _History(ranges, float(node.get("length_norm", 0.0)), decodes)
         point = history.start(values)
         for number in range(decodes + 1 if ranges else 1):
-            out = run / "tune" / search / str(number)
-            score = _decoded(out, system, with_values(node, point), set_name, search)
+            out = trial / str(number)
+            tried = with_values(node, point)
+            score = _decoded(out, system, tried, data, set_name, search)
             history.add(point, score, transcribed(read_nbest(out / "nbest.jsonl")))
             point = history.following()
             if history.knows(point):
@@ -108,7 +111,7 @@ def tune(
             written = json.dumps([vars(trial) for trial in trials], indent=2)
             write_text(path.with_suffix(".json"), written)
             history.plot(path.with_suffix(".png"))
-        publish(run / "tune" / search / str(best), decoded)
+        publish(trial / str(best), decoded)
     return path, trials
 
 
@@ -186,10 +189,10 @@ class _History:
         return {name: trial.weights[name] for name in self.settings}
 
 
-def _decoded(out: Path, system: System, node: Any, set_name: str, search: str) -> Score:
+def _decoded(out: Path, system: System, node: Any, data: Path, set_name: str, search: str) -> Score:
     chosen = build(Search, node, f"decoding.{search}")
     system.prepare(chosen)
-    decode_into(out, system, node, chosen, set_name, max_hypotheses=NBEST)
+    decode_into(out, system, node, chosen, data, set_name, max_hypotheses=NBEST)
     return score_run(out / "nbest.jsonl", out, coverage=require_whole(out))
 
 

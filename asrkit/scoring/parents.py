@@ -8,6 +8,7 @@ from asrkit.config.explain import difference
 from asrkit.config.yaml_loader import load
 from asrkit.errors import UserError
 from asrkit.files import matching
+from asrkit.run_folder import RunFolder
 from asrkit.scoring import markdown
 from asrkit.scoring.error_tables import Counted, read_counts
 from asrkit.scoring.report import NONE, read_json
@@ -23,17 +24,17 @@ def against_parent(run: Path) -> str:
     Raises:
         UserError: If the parent is missing, or was scored on other utterances or references.
     """
-    resolved = load(run / "resolved.yaml").tree
+    resolved = load(RunFolder(run).spec).tree
     if not resolved.get("parent"):
         return ""
     if not isinstance(resolved["parent"], str):
         raise UserError(f"{run}/resolved.yaml: parent: expected the name of a run folder")
     parent = run.parent / resolved["parent"]
-    if not (parent / "resolved.yaml").is_file():
+    if not (RunFolder(parent).spec).is_file():
         raise UserError(
             f"{run}: the spec names parent {resolved['parent']!r}, but {parent} is no run folder"
         )
-    other = load(parent / "resolved.yaml").tree
+    other = load(RunFolder(parent).spec).tree
     changes = [line for line in difference(other, resolved) if not line.startswith("parent")]
     shown = "\n".join(changes) or "(nothing)"
     name = markdown.escaped(parent.name)

@@ -12,6 +12,7 @@ from typing import Any
 from asrkit.errors import UserError
 from asrkit.files import matching, write_text
 from asrkit.run_files import read_epochs
+from asrkit.run_folder import RunFolder
 from asrkit.scoring.commands import option_of, read_commands
 from asrkit.scoring.coverage import coverage_of
 from asrkit.scoring.markdown import escaped, fenced, folded, picture
@@ -148,10 +149,10 @@ def _section(run: Path, out: Path) -> str:
     parts += [fenced(made), against_parent(run)]
     if listed:
         parts.append(f"### Searches of {escaped(run.name)}\n\n{search_section(run)}")
-    if (run / "curves.png").is_file():
+    if RunFolder(run).curves.is_file():
         curves = out.parent / "results" / f"{run.name}.png"
         curves.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(run / "curves.png", curves)
+        shutil.copyfile(RunFolder(run).curves, curves)
         parts.append(picture(f"learning curves of {run.name}", f"results/{curves.name}"))
     tail = "\n".join(json.dumps(entry) for entry in _log(run)[-TAIL:])
     parts.append(folded("Last lines of the log", tail))
@@ -159,18 +160,18 @@ def _section(run: Path, out: Path) -> str:
 
 
 def _commands(run: Path) -> list[str]:
-    return read_commands(existing(run / "commands.txt"))
+    return read_commands(existing(RunFolder(run).commands))
 
 
 def _facts(run: Path) -> dict[str, Any]:
-    path = run / "environment.json"
+    path = RunFolder(run).environment
     if not path.is_file():
         raise UserError(f"{run} is no run folder: {path} is missing")
     return read_json(path)
 
 
 def _log(run: Path) -> list[dict[str, Any]]:
-    path = run / "log.jsonl"
+    path = RunFolder(run).log
     epochs = read_epochs(path, whole=False) if path.is_file() else []
     if not epochs:
         raise UserError(f"{run} has no finished epoch in {path}")

@@ -8,6 +8,7 @@ from typing import Any
 
 from asrkit.errors import UserError
 from asrkit.run_files import read_trials
+from asrkit.run_folder import RunFolder
 from asrkit.scoring.commands import latest
 from asrkit.scoring.report import NONE, read_json
 
@@ -18,7 +19,7 @@ def folder_of(run: Path, search: str, set_name: str) -> Path:
     Raises:
         UserError: If it was not decoded, or not scored.
     """
-    folder = run / "decode" / search / set_name
+    folder = RunFolder(run).decoded_set(search, set_name).folder
     for name, verb in (("search.json", "decode"), ("score.json", "score")):
         if not (folder / name).is_file():
             raise UserError(
@@ -73,7 +74,7 @@ def _notes(entry: dict[str, Any], tuned_prior: float | None) -> list[str]:
 
 def tuned_weights(run: Path, search: str) -> dict[str, float]:
     """Returns the weights that tuning chose among several; none if it did not."""
-    path = run / "tune" / f"{search}.json"
+    path = RunFolder(run).tuned(search).with_suffix(".json")
     if not path.is_file():
         return {}
     trials = read_trials(path)

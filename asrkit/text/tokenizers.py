@@ -30,9 +30,13 @@ log = logging.getLogger(__name__)
 
 
 class Tokenizer(ABC):
-    """Turns text into label ids of its vocabulary, and back."""
+    """Turns text into label ids of its vocabulary, and back.
+
+    `files` are what it was made from; a run keeps copies of them.
+    """
 
     vocabulary: Vocabulary
+    files: Sequence[Path] = ()
 
     @abstractmethod
     def encode(self, text: str) -> list[int]:
@@ -86,6 +90,7 @@ class SentencePieceTokenizer(Tokenizer):
 
     def __init__(self, directory: Path, name: str = "bpe") -> None:
         path = _existing(directory / f"{name}.model")
+        self.files = [path]
         self._model = sentencepiece.SentencePieceProcessor()
         try:
             self._model.Load(str(path))
@@ -134,9 +139,8 @@ class CharacterTokenizer(Tokenizer):
     """
 
     def __init__(self, directory: Path, name: str = "characters") -> None:
-        self.vocabulary = _read_symbols(
-            directory / f"{name}.txt", "a character", lambda line: len(line) == 1
-        )
+        self.files = [directory / f"{name}.txt"]
+        self.vocabulary = _read_symbols(self.files[0], "a character", lambda line: len(line) == 1)
 
     def encode(self, text: str) -> list[int]:
         """Returns the label ids of a text."""
@@ -168,8 +172,9 @@ class WordTokenizer(Tokenizer):
     """
 
     def __init__(self, directory: Path, name: str = "words") -> None:
+        self.files = [directory / f"{name}.txt"]
         self.vocabulary = _read_symbols(
-            directory / f"{name}.txt", "a word", lambda line: len(line.split()) == 1
+            self.files[0], "a word", lambda line: len(line.split()) == 1
         )
 
     def encode(self, text: str) -> list[int]:

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Size, Tensor
 
 from asrkit.errors import UserError
+from asrkit.run_folder import RunFolder
 from asrkit.training.checkpoint_files import load, load_weights, write_atomic
 from asrkit.training.checkpoint_index import (
     Entry,
@@ -246,7 +247,7 @@ def _nothing(folder: Path, entries: Sequence[Entry]) -> str:
 def _checkpoints(run: Path) -> Path:
     if not run.is_dir():
         raise UserError(f"there is no run folder {run}")
-    return run / "checkpoints"
+    return RunFolder(run).checkpoints
 
 
 def average_run(run: Path, best: int | None = None, last: int | None = None) -> Path:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from asrkit.files import write_lines
 from asrkit.models.interfaces import LossReport, TrainableModel
 from asrkit.run_files import read_epochs
+from asrkit.run_folder import RunFolder
 from asrkit.training.board import Board
 from asrkit.training.distributed import World
 
@@ -78,13 +79,13 @@ class MetricLog:
     """
 
     def __init__(self, run: Path, resume_epoch: int, hidden_from: int) -> None:
-        self.path = run / "log.jsonl"
+        self.path = RunFolder(run).log
         shown = read_log(self.path)
         self._epochs = [e for e in shown if e["epoch"] <= resume_epoch]
         write_lines(self.path, map(json.dumps, self._epochs))
         went_back = len(self._epochs) < len(shown)
         again_from = resume_epoch + 1 if went_back else None
-        self.board = Board(run / "tensorboard", hidden_from, again_from)
+        self.board = Board(RunFolder(run).tensorboard, hidden_from, again_from)
 
     def step(self, step: int, rate: float, norm: float, samples: int, times: StepTimes) -> None:
         """Shows how one update went."""

@@ -21,6 +21,7 @@ from asrkit.config.registry import Registry
 from asrkit.data.batch import Batch
 from asrkit.errors import UserError
 from asrkit.models.interfaces import TrainableModel
+from asrkit.run_folder import RunFolder
 from asrkit.training.checkpoints import CheckpointStore, ReloadBest, load_weights, read_index
 from asrkit.training.distributed import init_distributed
 from asrkit.training.evaluation import evaluate, require_some
@@ -140,7 +141,7 @@ class Trainer:
             self.schedule = schedule.over(self._planned() if updates is None else updates())
         self.max_grad_norm = max_grad_norm
         compared = reload_best.last if reload_best is not None else 0
-        self.store = CheckpointStore(run / "checkpoints", keep_best, keep_last, compared)
+        self.store = CheckpointStore(RunFolder(run).checkpoints, keep_best, keep_last, compared)
         self.save_seconds, self.save_steps = 60 * save_minutes, save_steps
         self.early_stopping, self.max_nonfinite = early_stopping, max_nonfinite
         self.log_steps = log_steps

@@ -1,0 +1,179 @@
+"""A run folder: the one place that knows what its files are called.
+
+RUN/resolved.yaml            the spec, with every default written out
+RUN/text/                    the tokenizer's files
+RUN/vocabulary.txt           the labels, a line each
+RUN/statistics.safetensors   mean and deviation of the features
+RUN/checkpoints/             weights
+RUN/log.jsonl                a line per epoch
+RUN/decode/SEARCH/SET/       what a search found
+RUN/tune/SEARCH.yaml         a search with tuned weights
+RUN/align/SET.ctm, SET.tsv   times of labels, symbols of frames
+RUN/prior/HEAD.json          label priors
+RUN/phases/NUMBER/           run folders of the phases before
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class DecodedSet:
+    """RUN/decode/SEARCH/SET: what a search found in a set.
+
+    Args:
+        folder: Where it is.
+    """
+
+    folder: Path
+
+    @property
+    def nbest(self) -> Path:
+        """The n-best lists, a line per utterance."""
+        return self.folder / "nbest.jsonl"
+
+    @property
+    def partial(self) -> Path:
+        """The n-best lists of an unfinished decode."""
+        return self.folder / "nbest.partial.jsonl"
+
+    @property
+    def search(self) -> Path:
+        """How they were found."""
+        return self.folder / "search.json"
+
+    @property
+    def summary(self) -> Path:
+        """Speeds, and facts of the set."""
+        return self.folder / "summary.json"
+
+    @property
+    def score(self) -> Path:
+        """Word errors."""
+        return self.folder / "score.json"
+
+    @property
+    def search_errors(self) -> Path:
+        """Errors of the search itself."""
+        return self.folder / "search_errors.json"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The places in a run folder.
+
+    Args:
+        path: The folder.
+    """
+
+    path: Path
+
+    @property
+    def spec(self) -> Path:
+        """The spec, with every default written out."""
+        return self.path / "resolved.yaml"
+
+    @property
+    def text(self) -> Path:
+        """Folder of the tokenizer's files."""
+        return self.path / "text"
+
+    @property
+    def vocabulary(self) -> Path:
+        """The labels."""
+        return self.path / "vocabulary.txt"
+
+    @property
+    def statistics(self) -> Path:
+        """Feature statistics."""
+        return self.path / "statistics.safetensors"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the weights."""
+        return self.path / "checkpoints"
+
+    @property
+    def average(self) -> Path:
+        """Averaged weights."""
+        return self.checkpoints / "average.pt"
+
+    @property
+    def index(self) -> Path:
+        """The list of checkpoints."""
+        return self.checkpoints / "index.json"
+
+    @property
+    def log(self) -> Path:
+        """The numbers of each epoch."""
+        return self.path / "log.jsonl"
+
+    @property
+    def curves(self) -> Path:
+        """Picture of the learning curves."""
+        return self.path / "curves.png"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Folder of TensorBoard's files."""
+        return self.path / "tensorboard"
+
+    @property
+    def commands(self) -> Path:
+        """The commands that were given."""
+        return self.path / "commands.txt"
+
+    @property
+    def environment(self) -> Path:
+        """Code revision, versions, machine, size of the model."""
+        return self.path / "environment.json"
+
+    @property
+    def left_out(self) -> Path:
+        """The utterances that training does not use."""
+        return self.path / "left_out.tsv"
+
+    @property
+    def imported(self) -> Path:
+        """Which tensors it started from, and which were fresh."""
+        return self.path / "imported.tsv"
+
+    @property
+    def searches(self) -> Path:
+        """Which searches its tables compare."""
+        return self.path / "searches.json"
+
+    @property
+    def decoded(self) -> Path:
+        """Folder of all decoded sets, by search."""
+        return self.path / "decode"
+
+    def decoded_set(self, search: str, set_name: str) -> DecodedSet:
+        """Returns the places of what a search found in a set."""
+        return DecodedSet(self.decoded / search / set_name)
+
+    def tuned(self, search: str) -> Path:
+        """Returns the spec of a search with tuned weights."""
+        return self.path / "tune" / f"{search}.yaml"
+
+    def trials(self, search: str) -> Path:
+        """Returns the folder of the decodes that a search was tuned with."""
+        return self.path / "tune" / search
+
+    def prior(self, head: str) -> Path:
+        """Returns the label priors of a head."""
+        return self.path / "prior" / f"{head}.json"
+
+    def times(self, set_name: str) -> Path:
+        """Returns when the labels of a set are said."""
+        return self.path / "align" / f"{set_name}.ctm"
+
+    def frames(self, set_name: str) -> Path:
+        """Returns the symbols of all frames of a set."""
+        return self.path / "align" / f"{set_name}.tsv"
+
+    def phase(self, number: int) -> RunFolder:
+        """Returns the run folder of a phase, counted from 1."""
+        return RunFolder(self.path / "phases" / str(number))
