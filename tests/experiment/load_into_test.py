@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from asrkit.errors import UserError
-from asrkit.experiment.spec import load_into
+from asrkit.experiment.runs import load_into
 
 
 def test_weights_of_lower_precision_are_said(caplog: pytest.LogCaptureFixture) -> None:
