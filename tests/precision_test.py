@@ -25,7 +25,7 @@ def without_chance(model: TrainableModel) -> TrainableModel:
         if isinstance(getattr(module, "dropout", None), float):
             setattr(module, "dropout", 0.0)  # noqa: B010 - some modules have a number there
     if isinstance(model, AsrModel):
-        model.augment = torch.nn.ModuleList()
+        model.augment = torch.nn.ModuleDict()
     return model.train()
 
 
