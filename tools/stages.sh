@@ -283,6 +283,16 @@ as_yaml() {
   fi
 }
 
+# check_specs: stage 3 of the specs that later stages read, so that a typo is not found after training.
+check_specs() {
+  local spec found
+  for spec in "$lm" "$ilm" "$decoding" "$table"; do
+    [[ $spec ]] || continue
+    spec_files found "$spec"
+    stage 3 "check $spec" "${found[@]}" -- asrkit check "$spec"
+  done
+}
+
 # language_model DEV OPTION...: stage 4 where there is --lm. Trains on the transcripts and --lm-text,
 # which `prepare.py text` writes like transcripts; the OPTIONs are for that.
 language_model() {
@@ -415,7 +425,7 @@ search_table() {
   done
   for set in "${tests[@]}"; do options+=(--test "$set"); done
   echo "== stage 9: table"
-  asrkit table --run "$run" --dev "$dev" "${options[@]}"
+  asrkit table --run "$run" --dev "$dev" --spec "$table" "${options[@]}"
   show_results 9 "$results" "$run"
 }
 

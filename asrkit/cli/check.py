@@ -27,7 +27,7 @@ def check(spec: Path, data: Path | None, processes: int, overrides: tuple[str, .
 
     All problems are listed at once. Utterances that can't be used are listed in the data folder's
     unusable/, and training leaves them out. With --data it also says what the training will be, and
-    refuses one that can't work.
+    warns of one that can't work.
 
     Example: asrkit check conf/conformer.yaml --data data
     """

@@ -254,7 +254,7 @@ def _check_utterances(experiment: Experiment, data: Path, report: CheckReport) -
 def _check_arithmetic(
     experiment: Experiment, data: Path, report: CheckReport, processes: int
 ) -> None:
-    """Says what the training will be, and why it can't work as it is planned."""
+    """Says what the training will be, and why it would not work as it is planned."""
     tokenizer = make_tokenizer(experiment, data)
     unusable = [entry for found in report.unusable.values() for entry in found]
     found = arithmetic_of(
@@ -262,7 +262,7 @@ def _check_arithmetic(
     )
     if found is not None:
         report.remarks += found.lines()
-        report.problems += found.problems()
+        report.remarks += [f"warning: {problem}" for problem in found.problems()]
 
 
 def show(spec_path: Path, overrides: Sequence[str] = (), data: Path | None = None) -> str:

@@ -44,6 +44,7 @@ stage 2 "BPE" "$data/manifests/train.jsonl" -- \
   asrkit tokenizer bpe --data "$data" --set train --size "$units" --name bpe --force
 stage 3 "check spec and utterances" "${specs[@]}" "$data/text/bpe.model" -- \
   asrkit check "$conf" --data "$data" "${overrides[@]}"
+check_specs
 mapfile -t devs < <(sets_named dev)
 mapfile -t tests < <(sets_named test)
 language_model "${devs[@]: -1}" # stage 4. Features are computed while training: nothing to dump

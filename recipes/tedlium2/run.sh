@@ -35,6 +35,7 @@ stage 2 "BPE" "$data/manifests/train.jsonl" -- \
   asrkit tokenizer bpe --data "$data" --set train --size "$units" --name bpe --force
 stage 3 "check spec and utterances" "${specs[@]}" "$data/text/bpe.model" -- \
   asrkit check "$conf" --data "$data" "${overrides[@]}"
+check_specs
 # Stage 4. Features are computed while training: nothing to dump.
 language_model dev --corpus "$corpus" --apostrophes "$apostrophes"
 stage 5 "train" "${specs[@]}" "$data/text/bpe.model" -- \

@@ -67,6 +67,15 @@ DECODED = [
 ]
 
 
+TABLE = """
+table:
+  rows:
+    joint: {type: label_sync, beam_size: 2, scorers: {attention: 0.5, ctc: 0.5}}
+  columns:
+    lm: {title: + LM, changes: {scorers: {lm: {type: language_model, weight: 0.2, run: run/lm}}}}
+"""
+
+
 def make(folder: Path) -> None:
     """Fills a folder; the commands run in it."""
     random = np.random.default_rng(0)
@@ -80,7 +89,9 @@ def make(folder: Path) -> None:
             soundfile.write(path, samples, 16000, subtype="PCM_16")
             sources.append(Source(path.stem, path, " ".join(words), f"{name}{index % 2}"))
         write_manifest(folder / "data", name, sources)
-    specs = {"x": SPEC, "conformer": SPEC, "decode/table": SPEC, "lm/lstm": LM}
+    for name in ("talk.flac", "interview.wav"):
+        soundfile.write(folder / name, samples, 16000, subtype="PCM_16")
+    specs = {"x": SPEC, "conformer": SPEC, "decode/table": TABLE, "lm/lstm": LM}
     for name, text in specs.items():
         path = folder / "conf" / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
