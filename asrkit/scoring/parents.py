@@ -35,7 +35,9 @@ def against_parent(run: Path) -> str:
             f"{run}: the spec names parent {resolved['parent']!r}, but {parent} is no run folder"
         )
     other = load(RunFolder(parent).spec).tree
-    changes = [line for line in difference(other, resolved) if not line.startswith("parent")]
+    changes = [
+        line for line in difference(other, resolved) if not line.startswith(("parent", "format"))
+    ]
     shown = "\n".join(changes) or "(nothing)"
     name = markdown.escaped(parent.name)
     header = ["set", "search", "WER", f"WER of {name}", "difference"]
