@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -356,8 +357,10 @@ def test_a_vocabulary_that_does_not_match_the_checkpoint_is_named(
     (data / "text").mkdir(parents=True)
     (data / "text" / "characters.txt").write_text("A\nB\nC\nD\n▁\n")
     (data / "manifests").symlink_to(place / "data" / "manifests")
+    # Of an older run, which did not keep its tokenizer.
+    shutil.copytree(place / "run", tmp_path / "run", ignore=shutil.ignore_patterns("text"))
     result = asrkit(
-        "decode", "--run", place / "run", "--data", data, "--set", "dev", "--search", "greedy",
+        "decode", "--run", tmp_path / "run", "--data", data, "--set", "dev", "--search", "greedy",
         "--checkpoint", "last",
     )  # fmt: skip
     assert result.exit_code == 2

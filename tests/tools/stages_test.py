@@ -441,13 +441,18 @@ def test_a_table_is_made_of_tuned_searches(dry: Dry) -> None:
 
 TABLE = """
 decoding:
-  alone: {type: label_sync, scorers: {attention: 1.0}}
+  alone: {type: label_sync, beam_size: 2, scorers: {attention: 1.0}}
   fused:
     type: label_sync
+    beam_size: 2
     scorers:
       lm: {type: language_model, weight: 0.2, run: lm}
       ngram: {type: ngram, weight: 0.2, arpa: lm/two.arpa.gz}
-  minus: {scorers: {ilm: {weight: -0.2, estimation: {type: mini_lstm, run: mini}}}}
+  minus:
+    type: label_sync
+    beam_size: 2
+    scorers:
+      ilm: {type: internal_lm, weight: -0.2, estimation: {type: mini_lstm, run: mini}}
 """
 
 
