@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from asrkit.training.distributed import World
+from asrkit.training.sources import EpochSource
+
 SAMPLED = 20
 """So many epochs are planned to tell how many batches an epoch has."""
 Accumulation = list[tuple[int, int]]
@@ -38,3 +41,11 @@ def count_updates(
         at_once = next(n for start, n in reversed(accumulate) if start <= epoch) * processes
         updates += -(-round(batches) // at_once)
     return updates
+
+
+def planned_updates(
+    source: EpochSource, world: World, accumulate: Accumulation, epochs: int
+) -> int:
+    """Returns how many updates a training makes with the batches of this and other processes."""
+    batches = mean_batches(lambda epoch: world.most(source.num_batches(epoch)), epochs)
+    return count_updates(batches, accumulate, epochs)

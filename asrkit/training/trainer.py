@@ -10,6 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -30,7 +31,7 @@ from asrkit.training.importing import train_mode
 from asrkit.training.metrics import Describe, MetricLog, StepTimes, Totals
 from asrkit.training.noise import GradientNoise, WeightChange, changed_weights
 from asrkit.training.optimizers import OptimizerFactory, load_moments
-from asrkit.training.planning import count_updates, mean_batches
+from asrkit.training.planning import planned_updates
 from asrkit.training.progress import EpochProgress, epoch_line
 from asrkit.training.refusals import accumulation, refuse_settings
 from asrkit.training.restoring import go_back, newest_state
@@ -55,7 +56,7 @@ class Trainer:
         epochs: (Sub-)epochs to train.
         optimizer: Makes the optimiser.
         schedule: Learning rates.
-        updates: Returns how many updates the whole training makes, if it has other parts.
+        updates: Returns the updates of the whole training, if it has other parts.
         accumulate: Batches per update and process; or pairs of a first epoch and their number from
             there on, such as [[1, 3], [20, 1]].
         freeze: Parameters that are not trained: regular expressions, searched in their names.
@@ -132,13 +133,11 @@ class Trainer:
             log_steps=log_steps,
         )
         self.epochs, self.accumulate = epochs, accumulation(accumulate)
-        self.weight_changes = list(weight_changes.values())
-        self.gradient_noise = gradient_noise
+        self.weight_changes, self.gradient_noise = [*weight_changes.values()], gradient_noise
         self.make_optimizer, self.reload_best = optimizer, reload_best
         self.optimizer = optimizer(self.model)
-        self.schedule = schedule
-        if schedule.needs_updates:
-            self.schedule = schedule.over(self._planned() if updates is None else updates())
+        own = partial(planned_updates, train, self.world, self.accumulate, epochs)
+        self.schedule = schedule.over((updates or own)()) if schedule.needs_updates else schedule
         self.max_grad_norm = max_grad_norm
         compared = reload_best.last if reload_best is not None else 0
         self.store = CheckpointStore(RunFolder(run).checkpoints, keep_best, keep_last, compared)
@@ -374,17 +373,9 @@ class Trainer:
         if asked:
             raise self.stop.saved(self.step, self.store.folder)
 
-    def _stop_if_asked(self) -> None:
-        """Ends a training whose state is saved, if one of its processes was asked to stop."""
+    def _stop_if_asked(self) -> None:  # the state is saved
         if self.world.any(self.stop.asked):
             raise self.stop.saved(self.step, self.store.folder)
-
-    def _planned(self) -> int:
-        """Returns how many updates this training will make."""
-        batches = mean_batches(
-            lambda epoch: self.world.most(self.train.num_batches(epoch)), self.epochs
-        )
-        return count_updates(batches, self.accumulate, self.epochs)
 
     def _stopped_early(self) -> bool:
         if self.early_stopping is None or self.epoch - 1 - self.best_epoch < self.early_stopping:
@@ -404,12 +395,6 @@ class Trainer:
 
 
 _PROGRESS = ("epoch", "batch", "step", "nonfinite", "best", "best_epoch", "seconds")
-
-
-trainers: Registry[Trainer] = Registry(
-    "training",
-    Trainer,
-    late=("model", "train", "dev", "run", "seed", "describe", "updates"),
-    default="standard",
-)
+_LATE = ("model", "train", "dev", "run", "seed", "describe", "updates")
+trainers: Registry[Trainer] = Registry("training", Trainer, late=_LATE, default="standard")
 trainers.register("standard")(Trainer)
