@@ -6,6 +6,7 @@ half written, locks, other processes). A training saves first: see `asrkit.train
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -53,9 +54,17 @@ def end_by_exception() -> None:
     One that is ignored, such as SIGHUP below nohup, stays so.
     """
     if threading.current_thread() is threading.main_thread():
+        atexit.register(_ignore_at_exit)
         for number in STOPPING:
             if signal.getsignal(number) == signal.SIG_DFL:
                 signal.signal(number, _raise)
+
+
+def _ignore_at_exit() -> None:
+    """Ignores signals from now on: Python, as it ends, would let them kill the process."""
+    for number in STOPPING:
+        if signal.getsignal(number) is _raise:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def is_ending() -> None:

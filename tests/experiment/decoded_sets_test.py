@@ -48,7 +48,8 @@ def run(tmp_path: Path) -> Path:
     digest = hashlib.sha256(nbest.encode()).hexdigest()
     summary = {"utterances": 3, "set": facts, "lists": digest, "rtf": 0.1}
     (folder / "summary.json").write_text(json.dumps(summary))
-    note = {"search": {"beam_size": 2}, "checkpoint": "x", "fingerprint": "of beam 2"}
+    search = {"type": "label_sync", "scorers": {}, "beam_size": 2}
+    note = {"search": search, "checkpoint": "x", "fingerprint": "of beam 2"}
     (folder / "search.json").write_text(json.dumps(note))
     return tmp_path / "run"
 

@@ -17,13 +17,14 @@ from tests.training.whole_resume_test import make_data
 
 
 def test_signals_that_come_again_are_harmless() -> None:
+    before = signal.getsignal(signal.SIGTERM)
     with StopRequests() as stop:
         assert not stop.asked
         for number in (signal.SIGTERM, *STOPPING):
             os.kill(os.getpid(), number)
         assert stop.asked
         assert stop.exit_code == 75
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_ctrl_c_twice_stops_at_once() -> None:
@@ -113,6 +114,19 @@ except BaseException as error:
 """
     said, errors = run(program).communicate(timeout=20)
     assert said.split() == [StoppedBySignalError.__name__, "SIGUSR1"], errors
+
+
+def test_a_signal_while_python_ends_leaves_the_exit_code() -> None:
+    program = """
+import atexit, os, sys
+atexit.register(lambda: os.kill(os.getpid(), 1))  # after what is registered later
+from asrkit.signals import end_by_exception
+end_by_exception()
+sys.exit(75)
+"""
+    process = run(program)
+    _, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (75, "")
 
 
 @pytest.mark.slow
