@@ -35,7 +35,7 @@ def test_processes_in_the_middle_of_their_work_end_with_an_error() -> None:
     begin = time.monotonic()
     with pytest.raises(ZeroDivisionError), process_pool(2) as pool:
         print(pool.submit(time.sleep, 60), 1 / 0)
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 30
     assert not active_children()
 
 

@@ -56,7 +56,7 @@ def test_reading_that_is_given_up_leaves_no_process() -> None:
     next(batches)
     begin = time.monotonic()
     batches.close()
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 30
     assert not active_children()
 
 
