@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import fcntl
 import os
+import pickle
 import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing import active_children, get_context
+from typing import Any
 
 from asrkit.errors import UserError
 from asrkit.signals import STOPPING
 
 SET_SIGNAL_OF_PARENTS_DEATH = 1
 """PR_SET_PDEATHSIG of prctl(2)."""
+PIPE_BYTES = 2**20
+"""What the pipe of results holds: a batch goes through the usual 64 kB in many small steps."""
 
 
 class LostProcessError(UserError):
     """A process that worked for this one was killed, as the system does where memory is short."""
+
+
+class _Pool(ProcessPoolExecutor):
+    """Processes whose errors always arrive; those that can't be sent as they are, by their text."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Has a function called in one of the processes."""
+        return super().submit(partial(_sendable, fn), *args, **kwargs)
 
 
 @contextmanager
@@ -59,7 +74,8 @@ def process_pool(
 
 def _start(jobs: int, begin: Callable[[], None] | None) -> ProcessPoolExecutor:
     try:
-        executor = ProcessPoolExecutor(jobs, get_context("fork"), _serve, (os.getpid(), begin))
+        executor = _Pool(jobs, get_context("fork"), _serve, (os.getpid(), begin))
+        _widen(executor)
         executor.submit(os.getpid).result()  # all are forked now
         return executor
     except BrokenProcessPool:
@@ -71,6 +87,27 @@ def _start(jobs: int, begin: Callable[[], None] | None) -> ProcessPoolExecutor:
             "(ulimit -n, ulimit -u), make room in /dev/shm, or do with fewer: --jobs, or "
             "data.num_workers, where 0 needs none"
         ) from error
+
+
+def _widen(executor: ProcessPoolExecutor) -> None:
+    """Lets the pipe of results hold more, where the system can: batches come faster."""
+    reader = getattr(getattr(executor, "_result_queue", None), "_reader", None)
+    command = getattr(fcntl, "F_SETPIPE_SZ", None)  # Linux has it
+    if reader is not None and command is not None:
+        with contextlib.suppress(OSError):  # a user's pipes may have reached their limit
+            fcntl.fcntl(reader.fileno(), command, PIPE_BYTES)
+
+
+def _sendable(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Calls a function; an error that would be lost on its way through a pipe becomes its text."""
+    try:
+        return function(*args, **kwargs)
+    except Exception as error:
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception:  # classes are free to fail in any way
+            raise RuntimeError(f"{type(error).__name__}: {error}") from None
+        raise
 
 
 def _serve(parent: int, begin: Callable[[], None] | None) -> None:

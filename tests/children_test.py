@@ -31,6 +31,23 @@ def test_a_killed_process_is_told_and_none_is_left() -> None:
     assert not active_children()
 
 
+class OddError(Exception):
+    """Can't be made anew from its text."""
+
+    def __init__(self, path: str, line: int) -> None:
+        super().__init__(f"{path}:{line} is odd")
+
+
+def odd(number: int) -> int:
+    raise OddError("x.flac", number)
+
+
+def test_errors_that_cannot_be_sent_arrive_as_text() -> None:
+    with pytest.raises(RuntimeError, match=r"OddError: x\.flac:0 is odd"), process_pool(2) as pool:
+        list(pool.map(odd, range(4)))
+    assert not active_children()
+
+
 def test_processes_in_the_middle_of_their_work_end_with_an_error() -> None:
     begin = time.monotonic()
     with pytest.raises(ZeroDivisionError), process_pool(2) as pool:
@@ -52,7 +69,7 @@ def test_shared_memory_that_is_full_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     def no_space(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(children, "ProcessPoolExecutor", no_space)
+    monkeypatch.setattr(children, "_Pool", no_space)
     with pytest.raises(UserError, match="No space left on device.*/dev/shm"), process_pool(2):
         raise AssertionError("there are none")
 
