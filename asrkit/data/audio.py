@@ -86,7 +86,12 @@ def opened(path: Path) -> soundfile.SoundFile:
     Raises:
         RuntimeError: If it can't be read; libsndfile's own errors are such, too.
     """
-    file = soundfile.SoundFile(path)
+    try:
+        file = soundfile.SoundFile(path)
+    except TypeError as error:  # of a name in .raw
+        raise RuntimeError(
+            "raw samples do not say their rate and format; make a WAV file of them"
+        ) from error
     most = MOST_PER_BYTE * path.stat().st_size
     if most < file.frames < UNKNOWN_LENGTH:
         raise RuntimeError(f"its header promises {file.frames} samples, which it can't hold")

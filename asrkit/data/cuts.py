@@ -20,6 +20,7 @@ from torchaudio.transforms import Resample
 
 from asrkit.data.audio import AudioError, Channel, read_samples, require_whole, to_int16
 from asrkit.data.lookups import costs_one_utterance
+from asrkit.data.sphere import read_sphere_without_sph2pipe
 from asrkit.text.normalization import normalized
 from asrkit.text.tokenizers import Tokenizer
 
@@ -103,9 +104,11 @@ def _read_by_lhotse(cut: Any) -> NDArray[np.int16]:
         if source.type == "file":
             require_whole(Path(source.source))
     try:
+        read_sphere_without_sph2pipe()
         samples = np.atleast_2d(cut.load_audio())
     except Exception as error:  # whatever the backends of lhotse raise
-        raise AudioError(f"cut {cut.id} can't be read by lhotse: {error}") from error
+        said = str(error).split("\n[extra info]")[0]  # the arguments of all its functions follow
+        raise AudioError(f"cut {cut.id} can't be read by lhotse: {said}") from error
     if len(samples) > 1 and not (getattr(cut, "custom", None) or {}).get(MIXED):
         raise AudioError(f"cut {cut.id} has {len(samples)} channels, expected one")
     return to_int16(samples.mean(axis=0), f"cut {cut.id}")

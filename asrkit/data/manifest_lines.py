@@ -75,7 +75,9 @@ def _cut(line: dict[str, Any], path: Path, number: int) -> Cut:
     try:
         if line["type"] in PLAIN:
             check_of(PlainCutFields)(line)
-        return deserialize_item(line)
+        cut = deserialize_item(line)
+        int(cut.duration * cut.sampling_rate)  # no tracks, or a length that is no number of samples
+        return cut
     except WrongError as wrong:
         said = wrong.told()
     except Exception as error:  # lhotse raises what its constructors happen to run into

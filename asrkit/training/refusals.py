@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from asrkit.config.ordered import Ordered
 from asrkit.errors import UserError
 from asrkit.training.checkpoints import ReloadBest
 from asrkit.training.importing import freeze as freeze_parameters
@@ -25,7 +26,7 @@ def refuse_settings(
     schedule: Schedule,
     accumulate: int | list[tuple[int, int]] = 1,
     freeze: Sequence[str] = (),
-    weight_changes: Sequence[WeightChange] = (),
+    weight_changes: Ordered[WeightChange] = Ordered(),  # noqa: B008 - never changed
     reload_best: ReloadBest | None = None,
     **numbers: Any,
 ) -> None:
@@ -38,7 +39,7 @@ def refuse_settings(
         schedule: Learning rates.
         accumulate: Batches per update.
         freeze: Patterns of parameters that are not trained.
-        weight_changes: Noise on weights, and weight dropout.
+        weight_changes: Noise on weights, and weight dropout, by name.
         reload_best: When to go back to an earlier epoch.
         numbers: All other settings, by name.
 
@@ -49,7 +50,7 @@ def refuse_settings(
         partial(accumulation, accumulate),
         partial(freeze_parameters, model, freeze),
         partial(_try, optimizer, model),
-        *(partial(selected, model, change.pattern) for change in weight_changes),
+        *(partial(selected, model, change.pattern) for change in weight_changes.values()),
     ]
     problems = list(_number_problems(numbers))
     for check in checks:

@@ -120,7 +120,7 @@ class Trainer:
             schedule,
             accumulate,
             freeze,
-            list(weight_changes.values()),
+            weight_changes,
             reload_best,
             epochs=epochs,
             max_grad_norm=max_grad_norm,

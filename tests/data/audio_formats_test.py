@@ -167,3 +167,10 @@ def test_damaged_headers_end_in_a_message(tmp_path: Path, kind: str) -> None:
             assert len(read_samples(path))
         except AudioError as error:
             assert str(path) in str(error)  # noqa: PT017 - either of the two is right
+
+
+def test_raw_samples_are_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.raw"
+    path.write_bytes(b"ab" * 100)
+    with pytest.raises(AudioError, match="a.raw.*raw samples do not say"):
+        read_samples(path)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -175,4 +176,32 @@ def test_compressed_manifests_of_lhotse_are_read(tmp_path: Path) -> None:
         open_set(tmp_path, ["y"])
     CutSet.from_cuts([cut]).to_jsonl(tmp_path / "manifests" / "x.jsonl")
     with pytest.raises(UserError, match="are both there"):
+        open_set(tmp_path, ["x"])
+
+
+def test_a_changed_cut_of_a_sphere_file_needs_no_other_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))  # where there is no sph2pipe
+    samples = np.random.default_rng(0).integers(-9000, 9000, 16000).astype(np.int16)
+    path = tmp_path / "a.sph"
+    soundfile.write(path, samples, 16000, format="NIST")
+    write_manifest(tmp_path, "plain", [Source("a", path, "a", "s")])
+    plain = next(iter(open_set(tmp_path, ["plain"])))
+    back = stored(plain.perturb_volume(0.5), tmp_path)
+    assert np.abs(read_cut(back, 16000) - samples / 2).max() <= 1
+
+
+@pytest.mark.parametrize("damage", ["no tracks", "no length"])
+def test_cuts_without_a_number_of_samples_are_refused_with_their_line(
+    tmp_path: Path, damage: str
+) -> None:
+    line = recording(tone(tmp_path / "a.wav", 16000)).to_dict()
+    damaged = {
+        "no tracks": {"id": "x", "type": "MixedCut", "tracks": []},
+        "no length": {**line, "duration": 1e308},
+    }[damage]
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / "manifests" / "x.jsonl").write_text(json.dumps(line) + "\n" + json.dumps(damaged))
+    with pytest.raises(UserError, match=r"x.jsonl:2 is damaged: no cut of lhotse"):
         open_set(tmp_path, ["x"])

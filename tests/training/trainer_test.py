@@ -26,6 +26,7 @@ from asrkit.training.checkpoints import (
 )
 from asrkit.training.distributed import World
 from asrkit.training.metrics import Totals
+from asrkit.training.noise import WeightNoise
 from asrkit.training.optimizers import AdamW
 from asrkit.training.parameter_groups import ParameterGroup
 from asrkit.training.refusals import refuse_settings
@@ -243,6 +244,10 @@ def test_a_run_goes_on_with_the_settings_of_its_spec(tmp_path: Path) -> None:
             "'none'.* selects no parameter",
         ),
         ({"accumulate": [(2, 1)]}, "accumulate"),
+        (
+            {"weight_changes": Ordered(a=WeightNoise("weight", 0.1), b=WeightNoise("none", 0.1))},
+            "weight_changes: 'none' selects no trained parameter",
+        ),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], message: str) -> None:
