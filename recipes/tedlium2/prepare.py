@@ -159,6 +159,15 @@ def sources(corpus: Path, part: str, segments: list[Segment]) -> Iterator[Source
             yield Source(segment.id, path, segment.text, segment.speaker, segment.start, length)
 
 
+def left_out(part: str, segments: list[Segment]) -> str:
+    """Returns how many segments of a part become no utterances, and why; empty if all do."""
+    unscored = sum(segment.ignored for segment in segments)
+    silent = sum(not segment.ignored and not segment.text for segment in segments)
+    counts = {"not to be scored": unscored, "without words": silent if part == "train" else 0}
+    said = [f"{count} {why}" for why, count in counts.items() if count]
+    return f"; left out are segments: {', '.join(said)}" if said else ""
+
+
 def is_whole(corpus: Path) -> bool:
     """Says whether all parts are there."""
     return all((root_of(corpus) / part / "stm").is_dir() for part in PARTS)
@@ -217,7 +226,7 @@ def manifests(corpus: Path, data: Path, apostrophes: str, jobs: int, choices: Ch
             demands = choices.training() if part == "train" else choices.test()
             count = write_manifest(data, part, sources(corpus, part, segments), jobs, demands)
             talks = len({segment.recording for segment in segments})
-            click.echo(f"{part}: {count} utterances of {talks} talks")
+            click.echo(f"{part}: {count} utterances of {talks} talks{left_out(part, segments)}")
     except UserError as error:
         raise click.ClickException(str(error)) from error
 

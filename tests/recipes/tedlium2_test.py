@@ -51,9 +51,10 @@ def test_segments_are_utterances_talk_by_talk_in_time(tmp_path: Path) -> None:
     done = manifests(corpus(tmp_path))
     assert done.returncode == 0, done.stderr
     assert done.stdout == (
-        "train: 6 utterances of 2 talks\n"
-        "dev: 4 utterances of 1 talks\n"
-        "test: 4 utterances of 1 talks\n"
+        "train: 6 utterances of 2 talks; "
+        "left out are segments: 2 not to be scored, 2 without words\n"
+        "dev: 4 utterances of 1 talks; left out are segments: 1 not to be scored\n"
+        "test: 4 utterances of 1 talks; left out are segments: 1 not to be scored\n"
     )
     cuts = list(open_set(tmp_path / "data", ["train"]))
     spans = ["00001000-00002000", "00002000-00003000", "00003500-00004200"]

@@ -88,7 +88,7 @@ def test_chapters_of_librispeech_become_talks(tmp_path: Path) -> None:
         "--jobs", 1,
     )  # fmt: skip
     assert made.returncode == 0, made.stderr
-    assert made.stdout.splitlines() == [
+    assert [line.partition(";")[0] for line in made.stdout.splitlines()] == [
         f"{part}: 3 utterances of 1 talks" for part in ("train", "dev", "test")
     ]
     for cut in open_set(tmp_path / "data", ["train", "dev", "test"]):
