@@ -20,6 +20,7 @@ from torch.utils.tensorboard import SummaryWriter
 from asrkit.decoding.interfaces import Hypothesis
 from asrkit.experiment import load_spec
 from asrkit.experiment.align import best_spans
+from asrkit.experiment.decode_spec import searches_of
 from asrkit.experiment.pictures import DevPictures
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.heads.ctc import CtcHead
@@ -140,7 +141,7 @@ def test_searches_stay_on_the_device(base: Path, node: Any) -> None:
 )
 def test_searches_held_to_references_stay_on_the_device(name: str, search: str) -> None:
     path = RECIPES / f"{name}.yaml"
-    node = load_spec(path).tree["decoding"][search]
+    node = searches_of(load_spec(path))[search].node
     base = base_of(path)
     references = [[1, 2], [3], []]
     assert_alike(*(decoded(base, node, device, references) for device in (DEVICE, CPU)))

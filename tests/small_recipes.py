@@ -21,6 +21,7 @@ from asrkit.decoding.loader import View, plain
 from asrkit.decoding.search import Search
 from asrkit.experiment import Experiment, load_spec
 from asrkit.experiment.aligned import aligned_heads
+from asrkit.experiment.decode_spec import searches_of
 from asrkit.experiment.system import Encodings, NgramHead, PlacedHead
 from asrkit.lm.corpus import index_sentences
 from asrkit.lm.kneser_ney import estimate
@@ -222,7 +223,8 @@ def all_searches() -> list[Any]:
     found: dict[str, Any] = {}
     for path in [*SEARCHES, *SPECS]:
         base = base_of(path)
-        for name, node in (load_spec(path).tree.get("decoding") or {}).items():
+        for name, search in searches_of(load_spec(path)).items():
+            node = search.node
             if node is None:
                 continue
             heads = spec(base).tree["model"].get("heads")
