@@ -18,6 +18,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TypeVar
@@ -51,6 +52,10 @@ class InterruptedTrainingError(UserError):
         self.exit_code = exit_code
 
 
+class _WaitEndedError(Exception):
+    """A stop was asked for while batches were awaited."""
+
+
 class StopRequests:
     """Notes signals while a training runs; a context manager.
 
@@ -63,6 +68,7 @@ class StopRequests:
         self.processes, self.patience = processes, patience
         self.number: int | None = None
         self._begun = threading.Event()
+        self._waits = False
         self._before: dict[int, Handler | int | None] = {}
         self._waking: tuple[socket.socket, socket.socket] | None = None
 
@@ -101,6 +107,20 @@ class StopRequests:
             self.exit_code,
         )
 
+    def take(self, batches: Iterator[T], number: int) -> list[T] | None:
+        """Returns the next batches, fewer at the end; None if a stop has waited for them too long.
+
+        Reading may take for ever, as where a disk hangs. Of several processes none stops here: the
+        others would wait for it.
+        """
+        try:
+            self._waits = self.processes == 1
+            found = list(islice(batches, number))
+            self._waits = False
+        except _WaitEndedError:
+            return None
+        return found
+
     def __enter__(self) -> StopRequests:
         if threading.current_thread() is threading.main_thread():
             children_ignore(True)
@@ -110,6 +130,7 @@ class StopRequests:
                 ignored = signal.getsignal(number) == signal.SIG_IGN
                 if not ignored or number in (signal.SIGINT, signal.SIGTERM):  # nohup: SIGHUP
                     self._before[number] = signal.signal(number, self._handle)
+            self._before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._end_wait)
         return self
 
     def __exit__(
@@ -121,6 +142,8 @@ class StopRequests:
         self._begun.set()
         if self.asked:
             is_ending()
+        if self._before:
+            signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before.clear()
@@ -141,6 +164,13 @@ class StopRequests:
                 f"{signal.Signals(number).name}: saving after this batch, then stopping"
                 + (" (Ctrl-C again stops at once)" if number == signal.SIGINT else "")
             )
+        if self._waits:
+            signal.setitimer(signal.ITIMER_REAL, self.patience / 2)
+
+    def _end_wait(self, number: int, frame: FrameType | None) -> None:
+        if self._waits:
+            self._waits = False
+            raise _WaitEndedError
 
     def _watch(self) -> None:
         """Starts the thread that sees signals though this process waits for others."""

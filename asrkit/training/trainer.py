@@ -11,7 +11,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,7 +35,7 @@ from asrkit.training.progress import EpochProgress, epoch_line
 from asrkit.training.refusals import accumulation, refuse_settings
 from asrkit.training.restoring import go_back, newest_state
 from asrkit.training.schedules import Schedule
-from asrkit.training.signals import StopRequests
+from asrkit.training.signals import InterruptedTrainingError, StopRequests
 from asrkit.training.sources import EpochSource, go_on, mark, reading, require_batches
 from asrkit.training.updates import Done, Gradients, warn_of_nonfinite
 
@@ -198,7 +197,9 @@ class Trainer:
         with reading(self.train.batches(self.epoch, start=self.batch)) as batches, progress:
             for _ in range(updates):  # the last one may be of fewer batches, or of none here
                 begin = time.monotonic()
-                micro_batches = list(islice(batches, per_step))
+                micro_batches = self.stop.take(batches, per_step)
+                if micro_batches is None:
+                    raise self._stopped_while_waiting()
                 loaded = time.monotonic()
                 report, norm = self.train_step(micro_batches)
                 used += len(micro_batches)
@@ -234,8 +235,7 @@ class Trainer:
         else:
             self._skip(done, norm)
         self.optimizer.zero_grad(set_to_none=True)
-        self.step += 1
-        self.batch += len(batches)
+        self.step, self.batch = self.step + 1, self.batch + len(batches)
         if self.exchange.joins(self.step):
             self.exchange.join(self.model, self.optimizer, self.world)
         return sums, norm
@@ -372,6 +372,11 @@ class Trainer:
             self.save(dev=None)
         if asked:
             raise self.stop.saved(self.step, self.store.folder)
+
+    def _stopped_while_waiting(self) -> InterruptedTrainingError:
+        if self.batch:  # the end of an epoch is saved already
+            self.save(dev=None)
+        return self.stop.saved(self.step, self.store.folder)
 
     def _stop_if_asked(self) -> None:  # the state is saved
         if self.world.any(self.stop.asked):

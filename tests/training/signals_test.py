@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,32 @@ def test_a_closed_terminal_does_not_stop_what_nohup_started() -> None:
             assert not stop.asked
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_stop_does_not_wait_for_batches_that_never_come() -> None:
+    def hangs() -> Iterator[int]:
+        yield 1
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+
+    with StopRequests(patience=0.4) as stop:
+        batches = hangs()
+        assert stop.take(batches, 1) == [1]
+        begin = time.monotonic()
+        assert stop.take(batches, 1) is None
+        assert time.monotonic() - begin < 30
+        assert stop.asked
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_batches_that_come_in_time_are_used_though_a_stop_is_asked_for() -> None:
+    def slow() -> Iterator[int]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        yield from (1, 2)
+
+    with StopRequests() as stop:
+        assert stop.take(slow(), 3) == [1, 2]
+        assert stop.asked
 
 
 def run(program: str) -> subprocess.Popen[str]:
