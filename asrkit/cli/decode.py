@@ -49,5 +49,5 @@ def decode(
     from asrkit import experiment
 
     summary = experiment.decode(run, data, set_name, search, checkpoint, spec, overrides)
-    rows = [(name, str(value)) for name, value in summary.items()]
+    rows = [(name, str(value)) for name, value in summary.items() if name != "set"]
     table(f"{search} on {set_name}", ["what", "value"], rows)

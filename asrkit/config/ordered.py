@@ -13,6 +13,7 @@ can't be changed one by one, so a list can't be put over a mapping.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -85,6 +86,9 @@ def order_of(mapping: dict[str, Any]) -> list[str]:
         if order.count(name) > 1:
             raise ValueError(f"order: {name!r} is listed twice")
     missing = [name for name in names if name not in order]
+    close = difflib.get_close_matches(missing[0], order, n=1) if missing else []
+    if close:
+        raise ValueError(f"unknown part {missing[0]!r}; did you mean {close[0]!r}?")
     if missing:
         raise ValueError(
             f"order: {', '.join(missing)} is missing; list all parts, take one out by `NAME: null`"

@@ -31,6 +31,9 @@ from asrkit.decoding.search import Search
 from asrkit.errors import UserError
 from asrkit.scoring.search_table import ALONE, write_search_table
 
+TRAINED = {"model", "training", "data", "text"}
+"""Keys of specs that say what is trained."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -107,7 +110,8 @@ class NamedSearch:
 
 def is_decode_spec(spec: Spec) -> bool:
     """Returns whether a spec says how to decode and nothing of a model."""
-    return not spec.tree.keys() & {"model", "training", "data", "text"}
+    keys = spec.tree.keys()
+    return bool(keys & {"decoding", "tuning", "table"}) and not keys & TRAINED
 
 
 def searches_of(spec: Spec) -> dict[str, NamedSearch]:

@@ -129,6 +129,8 @@ def test_stored_specs_say_the_order_and_numbers_of_older_changes_still_count(
     assert tree["parts"] == {"order": ["second"], "second": {"size": 9, "half": True}}
     with pytest.raises(UserError, match=r"unknown entry \[1\]; the parts are second"):
         change(tree, {"parts[1].size": 9})
+    change(tree, {"parts.secnd.size": 9})
+    assert "unknown part 'secnd'; did you mean 'second'?" in str(check(Whole, tree)[0])
 
 
 def test_short_names_take_keys_of_a_variant(tmp_path: Path) -> None:

@@ -99,6 +99,10 @@ def test_mistakes_are_named_with_file_and_line(
     assert re.search(message.replace("searches.yaml", r"searches\.yaml"), said), said
 
 
+def test_an_empty_file_is_no_spec(tmp_path: Path) -> None:
+    assert "missing key 'model'" in check(written(tmp_path, ""))
+
+
 def test_data_cant_be_checked_without_a_model(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["check", str(written(tmp_path)), "--data", str(tmp_path)])
     assert result.exit_code == 2
