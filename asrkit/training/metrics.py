@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,6 +39,11 @@ class Totals:
             entry[0] += float(part.total.detach())
             entry[1] += part.count
             entry[2] = part.weight
+
+    def add_all(self, reports: Iterable[LossReport]) -> None:
+        """Counts reports in."""
+        for report in reports:
+            self.add(report)
 
     def reduced(self, world: World) -> Totals:
         """Returns the sums over all processes."""

@@ -225,13 +225,11 @@ class Trainer:
             self.gradient_noise.add(self.model, self.step + 1, seed(self.step, 1))
         norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.max_grad_norm))
         sums = Totals()
-        for _, report in done:
-            sums.add(report)
+        sums.add_all(report for _, report in done)
         if self._finite(norm, sums):
             self.optimizer.step()
             self.nonfinite = 0
-            for _, report in done:
-                self.totals.add(report)
+            self.totals.add_all(report for _, report in done)
         else:
             self._skip(done, norm)
         self.optimizer.zero_grad(set_to_none=True)
@@ -389,14 +387,12 @@ class Trainer:
         return True
 
     def _note(self) -> str:
-        values = self.totals.values()
-        return ", ".join(f"{name} {value:.3f}" for name, value in values.items())
+        return ", ".join(f"{name} {v:.3f}" for name, v in self.totals.values().items())
 
     def _log_step(self, batches: Sequence[Batch], norm: float, times: StepTimes) -> None:
         if self.log is not None and self.step % self.log_steps == 0:
-            rate = self.optimizer.param_groups[0]["lr"]
             samples = sum(int(batch.signal_lengths.sum()) for batch in batches) * self.world.size
-            self.log.step(self.step, rate, norm, samples, times)
+            self.log.step(self.step, self.optimizer.param_groups[0]["lr"], norm, samples, times)
 
 
 _PROGRESS = ("epoch", "batch", "step", "nonfinite", "best", "best_epoch", "seconds")
