@@ -32,7 +32,7 @@ case $verb in
     shift
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
-    "$python" "$root/tools/gpu_day/packages.py" "$(pack_of "$@")" "$work/packages" || exit 1
+    PYTHONPATH=$root "$python" "$root/tools/gpu_day/packages.py" "$(pack_of "$@")" "$work/packages" || exit 1
     export PYTHONPATH=$root:$work/packages
     "$python" "$root/tools/gpu_day/run.py" --work "$work" "$@"
     ;;

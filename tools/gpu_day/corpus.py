@@ -14,7 +14,7 @@ from pathlib import Path
 
 import soundfile
 
-from asrkit.files import read_lines, write_lines
+from asrkit.files import matching, read_lines, write_lines
 
 ROOT_OF_AUDIO = "audio"
 """In a pack."""
@@ -37,7 +37,7 @@ def write_utterances(part: Path, utterances: Iterable[Utterance]) -> None:
 def unpack(pack: Path, out: Path, jobs: int) -> int:
     """Writes OUT/LibriSpeech as it is downloaded, with FLAC files; returns how many."""
     count = 0
-    for part in sorted(path.parent for path in (pack / ROOT_OF_AUDIO).glob("*/texts.tsv")):
+    for part in [path.parent for path in matching(pack / ROOT_OF_AUDIO, "*/texts.tsv")]:
         rows = [line.split("\t", 1) for line in read_lines(part / "texts.tsv")]
         folder = out / "LibriSpeech" / part.name
         with ProcessPoolExecutor(jobs) as pool:

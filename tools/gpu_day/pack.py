@@ -16,6 +16,8 @@ import click
 import soundfile
 
 from asrkit.errors import UserError
+from asrkit.files import matching
+from asrkit.utf8 import use_utf8
 from recipes.librispeech.prepare import read_part, sets_of
 from tools.gpu_day.corpus import ROOT_OF_AUDIO, Utterance, write_utterances
 
@@ -82,9 +84,12 @@ def download(names: list[str], folder: Path, python: str) -> None:
     options += [f"--platform={platform}" for platform in PLATFORMS]
     for name in names:
         command = [sys.executable, "-m", "pip", "download", *options, name]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, capture_output=True, check=False, encoding="utf-8", errors="replace"
+        )
         if done.returncode:
-            click.echo(f"no wheel of {name}: {done.stderr.strip().splitlines()[-1]}", err=True)
+            reason = done.stderr.strip().rpartition("\n")[2]
+            click.echo(f"no wheel of {name}: {reason}", err=True)
 
 
 def pack_part(corpus: Path, part: str, out: Path, most: float) -> float:
@@ -121,8 +126,9 @@ def in_turn(corpus: Path, part: str) -> Iterator[tuple[Utterance, Path]]:
 
 def size_of(folder: Path) -> int:
     """Returns the bytes of all files."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return sum(path.stat().st_size for path in matching(folder, "**/*") if path.is_file())
 
 
 if __name__ == "__main__":
+    use_utf8()
     main()

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Says what a machine has, and takes from a pack what Python lacks; needs nothing itself.
+"""Says what a machine has, and takes from a pack what Python lacks; needs Python alone.
 
     packages.py PACK FOLDER
 
@@ -18,6 +18,9 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
+from asrkit.files import matching
+from asrkit.utf8 import use_utf8
+
 # Without these nothing runs; without the others some part is left out.
 NEEDED = ("torch", "numpy", "yaml", "click", "rich", "torchaudio", "lhotse", "soundfile")
 WANTED = ("sentencepiece", "kaldialign", "safetensors", "tensorboard", "matplotlib", "pytest")
@@ -30,7 +33,7 @@ def main(pack: str, folder: Path) -> int:
     if pack and not Path(pack, "wheels").is_dir():
         print(f"{pack} has no folder wheels: is it what `tools/gpu_day.sh pack` made?")
         return 1
-    taken = [name for name in sorted(Path(pack, "wheels").glob("*.whl")) if pack and lacks(name)]
+    taken = [name for name in matching(Path(pack, "wheels"), "*.whl") if pack and lacks(name)]
     for wheel in taken:
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(folder)
@@ -73,9 +76,12 @@ def accelerator() -> str:
     if shutil.which("nvidia-smi") is None:
         return "no GPU: nvidia-smi is missing"
     query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
-    done = subprocess.run(query, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        query, capture_output=True, check=False, encoding="utf-8", errors="replace"
+    )
     return (done.stdout or done.stderr).strip() or "no GPU"
 
 
 if __name__ == "__main__":
+    use_utf8()
     sys.exit(main(sys.argv[1], Path(sys.argv[2])))

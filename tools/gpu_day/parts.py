@@ -13,6 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
+from asrkit.files import read_lines
+
 ROOT = Path(__file__).parents[2]
 BENCHMARKS = ROOT / "tools" / "benchmark"
 Command = list[str | Path]
@@ -83,7 +85,7 @@ class Part:
             code = logged(command, log, day.limit, self.environment(day))
             if code:
                 return Outcome("FAILED", f"exit code {code} of {shown(command)}")
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = list(read_lines(log, errors="replace"))
         return Outcome("passed", self.numbers(lines))
 
 

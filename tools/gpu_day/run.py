@@ -18,6 +18,7 @@ import click
 import torch
 
 from asrkit.files import write_lines
+from asrkit.utf8 import use_utf8
 from tools.gpu_day.parts import PARTS, Day, Outcome
 from tools.gpu_day.training import train_and_decode
 
@@ -76,9 +77,10 @@ def row(name: str, day: Day) -> str:
             logs.write(f"== {line}\n{text}\n")
         log.unlink()
         if outcome.state == "FAILED":
-            print("\n".join(f"    {each}" for each in text.splitlines()[-15:]), flush=True)
+            print("\n".join(f"    {each}" for each in text.split("\n")[-15:]), flush=True)
     return line
 
 
 if __name__ == "__main__":
+    use_utf8()
     main()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from asrkit.files import matching, read_lines
 from asrkit.training.checkpoints import load_weights, resolve
 from tools.gpu_day.corpus import unpack
 from tools.gpu_day.parts import ROOT, Command, Day, Outcome, logged, shown
@@ -45,7 +46,7 @@ def train_and_decode(day: Day, log: Path) -> Outcome:
         return Outcome("left out", f"{day.pack} has no audio: pack it with --corpus")
     log.write_text(f"{count} utterances\n", encoding="utf-8")
     spec = RECIPE / "conf" / ("mini.yaml" if day.on_gpu else "toy.yaml")
-    dev = min(path.name for path in (corpus / "LibriSpeech").glob("dev-*"))
+    dev = min(path.name for path in matching(corpus / "LibriSpeech", "dev-*"))
     changes = [*(GPU_SPEC if day.on_gpu else SMALL_SPEC), f"data.dev=[{dev}]", *day.changes]
     units = "300" if day.on_gpu else "20"
     asrkit: Command = [sys.executable, "-m", "asrkit"]
@@ -89,7 +90,7 @@ def keep(run: Path, out: Path) -> None:
         for name in ("log.jsonl", "environment.json", "resolved.yaml", "curves.png"):
             if (run / name).is_file():
                 archive.add(run / name, f"run/{name}")
-    if list(run.glob("checkpoints/*.pt")):
+    if matching(run, "checkpoints/*.pt"):
         weights = load_weights(resolve(run, "last"))
         small = {n: t.half() if t.is_floating_point() else t for n, t in weights.items()}
         torch.save(small, out / "weights.pt")
@@ -108,7 +109,7 @@ def scored(day: Day, log: Path, data: Path, run: Path, dev: str) -> Outcome:
             return Outcome("FAILED", f"exit code {code} of {shown(command)}")
     folder = run / "decode" / "ctc_greedy" / dev
     score = json.loads((folder / "score.json").read_text(encoding="utf-8"))
-    epochs = (run / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    epochs = list(read_lines(run / "log.jsonl"))
     newest = json.loads(epochs[-1]) if epochs else {"epoch": 0, "step": 0, "seconds": 0.0}
     speed = newest["seconds"] / max(newest["step"], 1)
     return Outcome(
