@@ -172,6 +172,7 @@ class ListedFields(TypedDict):
     dev: str
     tests: list[str]
     searches: list[str]
+    places: NotRequired[dict[str, list[str]]]
 
 
 class TrialFields(TypedDict):

@@ -67,8 +67,8 @@ class Listed:
 
     def place(self, name: str) -> tuple[str, str]:
         """Returns row and column of a search."""
-        row, column = self.places.get(name, (name, ALONE))
-        return row, column
+        place = self.places.get(name, [])
+        return (place[0], place[1]) if len(place) == 2 else (name, ALONE)
 
 
 def write_search_table(
@@ -129,7 +129,7 @@ def _listed(run: Path) -> Listed | None:
     if not (RunFolder(run).searches).is_file():
         return None
     found = read_json(RunFolder(run).searches)
-    return Listed(found["dev"], found["tests"], found["searches"])
+    return Listed(found["dev"], found["tests"], found["searches"], found.get("places", {}))
 
 
 def _section(run: Path, listed: Listed, tables: str) -> str:

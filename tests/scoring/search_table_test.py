@@ -140,6 +140,8 @@ def test_a_run_remembers_its_tables(run: Path, tmp_path: Path) -> None:
     assert (tmp_path / "x.md").read_text().endswith(section)
     write_search_table(run, "dev", ["test"], ["opls"], tmp_path / "x.md")
     assert "opls_lm" not in search_section(run)
+    write_search_table(run, "dev", ["test"], ["opls", "opls_lm"], tmp_path / "x.md", PLACES)
+    assert "| search | alone | + LM |" in " ".join(search_section(run).split())
 
 
 def test_the_name_of_a_search_carries_no_meaning(run: Path, tmp_path: Path) -> None:
