@@ -14,7 +14,6 @@ base.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +25,7 @@ from asrkit.config.key_paths import copy_of, is_below
 from asrkit.config.merging import merge
 from asrkit.config.problems import Problem
 from asrkit.config.registry import import_all
+from asrkit.config.signatures import did_you_mean
 from asrkit.config.yaml_loader import Spec, apply, load
 from asrkit.decoding.search import Search
 from asrkit.errors import UserError
@@ -137,9 +137,8 @@ def pick(searches: dict[str, NamedSearch], name: str) -> NamedSearch:
     if name in searches:
         return searches[name]
     names = ", ".join(searches) or "none"
-    raise UserError(
-        f"there is no search {name!r} below decoding:{_nearest(name, searches)}; there are: {names}"
-    )
+    hint = did_you_mean(name, list(searches))
+    raise UserError(f"there is no search {name!r} below decoding:{hint}; there are: {names}")
 
 
 def chosen_search(
@@ -229,7 +228,8 @@ def _unknown_rows(spec: Spec) -> list[Problem]:
     return [
         Problem(
             f"table.columns.{column}.rows.{row}",
-            f"unknown row{_nearest(row, table['rows'])}; the rows are {', '.join(table['rows'])}",
+            f"unknown row{did_you_mean(row, list(table['rows']))}; the rows are "
+            f"{', '.join(table['rows'])}",
             spec.source(f"table.columns.{column}.rows.{row}"),
         )
         for column, entry in (table.get("columns") or {}).items()
@@ -253,16 +253,11 @@ def _tuning_problems(spec: Spec, searches: dict[str, NamedSearch]) -> Iterator[P
             scorers = ", ".join(key for key in known if "." not in key) or "none"
             yield Problem(
                 f"tuning.{name}",
-                f"no search has this{_nearest(name, known)}; their scorers: {scorers}",
+                f"no search has this{did_you_mean(name, list(known))}; their scorers: {scorers}",
                 where,
             )
         if low > high:
             yield Problem(f"tuning.{name}", f"expected [LOW, HIGH], got [{low}, {high}]", where)
-
-
-def _nearest(name: str, known: Any) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def table(
