@@ -18,12 +18,12 @@ from asrkit.config.build import build
 from asrkit.config.yaml_loader import Spec
 from asrkit.data.audio import AudioError, Channel, read_recording, to_int16
 from asrkit.data.cuts import resampled
-from asrkit.decoding.search import Search
 from asrkit.errors import UserError
 from asrkit.experiment.decode_spec import pick, searches_of
 from asrkit.experiment.spec import available_device
 from asrkit.experiment.system import System
 from asrkit.run_folder import RunFolder
+from asrkit.search.search import Search
 
 log = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ import pytest
 import torch
 
 from asrkit.data.batch import Batch
+from asrkit.lattice.topologies import Topology
 from asrkit.losses.ctc import ctc_loss
 from asrkit.losses.full_sum import full_sum_loss
-from asrkit.losses.topologies import Topology
 from asrkit.training.checkpoints import load_weights, resolve
 from asrkit.training.trainer import Trainer
 from tests.devices import ON_CUDA

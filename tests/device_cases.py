@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from asrkit.decoding.interfaces import Hypothesis
 from asrkit.experiment import load_spec
 from asrkit.experiment.align import best_spans
 from asrkit.experiment.decode_spec import searches_of
 from asrkit.experiment.pictures import DevPictures
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.heads.ctc import CtcHead
-from asrkit.models.heads.transducer import TransducerHead
+from asrkit.models.heads.transducer.head import TransducerHead
+from asrkit.scorers.interfaces import Hypothesis
 from asrkit.text.tokenizers import Tokenizer
 from tests.recipes_test import RECIPES, SPECS
 from tests.small_recipes import (

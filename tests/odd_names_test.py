@@ -11,11 +11,11 @@ import pytest
 from asrkit.data.alignments import Alignments, read_alignments
 from asrkit.data.manifests import Unusable, read_unusable, write_unusable
 from asrkit.experiment.record import record_command, this_command
-from asrkit.scoring.commands import read_commands
-from asrkit.scoring.ctm import write_trn
+from asrkit.reports.commands import read_commands
+from asrkit.reports.markdown import escaped, picture, unescaped
 from asrkit.scoring.edits import Errors, align_words
 from asrkit.scoring.error_tables import aligned_texts, read_counts, speaker_rows, utterance_rows
-from asrkit.scoring.markdown import escaped, picture, unescaped
+from asrkit.scoring.nist.ctm import write_trn
 from asrkit.tables import write_rows
 
 NAME = "a\tb\nc\rd\\t\x1b\x85e"

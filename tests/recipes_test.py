@@ -11,11 +11,11 @@ import torch
 
 from asrkit.config.build import build, filled
 from asrkit.data.batch import Batch
-from asrkit.decoding.search import Search
 from asrkit.experiment import Experiment, check, load_spec
 from asrkit.experiment.aligned import aligned_heads
 from asrkit.experiment.decode_spec import searches_of
 from asrkit.models.asr_model import AsrModel
+from asrkit.search.search import Search
 from asrkit.text.vocabulary import Vocabulary
 
 RECIPES = Path(__file__).parents[1] / "recipes"

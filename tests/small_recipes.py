@@ -15,10 +15,6 @@ from torch import Tensor
 
 from asrkit.config.build import build
 from asrkit.data.batch import Batch
-from asrkit.decoding.forced import forced
-from asrkit.decoding.interfaces import Hypothesis, ScoringHead
-from asrkit.decoding.loader import View, plain
-from asrkit.decoding.search import Search
 from asrkit.experiment import Experiment, load_spec
 from asrkit.experiment.aligned import aligned_heads
 from asrkit.experiment.decode_spec import searches_of
@@ -29,6 +25,10 @@ from asrkit.lm.ngram import NgramModel
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import TrainableModel
 from asrkit.models.language_model import LanguageModel
+from asrkit.scorers.interfaces import Hypothesis, ScoringHead
+from asrkit.scorers.loader import View, plain
+from asrkit.search.forced import forced
+from asrkit.search.search import Search
 from asrkit.text.vocabulary import Vocabulary
 from asrkit.training import trainer as trainer_module
 from asrkit.training.distributed import World

@@ -18,9 +18,9 @@ from asrkit.data.stm import read_stm
 from asrkit.files import read_lines
 from asrkit.lm.arpa import read_arpa
 from asrkit.run_files import read_nbest
-from asrkit.scoring.ctm import read_ctm
-from asrkit.scoring.glm import read_glm
-from asrkit.scoring.hub5_stm import read_hub5_stm
+from asrkit.scoring.nist.ctm import read_ctm
+from asrkit.scoring.nist.glm import read_glm
+from asrkit.scoring.nist.hub5_stm import read_hub5_stm
 from asrkit.text.isip import read_dictionary
 from asrkit.text.tokenizers import CharacterTokenizer, WordTokenizer
 from asrkit.training.metrics import read_log

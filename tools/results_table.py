@@ -14,8 +14,8 @@ from pathlib import Path
 import click
 
 from asrkit.errors import UserError
-from asrkit.scoring.results import NOTHING, write_results
-from asrkit.scoring.results_file import Results, read_results
+from asrkit.reports.results import NOTHING, write_results
+from asrkit.reports.results_file import Results, read_results
 from asrkit.terminal import say
 from asrkit.utf8 import use_utf8
 

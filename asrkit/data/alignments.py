@@ -20,7 +20,7 @@ from torch import Tensor
 from asrkit.data.cuts import num_samples_at, num_samples_of, text_of
 from asrkit.data.manifests import Unusable
 from asrkit.errors import UserError
-from asrkit.losses.alignments import aligned_labels
+from asrkit.lattice.alignments import aligned_labels
 from asrkit.tables import as_line, read_rows, write_rows
 from asrkit.text.tokenizers import Tokenizer
 

@@ -1,1 +1,1 @@
-"""Searches and the scorers they combine."""
+"""Decodes sets: batches to n-best lists, written as they come."""

@@ -16,9 +16,9 @@ from rich.progress import Progress
 
 from asrkit.data.batch import Batch
 from asrkit.data.batch_info import UtteranceInfo
-from asrkit.decoding.interfaces import EncodedFrames, Hypothesis, ScoringHead
 from asrkit.decoding.partial_results import PartialResults
-from asrkit.decoding.search import Search
+from asrkit.scorers.interfaces import EncodedFrames, Hypothesis, ScoringHead
+from asrkit.search.search import Search
 from asrkit.terminal import console
 from asrkit.text.tokenizers import Tokenizer
 

@@ -16,18 +16,18 @@ from asrkit.data.batch_info import UtteranceInfo
 from asrkit.data.decode_batches import decode_batches
 from asrkit.data.manifests import open_set
 from asrkit.data.transcripts import with_transcripts
-from asrkit.decoding.forced_alignment import best_path, label_spans
-from asrkit.decoding.interfaces import IMPOSSIBLE
 from asrkit.errors import UserError
 from asrkit.experiment.decode_settings import heard_with
 from asrkit.experiment.record import record_command
 from asrkit.experiment.runs import open_run
 from asrkit.experiment.spec import available_device
 from asrkit.files import write_lines
+from asrkit.lattice.forced_alignment import best_path, label_spans
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.heads.ctc import CtcHead
-from asrkit.models.heads.transducer import TransducerHead
+from asrkit.models.heads.transducer.head import TransducerHead
 from asrkit.models.interfaces import Encoded
+from asrkit.scorers.interfaces import IMPOSSIBLE
 from asrkit.text.tokenizers import Tokenizer
 
 Spans = list[tuple[int, int]]

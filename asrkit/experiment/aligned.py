@@ -11,7 +11,7 @@ from asrkit.errors import UserError
 from asrkit.experiment.runs import require_vocabulary
 from asrkit.experiment.spec import Experiment
 from asrkit.models.asr_model import AsrModel
-from asrkit.models.heads.transducer import TransducerHead
+from asrkit.models.heads.transducer.head import TransducerHead
 from asrkit.nn.augment import Augment
 from asrkit.run_folder import RunFolder
 from asrkit.text.tokenizers import Tokenizer

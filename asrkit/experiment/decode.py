@@ -13,7 +13,6 @@ from asrkit.config.yaml_loader import Spec
 from asrkit.data.decode_batches import decode_batches
 from asrkit.data.manifests import open_set
 from asrkit.decoding.decode import decode as decode_set
-from asrkit.decoding.search import Search
 from asrkit.errors import UserError
 from asrkit.experiment.decode_settings import split
 from asrkit.experiment.decode_spec import chosen_search
@@ -24,13 +23,14 @@ from asrkit.experiment.references import warn_of_references
 from asrkit.experiment.spec import available_device
 from asrkit.experiment.system import System
 from asrkit.owners import owned
+from asrkit.reports.run_texts import read_json
 from asrkit.run_folder import RunFolder
-from asrkit.scoring.ctm import write_ctm, write_trn
-from asrkit.scoring.hub5 import score_hub5
-from asrkit.scoring.report import read_json
-from asrkit.scoring.sclite import StmScorer
+from asrkit.scoring.nist.ctm import write_ctm, write_trn
+from asrkit.scoring.nist.hub5 import score_hub5
+from asrkit.scoring.nist.sclite import StmScorer
 from asrkit.scoring.significance import UTTERANCES
 from asrkit.scoring.wer import Score, read_nbest, score_run
+from asrkit.search.search import Search
 from asrkit.training import checkpoints
 
 JUDGEMENTS = ("score.json", "search_errors.json")

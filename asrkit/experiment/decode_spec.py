@@ -27,9 +27,9 @@ from asrkit.config.problems import Problem
 from asrkit.config.registry import import_all
 from asrkit.config.signatures import did_you_mean
 from asrkit.config.yaml_loader import Spec, apply, load
-from asrkit.decoding.search import Search
 from asrkit.errors import UserError
-from asrkit.scoring.search_table import ALONE, write_search_table
+from asrkit.reports.search_table import ALONE, write_search_table
+from asrkit.search.search import Search
 
 TRAINED = {"model", "training", "data", "text"}
 """Keys of specs that say what is trained."""

@@ -24,8 +24,8 @@ from asrkit.data.manifests import (
 )
 from asrkit.decoding.partial_results import fingerprint_of
 from asrkit.errors import UserError
+from asrkit.reports.run_texts import read_json
 from asrkit.scoring.coverage import Coverage
-from asrkit.scoring.report import read_json
 from asrkit.scoring.wer import read_nbest
 
 PARTIAL = "nbest.partial.jsonl"

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from asrkit.data.batch import Batch
-from asrkit.decoding.ctc_greedy import greedy_labels
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.heads.attention import AttentionHead
 from asrkit.models.heads.ctc import CtcHead
 from asrkit.models.interfaces import Encoded, TrainableModel
 from asrkit.plotting import new_figure, pixels
+from asrkit.search.ctc_greedy import greedy_labels
 from asrkit.text.tokenizers import Tokenizer
 from asrkit.training.sources import EpochSource, reading
 

@@ -16,8 +16,8 @@ import torch
 
 import asrkit
 from asrkit.files import write_text
+from asrkit.reports.commands import read_commands
 from asrkit.run_folder import RunFolder
-from asrkit.scoring.commands import read_commands
 
 ODD = re.compile("[\x00-\x1f\x7f\udc80-\udcff]")
 """Signs of a command that a line of text can't have as they are."""

@@ -14,8 +14,6 @@ from asrkit.data.batch import Batch
 from asrkit.data.decode_batches import decode_batches
 from asrkit.data.manifests import open_set
 from asrkit.data.transcripts import with_transcripts
-from asrkit.decoding.forced import forced
-from asrkit.decoding.search import Search
 from asrkit.errors import UserError
 from asrkit.experiment.decode import searched_with
 from asrkit.experiment.record import record_command
@@ -24,6 +22,8 @@ from asrkit.experiment.system import System
 from asrkit.files import write_text
 from asrkit.run_folder import RunFolder
 from asrkit.scoring.wer import read_nbest
+from asrkit.search.forced import forced
+from asrkit.search.search import Search
 
 TOLERANCE = 1e-3
 """Scores that differ by less are the same: sums in another order."""

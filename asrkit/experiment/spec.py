@@ -19,11 +19,11 @@ from asrkit.config.registry import Factory, import_all
 from asrkit.config.yaml_loader import Spec, load
 from asrkit.cpu import multiply_with_onednn
 from asrkit.data.settings import Data, DataSettings
-from asrkit.decoding.search import Search
 from asrkit.errors import UserError
 from asrkit.experiment.phases import Phase
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import TrainableModel
+from asrkit.search.search import Search
 from asrkit.text.tokenizers import Tokenizer
 from asrkit.training.importing import Import
 from asrkit.training.trainer import Trainer

@@ -10,16 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from asrkit.decoding.interfaces import (
-    FrameScorer,
-    LabelScorer,
-    ScoringHead,
-    SymbolHead,
-    SymbolScorer,
-    scores_no_frames,
-)
-from asrkit.decoding.loader import View, plain
-from asrkit.decoding.search import Search
 from asrkit.errors import UserError
 from asrkit.experiment.decode_settings import heard_with
 from asrkit.experiment.prior import read_prior
@@ -29,6 +19,16 @@ from asrkit.lm.ngram import NgramModel
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import Encoded
 from asrkit.models.language_model import LanguageModel
+from asrkit.scorers.interfaces import (
+    FrameScorer,
+    LabelScorer,
+    ScoringHead,
+    SymbolHead,
+    SymbolScorer,
+    scores_no_frames,
+)
+from asrkit.scorers.loader import View, plain
+from asrkit.search.search import Search
 from asrkit.training.checkpoints import resolve
 
 

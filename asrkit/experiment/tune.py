@@ -14,7 +14,6 @@ from asrkit.config.build import build
 from asrkit.config.yaml_loader import Spec
 from asrkit.data.manifests import open_set
 from asrkit.data.transcripts import with_transcripts
-from asrkit.decoding.search import Search
 from asrkit.experiment.decode import JUDGEMENTS, decode_into
 from asrkit.experiment.decode_spec import chosen_search
 from asrkit.experiment.decoded_sets import require_whole
@@ -36,6 +35,7 @@ from asrkit.owners import owned
 from asrkit.run_folder import RunFolder
 from asrkit.scoring.weights import Decoded, Pool, best_weights, pool
 from asrkit.scoring.wer import Score, read_nbest, score_run, transcribed
+from asrkit.search.search import Search
 
 NBEST = 30
 

@@ -14,9 +14,9 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from asrkit.decoding.interfaces import State
 from asrkit.errors import UserError
 from asrkit.lm.tables import BEGIN, END, Ngrams, Table
+from asrkit.scorers.interfaces import State
 from asrkit.text.vocabulary import Vocabulary
 
 MISSING = -1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from asrkit.nn.masking import length_mask
+from asrkit.lattice.topologies import min_frames
 
 
 def ctc_loss(
@@ -35,13 +35,3 @@ def ctc_loss(
         zero_infinity=True,
     )
     return losses, min_frames(labels, label_lengths) <= lengths
-
-
-def min_frames(labels: Tensor, label_lengths: Tensor) -> Tensor:
-    """Returns (B,) how many frames the labels need: one each, and a blank between equal ones."""
-    if labels.shape[1] < 2:
-        return label_lengths
-    equal = (labels[:, 1:] == labels[:, :-1]) & length_mask(
-        (label_lengths - 1).clamp(min=0), labels.shape[1] - 1
-    )
-    return label_lengths + equal.sum(1)

@@ -15,15 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from asrkit.losses.lattice import (
-    INFINITY,
-    Lattice,
+from asrkit.lattice.lattice import INFINITY, Lattice
+from asrkit.lattice.recursions import (
     best_paths,
     forward_scores,
     log_likelihoods,
     posteriors,
 )
-from asrkit.losses.topologies import LABEL, REPEAT, Topology
+from asrkit.lattice.topologies import LABEL, REPEAT, Topology
 from asrkit.nn.masking import length_mask
 
 

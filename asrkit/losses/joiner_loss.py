@@ -19,7 +19,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from asrkit.losses.acceleration import triton_serves
+from asrkit.acceleration import triton_serves
+from asrkit.lattice.lattice import INFINITY
+from asrkit.lattice.topologies import Topology
 from asrkit.losses.blocks import Block, blocks, occupied_band
 from asrkit.losses.full_sum import (
     Alignment,
@@ -28,9 +30,7 @@ from asrkit.losses.full_sum import (
     full_sum_loss,
     occupations,
 )
-from asrkit.losses.lattice import INFINITY
 from asrkit.losses.symbols import SoftmaxBlank, SymbolDistribution
-from asrkit.losses.topologies import Topology
 
 # Logits that exist at a time. On a CPU 2^18 stay in the cache; a GPU needs many to be busy.
 MAX_LOGITS = {"cpu": 2**18, "cuda": 2**26}

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from asrkit.lattice.lattice import INFINITY
+from asrkit.lattice.topologies import Topology
 from asrkit.losses.full_sum import cell_targets, exact_dtype, full_sum_loss, occupations
 from asrkit.losses.joiner_loss import MAX_LOGITS, Joiner
-from asrkit.losses.lattice import INFINITY
 from asrkit.losses.pruning import Windows
-from asrkit.losses.topologies import Topology
 from asrkit.nn.masking import length_mask
 
 

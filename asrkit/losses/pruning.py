@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from asrkit.losses.topologies import BLANK, LABEL, Topology
+from asrkit.lattice.topologies import BLANK, LABEL, Topology
 from asrkit.nn.masking import length_mask
 
 

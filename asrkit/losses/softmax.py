@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from asrkit.losses.acceleration import triton_serves
+from asrkit.acceleration import triton_serves
 
 
 def pick_log_probs(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

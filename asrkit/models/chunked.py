@@ -14,7 +14,7 @@ from torch import Tensor
 
 from asrkit.data.batch import Batch
 from asrkit.errors import UserError
-from asrkit.losses.alignments import aligned_labels
+from asrkit.lattice.alignments import aligned_labels
 from asrkit.nn.chunks import Chunking
 
 OutputLengths = Callable[[Tensor], Tensor]

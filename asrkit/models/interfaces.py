@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from asrkit.config.registry import Registry
 from asrkit.data.batch import Batch
-from asrkit.decoding.interfaces import FrameScorer, LabelScorer, scores_no_frames
 from asrkit.errors import UserError
+from asrkit.scorers.interfaces import FrameScorer, LabelScorer, scores_no_frames
 
 
 @dataclass(frozen=True)

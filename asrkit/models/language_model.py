@@ -9,12 +9,12 @@ from torch import Tensor
 
 from asrkit.config.registry import Factory
 from asrkit.data.batch import Batch
-from asrkit.decoding.interfaces import FrameScorer, LabelScorer, scores_no_frames
 from asrkit.losses.cross_entropy import cross_entropy, label_errors
 from asrkit.models.decoders.interfaces import LabelDecoder
 from asrkit.models.decoders.mini_lstm import MiniLstmDecoder
 from asrkit.models.heads.attention import AttentionHead, AttentionScorer, with_eos
 from asrkit.models.interfaces import LossPart, LossReport, TrainableModel, models
+from asrkit.scorers.interfaces import FrameScorer, LabelScorer, scores_no_frames
 from asrkit.text.vocabulary import Vocabulary
 
 

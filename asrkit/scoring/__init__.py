@@ -1,1 +1,1 @@
-"""Word errors, their uncertainty, and result tables."""
+"""Error rates and their uncertainty."""

@@ -40,7 +40,7 @@ from asrkit.data.lm_text import latin_words, write_sentences
 from asrkit.data.manifests import Source, write_manifest
 from asrkit.errors import UserError
 from asrkit.files import matching, read_lines, replaced, write_lines
-from asrkit.scoring.hub5_stm import clean_stm, plain_text, read_hub5_stm
+from asrkit.scoring.nist.hub5_stm import clean_stm, plain_text, read_hub5_stm
 from asrkit.text.isip import NotationError, by_case, read_dictionary, words_of
 from asrkit.utf8 import use_utf8
 

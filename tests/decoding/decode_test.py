@@ -15,9 +15,9 @@ from torch import Tensor
 from asrkit.data.batch import Batch
 from asrkit.data.batch_info import UtteranceInfo
 from asrkit.decoding.decode import DecodeBatch, decode, distinct
-from asrkit.decoding.interfaces import EncodedFrames, Hypothesis, ScoringHead
-from asrkit.decoding.search import Search
 from asrkit.errors import UserError
+from asrkit.scorers.interfaces import EncodedFrames, Hypothesis, ScoringHead
+from asrkit.search.search import Search
 from asrkit.text.tokenizers import Tokenizer
 
 TEXTS = ["grüße\u2028neu", "b", "c", "d", "e"]  # \u2028 counts as a line end for splitlines

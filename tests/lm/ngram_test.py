@@ -13,8 +13,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from asrkit.decoding.interfaces import LabelScorer, select
-from asrkit.decoding.label_sync import LabelSyncSearch
 from asrkit.errors import UserError
 from asrkit.lm.arpa import read_arpa, write_arpa
 from asrkit.lm.corpus import index_sentences
@@ -22,6 +20,8 @@ from asrkit.lm.kneser_ney import estimate
 from asrkit.lm.ngram import NgramModel, NgramScorer
 from asrkit.lm.perplexity import predict
 from asrkit.lm.tables import Ngrams, Table
+from asrkit.scorers.interfaces import LabelScorer, select
+from asrkit.search.label_sync import LabelSyncSearch
 from asrkit.text.vocabulary import Vocabulary
 from tests.lm.kneser_ney_test import sentences
 from tests.lm.textbook import Textbook

@@ -11,10 +11,10 @@ import torch
 import torchaudio
 from torch import Tensor
 
+from asrkit.lattice.topologies import CtcTopology, RnaTopology, RnntTopology, Topology
 from asrkit.losses.ctc import ctc_loss
 from asrkit.losses.full_sum import best_alignment, cell_targets, full_sum_loss
 from asrkit.losses.symbols import SigmoidBlank, SoftmaxBlank, SymbolDistribution
-from asrkit.losses.topologies import CtcTopology, RnaTopology, RnntTopology, Topology
 
 # One path: its symbols, and for each the cell (t, u) that it is said in.
 Path = list[tuple[int, int, int]]

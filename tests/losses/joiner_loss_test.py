@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from asrkit.lattice.topologies import CtcTopology, RnaTopology, RnntTopology, Topology
 from asrkit.losses.blocks import blocks
 from asrkit.losses.full_sum import best_alignment, cell_targets, full_sum_loss
 from asrkit.losses.joiner_loss import Joiner, joiner_alignment, joiner_loss
 from asrkit.losses.symbols import SigmoidBlank, SoftmaxBlank, SymbolDistribution
-from asrkit.losses.topologies import CtcTopology, RnaTopology, RnntTopology, Topology
 
 ALL = pytest.mark.parametrize("topology", [RnntTopology(), RnaTopology(), CtcTopology()])
 BOTH = pytest.mark.parametrize(

@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from asrkit.lattice.topologies import RnaTopology, RnntTopology, Topology
 from asrkit.losses.full_sum import full_sum_loss
 from asrkit.losses.joiner_loss import Joiner, joiner_loss
 from asrkit.losses.pruned_loss import pruned_joiner_loss
 from asrkit.losses.pruning import Windows, best_windows
 from asrkit.losses.symbols import SigmoidBlank, SoftmaxBlank, SymbolDistribution
-from asrkit.losses.topologies import RnaTopology, RnntTopology, Topology
 from tests.losses.joiner_loss_test import all_scores, example, weighted
 
 TOPOLOGIES = pytest.mark.parametrize("topology", [RnntTopology(), RnaTopology()])

@@ -13,14 +13,15 @@ import torch
 import triton
 from torch import Tensor
 
+from asrkit.lattice import recursions as reference
+from asrkit.lattice import triton_recursions
+from asrkit.lattice.lattice import Lattice
+from asrkit.lattice.topologies import CtcTopology, RnaTopology, RnntTopology, Topology
 from asrkit.losses import joiner_loss as joiner_module
-from asrkit.losses import lattice as reference
-from asrkit.losses import softmax, triton_lattice, triton_softmax
+from asrkit.losses import softmax, triton_softmax
 from asrkit.losses.full_sum import full_sum_loss, valid_lattice
 from asrkit.losses.joiner_loss import Joiner, joiner_loss
-from asrkit.losses.lattice import Lattice
 from asrkit.losses.symbols import SigmoidBlank, SoftmaxBlank, SymbolDistribution
-from asrkit.losses.topologies import CtcTopology, RnaTopology, RnntTopology, Topology
 
 DEVICE = "cpu" if triton.knobs.runtime.interpret else "cuda"
 ALL = pytest.mark.parametrize(
@@ -60,7 +61,7 @@ def test_recursions_are_those_of_pytorch(topology: Topology, count: int, frames:
     scores = torch.randn(topology.symbols, 5, frames, count + 1)
     given = (labels, lengths.clamp(max=frames), sizes)
     lattice = valid_lattice(scores, *given, topology)
-    alpha, beta = triton_lattice.both_scores(on_device(lattice))
+    alpha, beta = triton_recursions.both_scores(on_device(lattice))
     assert_same(alpha, reference.forward_scores(lattice))
     assert_same(beta, reference.backward_scores(lattice))
     totals = reference.log_likelihoods(lattice, alpha.cpu())
@@ -73,7 +74,7 @@ def test_one_utterance_and_many_states(topology: Topology) -> None:
     torch.manual_seed(1)
     given = (torch.randint(0, 2, (1, 70)), torch.tensor([8]), torch.tensor([5]))
     lattice = valid_lattice(torch.randn(topology.symbols, 1, 8, 71), *given, topology)
-    alpha, beta = triton_lattice.both_scores(on_device(lattice))
+    alpha, beta = triton_recursions.both_scores(on_device(lattice))
     assert_same(alpha, reference.forward_scores(lattice))
     assert_same(beta, reference.backward_scores(lattice))
 
@@ -97,7 +98,7 @@ def test_what_is_not_a_number_is_seen() -> None:
     scores = torch.randn(2, 5, 6, 5)
     scores[0, 0, 3, 2] = math.nan
     lattice = valid_lattice(scores, labels, lengths, sizes, RnntTopology())
-    alpha, beta = triton_lattice.both_scores(on_device(lattice))
+    alpha, beta = triton_recursions.both_scores(on_device(lattice))
     assert_same(alpha, reference.forward_scores(lattice))
     assert_same(beta, reference.backward_scores(lattice))
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from asrkit.losses import acceleration
+from asrkit import acceleration
 
 ROOT = Path(__file__).parents[2]
 CASES = Path(__file__).with_name("triton_cases.py")
@@ -71,12 +71,12 @@ def triton_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("kinds", [2, 3])
 @pytest.mark.parametrize("block", [1, 32, 64, 1024, 4096])
 def test_lattice_kernel_compiles(kinds: int, block: int) -> None:
-    from asrkit.losses import triton_lattice
+    from asrkit.lattice import triton_recursions
 
     pointers = {"arcs": "*fp64", "steps": "*i64", "final": "*i1", "scores": "*fp64"}
     constants = {"KINDS": kinds, "BLOCK": block}
     warps = min(max(block // 64, 1), 16)
-    assert compiled(triton_lattice._recursion_kernel, pointers, constants, warps)
+    assert compiled(triton_recursions._recursion_kernel, pointers, constants, warps)
 
 
 @pytest.mark.usefixtures("triton_compiler")
@@ -116,7 +116,7 @@ def test_losses_on_a_cpu_do_not_import_triton() -> None:
     code = """
 import sys, torch
 from asrkit.losses.joiner_loss import Joiner, joiner_loss
-from asrkit.losses.topologies import RnaTopology
+from asrkit.lattice.topologies import RnaTopology
 encoder = torch.zeros(1, 2, 3, requires_grad=True)
 given = (torch.zeros(1, 1, dtype=torch.int64), torch.tensor([2]), torch.tensor([1]))
 joiner = Joiner(torch.zeros(4, 3), torch.zeros(4))

@@ -12,11 +12,11 @@ import torch
 from asrkit.config.registry import Factory
 from asrkit.data.batch import Batch
 from asrkit.errors import UserError
-from asrkit.losses.topologies import CtcTopology, RnaTopology, Topology
+from asrkit.lattice.topologies import CtcTopology, RnaTopology, Topology
 from asrkit.models.asr_model import AsrModel
-from asrkit.models.heads.criteria import Criterion, FullSum, GivenAlignment
 from asrkit.models.heads.ctc import CtcHead
-from asrkit.models.heads.transducer import TransducerHead
+from asrkit.models.heads.transducer.criteria import Criterion, FullSum, GivenAlignment
+from asrkit.models.heads.transducer.head import TransducerHead
 from asrkit.models.interfaces import Head
 from asrkit.models.predictors.lstm import LstmPredictor
 from asrkit.nn.chunks import Chunking

@@ -11,12 +11,12 @@ from torch import Tensor
 from asrkit.config.build import build, dry_build
 from asrkit.config.registry import Factory, import_all
 from asrkit.data.batch import Batch
-from asrkit.decoding.interfaces import select
 from asrkit.losses.cross_entropy import cross_entropy
 from asrkit.losses.ctc import ctc_loss
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.heads.attention import AttentionHead, with_eos
 from asrkit.models.interfaces import Encoder, TrainableModel
+from asrkit.scorers.interfaces import select
 from asrkit.text.vocabulary import Vocabulary
 
 import_all()

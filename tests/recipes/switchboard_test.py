@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from asrkit.data.cuts import read_cut, speaker_of, text_of
 from asrkit.data.manifests import open_set
-from asrkit.scoring.hub5_stm import read_hub5_stm
+from asrkit.scoring.nist.hub5_stm import read_hub5_stm
 from recipes.switchboard.prepare import held_out, main
 
 

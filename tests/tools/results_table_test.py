@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from asrkit.scoring.results_file import read_results
-from tests.scoring.results_test import make_run
+from asrkit.reports.results_file import read_results
+from tests.reports.results_test import make_run
 from tools.results_table import main
 
 ROOT = Path(__file__).parents[2]

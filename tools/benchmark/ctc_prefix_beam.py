@@ -25,9 +25,9 @@ import torch
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from asrkit.decoding.ctc_prefix_beam import CtcPrefixBeamSearch
-from asrkit.decoding.interfaces import Frames
 from asrkit.models.interfaces import Encoded
+from asrkit.scorers.interfaces import Frames
+from asrkit.search.ctc_prefix_beam import CtcPrefixBeamSearch
 
 Search = Callable[[Tensor], list[list[int]]]
 EVERY, PEAK, NOISE = 4, 12.0, 1.0

@@ -34,7 +34,7 @@ def random_utterances() -> Tensor:
 
 def asrkit_seconds(features: Tensor, beam: int, layers: int) -> float:
     """Returns the time that asrkit takes for all utterances."""
-    from asrkit.decoding.label_sync import LabelSyncSearch
+    from asrkit.search.label_sync import LabelSyncSearch
 
     parts: Any = asrkit_step(layers)[0].eval().to(features.device)
     encoder, ctc, attention = parts

@@ -33,12 +33,12 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from asrkit.files import read_lines
+from asrkit.lattice.topologies import RnntTopology
 from asrkit.losses.full_sum import cell_targets, full_sum_loss
 from asrkit.losses.joiner_loss import Joiner, joiner_loss
 from asrkit.losses.pruned_loss import pruned_joiner_loss
 from asrkit.losses.pruning import best_windows
 from asrkit.losses.symbols import SoftmaxBlank
-from asrkit.losses.topologies import RnntTopology
 from asrkit.losses.trivial_joiner import trivial_joiner_loss
 
 RUNS = 3  # timed, in each process

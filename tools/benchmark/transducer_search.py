@@ -102,11 +102,11 @@ def asrkit_parts(model: Planted) -> tuple[Encode, dict[str, Search]]:
     """Returns asrkit's encoder of features (B, T, F) and its search: frames (B, T, D) to labels."""
     from functools import partial
 
-    from asrkit.decoding.transducer import TransducerSearch
-    from asrkit.losses.topologies import RnntTopology
-    from asrkit.models.heads.transducer import TransducerHead
+    from asrkit.lattice.topologies import RnntTopology
+    from asrkit.models.heads.transducer.head import TransducerHead
     from asrkit.models.interfaces import Encoded
     from asrkit.models.predictors.lstm import LstmPredictor
+    from asrkit.search.transducer import TransducerSearch
     from asrkit.text.vocabulary import Vocabulary
 
     parts: Any = asrkit_step()[0].eval()

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from asrkit.config.registry import Registry
-from asrkit.decoding.interfaces import State
+from asrkit.scorers.interfaces import State
 
 
 class LabelDecoder(nn.Module, ABC):

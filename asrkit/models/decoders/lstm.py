@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from asrkit.decoding.interfaces import State
 from asrkit.models.decoders.interfaces import AttendingDecoder, decoders
 from asrkit.nn.dropout import Dropout
 from asrkit.nn.lstm import lstm_step
 from asrkit.nn.zoneout import Zoneout
+from asrkit.scorers.interfaces import State
 from asrkit.text.vocabulary import Vocabulary
 
 Memory = tuple[Tensor, Tensor, Tensor, Tensor]

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from asrkit.config.registry import Factory
-from asrkit.decoding.interfaces import State
 from asrkit.models.decoders.interfaces import AttendingDecoder, LabelDecoder, decoders
 from asrkit.nn.lstm import run_lstm
+from asrkit.scorers.interfaces import State
 from asrkit.text.vocabulary import Vocabulary
 
 

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from asrkit.config.registry import Factory
-from asrkit.decoding.interfaces import State
 from asrkit.models.decoders.interfaces import AttendingDecoder, decoders
 from asrkit.models.decoders.past import Past
 from asrkit.models.decoders.transformer_block import DecoderBlock, KeyValue
 from asrkit.nn.activations import Activation, ReLU
 from asrkit.nn.dropout import Dropout
 from asrkit.nn.positions import sinusoids
+from asrkit.scorers.interfaces import State
 from asrkit.text.vocabulary import Vocabulary
 
 Memory = tuple[list[KeyValue | None], Tensor]

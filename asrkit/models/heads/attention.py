@@ -10,7 +10,6 @@ from torch import Tensor
 
 from asrkit.config.registry import Factory
 from asrkit.data.batch import Batch
-from asrkit.decoding.interfaces import State, select
 from asrkit.losses.cross_entropy import cross_entropy, label_errors
 from asrkit.models.decoders.interfaces import AttendingDecoder, LabelDecoder
 from asrkit.models.heads.ctc import require_tap
@@ -24,6 +23,7 @@ from asrkit.models.interfaces import (
     require_weight,
 )
 from asrkit.nn.masking import length_mask
+from asrkit.scorers.interfaces import State, select
 from asrkit.text.vocabulary import Vocabulary
 
 

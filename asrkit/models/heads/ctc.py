@@ -6,8 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from asrkit.data.batch import Batch
-from asrkit.decoding.ctc_prefix import CtcPrefixScorer
-from asrkit.decoding.interfaces import Frames, FrameScorer, LabelScorer
 from asrkit.errors import UserError
 from asrkit.losses.ctc import ctc_loss
 from asrkit.models.interfaces import (
@@ -20,6 +18,8 @@ from asrkit.models.interfaces import (
     require_weight,
 )
 from asrkit.nn.dropout import Dropout
+from asrkit.scorers.ctc_prefix import CtcPrefixScorer
+from asrkit.scorers.interfaces import Frames, FrameScorer, LabelScorer
 from asrkit.text.vocabulary import Vocabulary
 
 

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from torch import Tensor, nn
 
 from asrkit.config.registry import Registry
-from asrkit.decoding.interfaces import State
+from asrkit.scorers.interfaces import State
 
 
 class Predictor(nn.Module, ABC):

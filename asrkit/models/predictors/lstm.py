@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from asrkit.decoding.interfaces import State
 from asrkit.models.predictors.interfaces import Predictor, predictors
 from asrkit.nn.dropout import Dropout
 from asrkit.nn.switchout import Switchout
 from asrkit.nn.zoneout import Zoneout
+from asrkit.scorers.interfaces import State
 from asrkit.text.vocabulary import Vocabulary
 
 

@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from asrkit.decoding.interfaces import State
 from asrkit.models.predictors.interfaces import Predictor, predictors
 from asrkit.nn.dropout import Dropout
 from asrkit.nn.switchout import Switchout
+from asrkit.scorers.interfaces import State
 from asrkit.text.vocabulary import Vocabulary
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from asrkit.decoding.interfaces import select
 from asrkit.models.decoders.lstm import LstmDecoder
+from asrkit.scorers.interfaces import select
 from asrkit.text.vocabulary import Vocabulary
 
 DIM = 6

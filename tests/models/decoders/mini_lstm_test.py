@@ -11,13 +11,6 @@ import torch
 from torch import Tensor
 
 from asrkit.data.batch import Batch
-from asrkit.decoding.interfaces import join, select
-from asrkit.decoding.internal_lms import MiniLstm
-from asrkit.decoding.label_sync import LabelSyncSearch
-from asrkit.decoding.loader import View, plain
-from asrkit.decoding.scorers import InternalLmScorer
-from asrkit.decoding.time_sync import TimeSyncSearch
-from asrkit.decoding.views import InternalLm, TrainedInternalLm
 from asrkit.errors import UserError
 from asrkit.models.decoders.mini_lstm import MiniLstmDecoder
 from asrkit.models.decoders.recurrent import StackedLstmDecoder
@@ -25,10 +18,17 @@ from asrkit.models.heads.attention import AttentionHead
 from asrkit.models.heads.ctc import CtcHead
 from asrkit.models.interfaces import Encoded
 from asrkit.models.language_model import LanguageModel
+from asrkit.scorers.entries import InternalLmScorer
+from asrkit.scorers.interfaces import join, select
+from asrkit.scorers.internal_lm import MiniLstm
+from asrkit.scorers.loader import View, plain
+from asrkit.scorers.views import InternalLm, TrainedInternalLm
+from asrkit.search.label_sync import LabelSyncSearch
+from asrkit.search.time_sync import TimeSyncSearch
 from asrkit.text.vocabulary import Vocabulary
 from asrkit.training.importing import freeze
-from tests.decoding.coverage_test import DECODERS, LENGTHS, VOCABULARY, V, encoded, make, score
 from tests.models.heads.attention_test import TwoBlocks
+from tests.scorers.coverage_test import DECODERS, LENGTHS, VOCABULARY, V, encoded, make, score
 
 KINDS = list(DECODERS)
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from asrkit.decoding.interfaces import join, select
 from asrkit.models.decoders.transformer import TransformerDecoder
 from asrkit.models.decoders.transformer_block import DecoderBlock
+from asrkit.scorers.interfaces import join, select
 from asrkit.text.vocabulary import Vocabulary
 
 V, DIM = 5, 6

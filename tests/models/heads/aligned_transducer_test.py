@@ -15,20 +15,20 @@ from asrkit.config.build import build
 from asrkit.config.problems import SpecError
 from asrkit.config.registry import Factory, import_all
 from asrkit.data.batch import Batch
-from asrkit.decoding.transducer import TransducerSearch
 from asrkit.errors import UserError
-from asrkit.losses.alignments import aligned_labels
+from asrkit.lattice.alignments import aligned_labels
+from asrkit.lattice.topologies import CtcTopology, RnaTopology, RnntTopology, Topology
 from asrkit.losses.symbols import SigmoidBlank
-from asrkit.losses.topologies import CtcTopology, RnaTopology, RnntTopology, Topology
-from asrkit.models.fast_rnns import FastLstm, FastRnn, NoFastRnn
-from asrkit.models.frame_contexts import FrameContext, WindowAttention
-from asrkit.models.heads.criteria import Criterion, FullSum, GivenAlignment
-from asrkit.models.heads.transducer import TransducerHead
+from asrkit.models.heads.transducer.criteria import Criterion, FullSum, GivenAlignment
+from asrkit.models.heads.transducer.fast_rnns import FastLstm, FastRnn, NoFastRnn
+from asrkit.models.heads.transducer.frame_contexts import FrameContext, WindowAttention
+from asrkit.models.heads.transducer.head import TransducerHead
+from asrkit.models.heads.transducer.label_rnns import LabelLstm, LabelRnn, NoLabelRnn
 from asrkit.models.interfaces import Encoded, Head
-from asrkit.models.label_rnns import LabelLstm, LabelRnn, NoLabelRnn
 from asrkit.models.predictors.lstm import LstmPredictor
 from asrkit.models.predictors.stateless import StatelessPredictor
 from asrkit.nn.readouts import MaxoutReadout
+from asrkit.search.transducer import TransducerSearch
 from tests.models.heads.ctc_test import LABEL_LENGTHS, LABELS, LENGTHS, VOCABULARY, TwoBlocks
 from tests.models.heads.transducer_test import eight_utterances
 

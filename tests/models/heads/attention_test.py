@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from asrkit.data.batch import Batch
-from asrkit.decoding.interfaces import select
 from asrkit.models.decoders.transformer import TransformerDecoder
 from asrkit.models.heads.attention import AttentionHead, switch_out, with_eos
 from asrkit.models.interfaces import Encoded, Encoder
+from asrkit.scorers.interfaces import select
 from asrkit.text.vocabulary import Vocabulary
 
 EOS = 3

@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 
 from asrkit.data.batch import Batch
-from asrkit.decoding.ctc_greedy import greedy_labels
-from asrkit.decoding.ctc_prefix_beam import CtcPrefixBeamSearch
-from asrkit.decoding.label_sync import LabelSyncSearch
-from asrkit.decoding.loader import View, plain
-from asrkit.decoding.scorers import CtcScorer
-from asrkit.decoding.time_sync import TimeSyncSearch
 from asrkit.errors import UserError
-from asrkit.losses.ctc import min_frames
+from asrkit.lattice.topologies import min_frames
 from asrkit.models.heads.ctc import CtcHead, appended
 from asrkit.models.interfaces import Encoded
+from asrkit.scorers.entries import CtcScorer
+from asrkit.scorers.loader import View, plain
+from asrkit.search.ctc_greedy import greedy_labels
+from asrkit.search.ctc_prefix_beam import CtcPrefixBeamSearch
+from asrkit.search.label_sync import LabelSyncSearch
+from asrkit.search.time_sync import TimeSyncSearch
 from asrkit.text.vocabulary import Vocabulary
 from tests.models.heads.ctc_test import TwoBlocks
 

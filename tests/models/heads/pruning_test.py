@@ -12,10 +12,10 @@ from torch import Tensor
 from asrkit.config.build import build, dry_build
 from asrkit.config.registry import Factory
 from asrkit.data.batch import Batch
-from asrkit.decoding.transducer import TransducerSearch
-from asrkit.models.heads.transducer import TransducerHead
+from asrkit.models.heads.transducer.head import TransducerHead
 from asrkit.models.interfaces import Encoded, Head
 from asrkit.models.predictors.lstm import LstmPredictor  # noqa: F401 - registers its name
+from asrkit.search.transducer import TransducerSearch
 from tests.models.heads.ctc_test import VOCABULARY, TwoBlocks
 
 

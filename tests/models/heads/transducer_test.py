@@ -13,17 +13,17 @@ from torch import Tensor
 
 from asrkit.config.registry import Factory
 from asrkit.data.batch import Batch
-from asrkit.decoding.transducer import TransducerSearch
 from asrkit.experiment.align import best_spans
+from asrkit.lattice.topologies import CtcTopology, RnaTopology, RnntTopology, Topology
 from asrkit.losses.full_sum import cell_targets, full_sum_loss
 from asrkit.losses.symbols import SigmoidBlank, SoftmaxBlank, SymbolDistribution
-from asrkit.losses.topologies import CtcTopology, RnaTopology, RnntTopology, Topology
-from asrkit.models.heads.transducer import TransducerHead
+from asrkit.models.heads.transducer.head import TransducerHead
 from asrkit.models.interfaces import Encoded
 from asrkit.models.predictors.interfaces import Predictor
 from asrkit.models.predictors.lstm import LstmPredictor
 from asrkit.models.predictors.stateless import StatelessPredictor
 from asrkit.nn.readouts import MaxoutReadout, Readout, TanhReadout
+from asrkit.search.transducer import TransducerSearch
 from tests.models.heads.ctc_test import LABEL_LENGTHS, LABELS, LENGTHS, VOCABULARY, TwoBlocks
 
 LSTM: Factory[Predictor] = partial(LstmPredictor, embedding_dim=6, hidden_dim=8, num_layers=2)

@@ -1,0 +1,1 @@
+"""Lattices: which alignments there are, and sums and maxima over them."""

@@ -1,0 +1,1 @@
+"""The transducer head and its parts."""

@@ -1,0 +1,366 @@
+"""The transducer head: frames and labels meet in a joiner; the loss sums over all alignments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from asrkit.config.registry import Factory
+from asrkit.data.batch import Batch
+from asrkit.errors import UserError
+from asrkit.lattice.alignments import aligned_labels
+from asrkit.lattice.topologies import Topology
+from asrkit.losses.full_sum import Alignment
+from asrkit.losses.joiner_loss import Joiner, joiner_alignment, joiner_loss
+from asrkit.losses.pruned_loss import pruned_joiner_loss
+from asrkit.losses.symbols import SoftmaxBlank, SymbolDistribution
+from asrkit.models.heads.ctc import require_tap
+from asrkit.models.heads.transducer.alignment_scorer import AlignmentScorer
+from asrkit.models.heads.transducer.criteria import Criterion, FullSum
+from asrkit.models.heads.transducer.fast_rnns import FastRnn, NoFastRnn
+from asrkit.models.heads.transducer.frame_contexts import FrameContext, NoContext
+from asrkit.models.heads.transducer.label_rnns import LabelRnn, NoLabelRnn
+from asrkit.models.heads.transducer.pruning import Pruning
+from asrkit.models.interfaces import Encoded, Encoder, Head, LossReport, heads, require_weight
+from asrkit.models.predictors.interfaces import Predictor
+from asrkit.nn.dropout import Dropout
+from asrkit.nn.masking import length_mask
+from asrkit.nn.readouts import Readout, TanhReadout
+from asrkit.scorers.interfaces import State, SymbolScorer
+from asrkit.text.vocabulary import Vocabulary
+
+
+@heads.register("transducer")
+class TransducerHead(Head):
+    """Predicts labels or blank in every frame, given the labels before.
+
+    Args:
+        encoder: Whose frames are read.
+        vocabulary: The V labels.
+        weight: Of the loss in the training objective.
+        topology: What may follow what in an alignment.
+        predictor: What the labels so far say.
+        readout_dim: Size to which frames and predictor are projected before they are added.
+        readout: What becomes of the sum before the output layer.
+        blank: How blank gets its probability; labels are smoothed here.
+        dropout: Before all projections.
+        tap: Block, counted from 1, whose output is read; the last where null.
+        bottleneck_dim: Size to which frames are projected before anything reads them; null for
+            none.
+        context: What the joiner sees around a frame.
+        label_rnn: What replaces the predictor's words in the joiner, and may depend on contexts.
+        fast: What replaces the frame in the joiner, and may depend on the alignment so far.
+        criterion: What is trained: all alignments of the labels, or given ones.
+        pruning: Cheap loss by which most of the joiner's work is left out; none where null.
+
+    Raises:
+        ValueError: If the encoder has no such tap, a size is impossible, an RNN that reads
+            alignments is to be trained on all of them, or given alignments have several labels in
+            a frame or are to be pruned.
+
+    Source: Graves 2012, section 2; Zeyer et al. 2020 (topologies, blank apart, SlowRNN and
+        FastRNN that read alignments).
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        vocabulary: Vocabulary,
+        weight: float,
+        topology: Topology,
+        predictor: Factory[Predictor],
+        readout_dim: int,
+        readout: Readout = TanhReadout(),  # noqa: B008 - has no state
+        blank: SymbolDistribution = SoftmaxBlank(),  # noqa: B008 - has no state
+        dropout: float = 0.1,
+        tap: int | None = None,
+        bottleneck_dim: int | None = None,
+        context: Factory[FrameContext] = NoContext,
+        label_rnn: Factory[LabelRnn] = NoLabelRnn,
+        fast: Factory[FastRnn] = NoFastRnn,
+        criterion: Criterion = FullSum(),  # noqa: B008 - has no state
+        pruning: Factory[Pruning] | None = None,
+    ) -> None:
+        super().__init__()
+        require_tap(encoder, tap)
+        require_weight(weight)
+        self.weight, self.tap = weight, tap
+        self.topology, self.blank, self.criterion = topology, blank, criterion
+        self.aligned_repeats = topology.symbols == 3 if criterion.given_alignments else None
+        self.predictor = predictor(vocabulary=vocabulary)
+        self.dropout = Dropout(dropout)
+        size = encoder.dim if bottleneck_dim is None else bottleneck_dim
+        if size < 1:
+            raise ValueError(f"bottleneck_dim ({bottleneck_dim}) must be at least 1, or null")
+        narrow = bottleneck_dim is not None
+        self.bottleneck = nn.Linear(encoder.dim, size) if narrow else nn.Identity()
+        self.context = context(input_dim=size)
+        self.label_rnn = label_rnn(predictor_dim=self.predictor.dim, context_dim=self.context.dim)
+        self.fast = fast(vocabulary=vocabulary, frame_dim=size, predictor_dim=self.label_rnn.dim)
+        self._check_alignments(pruned=pruning is not None)
+        # One bias is enough; beside the predictor it is also the internal language model's.
+        self.frame_projection = nn.Linear(self.fast.dim, readout_dim, bias=False)
+        seen = self.context.dim
+        self.context_projection = nn.Linear(seen, readout_dim, bias=False) if seen else None
+        self.label_projection = nn.Linear(self.label_rnn.dim, readout_dim)
+        self.readout = readout
+        self.output = nn.Linear(readout.output_dim(readout_dim), len(vocabulary) + 1)
+        self.pruning: Pruning | None = None
+        if pruning is not None:
+            sizes = {"frame_dim": encoder.dim, "state_dim": self.predictor.dim}
+            self.pruning = pruning(**sizes, vocabulary=vocabulary, topology=topology)
+        self.fast_blank = nn.Linear(self.fast.dim, 1) if self.fast.decides_blank else None
+
+    def loss(self, encoded: Encoded, batch: Batch) -> LossReport:
+        """Returns the loss and the statistics of the criterion."""
+        return self.criterion(self, encoded, batch)
+
+    def alignment(self, encoded: Encoded, labels: Tensor, label_lengths: Tensor) -> Alignment:
+        """Returns the best alignment of labels (B, U) with lengths (B,).
+
+        Raises:
+            UserError: If an RNN reads alignments.
+        """
+        reader = self._alignment_reader()
+        if reader is not None:
+            raise UserError(
+                f"a transducer head with {reader} can't align: its scores depend on the "
+                "alignment; align with the model that was trained on all alignments"
+            )
+        states = self._states(labels, label_lengths)
+        return joiner_alignment(*self._inputs(encoded, states, labels, label_lengths))
+
+    def symbol_scorer(self, encoded: Encoded) -> SymbolScorer:
+        """Returns the frames' scores of symbols after any labels, for transducer search."""
+        if self._alignment_reader() is None:
+            return TransducerScorer(self, self.project(encoded), encoded.lengths, self.topology)
+        frames, attended = self._frames(encoded)
+        return AlignmentScorer(
+            self.predictor,
+            self.label_rnn,
+            self.fast,
+            lambda *parts: self.blank.log_probs(self._sum_logits(*parts)),
+            frames,
+            attended,
+            self._context_sums(attended),
+            encoded.lengths,
+            self.topology,
+            self.output.out_features,
+        )
+
+    def internal_lm(self, encoded: Encoded) -> InternalLmScorer:
+        """Returns what the head says of next labels where frames and their contexts are zero.
+
+        Source: Variani et al. 2020, section 3.2; Meng et al. 2021, section 3.
+        """
+        return InternalLmScorer(self, len(encoded.lengths))
+
+    def min_frames(self, labels: list[int]) -> int:
+        """Returns the frames that the topology needs."""
+        row = torch.tensor([labels], dtype=torch.int64)
+        return int(self.topology.min_frames(row, torch.tensor([len(labels)])))
+
+    def project(self, encoded: Encoded) -> Tensor:
+        """Returns the frames' part of the joiner's sum: (B, T, J)."""
+        frames, attended = self._frames(encoded)
+        projected: Tensor = self.frame_projection(self.dropout(frames))
+        return projected + self._context_sums(attended)
+
+    def project_labels(self, predicted: Tensor) -> Tensor:
+        """Returns the labels' part of the joiner's sum: (..., J) from predictions (..., D)."""
+        labels: Tensor = self.label_projection(self.dropout(predicted))
+        return labels
+
+    def logits(self, sums: Tensor) -> Tensor:
+        """Returns unnormalised scores (..., V + 1), in single precision, of sums (..., J)."""
+        scores: Tensor = self.output(self.readout(sums))
+        return scores.float()
+
+    def path_logits(self, encoded: Encoded, symbols: Tensor) -> Tensor:
+        """Returns logits along given alignments.
+
+        Args:
+            encoded: Of B utterances with T frames.
+            symbols: (B, T) the alignments: labels, V for blank, -1 in the padding. The logits of a
+                frame depend on the symbols before it.
+
+        Returns:
+            (B, T, V + 1), blank last.
+        """
+        spelt = aligned_labels(symbols, self.output.out_features - 1, self.topology.symbols == 3)
+        frames, attended = self._frames(encoded)
+        seen = _pick(attended, spelt.frames_after())
+        predicted = _pick(self.label_rnn(self.predictor(spelt.labels), seen), spelt.before)
+        known = symbols.masked_fill(symbols < 0, self.output.out_features - 1)
+        fast = self.fast(frames, predicted, known)
+        return self._sum_logits(fast, self._context_sums(attended), predicted)
+
+    def full_sum_losses(self, encoded: Encoded, batch: Batch) -> dict[str, tuple[Tensor, float]]:
+        """Returns the (B,) losses over all alignments by name, with their weights.
+
+        With pruning there is its simple loss too, and the other sums over what it leaves.
+        """
+        states = self._states(batch.labels, batch.label_lengths)
+        inputs = self._inputs(encoded, states, batch.labels, batch.label_lengths)
+        if self.pruning is None:
+            return {"loss": (joiner_loss(*inputs), self.weight)}
+        given = (batch.labels, encoded.lengths, batch.label_lengths)
+        simple, windows = self.pruning(encoded.at(self.tap), states, *given)
+        pruned = pruned_joiner_loss(*inputs, windows)
+        return {"loss": (pruned, self.weight), "simple": (simple, self.pruning.weight)}
+
+    def _states(self, labels: Tensor, label_lengths: Tensor) -> Tensor:
+        """Returns the predictor's (B, U + 1, D) after 0 to U labels."""
+        known = labels.masked_fill(~length_mask(label_lengths, labels.shape[1]), 0)
+        states: Tensor = self.predictor(known)
+        return states
+
+    def _inputs(
+        self, encoded: Encoded, states: Tensor, labels: Tensor, label_lengths: Tensor
+    ) -> tuple[Tensor, Tensor, Joiner, Tensor, Tensor, Tensor, Topology]:
+        """Returns the arguments of the loss and of the alignment."""
+        prediction = self.project_labels(states)
+        joiner = Joiner(self.output.weight, self.output.bias, self.blank, self.readout)
+        frames, lengths = self.project(encoded), encoded.lengths
+        return frames, prediction, joiner, labels, lengths, label_lengths, self.topology
+
+    def _frames(self, encoded: Encoded) -> tuple[Tensor, Tensor]:
+        """Returns frames (B, T, D) and their contexts (B, T, C)."""
+        frames = self.bottleneck(encoded.at(self.tap))
+        return frames, self.context(frames, length_mask(encoded.lengths, frames.shape[1]))
+
+    def _context_sums(self, attended: Tensor) -> Tensor:
+        """Returns the part of contexts (B, T, C) in the joiner's sum: (B, T, J or 1)."""
+        if self.context_projection is None:
+            return attended.new_zeros(*attended.shape[:2], 1)
+        sums: Tensor = self.context_projection(self.dropout(attended))
+        return sums
+
+    def _sum_logits(self, fast: Tensor, contexts: Tensor, predicted: Tensor) -> Tensor:
+        """Returns logits (..., V + 1) where each frame has its own labels before it."""
+        sums = self.frame_projection(self.dropout(fast)) + contexts
+        logits = self.logits(sums + self.project_labels(predicted))
+        if self.fast_blank is None:
+            return logits
+        return torch.cat([logits[..., :-1], self.fast_blank(self.dropout(fast)).float()], -1)
+
+    def _alignment_reader(self) -> str | None:
+        """Returns the RNN whose outputs depend on the alignment so far, if there is one."""
+        for key, network in (("fast", self.fast), ("label_rnn", self.label_rnn)):
+            if network.needs_alignment:
+                return f"{key} ({type(network).__name__})"
+        return None
+
+    def _check_alignments(self, pruned: bool) -> None:
+        """Refuses alignments that are missing for an RNN, or that are no symbols of frames."""
+        reader = self._alignment_reader()
+        if reader is not None and not self.criterion.given_alignments:
+            raise ValueError(
+                f"{reader} depends on the alignment, so that alignments can't be summed; expected "
+                "criterion: alignment, trained on alignments of a model with criterion: full_sum "
+                "and without this RNN"
+            )
+        if self.criterion.given_alignments and pruned:
+            raise ValueError(
+                f"pruning is for sums over alignments, criterion ({type(self.criterion).__name__}) "
+                "is given them; expected pruning: null"
+            )
+        if self.criterion.given_alignments and self.topology.labels_stay:
+            raise ValueError(
+                f"criterion ({type(self.criterion).__name__}) needs one symbol per frame, but "
+                f"topology ({type(self.topology).__name__}) lets a frame have several; expected "
+                "topology: rna or ctc"
+            )
+
+
+@dataclass(frozen=True)
+class TransducerScorer:
+    """Scores the symbols of frames, given the labels so far.
+
+    A state is the labels' part of the joiner's sum (H, J), and the states of the predictor and of
+    the label RNN.
+
+    Args:
+        head: Joiner and predictor.
+        frames: (B, T, J) the frames' part of the joiner's sum.
+        lengths: (B,) valid frames.
+        topology: What may follow what.
+    """
+
+    head: TransducerHead
+    frames: Tensor
+    lengths: Tensor
+    topology: Topology
+
+    def initial_state(self) -> State:
+        """Returns the states of the B empty hypotheses."""
+        return _begin(self.head, len(self.frames))
+
+    def enter(self, state: State, last: Tensor, frame: int) -> State:
+        """Returns the same states: they are those of the labels."""
+        return state
+
+    def score(self, state: State, frame: int) -> Tensor:
+        """Returns log-probabilities (H, V + 1) of the frame's symbols, blank last."""
+        labels = state[0].view(len(self.frames), -1, self.frames.shape[2])
+        sums = (labels + self.frames[:, frame, None]).flatten(0, 1)
+        return self.head.blank.log_probs(self.head.logits(sums))
+
+    def advance(self, state: State, labels: Tensor) -> State:
+        """Returns the states after one more label (H,); H may be any number."""
+        return _advance(self.head, state, labels)
+
+
+class InternalLmScorer:
+    """Scores next labels without frames and without blank; it says nothing (0) of eos.
+
+    Args:
+        head: Joiner and predictor.
+        num_utterances: B.
+    """
+
+    partial = False
+
+    def __init__(self, head: TransducerHead, num_utterances: int) -> None:
+        self.head, self.num_utterances = head, num_utterances
+
+    def initial_state(self) -> State:
+        """Returns the states of the B empty hypotheses."""
+        return _begin(self.head, self.num_utterances)
+
+    def score(self, state: State, candidates: Tensor | None = None) -> Tensor:
+        """Returns log-probabilities (H, V + 1), or (H, C) of candidates."""
+        labels = self.head.logits(state[0])[:, :-1].log_softmax(1)
+        scores = torch.cat([labels, torch.zeros_like(labels[:, :1])], dim=1)
+        return scores if candidates is None else scores.gather(1, candidates)
+
+    def advance(self, state: State, labels: Tensor) -> State:
+        """Returns the states after one more label (H,)."""
+        return _advance(self.head, state, labels)
+
+    def subset(self, utterances: Tensor) -> InternalLmScorer:
+        """Returns the scorer of some of the utterances."""
+        return InternalLmScorer(self.head, len(utterances))
+
+
+def _begin(head: TransducerHead, size: int) -> State:
+    predicted, state = head.predictor.begin(size)
+    return _read(head, predicted, state, head.label_rnn.begin(size))
+
+
+def _advance(head: TransducerHead, state: State, labels: Tensor) -> State:
+    predicted, following = head.predictor.step(state[1], labels)
+    return _read(head, predicted, following, state[2])
+
+
+def _read(head: TransducerHead, predicted: Tensor, labels: State, before: State) -> State:
+    nothing = predicted.new_zeros(len(predicted), head.context.dim)
+    said, after = head.label_rnn.step(before, predicted, nothing)
+    return head.project_labels(said), labels, after
+
+
+def _pick(x: Tensor, places: Tensor) -> Tensor:
+    """Returns (B, N, D) of x (B, T, D) at places (B, N)."""
+    return x.gather(1, places[..., None].expand(-1, -1, x.shape[2]))

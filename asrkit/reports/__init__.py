@@ -1,0 +1,1 @@
+"""RESULTS.md and tables of searches, made from run folders."""

@@ -1,0 +1,178 @@
+"""RESULTS.md, generated from run folders: every number beside the commands that made it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from asrkit.errors import UserError
+from asrkit.files import matching, write_text
+from asrkit.reports.commands import option_of, read_commands
+from asrkit.reports.markdown import escaped, fenced, folded, picture
+from asrkit.reports.parents import against_parent
+from asrkit.reports.results_file import Results, Row, below, joined
+from asrkit.reports.run_texts import NONE, existing, read_json, read_text, rtf_text
+from asrkit.reports.search_table import listed_searches, search_section
+from asrkit.run_files import read_epochs
+from asrkit.run_folder import RunFolder
+from asrkit.scoring.coverage import coverage_of
+
+INTRODUCTION = """# Results
+
+Generated from run folders by `tools/results_table.py`; do not edit. WER in percent with its 95 %
+bootstrap intervals: from resampling the set's utterances, and from resampling its speakers, which
+is wider where errors depend on who speaks. S / D / I: substituted, deleted, inserted words. RTF is
+the time of encoder and search over the audio's duration. Telephone test sets are scored as NIST
+does, with rows for the corpora that they consist of. A run's hours are the time of its training
+steps. Where a run has a parent, P(noise) is how often mere chance of the test set would give a
+difference of errors like theirs or a larger one: by an exact sign-flip permutation test, two-sided,
+with utterances or speakers as units. Columns that are headed `P(noise)` alone are older: a paired
+bootstrap over utterances, whose small values are too small. Searches that were tuned and compared
+with one another stand in a table of their own, in the section of their run. What is said of a run
+in words stands in `results/RUN.md`, and is taken from there. Where a row has –, it was made before
+the column was.
+"""
+TAIL = 3
+"""Epochs of the log that are shown."""
+
+
+HEADER = [
+    *("run", "set", "search", "WER", "95 %", "95 %, speakers", "S / D / I", "CER"),
+    *("words", "utterances", "parameters", "epochs", "hours", "RTF", "device", "revision"),
+]
+NOTHING = Results()
+
+
+def write_results(runs: Sequence[Path], out: Path, earlier: Results = NOTHING) -> str:
+    """Writes the table of some runs, with their commands, logs and learning curves.
+
+    Args:
+        runs: Run folders.
+        out: The Markdown file; pictures go to a folder `results` beside it, where RUN.md holds what
+            people say of a run, if they do.
+        earlier: Runs that stay in the file as they are; those that have a folder take their places.
+
+    Returns:
+        The table.
+
+    Raises:
+        UserError: If a run was not trained, decoded or scored, or its parent is missing.
+    """
+    runs = [Path(os.path.abspath(run)) for run in runs]  # for their names: `.` has none
+    names = [run.name for run in runs]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise UserError(f"two runs are called {min(twice)!r}: results tell runs by their names")
+    rows = earlier.rows | {run.name: _rows(run) for run in runs}
+    sections = earlier.sections | {run.name: _section(run, out) for run in runs}
+    table = joined(HEADER, [row for each in rows.values() for row in each])
+    parts = [sections[name] for name in Results(rows, sections).names if name in sections]
+    write_text(out, "\n".join([INTRODUCTION, table, *parts]))
+    return table
+
+
+def _rows(run: Path) -> list[Row]:
+    return [dict(zip(HEADER, cells, strict=True)) for cells in _cells(run)]
+
+
+def _cells(run: Path) -> list[list[str]]:
+    facts, log = _facts(run), _log(run)
+    shared = [
+        f"{facts['parameters'] / 1e6:.1f} M",
+        str(log[-1]["epoch"]),
+        f"{log[-1]['seconds'] / 3600:.2f}",
+    ]
+    shared_end = [f"{facts['device']}, {facts['threads']} threads", facts["git_revision"]]
+    rows = []
+    listed = listed_searches(run)
+    for folder in _scored(run):
+        if folder.parent.name in listed:
+            continue  # the run's section has a table of them
+        score, summary = read_json(folder / "score.json"), read_json(folder / "summary.json")
+        rows.append(
+            [
+                *(escaped(part) for part in (run.name, folder.name, folder.parent.name)),
+                f"{score['wer']:.2f}",
+                f"{score['low']:.2f} – {score['high']:.2f}",
+                _interval_by_speakers(score),
+                _counts(score["errors"]),
+                f"{score['cer']:.2f}",
+                str(score["errors"]["words"]),
+                coverage_of(score),
+                *shared,
+                rtf_text(summary),
+                *shared_end,
+            ]
+        )
+        for part in _corpora(score):
+            names = run.name, f"{folder.name}, {part['title']}", folder.parent.name
+            cells = [*map(escaped, names), f"{part['wer']:.2f}"]
+            words, segments = str(part["errors"]["words"]), str(part.get("segments", NONE))
+            cells += ["", "", _counts(part["errors"]), "", words, segments]
+            rows.append([*cells, *[""] * (len(HEADER) - len(cells))])
+    return rows
+
+
+def _interval_by_speakers(score: dict[str, Any]) -> str:
+    found = score.get("by_speakers")
+    return f"{found['low']:.2f} – {found['high']:.2f}" if found else NONE
+
+
+def _counts(errors: dict[str, int]) -> str:
+    return " / ".join(str(errors[key]) for key in ("substitutions", "deletions", "insertions"))
+
+
+def _corpora(score: dict[str, Any]) -> list[dict[str, Any]]:
+    """Returns the parts of a set that its STM file says are other corpora."""
+    return [part for part in score.get("parts", {}).values() if part["group"] == 1]
+
+
+def _scored(run: Path) -> list[Path]:
+    """Returns the folders RUN/decode/SEARCH/SET that have scores."""
+    folders = [path.parent for path in matching(run, "decode/*/*/score.json")]
+    if not folders:
+        raise UserError(f"{run} has no scores; first `asrkit decode` and `asrkit score` its sets")
+    return folders
+
+
+def _section(run: Path, out: Path) -> str:
+    listed = listed_searches(run)
+    made = "\n".join(c for c in _commands(run) if option_of(c, "--search") not in listed)
+    parts = [f"## {escaped(run.name)}\n"]
+    words = out.parent / "results" / f"{run.name}.md"
+    if words.is_file():
+        parts.append(below(words, read_text(words)))
+    parts += [fenced(made), against_parent(run)]
+    if listed:
+        parts.append(f"### Searches of {escaped(run.name)}\n\n{search_section(run)}")
+    if RunFolder(run).curves.is_file():
+        curves = out.parent / "results" / f"{run.name}.png"
+        curves.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(RunFolder(run).curves, curves)
+        parts.append(picture(f"learning curves of {run.name}", f"results/{curves.name}"))
+    tail = "\n".join(json.dumps(entry) for entry in _log(run)[-TAIL:])
+    parts.append(folded("Last lines of the log", tail))
+    return "\n".join(part for part in parts if part)
+
+
+def _commands(run: Path) -> list[str]:
+    return read_commands(existing(RunFolder(run).commands))
+
+
+def _facts(run: Path) -> dict[str, Any]:
+    path = RunFolder(run).environment
+    if not path.is_file():
+        raise UserError(f"{run} is no run folder: {path} is missing")
+    return read_json(path)
+
+
+def _log(run: Path) -> list[dict[str, Any]]:
+    path = RunFolder(run).log
+    epochs = read_epochs(path, whole=False) if path.is_file() else []
+    if not epochs:
+        raise UserError(f"{run} has no finished epoch in {path}")
+    return epochs

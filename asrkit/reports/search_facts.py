@@ -1,0 +1,107 @@
+"""What a run folder says of each of its searches: weights, results, commands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from asrkit.errors import UserError
+from asrkit.reports.commands import latest
+from asrkit.reports.run_texts import NONE, read_json
+from asrkit.run_files import read_trials
+from asrkit.run_folder import RunFolder
+
+
+def folder_of(run: Path, search: str, set_name: str) -> Path:
+    """Returns the folder of a set that a search has decoded.
+
+    Raises:
+        UserError: If it was not decoded, or not scored.
+    """
+    folder = RunFolder(run).decoded_set(search, set_name).folder
+    for name, verb in (("search.json", "decode"), ("score.json", "score")):
+        if not (folder / name).is_file():
+            raise UserError(
+                f"{folder / name} is missing; first `asrkit {verb} --run {run} --set {set_name} "
+                f"--search {search}`"
+            )
+    return folder
+
+
+def node_of(run: Path, search: str, sets: Sequence[str]) -> Any:
+    """Returns the spec node of a search, which must be the same for all sets.
+
+    Raises:
+        UserError: If it is not.
+    """
+    nodes = [read_json(folder_of(run, search, name) / "search.json")["search"] for name in sets]
+    for name, node in zip(sets, nodes, strict=True):
+        if node != nodes[0]:
+            raise UserError(
+                f"search {search!r} decoded {name} in another way than {sets[0]}: compare "
+                f"{run}/decode/{search}/{{{sets[0]},{name}}}/search.json, and decode one again"
+            )
+    return nodes[0]
+
+
+def weights_text(node: dict[str, Any], tuned: dict[str, float]) -> str:
+    """Returns the weights of a search, a star behind those that are as they were tuned.
+
+    Args:
+        node: The search's spec node.
+        tuned: Weights of the best decode while tuning; only those that were tuned.
+    """
+    words = []
+    for name, entry in (node.get("scorers") or {}).items():
+        weight = entry["weight"] if isinstance(entry, dict) else entry
+        text = f"{name} {weight:g}" + ("*" if tuned.get(name) == weight else "")
+        notes = _notes(entry, tuned.get(f"{name}.prior_scale")) if isinstance(entry, dict) else []
+        words.append(f"{text} ({', '.join(notes)})" if notes else text)
+    if node.get("length_norm"):
+        words.append(f"length_norm {node['length_norm']:g}")
+    return ", ".join(words) or NONE
+
+
+def _notes(entry: dict[str, Any], tuned_prior: float | None) -> list[str]:
+    """Returns what a scorer's name does not say: its prior, and the run that it is from."""
+    scale = entry.get("prior_scale")
+    notes = [f"prior {scale:g}" + ("*" if scale == tuned_prior else "")] if scale else []
+    estimation = entry.get("estimation")
+    of = estimation.get("run") if isinstance(estimation, dict) else entry.get("run")
+    return [*notes, Path(of).name] if of else notes
+
+
+def tuned_weights(run: Path, search: str) -> dict[str, float]:
+    """Returns the weights that tuning chose among several; none if it did not."""
+    path = RunFolder(run).tuned(search).with_suffix(".json")
+    if not path.is_file():
+        return {}
+    trials = read_trials(path)
+    best: dict[str, float] = min(trials, key=lambda trial: trial["wer"])["weights"]
+    moved = {name for trial in trials for name in best if trial["weights"][name] != best[name]}
+    return {name: weight for name, weight in best.items() if name in moved}
+
+
+def search_errors_text(folder: Path) -> str:
+    """Returns how many search errors a decoded set has, if they were counted."""
+    path = folder / "search_errors.json"
+    if not path.is_file():
+        return NONE
+    report = read_json(path)
+    return f"{report['rate']:.2f} % ({report['search_errors']} of {report['sentences']})"
+
+
+def search_commands(run: Path, known: Sequence[str], search: str, sets: Sequence[str]) -> list[str]:
+    """Returns the commands that made a row: tuning, decodes, and the latest of the others."""
+    found = [f"# {search}"]
+    if tuned_weights(run, search):
+        found += latest(known, "tune", search)
+    for name in sets:
+        note = read_json(folder_of(run, search, name) / "search.json")
+        decode = note.get("command")
+        found += [decode] if decode else latest(known, "decode", search, name)
+        found += latest(known, "score", search, name)
+        if (folder_of(run, search, name) / "search_errors.json").is_file():
+            found += latest(known, "search-errors", search, name)
+    return list(dict.fromkeys(found))

@@ -1,0 +1,1 @@
+"""What scores labels and frames in search."""

@@ -1,0 +1,252 @@
+"""The seam between models and search: scorers, and what a search returns.
+
+Hypotheses of all utterances are scored together. They are ordered by utterance: with B
+utterances and H hypotheses, row h belongs to utterance h // (H // B). A state is any nest of
+tuples, lists, dicts and tensors, every tensor with leading axis H; what has an `index_select` of
+its own counts as a tensor. The search alone picks survivors, by gathering along that axis; scorers
+never do. Where hypotheses move at different times (time-synchronous search), it also joins states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from asrkit.errors import UserError
+from asrkit.lattice.topologies import Topology
+
+State = Any
+IMPOSSIBLE = -1e30
+"""A log-probability of zero; finite, so that differences stay numbers."""
+
+
+class LabelScorer(Protocol):
+    """log p(next label | labels so far). Columns 0 .. V-1 are labels, column V is eos."""
+
+    partial: bool
+    """Whether scoring few candidates is much cheaper than all, as for CTC prefix scores."""
+
+    def initial_state(self) -> State:
+        """Returns the state of the B empty hypotheses; leading axis B."""
+        ...
+
+    def score(self, state: State, candidates: Tensor | None = None) -> Tensor:
+        """Returns log-probabilities (H, V + 1), or (H, C) for candidate ids (H, C)."""
+        ...
+
+    def advance(self, state: State, labels: Tensor) -> State:
+        """Returns the states after each hypothesis took one label (H,), never eos."""
+        ...
+
+    def subset(self, utterances: Tensor) -> LabelScorer:
+        """Returns the scorer of some of the utterances (indices), as others have ended."""
+        ...
+
+
+class FrameScorer(Protocol):
+    """Log-probabilities of one frame's symbols: labels 0 .. V-1 and blank, column V."""
+
+    @property
+    def log_probs(self) -> Tensor:
+        """(B, T, V + 1)."""
+        ...
+
+    @property
+    def lengths(self) -> Tensor:
+        """(B,) valid frames."""
+        ...
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A frame scorer as such: log-probabilities (B, T, V + 1) and valid frames (B,)."""
+
+    log_probs: Tensor
+    lengths: Tensor
+
+
+class SymbolScorer(Protocol):
+    """log p(symbol of a frame | what was before it): labels 0 .. V-1 and blank, column V.
+
+    What was before a frame are the labels so far, and to some scorers the symbols of all frames.
+    """
+
+    @property
+    def topology(self) -> Topology:
+        """What may follow what."""
+        ...
+
+    @property
+    def lengths(self) -> Tensor:
+        """(B,) valid frames."""
+        ...
+
+    def initial_state(self) -> State:
+        """Returns the state of the B empty hypotheses; leading axis B."""
+        ...
+
+    def enter(self, state: State, last: Tensor, frame: int) -> State:
+        """Returns the states as a frame begins, before any of its symbols is scored.
+
+        Args:
+            state: Of all hypotheses, H / B of each utterance.
+            last: (H,) the symbol before the frame; V, blank, where there is none.
+            frame: Which; called once for each, in order.
+        """
+        ...
+
+    def score(self, state: State, frame: int) -> Tensor:
+        """Returns log-probabilities (H, V + 1) in a frame, anything where an utterance has none."""
+        ...
+
+    def advance(self, state: State, labels: Tensor) -> State:
+        """Returns the states after one more label (H,); here H may be any number."""
+        ...
+
+
+class EncodedFrames(Protocol):
+    """What an encoder gives; searches only hand it on to the heads."""
+
+    @property
+    def lengths(self) -> Tensor:
+        """(B,) valid frames."""
+        ...
+
+
+class ScoringHead(Protocol):
+    """A head, as far as a search needs to know it."""
+
+    def label_scorer(self, encoded: Any) -> LabelScorer:
+        """Returns the scorer of next labels."""
+        ...
+
+    def frame_scorer(self, encoded: Any) -> FrameScorer:
+        """Returns the scorer of frame symbols."""
+        ...
+
+
+@runtime_checkable
+class SymbolHead(Protocol):
+    """A head whose scores of a frame's symbols depend on the labels so far: a transducer."""
+
+    def symbol_scorer(self, encoded: Any) -> SymbolScorer:
+        """Returns the scorer of symbols."""
+        ...
+
+
+@runtime_checkable
+class EosFrameHead(Protocol):
+    """A head whose frames may hold eos, a label that its `frame_scorer` has made part of blank."""
+
+    def frames_without_eos(self, encoded: Any) -> FrameScorer:
+        """Returns the scorer of frame symbols where eos' probability is lost."""
+        ...
+
+
+class LabelAttention(Protocol):
+    """How a decoder attends to the frames when it predicts a label, given the labels so far."""
+
+    @property
+    def num_labels(self) -> int:
+        """V."""
+        ...
+
+    def initial_state(self) -> tuple[Tensor, State]:
+        """Returns the attention (B, T) for the first labels, and the states of empty hypotheses."""
+        ...
+
+    def advance(self, state: State, labels: Tensor) -> tuple[Tensor, State]:
+        """Returns the attention (H, T) for the label after one more (H,), and new states."""
+        ...
+
+    def subset(self, utterances: Tensor) -> LabelAttention:
+        """Returns the attention of some of the utterances (indices)."""
+        ...
+
+
+@runtime_checkable
+class AttendingHead(Protocol):
+    """A head with attention to the frames."""
+
+    def label_attention(self, encoded: Any) -> LabelAttention:
+        """Returns how it attends; 0 beyond an utterance's frames."""
+        ...
+
+
+@runtime_checkable
+class InternalLmHead(Protocol):
+    """A head that has learnt which labels follow which, whatever is heard."""
+
+    def internal_lm(self, encoded: Any) -> LabelScorer:
+        """Returns the scorer of next labels, without the frames."""
+        ...
+
+
+@runtime_checkable
+class EstimatedLm(Protocol):
+    """A language model that was trained as the internal one of a certain head."""
+
+    def stands_beside(self, head: object) -> bool:
+        """Returns whether it is this head."""
+        ...
+
+    def label_scorer(self, encoded: Any) -> LabelScorer:
+        """Returns the scorer of next labels."""
+        ...
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One entry of an n-best list.
+
+    Args:
+        labels: Label ids without bos, eos and blank.
+        score: What the search ranked by.
+        scores: The unweighted score of each scorer by name; what no weight scales, such as a
+            reward of labels, is in `score` alone.
+    """
+
+    labels: list[int]
+    score: float
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+def scores_no_frames(what: str) -> UserError:
+    """Returns the error of a search that wants the frames' symbols of what scores labels."""
+    return UserError(
+        f"{what} scores labels, not frames: searches over frames (and scorers of type ctc) need a "
+        "CTC head there"
+    )
+
+
+def map_state(state: State, change: Callable[[Tensor], Tensor]) -> State:
+    """Returns the nest with every tensor changed."""
+    if isinstance(state, tuple):
+        return tuple(map_state(part, change) for part in state)
+    if isinstance(state, list):
+        return [map_state(part, change) for part in state]
+    if isinstance(state, dict):
+        return {key: map_state(part, change) for key, part in state.items()}
+    return state if state is None else change(state)
+
+
+def select(state: State, rows: Tensor) -> State:
+    """Returns the states of the given hypotheses: rows (H',) of the leading axis."""
+    return map_state(state, lambda tensor: tensor.index_select(0, rows))
+
+
+def join(first: State, second: State) -> State:
+    """Returns the hypotheses of two states of the same scorer, the first's before the second's."""
+    if isinstance(first, tuple):
+        return tuple(join(a, b) for a, b in zip(first, second, strict=True))
+    if isinstance(first, list):
+        return [join(a, b) for a, b in zip(first, second, strict=True)]
+    if isinstance(first, dict):
+        return {key: join(part, second[key]) for key, part in first.items()}
+    if first is None:
+        return None
+    return torch.cat([first, second]) if isinstance(first, Tensor) else first.join(second)

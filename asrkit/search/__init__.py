@@ -1,0 +1,1 @@
+"""Searches: from scores to the best label sequences."""

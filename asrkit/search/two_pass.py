@@ -1,0 +1,121 @@
+"""Scores of given label sequences, and second passes over n-best lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from asrkit.scorers.entries import Scorer
+from asrkit.scorers.interfaces import (
+    EncodedFrames,
+    Hypothesis,
+    LabelScorer,
+    ScoringHead,
+    State,
+    select,
+)
+from asrkit.scorers.loader import Loader
+from asrkit.search.search import Search, searches
+
+
+def score_labels(scorer: LabelScorer, sequences: Sequence[Sequence[list[int]]]) -> list[Tensor]:
+    """Returns the log-probabilities of whole label sequences, end of sentence included.
+
+    Args:
+        scorer: Scores next labels of B utterances.
+        sequences: Of each utterance, any number of label sequences.
+
+    Returns:
+        For each utterance one number per sequence.
+    """
+    most = max((len(some) for some in sequences), default=0)
+    if not most:
+        return [torch.zeros(0) for _ in sequences]
+    flat = [some[place] if place < len(some) else [] for some in sequences for place in range(most)]
+    initial = scorer.initial_state()
+    device = scorer.score(initial).device
+    rows = torch.arange(len(sequences), device=device).repeat_interleave(most)
+    state: State = select(initial, rows)
+    total = torch.zeros(len(flat), device=device)
+    lengths = torch.tensor([len(labels) for labels in flat], device=device)
+    longest = int(lengths.max())
+    for step in range(longest + 1):
+        scores = scorer.score(state)
+        # Ended sequences take some label further on, whose score is not counted.
+        ids = [labels[step] if step < len(labels) else 0 for labels in flat]
+        following = torch.tensor(ids, device=device)
+        gained = scores.gather(1, following[:, None])[:, 0]
+        ended = torch.where(lengths == step, scores[:, -1], 0.0)
+        total = total + torch.where(lengths > step, gained, ended)
+        if step < longest:
+            state = scorer.advance(state, following)
+    split = total.view(len(sequences), most)
+    return [row[: len(some)] for row, some in zip(split, sequences, strict=True)]
+
+
+@searches.register("two_pass")
+class TwoPassSearch(Search):
+    """Finds an n-best list by one search, and orders it by the scores of others.
+
+    Args:
+        first: The search that finds the list.
+        scorers: What scores the whole sequences; CTC scores are sums over all alignments.
+        first_weight: Factor of the first search's own score.
+        length_norm: Exponent e of the division of the new score by (labels + 1)^e.
+    """
+
+    def __init__(
+        self,
+        first: Search,
+        scorers: Mapping[str, float | Scorer],
+        first_weight: float = 0.0,
+        length_norm: float = 0.0,
+    ) -> None:
+        super().__init__(scorers)
+        self.first, self.first_weight, self.length_norm = first, first_weight, length_norm
+
+    @property
+    def own_heads(self) -> list[str]:
+        """The heads of both passes."""
+        return [*super().own_heads, *self.first.own_heads]
+
+    def load(self, loader: Loader) -> dict[str, ScoringHead]:
+        """Returns what scores in the second pass, and in the first by names below `first.`."""
+        before = {f"first.{name}": head for name, head in self.first.load(loader).items()}
+        return {**super().load(loader), **before}
+
+    def run(
+        self, heads: Mapping[str, ScoringHead], encoded: EncodedFrames
+    ) -> list[list[Hypothesis]]:
+        """Returns the first search's lists in their new order."""
+        before = {
+            name.removeprefix("first."): head
+            for name, head in heads.items()
+            if name.startswith("first.")
+        }
+        with self.timed("first"):
+            lists = self.first.run(before, encoded)
+        labels = [[hypothesis.labels for hypothesis in n_best] for n_best in lists]
+        parts: dict[str, list[Tensor]] = {}
+        for name in self.weights:
+            with self.timed(name):
+                scorer = self.head(heads, name).label_scorer(encoded)
+                parts[name] = score_labels(scorer, labels)
+        return [
+            sorted(
+                (
+                    self._rescored(old, {n: float(s[row][place]) for n, s in parts.items()})
+                    for place, old in enumerate(n_best)
+                ),
+                key=lambda hypothesis: -hypothesis.score,
+            )
+            for row, n_best in enumerate(lists)
+        ]
+
+    def _rescored(self, old: Hypothesis, scores: dict[str, float]) -> Hypothesis:
+        total = sum(self.weights[name] * score for name, score in scores.items())
+        total /= (len(old.labels) + 1) ** self.length_norm
+        total += self.first_weight * old.score
+        return Hypothesis(old.labels, total, {**scores, "first": old.score})

@@ -1,0 +1,120 @@
+"""Scores of given sentences, against enumeration and against what searches say themselves."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from asrkit.scorers.ctc_prefix import CtcPrefixScorer
+from asrkit.search.ctc_prefix_beam import CtcPrefixBeamSearch
+from asrkit.search.forced import forced
+from asrkit.search.label_sync import LabelSyncSearch
+from asrkit.search.search import Search
+from asrkit.search.time_sync import TimeSyncSearch
+from asrkit.search.two_pass import TwoPassSearch, score_labels
+from tests.search.search_test import (
+    BigramScorer,
+    Head,
+    V,
+    bigram,
+    random_case,
+    string_probabilities,
+)
+
+
+def test_whole_sequences_score_as_enumerated_also_with_repeated_labels() -> None:
+    frames, tables = random_case(1, [4, 3])
+    lists = [[[0, 0], [], [1, 0, 1]], [[1, 1]]]
+    ctc = score_labels(CtcPrefixScorer(frames.log_probs, frames.lengths), lists)
+    language = score_labels(BigramScorer(tables), lists)
+    for row, some in enumerate(lists):
+        exact = string_probabilities(frames, row)
+        assert len(ctc[row]) == len(some)
+        for place, labels in enumerate(some):
+            expected = math.log(exact[tuple(labels)])
+            assert float(ctc[row][place]) == pytest.approx(expected, abs=1e-4)
+            said = bigram(tables[row], tuple(labels))
+            assert float(language[row][place]) == pytest.approx(said, abs=1e-4)
+
+
+def test_a_second_pass_orders_by_the_sum_over_all_alignments() -> None:
+    frames, tables = random_case(2, [4, 3, 2])
+    heads: dict[str, Any] = {"ctc": Head(frames), "attention": Head(frames, tables)}
+    first = LabelSyncSearch({"attention": 1.0}, beam_size=30, nbest=15)
+    search = TwoPassSearch(first, {"ctc": 0.3, "attention": 0.7})
+    named = {**heads, **{f"first.{name}": head for name, head in heads.items()}}
+    for row, n_best in enumerate(search.run(named, frames)):
+        exact = string_probabilities(frames, row)
+        assert [h.score for h in n_best] == sorted((h.score for h in n_best), reverse=True)
+        for hypothesis in n_best:
+            labels = tuple(hypothesis.labels)
+            if labels not in exact:
+                assert hypothesis.score < -1e20
+                continue
+            expected = 0.3 * math.log(exact[labels]) + 0.7 * bigram(tables[row], labels)
+            assert hypothesis.score == pytest.approx(expected, abs=1e-4)
+    assert search.own_heads == ["ctc", "attention", "attention"]
+
+
+WEIGHTS = {"ctc": 0.4, "attention": 0.6}
+SEARCHES = [
+    LabelSyncSearch(WEIGHTS, 2, length_norm=0.5, pre_beam=V),
+    TimeSyncSearch(WEIGHTS, 2),
+    TimeSyncSearch(WEIGHTS, 2, recombination="sum", merge="string_and_symbol"),
+    CtcPrefixBeamSearch(2, WEIGHTS),
+    LabelSyncSearch({"ctc": 1.0}, 2),  # no other scorer chooses labels for CTC
+]
+
+
+@pytest.mark.parametrize("search", SEARCHES, ids=["label", "time", "time-sum", "prefix", "ctc"])
+def test_a_forced_search_says_of_a_sentence_what_the_free_one_says(search: Search) -> None:
+    wide = {"beam_size": 200}
+    for seed in range(5):
+        frames, tables = random_case(seed, [4, 3])
+        heads: dict[str, Any] = {"ctc": Head(frames), "attention": Head(frames, tables)}
+        search.__dict__.update(wide)
+        free = search.run(heads, frames)
+        search.__dict__.update(beam_size=2)
+        for place in range(3):
+            references = [n_best[place].labels for n_best in free]
+            found = forced(search, heads, frames, references, V)
+            for row, hypothesis in enumerate(found):
+                assert hypothesis is not None
+                assert hypothesis.labels == references[row]
+                assert hypothesis.score == pytest.approx(free[row][place].score, abs=1e-4)
+                assert hypothesis.scores.keys() == free[row][place].scores.keys()
+
+
+def test_sentences_without_a_path_are_told() -> None:
+    frames, tables = random_case(4, [4, 2])
+    heads: dict[str, Any] = {"ctc": Head(frames), "attention": Head(frames, tables)}
+    found = forced(TimeSyncSearch(WEIGHTS, 3), heads, frames, [[0, 1], [0, 0]], V)
+    assert found[0] is not None
+    assert found[1] is None  # a repeated label needs three frames
+
+
+def test_what_a_search_does_not_look_at_it_can_still_be_held_to() -> None:
+    frames, _ = random_case(4, [4, 2])
+    heads: dict[str, Any] = {"ctc": Head(frames)}
+    label = int(frames.log_probs[:, :, :V].sum((0, 1)).argmin())
+    for symbols in (None, 1):
+        search = CtcPrefixBeamSearch(2, {"ctc": 1.0}, symbols=symbols)
+        for row, hypothesis in enumerate(forced(search, heads, frames, [[label]] * 2, V)):
+            assert hypothesis is not None
+            exact = string_probabilities(frames, row)[(label,)]
+            assert hypothesis.score == pytest.approx(math.log(exact), abs=1e-4)
+
+
+def test_equal_sequences_score_alike_in_any_batch() -> None:
+    frames, _ = random_case(6, [4, 3])
+    scorer = CtcPrefixScorer(frames.log_probs, frames.lengths)
+    every = [list(labels) for n in range(3) for labels in itertools.product(range(V), repeat=n)]
+    together = score_labels(scorer, [every, every])
+    for place, labels in enumerate(every):
+        alone = score_labels(scorer, [[labels], [labels]])
+        for row in range(2):
+            torch.testing.assert_close(together[row][place], alone[row][0], atol=1e-5, rtol=0)
