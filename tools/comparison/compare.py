@@ -63,6 +63,8 @@ def parts(old: dict[str, Any], new: dict[str, Any]) -> Iterator[tuple[str, Any, 
     searches = [record.get("searches", {}) for record in (old, new)]
     for name in sorted(searches[0].keys() | searches[1].keys()):
         yield f"search {name}", searches[0].get(name), searches[1].get(name)
+    if "results" in old or "results" in new:
+        yield "results", old.get("results"), new.get("results")
 
 
 def differences(old: Any, new: Any, tolerance: float, path: str = "") -> Iterator[str]:

@@ -3,11 +3,14 @@
 
 python tools/comparison/record.py --out before.json
 python tools/comparison/record.py --out before.json --run RUN --data DATA --set dev
+python tools/comparison/record.py --out before.json --run RUN --data DATA --set dev --decoding FILE
 """
 
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -39,6 +42,7 @@ PATH = click.Path(path_type=Path)
 @click.option("--run", type=PATH, help="A trained run, whose searches are recorded, too.")
 @click.option("--data", type=PATH, help="Its data folder.")
 @click.option("--set", "set_name", help="The set that is decoded.")
+@click.option("--decoding", type=PATH, help="Spec with more searches of that run.")
 @click.option("--renames", type=PATH, default=RENAMES, help="New names of old parameters.")
 def main(
     out: Path,
@@ -46,6 +50,7 @@ def main(
     run: Path | None,
     data: Path | None,
     set_name: str | None,
+    decoding: Path | None,
     renames: Path,
 ) -> None:
     """Writes the record."""
@@ -59,7 +64,8 @@ def main(
     if run is not None:
         if data is None or set_name is None:
             raise click.UsageError("--run needs --data and --set")
-        record["searches"] = dict(search_records(run, data, set_name))
+        record["searches"] = dict(search_records(run, data, set_name, decoding))
+        record["results"] = result_rows(run)
     write_text(out, json.dumps(record, indent=1) + "\n")
 
 
@@ -96,25 +102,53 @@ def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, node or None if isinstance(node, (dict, list)) else node
 
 
-def search_records(run: Path, data: Path, set_name: str) -> Iterator[tuple[str, Any]]:
+def search_records(
+    run: Path, data: Path, set_name: str, decoding: Path | None
+) -> Iterator[tuple[str, Any]]:
     """Yields each search of a run with its n-best lists and word errors; the run stays as it is."""
-    searches = load_spec(run / "resolved.yaml").tree.get("decoding") or {}
-    with tempfile.TemporaryDirectory() as scratch:
-        copy = Path(scratch) / run.name
-        copy.mkdir()
+    specs: list[tuple[Path | None, list[str]]] = [
+        (None, [*searches_of(load_spec(run / "resolved.yaml"))])
+    ]
+    if decoding is not None:
+        specs.append((decoding, [*searches_of(load_spec(decoding))]))
+    copy = run.parent / f".{run.name}-comparison"  # where it finds models beside it
+    copy.mkdir()
+    try:
         for entry in run.iterdir():
             if entry.name != "decode":
                 (copy / entry.name).symlink_to(entry.resolve())
-        for name in searches:
-            click.echo(f"search {name}", err=True)
-            decode(copy, data, set_name, name)
-            folder = copy / "decode" / name / set_name
-            lines = (folder / "nbest.jsonl").read_text(encoding="utf-8").split("\n")
-            errors = score(copy, set_name, name).errors
-            yield (
-                name,
-                {"nbest": [json.loads(line) for line in lines if line], "errors": errors.total},
-            )
+        for spec, names in specs:
+            for name in names:
+                click.echo(f"search {name}", err=True)
+                yield name, one_search(copy, data, set_name, name, spec)
+    finally:
+        shutil.rmtree(copy)
+
+
+def one_search(
+    run: Path, data: Path, set_name: str, search: str, spec: Path | None
+) -> dict[str, Any]:
+    """Returns n-best lists and word errors of one search."""
+    decode(run, data, set_name, search, spec=spec)
+    folder = run / "decode" / search / set_name
+    lines = (folder / "nbest.jsonl").read_text(encoding="utf-8").split("\n")
+    errors = score(run, set_name, search).errors
+    return {"nbest": [json.loads(line) for line in lines if line], "errors": errors.total}
+
+
+def result_rows(run: Path) -> list[dict[str, str]]:
+    """Returns the rows of the run's results, without what differs from day to day."""
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch) / "RESULTS.md"
+        tool = ROOT / "tools" / "results_table.py"
+        subprocess.run(
+            [sys.executable, tool, "--out", out, run], check=True, stdout=subprocess.DEVNULL
+        )
+        lines = out.read_text(encoding="utf-8").split("\n")
+    table = [line.strip("|").split("|") for line in lines if line.startswith("|")]
+    names = [cell.strip() for cell in table[0]]
+    rows = [[cell.strip() for cell in row] for row in table[2:] if len(row) == len(names)]
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 if __name__ == "__main__":
