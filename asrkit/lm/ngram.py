@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from asrkit.errors import UserError
 from asrkit.lm.tables import BEGIN, END, Ngrams, Table
 from asrkit.scorers.interfaces import State
+from asrkit.text.outputs import Outputs
 from asrkit.text.vocabulary import Vocabulary
 
 MISSING = -1
@@ -49,8 +50,8 @@ class NgramModel(nn.Module):
     ) -> None:
         super().__init__()
         ids = _label_ids(ngrams, vocabulary, source)
-        self.eos, self._begin = vocabulary.eos, vocabulary.eos + 1
-        self._width = vocabulary.eos + 2  # labels, </s>, <s>
+        outputs = Outputs.labels_with_eos_and_bos(vocabulary)
+        self.eos, self._begin, self._width = outputs.eos, outputs.bos, len(outputs)
         self.order = ngrams.order
         parents = self._width
         for k, table in enumerate(ngrams.tables, start=1):
@@ -191,7 +192,8 @@ def _label_ids(ngrams: Ngrams, vocabulary: Vocabulary, source: object) -> Tensor
             "with the tokenizer of this vocabulary (`asrkit ngram --units ...`)"
         )
     ids = {symbol: label for label, symbol in enumerate(vocabulary.symbols)}
-    ids |= {END: vocabulary.eos, BEGIN: vocabulary.eos + 1}
+    outputs = Outputs.labels_with_eos_and_bos(vocabulary)
+    ids |= {END: outputs.eos, BEGIN: outputs.bos}
     return torch.tensor([ids.get(s, MISSING) for s in ngrams.symbols], dtype=torch.int64)
 
 

@@ -87,7 +87,7 @@ def _predict(
 ) -> Prediction:
     labels = [torch.tensor(list(_labels(vocabulary, s)), dtype=torch.int64) for s in sentences]
     lengths = torch.tensor([len(label) for label in labels])
-    padded = pad_sequence(labels, batch_first=True, padding_value=vocabulary.eos)
+    padded = pad_sequence(labels, batch_first=True, padding_value=model.eos)
     log_probs = model.sentence_log_probs(padded, lengths).double()
     unknown = padded == (-1 if vocabulary.unknown is None else vocabulary.unknown)
     return Prediction(

@@ -16,6 +16,7 @@ from asrkit.config.registry import Registry
 from asrkit.data.batch import Batch
 from asrkit.errors import UserError
 from asrkit.scorers.interfaces import FrameScorer, LabelScorer, scores_no_frames
+from asrkit.text.outputs import Outputs
 
 
 @dataclass(frozen=True)
@@ -86,10 +87,13 @@ class Encoder(nn.Module, ABC):
 class Head(nn.Module, ABC):
     """One training loss and the scorers that decode with it; reads the last frames or one tap.
 
+    Implementations set `outputs`, the symbols that it gives probabilities to.
+
     `aligned_repeats` says, of a head that is trained on given alignments, whether equal labels in a
     row are one label there; None of all others.
     """
 
+    outputs: Outputs
     aligned_repeats: bool | None = None
 
     @abstractmethod

@@ -15,6 +15,7 @@ from asrkit.models.decoders.mini_lstm import MiniLstmDecoder
 from asrkit.models.heads.attention import AttentionHead, AttentionScorer, with_eos
 from asrkit.models.interfaces import LossPart, LossReport, TrainableModel, models
 from asrkit.scorers.interfaces import FrameScorer, LabelScorer, scores_no_frames
+from asrkit.text.outputs import Outputs
 from asrkit.text.vocabulary import Vocabulary
 
 
@@ -38,11 +39,12 @@ class LanguageModel(TrainableModel):
         if not 0.0 <= label_smoothing < 1.0:
             raise ValueError(f"label_smoothing ({label_smoothing}) must be at least 0 and below 1")
         self.vocabulary, self.label_smoothing = vocabulary, label_smoothing
-        self.decoder = decoder(vocabulary=vocabulary, encoder_dim=None)
+        self.outputs = Outputs.labels_with_eos(vocabulary)
+        self.decoder = decoder(outputs=self.outputs, encoder_dim=None)
 
     def forward(self, batch: Batch, step: int = 0) -> LossReport:
         """Returns the loss per label (eos included), and the share of wrong labels."""
-        inputs, targets, mask = with_eos(batch, self.vocabulary.eos)
+        inputs, targets, mask = with_eos(batch, self.outputs.eos)
         smoothing = self.label_smoothing if self.training else 0.0  # dev losses give perplexities
         logits = self.decoder(inputs, None, self._no_frames(batch.label_lengths))
         losses = cross_entropy(logits, targets, mask, smoothing)
@@ -55,7 +57,7 @@ class LanguageModel(TrainableModel):
     def label_scorer(self, encoded: Any) -> LabelScorer:
         """Returns the log-probabilities of next labels for as many utterances as are encoded."""
         memory = self.decoder.begin(None, self._no_frames(encoded.lengths))
-        return AttentionScorer(self.decoder, memory, encoded.lengths, self.vocabulary.eos)
+        return AttentionScorer(self.decoder, memory, encoded.lengths, self.outputs.eos)
 
     def stands_beside(self, head: object) -> bool:
         """Returns whether it was trained as the internal language model of this very head."""

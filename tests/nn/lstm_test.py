@@ -14,6 +14,7 @@ from asrkit.models.decoders.recurrent import StackedLstmDecoder
 from asrkit.nn.lstm import lstm_step, run_lstm
 from asrkit.nn.recurrent import BidirectionalLstm
 from asrkit.nn.zoneout import Zoneout
+from asrkit.text.outputs import Outputs
 from asrkit.text.vocabulary import Vocabulary
 from tests.devices import DEVICES
 
@@ -64,10 +65,11 @@ def test_no_module_calls_an_lstm_itself(monkeypatch: pytest.MonkeyPatch) -> None
     for kind in (nn.LSTM, nn.LSTMCell):
         monkeypatch.setattr(kind, "forward", guarded(kind.forward))
     monkeypatch.setattr(torch, "lstm_cell", guarded(torch.lstm_cell))
-    vocabulary, sizes = Vocabulary(["a", "b"]), {"embedding_dim": 4, "hidden_dim": 6}
+    outputs = Outputs.labels_with_eos(Vocabulary(["a", "b"]))
+    sizes = {"embedding_dim": 4, "hidden_dim": 6}
     labels, mask = torch.tensor([[0, 1]]), torch.ones(1, 3, dtype=torch.bool)
     with torch.autocast("cpu", torch.bfloat16):
-        StackedLstmDecoder(vocabulary, None, **sizes, num_layers=2)(labels, None, mask[:, :0])
-        decoder = LstmDecoder(vocabulary, 5, **sizes, attention_dim=4, readout_dim=4)
+        StackedLstmDecoder(outputs, None, **sizes, num_layers=2)(labels, None, mask[:, :0])
+        decoder = LstmDecoder(outputs, 5, **sizes, attention_dim=4, readout_dim=4)
         decoder(labels, torch.randn(1, 3, 5), mask)
         BidirectionalLstm(5, 6)(torch.randn(1, 3, 5), torch.tensor([3]))

@@ -14,6 +14,7 @@ from asrkit.nn.masking import length_mask
 from asrkit.nn.norms import IdentityNorm, LayerNorm
 from asrkit.nn.positions import TransformerXLPosition
 from asrkit.nn.spans import FullSpan
+from asrkit.text.outputs import Outputs
 from asrkit.text.vocabulary import Vocabulary
 from asrkit.training.growing import grow
 
@@ -74,8 +75,8 @@ def test_blstm_layers_grow_in_width_and_depth() -> None:
 
 
 def test_all_shapes_have_as_many_numbers_as_their_tensors() -> None:
-    vocabulary = Vocabulary(["a", "b"])
-    decoder = TransformerDecoder(vocabulary, 6, 8, 1, 2, 12)
+    outputs = Outputs.labels_with_eos(Vocabulary(["a", "b"]))
+    decoder = TransformerDecoder(outputs, 6, 8, 1, 2, 12)
     position = TransformerXLPosition(num_heads=2, head_dim=4)
     model = nn.ModuleList([decoder, nn.LSTMCell(3, 4), LayerNorm(3), position])
     shapes = joined_shapes(model)

@@ -82,5 +82,5 @@ class AttendingDecoder(LabelDecoder):
 
 
 decoders: Registry[LabelDecoder] = Registry(
-    "decoder", LabelDecoder, late=("vocabulary", "encoder_dim")
+    "decoder", LabelDecoder, late=("outputs", "encoder_dim")
 )

@@ -10,7 +10,7 @@ from asrkit.nn.dropout import Dropout
 from asrkit.nn.lstm import lstm_step
 from asrkit.nn.zoneout import Zoneout
 from asrkit.scorers.interfaces import State
-from asrkit.text.vocabulary import Vocabulary
+from asrkit.text.outputs import Outputs
 
 Memory = tuple[Tensor, Tensor, Tensor, Tensor]
 """Frames (B, T, D), their attention keys (B, T, A), inverse fertility (B, T), mask (B, T)."""
@@ -21,7 +21,7 @@ class LstmDecoder(AttendingDecoder):
     """One LSTM over labels and attention, an MLP attention that knows what was attended, a readout.
 
     Args:
-        vocabulary: The V labels.
+        outputs: The V labels and end of sentence, which is read before the first label too.
         encoder_dim: D of the frames.
         embedding_dim: Size of label embeddings.
         hidden_dim: Size of the LSTM.
@@ -39,7 +39,7 @@ class LstmDecoder(AttendingDecoder):
 
     def __init__(
         self,
-        vocabulary: Vocabulary,
+        outputs: Outputs,
         encoder_dim: int,
         embedding_dim: int,
         hidden_dim: int,
@@ -53,7 +53,7 @@ class LstmDecoder(AttendingDecoder):
         if readout_dim % 2:
             raise ValueError(f"readout_dim ({readout_dim}) must be even: maxout halves it")
         self.embedding_dim, self.context_dim = embedding_dim, encoder_dim
-        self.embedding = nn.Embedding(len(vocabulary) + 1, embedding_dim)
+        self.embedding = nn.Embedding(len(outputs), embedding_dim)
         self.cell = nn.LSTMCell(embedding_dim + encoder_dim, hidden_dim)
         self.key = nn.Linear(encoder_dim, attention_dim, bias=False)
         self.query = nn.Linear(hidden_dim, attention_dim)
@@ -62,7 +62,7 @@ class LstmDecoder(AttendingDecoder):
         self.inverse_fertility = nn.Linear(encoder_dim, 1, bias=False)
         self.readout = nn.Linear(hidden_dim + embedding_dim + encoder_dim, readout_dim)
         self.dropout = Dropout(dropout)
-        self.output = nn.Linear(readout_dim // 2, len(vocabulary) + 1)
+        self.output = nn.Linear(readout_dim // 2, len(outputs))
         self.zoneout = Zoneout(zoneout_cell, zoneout_output)
 
     def forward(self, labels: Tensor, frames: Tensor | None, mask: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from asrkit.config.registry import Factory
 from asrkit.models.decoders.interfaces import AttendingDecoder, LabelDecoder, decoders
 from asrkit.nn.lstm import run_lstm
 from asrkit.scorers.interfaces import State
-from asrkit.text.vocabulary import Vocabulary
+from asrkit.text.outputs import Outputs
 
 
 @decoders.register("mini_lstm")
@@ -21,7 +21,7 @@ class MiniLstmDecoder(LabelDecoder):
     imported from the speech model and frozen.
 
     Args:
-        vocabulary: The V labels.
+        outputs: The V labels and end of sentence, which is read before the first label too.
         encoder_dim: None: it reads no frames.
         decoder: The one of the speech model.
         frame_dim: D of the frames that the speech model's decoder reads.
@@ -36,7 +36,7 @@ class MiniLstmDecoder(LabelDecoder):
 
     def __init__(
         self,
-        vocabulary: Vocabulary,
+        outputs: Outputs,
         encoder_dim: int | None,
         decoder: Factory[LabelDecoder],
         frame_dim: int,
@@ -45,7 +45,7 @@ class MiniLstmDecoder(LabelDecoder):
         super().__init__()
         if encoder_dim is not None:
             raise ValueError("a mini_lstm reads no frames: use it in a language_model")
-        made = decoder(vocabulary=vocabulary, encoder_dim=frame_dim)
+        made = decoder(outputs=outputs, encoder_dim=frame_dim)
         if not isinstance(made, AttendingDecoder):
             raise ValueError(f"decoder: a {type(made).__name__} has no attention to stand in for")
         self.decoder = made

@@ -10,7 +10,7 @@ from asrkit.nn.dropout import Dropout
 from asrkit.nn.lstm import run_lstm
 from asrkit.nn.zoneout import Zoneout
 from asrkit.scorers.interfaces import State
-from asrkit.text.vocabulary import Vocabulary
+from asrkit.text.outputs import Outputs
 
 
 @decoders.register("stacked_lstm")
@@ -18,7 +18,7 @@ class StackedLstmDecoder(LabelDecoder):
     """Embedding, LSTM layers, output; for language models only.
 
     Args:
-        vocabulary: The V labels.
+        outputs: The V labels and end of sentence, which is read before the first label too.
         encoder_dim: None: it reads no frames.
         embedding_dim: Size of label embeddings.
         hidden_dim: Size of each LSTM.
@@ -33,7 +33,7 @@ class StackedLstmDecoder(LabelDecoder):
 
     def __init__(
         self,
-        vocabulary: Vocabulary,
+        outputs: Outputs,
         encoder_dim: int | None,
         embedding_dim: int,
         hidden_dim: int,
@@ -43,11 +43,11 @@ class StackedLstmDecoder(LabelDecoder):
         super().__init__()
         if encoder_dim is not None:
             raise ValueError("a stacked_lstm reads no frames: use it in a language_model")
-        self.embedding = nn.Embedding(len(vocabulary) + 1, embedding_dim)
+        self.embedding = nn.Embedding(len(outputs), embedding_dim)
         sizes = [embedding_dim] + [hidden_dim] * (num_layers - 1)
         self.layers = nn.ModuleList(nn.LSTM(size, hidden_dim, batch_first=True) for size in sizes)
         self.dropout = Dropout(dropout)
-        self.output = nn.Linear(hidden_dim, len(vocabulary) + 1)
+        self.output = nn.Linear(hidden_dim, len(outputs))
 
     def forward(self, labels: Tensor, frames: Tensor | None, mask: Tensor) -> Tensor:
         """Returns unnormalised scores (B, L, V + 1) of the label after each position."""

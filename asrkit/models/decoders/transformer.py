@@ -15,7 +15,7 @@ from asrkit.nn.activations import Activation, ReLU
 from asrkit.nn.dropout import Dropout
 from asrkit.nn.positions import sinusoids
 from asrkit.scorers.interfaces import State
-from asrkit.text.vocabulary import Vocabulary
+from asrkit.text.outputs import Outputs
 
 Memory = tuple[list[KeyValue | None], Tensor]
 """Keys and values of the frames for each layer, None without frames; and the mask (B, T)."""
@@ -29,7 +29,7 @@ class TransformerDecoder(AttendingDecoder):
     many utterances there are.
 
     Args:
-        vocabulary: The V labels.
+        outputs: The V labels and end of sentence, which is read before the first label too.
         encoder_dim: D of the frames, or None where there are none.
         dim: D of the decoder.
         num_layers: Number of blocks.
@@ -48,7 +48,7 @@ class TransformerDecoder(AttendingDecoder):
 
     def __init__(
         self,
-        vocabulary: Vocabulary,
+        outputs: Outputs,
         encoder_dim: int | None,
         dim: int,
         num_layers: int,
@@ -66,7 +66,7 @@ class TransformerDecoder(AttendingDecoder):
             raise ValueError(f"num_layers ({num_layers}) must be at least 1")
         self.dim, self.embedding_dim, self.context_dim = dim, dim, num_layers * dim
         size = dim if embedding_dim is None else embedding_dim
-        self.embedding = nn.Embedding(len(vocabulary) + 1, size)
+        self.embedding = nn.Embedding(len(outputs), size)
         nn.init.normal_(self.embedding.weight, std=size**-0.5)
         self.widen = nn.Identity() if embedding_dim is None else nn.Linear(size, dim)
         self.position = position
@@ -76,7 +76,7 @@ class TransformerDecoder(AttendingDecoder):
             for _ in range(num_layers)
         )
         self.norm = nn.LayerNorm(dim)
-        self.output = nn.Linear(dim, len(vocabulary) + 1)
+        self.output = nn.Linear(dim, len(outputs))
 
     def forward(self, labels: Tensor, frames: Tensor | None, mask: Tensor) -> Tensor:
         """Returns unnormalised scores (B, L, V + 1) of the label after each position."""

@@ -24,6 +24,7 @@ from asrkit.models.interfaces import (
 )
 from asrkit.nn.masking import length_mask
 from asrkit.scorers.interfaces import State, select
+from asrkit.text.outputs import Outputs
 from asrkit.text.vocabulary import Vocabulary
 
 
@@ -64,8 +65,9 @@ class AttentionHead(Head):
                 raise ValueError(f"{name} ({share}) must be at least 0 and below 1")
         self.weight, self.tap, self.label_smoothing = weight, tap, label_smoothing
         self.switchout = switchout
-        self.eos = vocabulary.eos
-        made = decoder(vocabulary=vocabulary, encoder_dim=encoder.dim)
+        self.outputs = Outputs.labels_with_eos(vocabulary)
+        self.eos = self.outputs.eos
+        made = decoder(outputs=self.outputs, encoder_dim=encoder.dim)
         if not isinstance(made, AttendingDecoder):
             raise ValueError(f"decoder: a {type(made).__name__} has no attention to frames")
         self.decoder = made

@@ -20,6 +20,7 @@ from asrkit.models.interfaces import (
 from asrkit.nn.dropout import Dropout
 from asrkit.scorers.ctc_prefix import CtcPrefixScorer
 from asrkit.scorers.interfaces import Frames, FrameScorer, LabelScorer
+from asrkit.text.outputs import Outputs
 from asrkit.text.vocabulary import Vocabulary
 
 
@@ -57,8 +58,10 @@ class CtcHead(Head):
         require_weight(weight)
         self.weight, self.tap = weight, tap
         self.dropout = Dropout(dropout)
-        self.eos = vocabulary.eos if eos else None
-        self.output = nn.Linear(encoder.dim, len(vocabulary) + (2 if eos else 1))
+        self.outputs = Outputs.labels_with_blank(vocabulary)
+        trained = Outputs.labels_with_eos_and_blank(vocabulary) if eos else self.outputs
+        self.eos = trained.eos if eos else None
+        self.output = nn.Linear(encoder.dim, len(trained))
 
     def log_probs(self, encoded: Encoded) -> Tensor:
         """Returns log-probabilities (B, T, V + 1), in single precision; blank last, eos in it."""

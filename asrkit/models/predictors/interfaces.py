@@ -32,4 +32,4 @@ class Predictor(nn.Module, ABC):
         """Reads one label (H,) per hypothesis; returns (H, D) and the new states."""
 
 
-predictors: Registry[Predictor] = Registry("predictor", Predictor, late=("vocabulary",))
+predictors: Registry[Predictor] = Registry("predictor", Predictor, late=("inputs",))

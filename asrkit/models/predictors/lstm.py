@@ -10,7 +10,7 @@ from asrkit.nn.dropout import Dropout
 from asrkit.nn.switchout import Switchout
 from asrkit.nn.zoneout import Zoneout
 from asrkit.scorers.interfaces import State
-from asrkit.text.vocabulary import Vocabulary
+from asrkit.text.outputs import Outputs
 
 
 @predictors.register("lstm")
@@ -18,7 +18,7 @@ class LstmPredictor(Predictor):
     """Embedding and LSTM layers over all labels so far.
 
     Args:
-        vocabulary: The V labels.
+        inputs: The V labels, and begin of sentence, which is read before them.
         embedding_dim: Size of label embeddings.
         hidden_dim: Size of each LSTM.
         num_layers: Number of LSTMs.
@@ -35,7 +35,7 @@ class LstmPredictor(Predictor):
 
     def __init__(
         self,
-        vocabulary: Vocabulary,
+        inputs: Outputs,
         embedding_dim: int,
         hidden_dim: int,
         num_layers: int = 1,
@@ -46,9 +46,9 @@ class LstmPredictor(Predictor):
     ) -> None:
         super().__init__()
         self.zoneout = Zoneout(zoneout_cell, zoneout_output)
-        self.switchout = Switchout(switchout, len(vocabulary))
-        self.dim, self.bos = hidden_dim, vocabulary.eos
-        self.embedding = nn.Embedding(len(vocabulary) + 1, embedding_dim)
+        self.switchout = Switchout(switchout, inputs.num_labels)
+        self.dim, self.bos = hidden_dim, inputs.bos
+        self.embedding = nn.Embedding(len(inputs), embedding_dim)
         sizes = [embedding_dim] + [hidden_dim] * (num_layers - 1)
         self.layers = nn.ModuleList(nn.LSTM(size, hidden_dim, batch_first=True) for size in sizes)
         self.dropout = Dropout(dropout)

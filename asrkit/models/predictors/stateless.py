@@ -10,7 +10,7 @@ from asrkit.models.predictors.interfaces import Predictor, predictors
 from asrkit.nn.dropout import Dropout
 from asrkit.nn.switchout import Switchout
 from asrkit.scorers.interfaces import State
-from asrkit.text.vocabulary import Vocabulary
+from asrkit.text.outputs import Outputs
 
 
 @predictors.register("stateless")
@@ -18,7 +18,7 @@ class StatelessPredictor(Predictor):
     """Embeddings of the last labels, combined by a convolution in each dimension, and ReLU.
 
     Args:
-        vocabulary: The V labels.
+        inputs: The V labels, and begin of sentence, which is read before them.
         dim: D, size of embeddings and of what comes out.
         context: How many labels are remembered.
         dropout: After the embedding.
@@ -33,7 +33,7 @@ class StatelessPredictor(Predictor):
 
     def __init__(
         self,
-        vocabulary: Vocabulary,
+        inputs: Outputs,
         dim: int,
         context: int = 2,
         dropout: float = 0.1,
@@ -42,11 +42,11 @@ class StatelessPredictor(Predictor):
         super().__init__()
         if context < 1:
             raise ValueError(f"context ({context}) must be at least 1")
-        self.dim, self.context, self.bos = dim, context, vocabulary.eos
-        self.embedding = nn.Embedding(len(vocabulary) + 1, dim)
+        self.dim, self.context, self.bos = dim, context, inputs.bos
+        self.embedding = nn.Embedding(len(inputs), dim)
         self.convolution = nn.Conv1d(dim, dim, context, groups=dim)
         self.dropout = Dropout(dropout)
-        self.switchout = Switchout(switchout, len(vocabulary))
+        self.switchout = Switchout(switchout, inputs.num_labels)
 
     def forward(self, labels: Tensor) -> Tensor:
         """Returns (B, U + 1, D) after 0 to U labels."""

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from asrkit.models.decoders.lstm import LstmDecoder
 from asrkit.scorers.interfaces import select
+from asrkit.text.outputs import Outputs
 from asrkit.text.vocabulary import Vocabulary
 
 DIM = 6
@@ -19,7 +20,8 @@ def make(cell: float = 0.0, output: float = 0.0) -> LstmDecoder:
     torch.manual_seed(0)
     sizes = {"embedding_dim": 3, "hidden_dim": 5, "attention_dim": 4, "readout_dim": 8}
     shares = {"zoneout_cell": cell, "zoneout_output": output}
-    return LstmDecoder(Vocabulary(list("abcde")), DIM, **sizes, **shares).eval()  # type: ignore[arg-type]
+    outputs = Outputs.labels_with_eos(Vocabulary(list("abcde")))
+    return LstmDecoder(outputs, DIM, **sizes, **shares).eval()  # type: ignore[arg-type]
 
 
 def frames() -> Tensor:
@@ -88,4 +90,4 @@ def test_bad_values_are_refused() -> None:
     with pytest.raises(ValueError, match=r"zoneout_cell \(-0.1\)"):
         make(cell=-0.1)
     with pytest.raises(ValueError, match=r"readout_dim \(7\) must be even"):
-        LstmDecoder(Vocabulary(["a"]), DIM, 3, 5, 4, 7)
+        LstmDecoder(Outputs.labels_with_eos(Vocabulary(["a"])), DIM, 3, 5, 4, 7)

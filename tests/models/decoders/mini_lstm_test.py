@@ -25,7 +25,7 @@ from asrkit.scorers.loader import View, plain
 from asrkit.scorers.views import InternalLm, TrainedInternalLm
 from asrkit.search.label_sync import LabelSyncSearch
 from asrkit.search.time_sync import TimeSyncSearch
-from asrkit.text.vocabulary import Vocabulary
+from asrkit.text.outputs import Outputs
 from asrkit.training.importing import freeze
 from tests.models.heads.attention_test import TwoBlocks
 from tests.scorers.coverage_test import DECODERS, LENGTHS, VOCABULARY, V, encoded, make, score
@@ -174,13 +174,15 @@ def test_the_decoder_must_be_that_of_the_head() -> None:
 
 
 def test_what_cannot_be_is_refused() -> None:
-    def without_frames(vocabulary: Vocabulary, encoder_dim: int) -> StackedLstmDecoder:
-        return StackedLstmDecoder(vocabulary, None, embedding_dim=4, hidden_dim=4, num_layers=1)
+    outputs = Outputs.labels_with_eos(VOCABULARY)
+
+    def without_frames(outputs: Outputs, encoder_dim: int) -> StackedLstmDecoder:
+        return StackedLstmDecoder(outputs, None, embedding_dim=4, hidden_dim=4, num_layers=1)
 
     with pytest.raises(ValueError, match="StackedLstmDecoder has no attention to stand in for"):
-        MiniLstmDecoder(VOCABULARY, None, without_frames, 4)
+        MiniLstmDecoder(outputs, None, without_frames, 4)
     with pytest.raises(ValueError, match="reads no frames: use it in a language_model"):
-        MiniLstmDecoder(VOCABULARY, 4, DECODERS["lstm"], 4)
+        MiniLstmDecoder(outputs, 4, DECODERS["lstm"], 4)
 
 
 def test_without_its_own_frames_an_utterance_is_like_any_other() -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 from asrkit.models.decoders.transformer import TransformerDecoder
 from asrkit.models.decoders.transformer_block import DecoderBlock
 from asrkit.scorers.interfaces import join, select
+from asrkit.text.outputs import Outputs
 from asrkit.text.vocabulary import Vocabulary
 
 V, DIM = 5, 6
@@ -18,8 +19,8 @@ MASK = torch.tensor([[True] * 7, [True] * 4 + [False] * 3])
 
 def make(encoder_dim: int | None = DIM) -> TransformerDecoder:
     torch.manual_seed(0)
-    vocabulary = Vocabulary(list("abcde"))
-    return TransformerDecoder(vocabulary, encoder_dim, 8, 2, 2, 12).eval()
+    outputs = Outputs.labels_with_eos(Vocabulary(list("abcde")))
+    return TransformerDecoder(outputs, encoder_dim, 8, 2, 2, 12).eval()
 
 
 def frames() -> Tensor:
@@ -108,11 +109,11 @@ def test_frames_and_encoder_dim_go_together() -> None:
 
 
 def test_bad_sizes_are_refused() -> None:
-    vocabulary = Vocabulary(["a"])
+    outputs = Outputs.labels_with_eos(Vocabulary(["a"]))
     with pytest.raises(ValueError, match=r"num_heads \(3\) must divide dim \(8\)"):
-        TransformerDecoder(vocabulary, DIM, 8, 2, 3, 12)
+        TransformerDecoder(outputs, DIM, 8, 2, 3, 12)
     with pytest.raises(ValueError, match=r"num_layers \(0\) must be at least 1"):
-        TransformerDecoder(vocabulary, DIM, 8, 0, 2, 12)
+        TransformerDecoder(outputs, DIM, 8, 0, 2, 12)
 
 
 def test_hypotheses_of_different_lengths_score_as_if_alone() -> None:

@@ -29,6 +29,7 @@ from asrkit.models.predictors.lstm import LstmPredictor
 from asrkit.models.predictors.stateless import StatelessPredictor
 from asrkit.nn.readouts import MaxoutReadout
 from asrkit.search.transducer import TransducerSearch
+from asrkit.text.outputs import Outputs
 from tests.models.heads.ctc_test import LABEL_LENGTHS, LABELS, LENGTHS, VOCABULARY, TwoBlocks
 from tests.models.heads.transducer_test import eight_utterances
 
@@ -99,7 +100,9 @@ def test_a_path_through_the_lattice_scores_what_the_alignment_says(topology: Top
 @pytest.mark.parametrize("fast", [FAST, EMITTING], ids=["plain", "emitting"])
 def test_steps_give_what_whole_alignments_give(fast: Factory[FastRnn]) -> None:
     torch.manual_seed(0)
-    network = fast(vocabulary=VOCABULARY, frame_dim=4, predictor_dim=5).eval()
+    network = fast(
+        outputs=Outputs.labels_with_blank(VOCABULARY), frame_dim=4, predictor_dim=5
+    ).eval()
     frames, predicted = torch.randn(3, 6, 4), torch.randn(3, 6, 5)
     symbols = torch.randint(0, V + 1, (3, 6))
     whole = network(frames, predicted, symbols)
@@ -360,8 +363,9 @@ def test_eight_alignments_are_learnt_with_a_fast_rnn(topology: Topology) -> None
 
 
 def test_switched_labels_change_predictions_in_training_alone() -> None:
-    lstm = LstmPredictor(VOCABULARY, 3, 4, dropout=0.0, switchout=0.5)
-    stateless = StatelessPredictor(VOCABULARY, 4, dropout=0.0, switchout=0.5)
+    inputs = Outputs.labels_with_eos(VOCABULARY)
+    lstm = LstmPredictor(inputs, 3, 4, dropout=0.0, switchout=0.5)
+    stateless = StatelessPredictor(inputs, 4, dropout=0.0, switchout=0.5)
     for predictor in (lstm, stateless):
         torch.manual_seed(0)
         assert not predictor(LABELS).equal(predictor(LABELS))

@@ -20,7 +20,7 @@ from asrkit.nn.dropout import Dropout
 from asrkit.nn.switchout import Switchout
 from asrkit.nn.zoneout import Zoneout
 from asrkit.scorers.interfaces import State
-from asrkit.text.vocabulary import Vocabulary
+from asrkit.text.outputs import Outputs
 
 
 class FastRnn(nn.Module, ABC):
@@ -69,7 +69,7 @@ class FastRnn(nn.Module, ABC):
 
 
 fast_rnns: Registry[FastRnn] = Registry(
-    "fast_rnn", FastRnn, late=("vocabulary", "frame_dim", "predictor_dim")
+    "fast_rnn", FastRnn, late=("outputs", "frame_dim", "predictor_dim")
 )
 
 
@@ -78,14 +78,14 @@ class NoFastRnn(FastRnn):
     """The frame as it is, whatever the alignment.
 
     Args:
-        vocabulary: The V labels.
+        outputs: The V labels and blank.
         frame_dim: D of the frames.
         predictor_dim: P of the prediction network.
     """
 
     needs_alignment = False
 
-    def __init__(self, vocabulary: Vocabulary, frame_dim: int, predictor_dim: int) -> None:
+    def __init__(self, outputs: Outputs, frame_dim: int, predictor_dim: int) -> None:
         super().__init__()
         self.dim = frame_dim
 
@@ -109,7 +109,7 @@ class FastLstm(FastRnn):
     """One LSTM over frames, what the prediction network says, and the symbols before.
 
     Args:
-        vocabulary: The V labels.
+        outputs: The V labels and blank.
         frame_dim: D of the frames.
         predictor_dim: P of the prediction network.
         hidden_dim: Size of the LSTM.
@@ -132,7 +132,7 @@ class FastLstm(FastRnn):
 
     def __init__(
         self,
-        vocabulary: Vocabulary,
+        outputs: Outputs,
         frame_dim: int,
         predictor_dim: int,
         hidden_dim: int,
@@ -144,13 +144,13 @@ class FastLstm(FastRnn):
         zoneout_output: float = 0.0,
     ) -> None:
         super().__init__()
-        self.dim, self.blank, self.decides_blank = hidden_dim, len(vocabulary), decides_blank
-        self.embedding = nn.Embedding(len(vocabulary) + 1, embedding_dim)
+        self.dim, self.blank, self.decides_blank = hidden_dim, outputs.blank, decides_blank
+        self.embedding = nn.Embedding(len(outputs), embedding_dim)
         self.layer = nn.LSTM(
             predictor_dim + embedding_dim + frame_dim, hidden_dim, batch_first=True
         )
         self.dropout = Dropout(dropout)
-        self.switchout = Switchout(switchout, len(vocabulary), blank_share=0.5)
+        self.switchout = Switchout(switchout, outputs.num_labels, blank_share=0.5)
         self.zoneout = Zoneout(zoneout_cell, zoneout_output)
 
     def forward(self, frames: Tensor, predicted: Tensor, symbols: Tensor) -> Tensor:

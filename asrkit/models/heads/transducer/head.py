@@ -29,6 +29,7 @@ from asrkit.nn.dropout import Dropout
 from asrkit.nn.masking import length_mask
 from asrkit.nn.readouts import Readout, TanhReadout
 from asrkit.scorers.interfaces import State, SymbolScorer
+from asrkit.text.outputs import Outputs
 from asrkit.text.vocabulary import Vocabulary
 
 
@@ -89,7 +90,8 @@ class TransducerHead(Head):
         self.weight, self.tap = weight, tap
         self.topology, self.blank, self.criterion = topology, blank, criterion
         self.aligned_repeats = topology.symbols == 3 if criterion.given_alignments else None
-        self.predictor = predictor(vocabulary=vocabulary)
+        self.outputs = outputs = Outputs.labels_with_blank(vocabulary)
+        self.predictor = predictor(inputs=Outputs.labels_with_eos(vocabulary))
         self.dropout = Dropout(dropout)
         size = encoder.dim if bottleneck_dim is None else bottleneck_dim
         if size < 1:
@@ -98,7 +100,7 @@ class TransducerHead(Head):
         self.bottleneck = nn.Linear(encoder.dim, size) if narrow else nn.Identity()
         self.context = context(input_dim=size)
         self.label_rnn = label_rnn(predictor_dim=self.predictor.dim, context_dim=self.context.dim)
-        self.fast = fast(vocabulary=vocabulary, frame_dim=size, predictor_dim=self.label_rnn.dim)
+        self.fast = fast(outputs=outputs, frame_dim=size, predictor_dim=self.label_rnn.dim)
         self._check_alignments(pruned=pruning is not None)
         # One bias is enough; beside the predictor it is also the internal language model's.
         self.frame_projection = nn.Linear(self.fast.dim, readout_dim, bias=False)
@@ -106,11 +108,11 @@ class TransducerHead(Head):
         self.context_projection = nn.Linear(seen, readout_dim, bias=False) if seen else None
         self.label_projection = nn.Linear(self.label_rnn.dim, readout_dim)
         self.readout = readout
-        self.output = nn.Linear(readout.output_dim(readout_dim), len(vocabulary) + 1)
+        self.output = nn.Linear(readout.output_dim(readout_dim), len(outputs))
         self.pruning: Pruning | None = None
         if pruning is not None:
             sizes = {"frame_dim": encoder.dim, "state_dim": self.predictor.dim}
-            self.pruning = pruning(**sizes, vocabulary=vocabulary, topology=topology)
+            self.pruning = pruning(**sizes, outputs=outputs, topology=topology)
         self.fast_blank = nn.Linear(self.fast.dim, 1) if self.fast.decides_blank else None
 
     def loss(self, encoded: Encoded, batch: Batch) -> LossReport:
@@ -147,7 +149,7 @@ class TransducerHead(Head):
             self._context_sums(attended),
             encoded.lengths,
             self.topology,
-            self.output.out_features,
+            len(self.outputs),
         )
 
     def internal_lm(self, encoded: Encoded) -> InternalLmScorer:
@@ -183,17 +185,17 @@ class TransducerHead(Head):
 
         Args:
             encoded: Of B utterances with T frames.
-            symbols: (B, T) the alignments: labels, V for blank, -1 in the padding. The logits of a
+            symbols: (B, T) the alignments: labels, blank, -1 in the padding. The logits of a
                 frame depend on the symbols before it.
 
         Returns:
             (B, T, V + 1), blank last.
         """
-        spelt = aligned_labels(symbols, self.output.out_features - 1, self.topology.symbols == 3)
+        spelt = aligned_labels(symbols, self.outputs.blank, self.topology.symbols == 3)
         frames, attended = self._frames(encoded)
         seen = _pick(attended, spelt.frames_after())
         predicted = _pick(self.label_rnn(self.predictor(spelt.labels), seen), spelt.before)
-        known = symbols.masked_fill(symbols < 0, self.output.out_features - 1)
+        known = symbols.masked_fill(symbols < 0, self.outputs.blank)
         fast = self.fast(frames, predicted, known)
         return self._sum_logits(fast, self._context_sums(attended), predicted)
 

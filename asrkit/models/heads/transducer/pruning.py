@@ -10,7 +10,7 @@ from asrkit.config.registry import Registry
 from asrkit.lattice.topologies import Topology
 from asrkit.losses.pruning import Windows, best_windows, require_prunable
 from asrkit.losses.trivial_joiner import trivial_joiner_loss
-from asrkit.text.vocabulary import Vocabulary
+from asrkit.text.outputs import Outputs
 
 
 class Pruning(nn.Module, ABC):
@@ -37,7 +37,7 @@ class Pruning(nn.Module, ABC):
 
 
 prunings: Registry[Pruning] = Registry(
-    "pruning", Pruning, late=("frame_dim", "state_dim", "vocabulary", "topology")
+    "pruning", Pruning, late=("frame_dim", "state_dim", "outputs", "topology")
 )
 
 
@@ -51,7 +51,7 @@ class TrivialJoiner(Pruning):
     Args:
         frame_dim: D, of the encoder.
         state_dim: P, of the predictor.
-        vocabulary: The V labels.
+        outputs: The V labels and blank.
         topology: What may follow what in an alignment: RNN-T or RNA.
         range: S, how many label counts each frame keeps; 5 is that of the paper.
         weight: Of the cheap loss in the training objective; it must be learnt, so not 0.
@@ -67,7 +67,7 @@ class TrivialJoiner(Pruning):
         self,
         frame_dim: int,
         state_dim: int,
-        vocabulary: Vocabulary,
+        outputs: Outputs,
         topology: Topology,
         range: int,
         weight: float,
@@ -80,8 +80,8 @@ class TrivialJoiner(Pruning):
                 "nothing, and prunes at random"
             )
         self.topology, self.range, self.weight = topology, range, weight
-        self.frame_logits = nn.Linear(frame_dim, len(vocabulary) + 1, bias=False)
-        self.state_logits = nn.Linear(state_dim, len(vocabulary) + 1)
+        self.frame_logits = nn.Linear(frame_dim, len(outputs), bias=False)
+        self.state_logits = nn.Linear(state_dim, len(outputs))
 
     def forward(
         self, frames: Tensor, states: Tensor, labels: Tensor, lengths: Tensor, label_lengths: Tensor
