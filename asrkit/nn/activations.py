@@ -1,4 +1,4 @@
-"""Pointwise non-linearities by name."""
+"""Pointwise activation functions by name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from asrkit.config.registry import Registry
 
 
 class Activation(nn.Module):
-    """A function of each single value."""
+    """A function applied to each value."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns a tensor of the same shape."""
@@ -39,7 +39,12 @@ class ReLU(Activation):
 
 @activations.register("squared_relu")
 class SquaredReLU(Activation):
-    """max(x, 0)², as in the AED Conformers of the reference systems."""
+    """max(x, 0)².
+
+    Source: So et al. 2021, "Primer: searching for efficient transformers for language modeling";
+        used in the attention Conformers of rwth-i6/i6_experiments,
+        users/zeyer/experiments/exp2023_04_25_rf.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns max(x, 0)²."""

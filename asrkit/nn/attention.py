@@ -16,21 +16,21 @@ from asrkit.nn.sublayers import Sublayer, sublayers
 
 @sublayers.register("self_attention")
 class SelfAttention(Sublayer):
-    """Every frame gathers from the frames that the span lets it see.
+    """Multi-head self-attention: every frame attends to the frames that the span allows.
 
     Args:
         dim: D.
         num_heads: K.
-        position: How the layer knows distances.
+        position: Positional encoding.
         dropout: Of the attention weights.
         bias: Whether the linear layers have biases.
         gate: Applied to the output.
-        initial_scale: Variance of the first query, key and value weights, times D; uniform, and 1
-            for Glorot's. PyTorch's own where null.
-        score_gradient: What becomes of the gradient of the scores in training.
+        initial_scale: D times the variance of the initial query, key and value weights, which are
+            uniform; 1 is Glorot's initialisation. PyTorch's default where null.
+        score_gradient: How the gradient of the scores is changed in training.
 
     Raises:
-        ValueError: If the heads do not divide D.
+        ValueError: If num_heads does not divide D.
 
     Source: Vaswani et al. 2017, section 3.2.
     """
@@ -63,11 +63,11 @@ class SelfAttention(Sublayer):
         self.score_gradient = score_gradient
 
     def joined_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Returns how queries, keys, values and heads are joined."""
+        """Returns the shapes that separate queries, keys, values and heads."""
         return attention_shapes(self.output.in_features, self.num_heads)
 
     def forward(self, x: Tensor, context: SequenceContext) -> Tensor:
-        """Returns attended frames (B, T, D)."""
+        """Returns the attention output (B, T, D)."""
         projected = self.query_key_value(x).unflatten(2, (3, self.num_heads, -1))
         # (B, T, 3, K, C) -> three of (B, K, T, C)
         query, key, value = projected.permute(2, 0, 3, 1, 4).unbind(0)
@@ -82,7 +82,7 @@ class SelfAttention(Sublayer):
 
 
 def attention_shapes(dim: int, num_heads: int) -> dict[str, tuple[int, ...]]:
-    """Returns how the layers `query_key_value` (3, K, C, D) and `output` (D, K, C) are joined."""
+    """Returns the separate shapes of `query_key_value` (3, K, C, D) and `output` (D, K, C)."""
     size = dim // num_heads
     return {
         "query_key_value.weight": (3, num_heads, size, dim),
@@ -100,7 +100,7 @@ def attend(
     dropout_probability: float = 0.0,
     gradient_factors: Tensor | None = None,
 ) -> Tensor:
-    """Returns the values that each query gathers.
+    """Returns the weighted sum of values for each query.
 
     Args:
         query: (B, K, L, C).
@@ -109,13 +109,13 @@ def attend(
         allowed: Bool, True where a query may attend; broadcasts to (B, K, L, T).
         bias: (B, K, L, T) added to the scaled scores.
         dropout_probability: Of each attention weight.
-        gradient_factors: (L, T) factors of the scores' gradient; 1 where None.
+        gradient_factors: (L, T) factors of the gradient of the scores; 1 where None.
 
     Returns:
         (B, K, L, C).
     """
-    # torch's own attention keeps its scores to itself. On a CPU it draws its dropout slowly, and
-    # multiplies by MKL, which is the slower way where the bias has as many values as the scores.
+    # PyTorch's fused attention gives no access to its scores. On a CPU its dropout is slow, and so
+    # are its MKL products where the bias is as large as the scores.
     slow = query.device.type == "cpu" and (dropout_probability or bias is not None)
     if slow or gradient_factors is not None:
         scores = (query * query.shape[3] ** -0.5) @ key.transpose(2, 3)

@@ -1,4 +1,4 @@
-"""Changes to features that make training harder: SpecAugment, dropped frames, other speakers."""
+"""Augmentation of features: SpecAugment, frame dropping, vocal tract length perturbation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from asrkit.nn.norms import masked_mean
 class Augment(nn.Module):
     """Changes features (B, T, F) in training.
 
-    `keeps_time` says whether every frame stays in its place, so that alignments still hold.
+    `keeps_time` is True if every frame stays in its place, so that alignments remain valid.
     """
 
     keeps_time: bool = True
@@ -34,11 +34,11 @@ class Masks:
     """How many masks are drawn along one axis, and how wide they are.
 
     Args:
-        min_count: Fewest masks of an utterance.
-        max_count: Most masks of an utterance.
-        max_width: Widest mask; widths are uniform from 1.
-        per_size: If set, the most masks are `size // per_size` where that is more; size is the
-            number of frames of the utterance, or of features.
+        min_count: Smallest number of masks per utterance.
+        max_count: Largest number of masks per utterance.
+        max_width: Largest width; widths are uniform from 1.
+        per_size: If set, up to `size // per_size` masks are drawn where that is more than
+            max_count; size is the number of frames of the utterance, or of features.
         max_share: If set, no mask is wider than this share of the size.
     """
 
@@ -58,12 +58,12 @@ class Masks:
 
 @dataclass(frozen=True)
 class Strength:
-    """From a step on, how strong SpecAugment is.
+    """How strong SpecAugment is from a given step on.
 
     Args:
-        from_step: First optimiser update that this holds for.
-        add_min: Added to the fewest masks.
-        scale_max: Factor of the most masks.
+        from_step: First optimiser update with this strength.
+        add_min: Added to min_count.
+        scale_max: Factor of max_count.
     """
 
     from_step: int
@@ -73,18 +73,21 @@ class Strength:
 
 @augments.register("spec_augment")
 class SpecAugment(Augment):
-    """Hides random stretches of time and bands of frequency, for each utterance on its own.
+    """SpecAugment: masks random stretches of time and bands of frequency of each utterance.
 
-    Masks start at different places, may overlap, and are cut at the end. Before the first entry
-    of `strengths` nothing is masked; without entries full strength holds from the first step.
+    Masks start at different places, may overlap, and are cut off at the end. Before the first
+    entry of `strengths` nothing is masked; without entries, masks have full strength from the
+    first step.
 
     Args:
         time: Masks along time.
         frequency: Masks along frequency.
-        strengths: How the strength grows with the steps.
-        value: What hidden places get: 0, or the utterance's mean of each feature.
+        strengths: How the strength grows during training.
+        value: What masked places are set to: 0, or the utterance's mean of each feature.
 
-    Source: Park et al. 2019, section 2, without time warping; counts as in the reference systems.
+    Source: Park et al. 2019, section 2, without time warping; numbers of masks as in
+        rwth-i6/i6_experiments, users/zeyer/experiments/exp2022_07_21_transducer/exp_fs_base and
+        exp2023_04_25_rf.
     """
 
     def __init__(
@@ -125,8 +128,8 @@ def draw_masks(masks: Masks, strength: Strength, sizes: Tensor, width: int) -> T
     """Draws the masked positions of each utterance.
 
     Args:
-        masks: How many and how wide.
-        strength: Changes the counts.
+        masks: How many masks, and how wide.
+        strength: Changes their number.
         sizes: (B,) valid size of each utterance along this axis.
         width: Padded size along this axis.
 
@@ -141,7 +144,7 @@ def draw_masks(masks: Masks, strength: Strength, sizes: Tensor, width: int) -> T
     number = uniform(fewest, most)  # (B,)
     slots = int(number.max()) if number.numel() else 0
     positions = torch.arange(width, device=sizes.device)
-    # The largest of uniform draws over valid positions are distinct places, equally likely.
+    # The top-k of uniform draws are k distinct positions, all equally likely.
     places = torch.rand(len(sizes), width, device=sizes.device)
     places = places.masked_fill(positions >= sizes[:, None], -1.0)
     starts = places.topk(min(slots, width), dim=1).indices  # (B, M)
@@ -155,7 +158,7 @@ def draw_masks(masks: Masks, strength: Strength, sizes: Tensor, width: int) -> T
 
 
 def uniform(low: Tensor, high: Tensor) -> Tensor:
-    """Returns whole numbers drawn uniformly from low to high, both included, elementwise."""
+    """Returns integers drawn uniformly from low to high, both included, elementwise."""
     draws = torch.rand(low.shape, device=low.device)
     return (low + (draws * (high - low + 1)).long()).clamp(max=high)
 
@@ -165,8 +168,8 @@ class FrameDrop(Augment):
     """Removes random frames from each utterance.
 
     Args:
-        probability: Of each frame to be removed.
-        min_frames: An utterance keeps at least this many.
+        probability: That a frame is removed.
+        min_frames: At least this many frames of an utterance are kept.
     """
 
     keeps_time = False
@@ -177,7 +180,7 @@ class FrameDrop(Augment):
         self.min_frames = min_frames
 
     def forward(self, features: Tensor, lengths: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """Returns the kept features, moved together, and how many there are."""
+        """Returns the remaining frames (B, T, F) and their number (B,)."""
         draws = torch.rand(features.shape[:2], device=features.device)
         valid = length_mask(lengths, features.shape[1])
         least = torch.minimum(lengths, torch.full_like(lengths, self.min_frames))
@@ -192,20 +195,20 @@ class FrameDrop(Augment):
 
 @augments.register("vocal_tract")
 class VocalTractPerturbation(Augment):
-    """Stretches the frequency axis of log-mel features by a random factor for each utterance.
+    """Vocal tract length perturbation: stretches the frequency axis of log-mel features.
 
-    It is what a longer or shorter vocal tract does to the formants: with few speakers in training,
-    others are met in this way.
+    The factor is random for each utterance. A longer or shorter vocal tract moves the formants in
+    this way, so that a corpus with few speakers sounds like one with more.
 
     Args:
         max_change: Factors are uniform within 1 ± this.
         sample_rate: Samples per second of the speech.
         low_frequency: Lower edge of the first mel filter in Hz.
-        knee: Up to this many Hz frequencies are multiplied; above, they are brought linearly back
-            to half the sample rate.
+        knee: Frequencies up to this many Hz are multiplied by the factor; above, the warping is
+            linear up to half the sample rate, which stays fixed.
 
-    Source: Jaitly and Hinton 2013, section 2; filters are interpolated linearly between those of
-        the features instead of being built anew, and factors are uniform.
+    Source: Jaitly and Hinton 2013, section 2; here the filters' outputs are interpolated linearly
+        instead of computing the filters again, and factors are uniform.
     """
 
     def __init__(
@@ -233,7 +236,7 @@ class VocalTractPerturbation(Augment):
         return features @ self.interpolation(factors, features.shape[2]).to(features.dtype), lengths
 
     def interpolation(self, factors: Tensor, num_features: int) -> Tensor:
-        """Returns (B, F, F): the shares of old features (rows) in new ones, for factors (B,)."""
+        """Returns (B, F, F) weights of old features (rows) in new ones, for factors (B,)."""
         edges = to_mel(torch.tensor([self.low_frequency, self.highest], device=factors.device))
         step = (edges[1] - edges[0]) / (num_features + 1)
         filters = torch.arange(num_features, device=factors.device)
@@ -243,7 +246,7 @@ class VocalTractPerturbation(Augment):
         return (1 - (sources[:, None, :] - filters[:, None]).abs()).clamp(min=0)
 
     def warped(self, frequency: Tensor, factor: Tensor) -> Tensor:
-        """Returns frequencies in Hz, multiplied up to the knee, and unmoved at the highest."""
+        """Returns warped frequencies in Hz: multiplied up to the knee, unchanged at the highest."""
         reached = self.knee * factor.clamp(max=1.0)
         knee = reached / factor
         slope = (self.highest - reached) / (self.highest - knee)
@@ -252,10 +255,10 @@ class VocalTractPerturbation(Augment):
 
 
 def to_mel(frequency: Tensor) -> Tensor:
-    """Returns mels of frequencies in Hz (O'Shaughnessy's formula, as in the features)."""
+    """Converts frequencies in Hz to mel (O'Shaughnessy's formula, as in the features)."""
     return 2595.0 * torch.log10(1.0 + frequency / 700.0)
 
 
 def from_mel(mel: Tensor) -> Tensor:
-    """Returns frequencies in Hz of mels."""
+    """Converts mel to frequencies in Hz."""
     return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)

@@ -1,7 +1,7 @@
 """Utterances cut into chunks for training: each chunk becomes a sequence of its own.
 
-Nothing in a chunk sees another one: neither self-attention nor convolutions nor recurrent layers
-do. In decoding and on dev data nothing is cut.
+Self-attention, convolutions and recurrent layers see nothing outside of their chunk. In decoding
+and on dev data utterances stay whole.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Chunking:
-    """Cuts every utterance into chunks, the last one shorter.
+    """Cuts every utterance into chunks; the last one may be shorter.
 
-    Chunks begin at 0, `step`, 2 · `step` and so on; a short utterance is a chunk.
+    Chunks begin at 0, `step`, 2 · `step` and so on; a short utterance is a single chunk.
 
     Args:
-        size: Frames of a chunk.
-        step: From the begin of a chunk to that of the next; the size where null. Where it is less,
-            chunks overlap, and frames are trained on several times.
+        size: Frames per chunk.
+        step: Frames from the start of one chunk to the start of the next; the size where null. If
+            it is less, chunks overlap and frames are trained on several times.
 
     Raises:
         ValueError: If the size is not positive, or the step not between 1 and the size.
@@ -39,11 +39,11 @@ class Chunking:
 
     @property
     def stride(self) -> int:
-        """Returns the frames from the begin of a chunk to that of the next."""
+        """Returns the frames from the start of one chunk to the start of the next."""
         return self.size if self.step is None else self.step
 
     def of(self, lengths: Tensor) -> Chunks:
-        """Returns where the chunks of utterances with lengths (B,) are."""
+        """Returns the positions of all chunks of utterances with lengths (B,)."""
         lengths = lengths.clamp(min=1)
         counts = (lengths + self.stride - 1).div(self.stride, rounding_mode="floor")
         utterances = torch.repeat_interleave(counts)
@@ -59,11 +59,11 @@ class Chunks:
     """The C chunks of a batch, utterance by utterance.
 
     Args:
-        stride: Frames from the begin of a chunk to that of the next.
-        first: (B,) the first chunk of each utterance.
-        utterances: (C,) whose each chunk is.
-        starts: (C,) first frames.
-        lengths: (C,) frames.
+        stride: Frames from the start of one chunk to the start of the next.
+        first: (B,) index of each utterance's first chunk.
+        utterances: (C,) index of the utterance that a chunk belongs to.
+        starts: (C,) first frame of each chunk.
+        lengths: (C,) number of frames of each chunk.
     """
 
     stride: int
@@ -73,7 +73,7 @@ class Chunks:
     lengths: Tensor
 
     def cut(self, frames: Tensor, padding: float = 0.0) -> Tensor:
-        """Returns the chunks (C, L, ...) of frames (B, T, ...), with this value after their end."""
+        """Returns the chunks (C, L, ...) of frames (B, T, ...), padded with this value."""
         offsets = torch.arange(int(self.lengths.max()), device=frames.device)
         places = (self.starts[:, None] + offsets).clamp(max=frames.shape[1] - 1)
         cut = frames[self.utterances[:, None], places]
@@ -81,8 +81,8 @@ class Chunks:
         return cut.masked_fill(outside.view(*outside.shape, *[1] * (cut.dim() - 2)), padding)
 
     def join(self, chunks: Tensor, num_frames: int) -> Tensor:
-        """Returns frames (B, T, ...) of chunks (C, L, ...) that do not overlap, the way back."""
+        """Returns the frames (B, T, ...) of chunks (C, L, ...) that do not overlap."""
         places = torch.arange(num_frames, device=chunks.device)
-        # What is beyond the end of an utterance is padding, whatever it holds.
+        # Frames beyond the end of an utterance are padding: their values don't matter.
         numbers = (self.first[:, None] + places // self.stride).clamp(max=len(chunks) - 1)
         return chunks[numbers, (places % self.stride).clamp(max=chunks.shape[1] - 1)]

@@ -18,7 +18,7 @@ class Convolution(Sublayer):
     """Pointwise with GLU, depthwise over time, norm, activation, pointwise.
 
     A kernel of size k sees (k-1)//2 frames to the left and k//2 to the right, so an even kernel
-    looks one frame further ahead; where the span is causal it sees k-1 frames to the left.
+    looks one frame further ahead. With a causal span it sees k-1 frames to the left.
 
     Args:
         dim: D.
@@ -55,7 +55,7 @@ class Convolution(Sublayer):
         self.contract = nn.Linear(dim, dim, bias=bias)
 
     def joined_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Returns how values and gates are joined."""
+        """Returns the shapes that separate values and gates."""
         dim = self.expand.in_features
         return {"expand.weight": (2, dim, dim), "expand.bias": (2, dim)}
 

@@ -1,4 +1,4 @@
-"""Features warped like an image: each point of time and frequency moves by a smooth random flow."""
+"""Warps features like an image: each point in time and frequency moves by a smooth random flow."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from asrkit.nn.augment import Augment, augments
 
 @dataclass(frozen=True)
 class Flow:
-    """From a step on, how far points move.
+    """How far points move from a given step on.
 
     Args:
-        from_step: First optimiser update that this holds for.
-        time: Standard deviation of the grid's moves along time, in frames.
+        from_step: First optimiser update with this flow.
+        time: Standard deviation of the grid points' shifts along time, in frames.
         frequency: The same along frequency, in features.
 
     Raises:
@@ -37,23 +37,25 @@ class Flow:
 
 @augments.register("dense_warp")
 class DenseWarp(Augment):
-    """Takes each value from a place that is moved by a random flow.
+    """Takes each value from a place shifted by a random flow.
 
-    The flow is drawn at the points of a coarse grid, normal and independent, and linear in between.
-    Where it is large against the spacing, time is folded: what was before may come after. Before
-    the first entry of `flows` nothing moves.
+    The flow is drawn from independent normal distributions at the points of a coarse grid, and
+    interpolated linearly. If it is large compared with the spacing, frames can change their order.
+    Before the first entry of `flows` nothing moves.
 
     Args:
-        flows: How the flow grows with the steps.
-        frame_spacing: Frames from a point of the grid to the next.
-        feature_spacing: Features from a point to the next; where null, all features of a frame move
-            alike.
+        flows: How the flow grows during training.
+        frame_spacing: Frames between neighbouring points of the grid.
+        feature_spacing: Features between neighbouring points; where null, all features of a frame
+            move together.
 
     Raises:
         ValueError: If a spacing is not positive.
 
-    Source: the option `oldtwarp` of the reference system for transducers, whose flow is blurred
-        too; Simard et al. 2003, "Best practices for convolutional neural networks", section 2.
+    Source: Simard et al. 2003, "Best practices for convolutional neural networks", section 2; as
+        with the option `oldtwarp` of rwth-i6/i6_experiments,
+        users/zeyer/experiments/exp2022_07_21_transducer/exp_fs_base, where the flow is also
+        blurred.
     """
 
     keeps_time = False
@@ -80,7 +82,7 @@ class DenseWarp(Augment):
         return sample(features, rows, columns, lengths), lengths
 
     def moved(self, features: Tensor, deviation: float, dim: int) -> Tensor:
-        """Returns (B, T, F) places along a dimension from which values are to be taken."""
+        """Returns (B, T, F) positions along a dimension to take values from."""
         batch, frames, width = features.shape
         places = torch.arange(features.shape[dim], device=features.device, dtype=torch.float32)
         places = places[:, None] if dim == 1 else places
@@ -95,12 +97,12 @@ class DenseWarp(Augment):
 
 
 def sample(features: Tensor, rows: Tensor, columns: Tensor, lengths: Tensor) -> Tensor:
-    """Returns features between frames and between features.
+    """Interpolates features between frames and between feature dimensions.
 
     Args:
         features: (B, T, F).
-        rows: (B, T, F) places on the axis of frames; those beyond an end are that end.
-        columns: (B, T, F) places on the axis of features, likewise.
+        rows: (B, T, F) positions on the axis of frames, clamped to its ends.
+        columns: (B, T, F) positions on the axis of features, clamped likewise.
         lengths: (B,) valid frames.
 
     Returns:
@@ -122,7 +124,7 @@ def sample(features: Tensor, rows: Tensor, columns: Tensor, lengths: Tensor) -> 
 
 
 def _neighbours(places: Tensor, last: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns the index before each place, the one after it, and the share of the latter."""
+    """Returns the index before each position, the one after it, and the weight of the latter."""
     inside = torch.minimum(places.clamp(min=0), last)
     before = inside.floor().long()
     return before, torch.minimum(before + 1, last), inside - before

@@ -1,4 +1,4 @@
-"""Dropout whose random numbers cost little on a CPU.
+"""Dropout with random numbers that cost little on a CPU.
 
 Drawing one random number per value takes a fifth of a training step on a CPU. Here one 64-bit
 number serves four values, 16 bits each, so the probability is a multiple of 1/65536.
@@ -15,7 +15,7 @@ class Dropout(nn.Module):
     """Sets values to zero at random in training, and scales up the others.
 
     Args:
-        probability: Of each value to become zero.
+        probability: That a value is set to zero.
 
     Raises:
         ValueError: If the probability is not in [0, 1).

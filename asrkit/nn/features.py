@@ -1,4 +1,4 @@
-"""Log-mel features, computed on the training device inside the step, and their normalisation."""
+"""Log-mel features, computed on the training device within the step, and their normalisation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from asrkit.nn.masking import length_mask, zero_padding
 
 
 class Normalization(nn.Module):
-    """Brings features (B, T, F) to a common mean and variance."""
+    """Normalises the mean and variance of features (B, T, F)."""
 
     needs_statistics = False
 
@@ -35,7 +35,7 @@ normalizations: Registry[Normalization] = Registry(
 
 @normalizations.register("none")
 class NoNormalization(Normalization):
-    """Leaves features as they are.
+    """No normalisation.
 
     Args:
         dim: F, not needed here.
@@ -47,7 +47,7 @@ class NoNormalization(Normalization):
 
 @normalizations.register("utterance")
 class UtteranceNormalization(Normalization):
-    """Each utterance gets mean 0 and, per feature, variance 1.
+    """Normalises each feature to mean 0 and variance 1 within each utterance.
 
     Args:
         dim: F, not needed here.
@@ -70,7 +70,7 @@ class UtteranceNormalization(Normalization):
 
 @normalizations.register("global")
 class GlobalNormalization(Normalization):
-    """Mean and variance of the training set, per feature.
+    """Normalises each feature by its mean and variance over the training set.
 
     Args:
         dim: F.
@@ -104,7 +104,7 @@ class GlobalNormalization(Normalization):
             ValueError: If no frame was accumulated.
         """
         if not self._count:
-            raise ValueError("no frames were seen: feature statistics need some training speech")
+            raise ValueError("no frames were seen: feature statistics need training speech")
         mean = self._sums[0] / self._count
         variance = (self._sums[1] / self._count - mean.square()).clamp(min=1e-10)
         self.mean.copy_(mean)
@@ -122,7 +122,7 @@ class Features(nn.Module, ABC):
 
     @abstractmethod
     def num_frames(self, num_samples: Tensor) -> Tensor:
-        """Returns the frames (B,) of so many samples (B,)."""
+        """Returns the number of frames (B,) of signals with (B,) samples."""
 
     @abstractmethod
     def unnormalized(self, signal: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -140,10 +140,10 @@ feature_types: Registry[Features] = Registry("features", Features)
 
 @feature_types.register("log_mel")
 class LogMel(Features):
-    """Logarithms of mel filter-bank energies.
+    """Log-mel filter-bank energies.
 
     Frame t covers the samples from t · shift on; there are N // shift frames, the last of them
-    filled up with zeros.
+    padded with zeros.
 
     Args:
         num_mels: F.
@@ -152,7 +152,7 @@ class LogMel(Features):
         shift: Seconds between frames.
         low_frequency: Lower edge of the first filter in Hz.
         high_frequency: Upper edge of the last filter in Hz; half the sample rate where null.
-        normalization: Applied to the logarithms.
+        normalization: Applied to the log energies.
     """
 
     def __init__(
@@ -173,7 +173,7 @@ class LogMel(Features):
         self.shift_samples = round(shift * sample_rate)
         self.fft_size = 1 << (self.window_samples - 1).bit_length()
         highest = sample_rate / 2 if high_frequency is None else high_frequency
-        with torch.device("cpu"):  # real numbers also in a dry build on the meta device
+        with torch.device("cpu"):  # real values even in a dry build on the meta device
             filters = audio.melscale_fbanks(
                 self.fft_size // 2 + 1, low_frequency, highest, num_mels, sample_rate
             )
@@ -200,5 +200,5 @@ class LogMel(Features):
             num_frames = self.num_frames(lengths)
             frames = frames[:, : int(num_frames.max())]
             spectrum = torch.fft.rfft(frames, n=self.fft_size)  # (B, T, fft/2+1)
-            power = spectrum.real.square() + spectrum.imag.square()  # abs() would take roots
+            power = spectrum.real.square() + spectrum.imag.square()  # abs() would take square roots
             return (power @ self.filters).clamp(min=1e-10).log(), num_frames

@@ -1,4 +1,4 @@
-"""Gates scale what a sublayer computes, by what the whole utterance looks like."""
+"""Gates: they scale the output of a sublayer depending on the whole utterance."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from asrkit.nn.norms import masked_mean
 class Gate(nn.Module):
     """Scales (B, T, D) with a mask (B, T).
 
-    `sees_all_frames` says that a frame's result depends on later frames, which causal spans
+    `sees_all_frames` is True if a frame's result depends on later frames, which causal spans
     can't allow.
     """
 
@@ -28,7 +28,7 @@ gates: Registry[Gate] = Registry("gate", Gate, late=("dim",))
 
 @gates.register("identity")
 class IdentityGate(Gate):
-    """Changes nothing.
+    """No gate.
 
     Args:
         dim: D, not needed here.
@@ -44,15 +44,16 @@ class IdentityGate(Gate):
 
 @gates.register("squeeze_excitation")
 class SqueezeExcitation(Gate):
-    """Scales each of the D values by a function of the utterance's mean frame.
+    """Squeeze-and-excitation: scales each of the D values by a function of the mean frame.
 
     Args:
         dim: D.
         bottleneck_dim: Size between the two linear layers.
         activation: Between the linear layers.
-        output: The scaling itself: `sigmoid`, or `swish` as in the hybrid reference system.
+        output: Activation of the scale itself: `sigmoid`, or `swish` as in
+            rwth-i6/i6_experiments, users/schupp/hybrid_hmm_nn.
 
-    Source: Hu et al. 2018, section 3; the mean leaves out padding.
+    Source: Hu et al. 2018, section 3; the mean is over valid frames.
     """
 
     sees_all_frames = True

@@ -1,7 +1,7 @@
-"""How parameters are put together, so that a small layer's numbers find their place in a large one.
+"""How parameters are concatenated, so that those of a small layer can be copied into a larger one.
 
-The query, key and value of attention, the gates of an LSTM, or the halves of a GLU lie one after
-the other in one tensor. Where a layer grows, each of them grows.
+The query, key and value of attention, the gates of an LSTM, or the halves of a GLU are
+concatenated in one tensor. When a layer grows, each of them grows.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 @runtime_checkable
 class Joined(Protocol):
-    """A module with parameters that are several in one."""
+    """A module with parameters that are concatenations of several."""
 
     def joined_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Returns shapes with an axis for each way to count, by parameter name."""
+        """Returns shapes with separate axes for the concatenated parts, by parameter name."""
         ...
 
 
@@ -25,8 +25,8 @@ def joined_shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
     """Returns the shape in which each tensor of a model grows, by name.
 
     Args:
-        model: Its modules say how their parameters are joined; a parent's word counts more than
-            a child's.
+        model: Its modules know how their parameters are concatenated; a parent takes precedence
+            over its children.
     """
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     for path, module in reversed(list(model.named_modules())):
@@ -39,7 +39,7 @@ def joined_shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
 
 
 def lstm_shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
-    """Returns the shapes (4 gates, H, ...) of torch's LSTMs; nothing for other modules."""
+    """Returns the shapes (4 gates, D, ...) of PyTorch's LSTMs; nothing for other modules."""
     if not isinstance(module, (nn.LSTM, nn.LSTMCell)):
         return {}
     return {
@@ -50,7 +50,7 @@ def lstm_shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
 
 
 def copy_corner(target: Tensor, source: Tensor) -> None:
-    """Copies what fits from a tensor to another one with as many axes, from index 0 on."""
+    """Copies the overlap of two tensors with the same number of axes, from index 0 on."""
     corner = tuple(slice(min(a, b)) for a, b in zip(target.shape, source.shape, strict=True))
     with torch.no_grad():
         target[corner] = source[corner]

@@ -1,8 +1,8 @@
-"""LSTMs in the precision of their weights, whatever autocast says.
+"""LSTMs in the precision of their weights, also under autocast.
 
-An LSTM adds up in hundreds of steps what was rounded in each of them. And on a GPU PyTorch's
-autocast gives cuDNN's recurrent layers float16 even where it was asked for bfloat16, so that small
-gradients would become 0. All LSTMs are called here.
+An LSTM accumulates rounding errors over hundreds of steps. On a GPU, PyTorch's autocast also runs
+cuDNN's recurrent layers in float16 where bfloat16 was requested, so that small gradients would
+become 0. All LSTMs are called here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 LstmState = tuple[Tensor, Tensor]
-"""Outputs and cells, (B, D) each; (1, B, D) for torch's layers."""
+"""Outputs and cells, (B, D) each; (1, B, D) for PyTorch's layers."""
 Frames = TypeVar("Frames", Tensor, PackedSequence)
 _PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
@@ -25,7 +25,7 @@ def run_lstm(layer: nn.LSTM, x: Frames, state: LstmState | None = None) -> tuple
     Args:
         layer: One layer of LSTMs.
         x: (B, T, I), or packed.
-        state: (1, B, D) what the sequences begin with; zeros where None.
+        state: (1, B, D) initial state; zeros where None.
 
     Returns:
         (B, T, D) outputs or packed ones, and the state at the end.
@@ -38,7 +38,7 @@ def run_lstm(layer: nn.LSTM, x: Frames, state: LstmState | None = None) -> tuple
 
 
 def lstm_step(layer: nn.LSTM | nn.LSTMCell, x: Tensor, state: LstmState) -> LstmState:
-    """Returns outputs and cells (B, D) after one more input (B, I)."""
+    """Returns outputs and cells (B, D) after another input (B, I)."""
     suffix = "_l0" if isinstance(layer, nn.LSTM) else ""
     parameters = [getattr(layer, name + suffix) for name in _PARAMETERS]
     dtype = parameters[0].dtype

@@ -1,4 +1,4 @@
-"""Lengths become masks here, and only here. Masks are boolean, True = valid."""
+"""Masks from lengths: made only here. Masks are boolean, True = valid."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class SequenceContext:
-    """What every sublayer may know about the padded batch; made once per forward pass.
+    """What every sublayer may know about a padded batch; made once per forward pass.
 
     Args:
         mask: (B, T) True where a frame is valid.
         attention: (B, T, T) or (B, 1, T); True in row i, column j where i may attend to j.
-        causal: Whether sublayers that look around (convolutions) must not see the future.
+        causal: Whether sublayers with a context (convolutions) must not see the future.
     """
 
     mask: Tensor

@@ -1,6 +1,6 @@
 """Normalisation layers on padded frames (B, T, D).
 
-Padding never influences a valid frame, but where a name says that it does.
+Padding never influences a valid frame, except where a name says that it does.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from asrkit.config.registry import Registry
 class Norm(nn.Module):
     """Normalises (B, T, D) with a mask (B, T), True = valid.
 
-    `sees_all_frames` says that a frame's result depends on later frames outside of training too,
-    which causal spans can't allow.
+    `sees_all_frames` is True if a frame's result depends on later frames outside of training as
+    well, which causal spans can't allow.
     """
 
     sees_all_frames = False
@@ -90,7 +90,7 @@ class BatchNorm(Norm):
             assert norm.running_var is not None
             scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
             return x * scale + (norm.bias - norm.running_mean * scale)
-        # Picking the valid frames with x[mask] would make a GPU wait for the count in every layer.
+        # Selecting valid frames with x[mask] would synchronise the GPU in every layer.
         with torch.autocast(x.device.type, enabled=False):
             exact = x.to(torch.promote_types(x.dtype, torch.float32))
             frames = exact.masked_fill(~mask.unsqueeze(2), 0.0).flatten(0, 1)
@@ -118,10 +118,10 @@ class BatchNorm(Norm):
 
 @norms.register("unmasked_batch_norm")
 class UnmaskedBatchNorm(BatchNorm):
-    """Normalises each of the D values over all frames of the batch, padding too.
+    """Normalises each of the D values over all frames of the batch, including padding.
 
-    What a frame becomes in training depends on how much padding its batch has: this is here for
-    comparisons with systems that have it.
+    In training the result depends on the amount of padding in the batch. This is only meant for
+    comparisons with systems that do it.
 
     Args:
         dim: D.
@@ -142,11 +142,11 @@ class GroupNorm(Norm):
 
     Args:
         dim: D.
-        num_groups: Number of groups that the D values are split into.
+        num_groups: Number of groups of the D values.
         eps: Added to the variance.
 
     Raises:
-        ValueError: If the groups do not divide D.
+        ValueError: If num_groups does not divide D.
 
     Source: Wu and He 2018, section 3; padding is left out of the moments.
     """
@@ -178,7 +178,7 @@ class GroupNorm(Norm):
 
 @norms.register("identity")
 class IdentityNorm(Norm):
-    """Changes nothing.
+    """No normalisation.
 
     Args:
         dim: D, not needed here.

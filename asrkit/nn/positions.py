@@ -1,6 +1,6 @@
-"""How self-attention knows where frames are.
+"""Positional encodings of self-attention.
 
-A position changes queries and keys, or adds a bias to the attention scores, or both.
+A positional encoding changes queries and keys, or adds a bias to the attention scores, or both.
 K attention heads, C values per head.
 """
 
@@ -16,14 +16,14 @@ from asrkit.nn.dropout import Dropout
 
 
 class Position(nn.Module):
-    """Brings positions into one self-attention layer."""
+    """The positional encoding of one self-attention layer."""
 
     def forward(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Changes (B, K, T, C) queries and keys.
 
         Returns:
-            Queries, keys, and a bias (B, K, T, T) of the scores after their scaling by C^-0.5,
-            or None.
+            Queries, keys, and a bias (B, K, T, T) to add to the scores after they are scaled by
+            C^-0.5, or None.
         """
         raise NotImplementedError
 
@@ -33,7 +33,7 @@ positions: Registry[Position] = Registry("position", Position, late=("num_heads"
 
 @positions.register("none")
 class NoPosition(Position):
-    """Attention that does not know where frames are.
+    """No positional encoding.
 
     Args:
         num_heads: K, not needed here.
@@ -50,7 +50,7 @@ class NoPosition(Position):
 
 @positions.register("transformer_xl")
 class TransformerXLPosition(Position):
-    """Sinusoids of the distance, projected, against the query; with two learned query biases.
+    """Transformer-XL: projected sinusoids of the distance, with two learned query biases.
 
     Args:
         num_heads: K.
@@ -70,12 +70,12 @@ class TransformerXLPosition(Position):
         self.dropout = Dropout(dropout)
 
     def joined_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Returns how the heads are joined."""
+        """Returns the shapes that separate the heads."""
         heads, _, size = self.content_bias.shape
         return {"projection.weight": (heads, size, heads * size)}
 
     def forward(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Returns queries with the content bias, keys, and the distance scores."""
+        """Returns queries with their content bias, keys, and scores of the distances."""
         num_frames = query.shape[2]
         distances = torch.arange(1 - num_frames, num_frames, device=query.device)
         table = self.dropout(sinusoids(distances, self.num_heads * self.head_dim))
@@ -89,13 +89,13 @@ class TransformerXLPosition(Position):
 
 @positions.register("clipped_relative")
 class ClippedRelativePosition(Position):
-    """Learned vectors for the distance between frames, clipped, shared by all heads.
+    """Learned embeddings of the clipped distance between frames, shared by all heads.
 
     Args:
         num_heads: K.
         head_dim: C.
-        clip: Longest distance that has a vector of its own.
-        dropout: Of the vectors.
+        clip: Longest distance with an embedding of its own.
+        dropout: Of the embeddings.
 
     Source: Shaw et al. 2018, equation 4 (keys only).
     """
@@ -108,7 +108,7 @@ class ClippedRelativePosition(Position):
         self.dropout = Dropout(dropout)
 
     def forward(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Returns queries and keys as they are, and the distance scores."""
+        """Returns queries and keys as they are, and scores of the distances."""
         num_frames = query.shape[2]
         distances = torch.arange(1 - num_frames, num_frames, device=query.device)
         rows = distances.clamp(-self.clip, self.clip) + self.clip
@@ -118,7 +118,7 @@ class ClippedRelativePosition(Position):
 
 @positions.register("rotary")
 class RotaryPosition(Position):
-    """Turns queries and keys by angles proportional to their positions.
+    """Rotary positions: rotates queries and keys by angles proportional to their positions.
 
     Args:
         num_heads: K, not needed here.
@@ -134,11 +134,13 @@ class RotaryPosition(Position):
     def __init__(self, num_heads: int, head_dim: int, base: float = 10000.0) -> None:
         super().__init__()
         if head_dim % 2:
-            raise ValueError(f"rotary positions need an even size per head, got {head_dim}")
+            raise ValueError(
+                f"rotary positions need an even number of values per head, got {head_dim}"
+            )
         self.base = base
 
     def forward(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Returns turned queries and keys, and no bias."""
+        """Returns rotated queries and keys, and no bias."""
         return self._turn(query), self._turn(key), None
 
     def _turn(self, x: Tensor) -> Tensor:
@@ -166,18 +168,18 @@ def sinusoids(positions: Tensor, dim: int) -> Tensor:
 
 
 def shift_distances(scores: Tensor) -> Tensor:
-    """Turns scores by distance into scores by position, without a copy of the whole.
+    """Converts scores by distance into scores by position, without copying them.
 
     Args:
         scores: (B, K, T, 2T-1), column T-1+d for the distance d = column - row.
 
     Returns:
-        (B, K, T, T) for row and column.
+        (B, K, T, T), query by key.
     """
     num_frames = scores.shape[2]
     if num_frames == 1:
         return scores
-    # Row i wants columns T-1-i .. 2T-2-i: rows that are one value shorter line these up.
+    # Row i needs columns T-1-i .. 2T-2-i: reading rows as one value shorter aligns these.
     flat = scores.flatten(2)[
         ..., num_frames - 1 : num_frames - 1 + num_frames * (2 * num_frames - 2)
     ]

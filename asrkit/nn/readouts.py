@@ -1,4 +1,4 @@
-"""What a joiner does with the sum of its inputs before the output layer; without parameters."""
+"""Readouts: what a joiner applies to the sum of its inputs before the output layer."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from asrkit.config.registry import Registry
 
 
 class Readout(nn.Module, ABC):
-    """A function without parameters and chance: a joiner's loss applies it twice."""
+    """A deterministic function without parameters: the loss of a joiner applies it twice."""
 
     @abstractmethod
     def output_dim(self, dim: int) -> int:
-        """Returns the size of what comes out for vectors of size dim.
+        """Returns the output size for vectors of size dim.
 
         Raises:
-            ValueError: If there can be no vectors of this size.
+            ValueError: If vectors can't have this size.
         """
 
     @abstractmethod
@@ -44,13 +44,13 @@ class TanhReadout(Readout):
 
 @readouts.register("maxout")
 class MaxoutReadout(Readout):
-    """The largest of every few neighbours.
+    """Maxout: the largest of every few neighbouring values.
 
     Args:
-        pieces: Neighbours that become one.
+        pieces: Number of neighbours that become one value.
 
     Raises:
-        ValueError: If that is not at least two.
+        ValueError: If there are fewer than two pieces.
 
     Source: Goodfellow et al. 2013, equation 1.
     """

@@ -9,10 +9,10 @@ from asrkit.nn.lstm import run_lstm
 
 
 class BidirectionalLstm(nn.Module):
-    """One bidirectional LSTM layer; padding never reaches a valid frame.
+    """One bidirectional LSTM layer; padding never affects a valid frame.
 
     Args:
-        input_dim: Size of the frames that come in.
+        input_dim: Size of input frames.
         hidden_dim: Size per direction.
     """
 
@@ -23,8 +23,8 @@ class BidirectionalLstm(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Returns (B, T, 2 · hidden_dim) for frames (B, T, input_dim).
 
-        Lengths had better be on the CPU; torch wants them there, and for their copy waits for all
-        that the GPU has to do. It does so once more where it sorts them itself.
+        Lengths should be on the CPU: PyTorch needs them there, and copying them synchronises the
+        GPU. So does sorting them, which PyTorch does unless they are sorted already.
         """
         sizes = lengths.cpu()
         order = sizes.argsort(descending=True)

@@ -1,7 +1,7 @@
-"""Frontends shorten the feature sequence before the encoder's layers.
+"""Frontends: they subsample the feature sequence before the encoder's layers.
 
-Padding is set to zero before everything that looks across frames, so a valid output frame never
-depends on how much padding its batch needed.
+Padding is set to zero before every operation across frames, so that a valid output frame never
+depends on the amount of padding in its batch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from asrkit.nn.positions import sinusoids
 
 
 class Frontend(nn.Module, ABC):
-    """Features (B, T, F) to fewer frames (B, T', D). Implementations set `dim`."""
+    """Maps features (B, T, F) to fewer frames (B, T', D). Implementations set `dim`."""
 
     dim: int
 
@@ -36,11 +36,11 @@ frontends: Registry[Frontend] = Registry("frontend", Frontend, late=("input_dim"
 
 
 class FrontendStack(nn.ModuleList):
-    """Frontends one after the other; whatever the padding holds, they get zeros there.
+    """Applies several frontends in order; each gets zeros in the padding.
 
     Args:
         makes: The frontends, in order.
-        input_dim: F of the features; `dim` is what the last frontend gives.
+        input_dim: F of the features; `dim` is that of the last frontend.
     """
 
     def __init__(self, makes: Iterable[Factory[Frontend]], input_dim: int) -> None:
@@ -75,7 +75,7 @@ def _shortened(lengths: Tensor, strides: Sequence[int]) -> Tensor:
 
 @frontends.register("conv2d")
 class Conv2dFrontend(Frontend):
-    """Convolutions over time and frequency with activation and stride, then a linear layer.
+    """Strided convolutions over time and frequency with activations, then a linear layer.
 
     Args:
         input_dim: F.
@@ -83,7 +83,7 @@ class Conv2dFrontend(Frontend):
         strides: Stride of each convolution in time and frequency.
         dim: D.
         frequency_strides: Strides in frequency where they differ from those in time.
-        kernel_sizes: Of each convolution, in time and frequency; 3 where null.
+        kernel_sizes: Kernel size of each convolution, in time and frequency; 3 where null.
         activation: After each convolution.
 
     Raises:
@@ -109,7 +109,9 @@ class Conv2dFrontend(Frontend):
                 f"kernel_sizes {kernels} must have one entry per convolution each"
             )
         if any(kernel % 2 == 0 for kernel in kernels):
-            raise ValueError(f"kernel_sizes {kernels} must be odd: an even one has no middle frame")
+            raise ValueError(
+                f"kernel_sizes {kernels} must be odd: an even kernel has no middle frame"
+            )
         self.dim = dim
         self.activation = activation()
         self.strides = strides
@@ -138,8 +140,8 @@ class Conv2dFrontend(Frontend):
     def _one_channel(self, x: Tensor) -> Tensor:
         """Returns (B, 1, T, F) for (B, T, F), with channels last in memory where that is faster.
 
-        The convolutions keep this order. On a CPU they take half the time with it, but training,
-        because of their gradients, almost twice as long.
+        The convolutions keep this layout. On a CPU it halves the time of the forward pass, but
+        training takes almost twice as long because of the backward pass.
         """
         if self.training or x.device.type != "cpu":
             return x.unsqueeze(1)
@@ -148,7 +150,7 @@ class Conv2dFrontend(Frontend):
 
 @frontends.register("vgg")
 class VggFrontend(Frontend):
-    """Pairs of 3 × 3 convolutions, an activation after the second, then max-pooling.
+    """VGG: pairs of 3 × 3 convolutions with an activation after the second, then max-pooling.
 
     Args:
         input_dim: F.
@@ -200,7 +202,7 @@ class VggFrontend(Frontend):
             assert isinstance(pair, nn.ModuleList)
             mask = length_mask(lengths, x.shape[2])[:, None, :, None]
             x = pair[0](x.masked_fill(~mask, 0.0)).masked_fill(~mask, 0.0)
-            # An activation may be negative: padding must lose against every valid value.
+            # Activations can be negative: padding must not win against any valid value.
             x = self.activation(pair[1](x))
             x = x.masked_fill(~mask, torch.finfo(x.dtype).min)
             x = nn.functional.max_pool2d(x, (time, frequency), ceil_mode=True)
@@ -211,11 +213,11 @@ class VggFrontend(Frontend):
 
 @frontends.register("sinusoidal")
 class AddedSinusoids(Frontend):
-    """Adds sines and cosines of the position to every frame; changes no length.
+    """Adds sinusoids of the position to every frame; lengths stay the same.
 
     Args:
         input_dim: F, which is also D.
-        scale: Factor of the frames before the addition; null for the square root of D.
+        scale: Factor of the frames before the addition; the square root of D where null.
 
     Source: Vaswani et al. 2017, section 3.5.
     """
@@ -237,13 +239,13 @@ class AddedSinusoids(Frontend):
 
 @frontends.register("frame_stacking")
 class FrameStacking(Frontend):
-    """Joins the current frame and the ones before it, then keeps every stride-th frame.
+    """Stacks each frame with those before it, then keeps every stride-th frame.
 
     Args:
         input_dim: F.
-        window: Frames that are joined.
-        stride: Every how many frames a window ends.
-        dim: D of a linear layer after the stacking; none where null.
+        window: Number of frames to stack.
+        stride: Frames from one window to the next.
+        dim: D of a linear layer after the stacking; no such layer where null.
     """
 
     def __init__(self, input_dim: int, window: int, stride: int, dim: int | None = None) -> None:

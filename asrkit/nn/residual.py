@@ -17,7 +17,7 @@ from asrkit.nn.sublayers import Sublayer
 
 @dataclass(frozen=True)
 class Place:
-    """Where a sublayer stands: in which block, and as which of its kind over all blocks."""
+    """Where a sublayer is: in which block, and its index among all sublayers of its kind."""
 
     block: int
     num_blocks: int
@@ -38,7 +38,7 @@ keeps: Registry[Keep] = Registry("keep", Keep, late=("place",))
 
 @keeps.register("always")
 class Always(Keep):
-    """Adds every branch.
+    """Never skips the branch.
 
     Args:
         place: Not needed here.
@@ -54,15 +54,16 @@ class Always(Keep):
 
 @keeps.register("stochastic_depth")
 class StochasticDepth(Keep):
-    """Skips the branch at random in training.
+    """Stochastic depth: skips the branch at random in training.
 
     Args:
-        place: Where the sublayer stands, for survival that changes with depth.
-        survival: Probability to keep the branch; of the last place for the other profiles.
+        place: Where the sublayer is, for a survival that changes with depth.
+        survival: Probability of keeping the branch; that of the deepest place unless the profile is
+            `constant`.
         profile: `constant`; `linear` from 1 at the first sublayer of its kind to `survival`;
             `depth` for 1 - (block / blocks) · (1 - survival).
         per: One draw for the whole batch, or one for each sequence.
-        scale_evaluation: Whether evaluation multiplies the branch by its survival.
+        scale_evaluation: Whether the branch is multiplied by its survival in evaluation.
 
     Raises:
         ValueError: If survival is not in (0, 1].
@@ -100,11 +101,11 @@ class StochasticDepth(Keep):
 
 
 class Residual(nn.Module):
-    """A sublayer with its norm before it and its residual connection around it.
+    """A sublayer with a norm before it and a residual connection around it.
 
     Args:
         dim: D.
-        place: Where the sublayer stands.
+        place: Where the sublayer is.
         module: The sublayer.
         scale: Factor of the branch; 0.5 for half-step feed-forward layers.
         norm: Before the sublayer.

@@ -1,4 +1,4 @@
-"""What becomes of the gradient of attention scores: all of it goes on, or less from far away."""
+"""Changes to the gradient of attention scores: none, or less gradient from distant frames."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from asrkit.nn.dropout import Dropout
 
 
 class ScoreGradient(ABC):
-    """Factors of the gradient of self-attention's scores; the scores stay what they are."""
+    """Factors of the gradient of self-attention scores; the scores themselves don't change."""
 
     @abstractmethod
     def factors(self, num_frames: int, device: torch.device) -> Tensor | None:
-        """Returns (T, T) for row and column, or None for 1 everywhere."""
+        """Returns (T, T), query by key, or None for 1 everywhere."""
 
 
 score_gradients: Registry[ScoreGradient] = Registry("score_gradient", ScoreGradient)
@@ -26,7 +26,7 @@ score_gradients: Registry[ScoreGradient] = Registry("score_gradient", ScoreGradi
 
 @score_gradients.register("plain")
 class PlainGradient(ScoreGradient):
-    """The gradient as it is."""
+    """Leaves the gradient unchanged."""
 
     def factors(self, num_frames: int, device: torch.device) -> None:
         """Returns None."""
@@ -35,20 +35,21 @@ class PlainGradient(ScoreGradient):
 
 @score_gradients.register("distance")
 class DistanceGradient(ScoreGradient):
-    """Multiplies the gradient by exp(-rate · distance), so that attention to neighbours is learned.
+    """Multiplies the gradient by exp(-rate · distance), which favours attention to neighbours.
 
-    It takes an attention that keeps all scores, (B, K, T, T): more memory than usual on a GPU.
+    This needs all scores, (B, K, T, T), in memory: more than fused attention takes on a GPU.
 
     Args:
-        rate: How fast factors fall with each frame of distance.
-        dropout: Share of factors that are 0, drawn anew each time; the others grow by as much.
-        whole_share: Share of factors that are 1 whatever the distance, drawn after the dropout.
+        rate: How fast the factors decay with each frame of distance.
+        dropout: Share of factors that are 0, drawn at each step; the others are scaled up.
+        whole_share: Share of factors that are 1 at any distance, drawn after the dropout.
 
     Raises:
-        ValueError: If the rate is negative, or a share is none.
+        ValueError: If the rate is negative, or a share is not between 0 and 1.
 
-    Source: the option `attscaledist` of the reference system for transducers; `attscaledist2` has
-        both shares. All heads and utterances of a batch share the draws.
+    Source: option `attscaledist` of rwth-i6/i6_experiments,
+        users/zeyer/experiments/exp2022_07_21_transducer/exp_fs_base; `attscaledist2` has both
+        shares. All heads and utterances of a batch share the draws.
     """
 
     def __init__(self, rate: float, dropout: float = 0.0, whole_share: float = 0.0) -> None:
@@ -70,7 +71,7 @@ class DistanceGradient(ScoreGradient):
 
 
 def scale_gradient(values: Tensor, factors: Tensor) -> Tensor:
-    """Returns the values; their gradient is multiplied by factors of a shape that broadcasts."""
+    """Returns the values; their gradient is multiplied by the factors, with broadcasting."""
     scaled: Tensor = _ScaledGradient.apply(values, factors)  # type: ignore[no-untyped-call]
     return scaled
 
@@ -79,7 +80,7 @@ class _ScaledGradient(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, factors: Tensor) -> Tensor:
         ctx.save_for_backward(factors)
-        return values.clone()  # what follows changes it in its place
+        return values.clone()  # the caller changes it in place
 
     @staticmethod
     @once_differentiable

@@ -1,4 +1,4 @@
-"""How far self-attention may look; decided once per forward pass for the whole encoder."""
+"""Spans: which frames self-attention may see, decided once per forward pass of the encoder."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from asrkit.nn.norms import Norm
 
 
 class Span:
-    """Says which frames may attend to which."""
+    """Decides which frames may attend to which."""
 
     causal = False
 
     def at(self, training: bool) -> Span:
-        """Returns the span that holds in training, or outside of it."""
+        """Returns the span to use in training, or outside of it."""
         return self
 
     def allowed(self, num_frames: int, device: torch.device) -> Tensor | None:
-        """Returns (T, T) True where row may attend to column, or None for everywhere."""
+        """Returns (T, T), True where row may attend to column, or None for everywhere."""
         return None
 
     def context(self, lengths: Tensor, num_frames: int) -> SequenceContext:
@@ -30,7 +30,7 @@ class Span:
         attention = mask[:, None, :]  # (B, 1, T): every frame may attend to all valid frames
         allowed = self.allowed(num_frames, lengths.device)
         if allowed is not None:
-            # A padding row still attends to itself: a row with nothing to attend to would be NaN.
+            # A padding frame attends to itself: a softmax over nothing would be NaN.
             own = torch.eye(num_frames, dtype=torch.bool, device=lengths.device)
             attention = (attention & allowed) | own
         return SequenceContext(mask=mask, attention=attention, causal=self.causal)
@@ -59,7 +59,7 @@ class FullSpan(Span):
 
 @spans.register("causal")
 class CausalSpan(Span):
-    """Every frame sees itself and the frames before it; convolutions see no future either."""
+    """Every frame sees itself and the frames before it; convolutions are causal, too."""
 
     causal = True
 
@@ -70,11 +70,11 @@ class CausalSpan(Span):
 
 @spans.register("chunked")
 class ChunkedSpan(Span):
-    """Frames see their own chunk and some chunks to the left; convolutions see no future.
+    """Frames see their own chunk and some chunks before it; convolutions are causal.
 
     Args:
-        chunk_size: Frames of a chunk.
-        left_chunks: How many chunks before its own a frame sees; -1 for all.
+        chunk_size: Frames per chunk.
+        left_chunks: Number of chunks that a frame sees before its own; -1 for all.
 
     Raises:
         ValueError: If the chunk size is not positive.
@@ -89,7 +89,7 @@ class ChunkedSpan(Span):
         self.left_chunks = left_chunks
 
     def allowed(self, num_frames: int, device: torch.device) -> Tensor:
-        """Returns (T, T) True from each frame to its own and the left chunks."""
+        """Returns (T, T), True from each frame to its own chunk and the chunks before it."""
         chunk = torch.arange(num_frames, device=device) // self.chunk_size
         distance = chunk[:, None] - chunk[None, :]
         seen = distance >= 0
@@ -98,10 +98,11 @@ class ChunkedSpan(Span):
 
 @spans.register("window")
 class WindowSpan(Span):
-    """Frames see those around them; convolutions see what they always do.
+    """Frames see their neighbours; convolutions are not restricted.
 
     Args:
-        size: Frames that each frame sees, itself in the middle; one more to the left where even.
+        size: Number of frames that each frame sees, itself in the middle; one more to the left
+            where even.
 
     Raises:
         ValueError: If the size is not positive.
@@ -113,7 +114,7 @@ class WindowSpan(Span):
         self.size = size
 
     def allowed(self, num_frames: int, device: torch.device) -> Tensor:
-        """Returns (T, T) True near the diagonal."""
+        """Returns (T, T), True near the diagonal."""
         places = torch.arange(num_frames, device=device)
         distance = places[None, :] - places[:, None]
         return (distance >= -(self.size // 2)) & (distance <= (self.size - 1) // 2)
@@ -121,13 +122,13 @@ class WindowSpan(Span):
 
 @spans.register("training_only")
 class TrainingSpan(Span):
-    """Limits self-attention in training; elsewhere every frame sees the whole utterance.
+    """Limits self-attention in training only; elsewhere every frame sees the whole utterance.
 
     Args:
-        span: What holds in training.
+        span: The span in training.
 
     Raises:
-        ValueError: If it is causal: convolutions would be shifted against those of decoding.
+        ValueError: If it is causal: convolutions would be shifted compared with decoding.
     """
 
     def __init__(self, span: Span) -> None:
@@ -140,5 +141,5 @@ class TrainingSpan(Span):
         self.span = span
 
     def at(self, training: bool) -> Span:
-        """Returns the limited span in training, else the full one."""
+        """Returns the limited span in training, the full one otherwise."""
         return self.span if training else FullSpan()

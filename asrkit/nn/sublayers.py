@@ -9,7 +9,7 @@ from asrkit.nn.masking import SequenceContext
 
 
 class Sublayer(nn.Module):
-    """Frames (B, T, D) to frames (B, T, D), even if the context is not needed."""
+    """Maps frames (B, T, D) to frames (B, T, D); the context need not be used."""
 
     def forward(self, x: Tensor, context: SequenceContext) -> Tensor:
         """Returns new frames (B, T, D)."""

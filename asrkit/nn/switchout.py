@@ -1,4 +1,4 @@
-"""Wrong labels among those that a network is told in training, so that it trusts them less."""
+"""SwitchOut: random wrong labels in the label history, so that a network relies on it less."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ class Switchout(nn.Module):
     """Replaces symbols by random ones in training.
 
     Args:
-        probability: Of each symbol to be replaced.
+        probability: That a symbol is replaced.
         num_labels: V; the labels to choose from are 0 to V - 1.
-        blank_share: How many of the replacements are blank, V; 0 where there is no blank.
+        blank_share: Share of replacements that are blank, V; 0 where there is no blank.
 
     Raises:
         ValueError: If the probability or the share is not in [0, 1].
@@ -29,7 +29,7 @@ class Switchout(nn.Module):
         self.probability, self.num_labels, self.blank_share = probability, num_labels, blank_share
 
     def forward(self, symbols: Tensor) -> Tensor:
-        """Returns symbols of the same shape (...), some of them others."""
+        """Returns symbols of the same shape (...), some of them replaced."""
         if not self.training or not self.probability:
             return symbols
         others = torch.randint_like(symbols, self.num_labels)

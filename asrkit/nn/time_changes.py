@@ -1,4 +1,4 @@
-"""Changes to the time axis of features in training: another pace, or a pace that varies."""
+"""Changes to the time axis of features in training: stretching and time warping."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from asrkit.nn.augment import Augment, augments
 
 @augments.register("time_resize")
 class TimeResize(Augment):
-    """Stretches each utterance by a random factor, without a change of pitch.
+    """Stretches each utterance by a random factor without changing its pitch.
 
     Args:
         low: Smallest factor of the length.
         high: Largest factor of the length.
-        max_frames: Utterances that are longer are not stretched beyond factor 1, if set: batches
-            must still fit in memory.
+        max_frames: If set, longer utterances are never lengthened, so that batches still fit in
+            memory.
 
-    Source: the option `rndresize` of the reference system for transducers.
+    Source: option `rndresize` of rwth-i6/i6_experiments,
+        users/zeyer/experiments/exp2022_07_21_transducer/exp_fs_base.
     """
 
     keeps_time = False
@@ -47,13 +48,13 @@ class TimeResize(Augment):
 
 @augments.register("time_warp")
 class TimeWarp(Augment):
-    """Moves one random frame of each utterance, and those around it less and less.
+    """Time warping: moves one random frame of each utterance, and its neighbours less and less.
 
     Args:
         max_shift: The frame moves by a uniform number of frames up to this, forwards or backwards.
 
-    Source: Park et al. 2019, section 2: time warping, along time only, linear between the moved
-        frame and the ends.
+    Source: Park et al. 2019, section 2, along time only, linear between the moved frame and the
+        ends.
     """
 
     keeps_time = False
@@ -68,7 +69,7 @@ class TimeWarp(Augment):
         """Returns warped features (B, T, F) and the same lengths."""
         draws = torch.rand(2, len(lengths), 1, device=features.device)
         last = (lengths[:, None] - 1).clamp(min=1).to(draws.dtype)
-        # An utterance must be longer than twice the shift, or its middle moves less.
+        # In utterances no longer than twice the shift, the middle moves less.
         shift = torch.minimum(last / 4, torch.full_like(last, self.max_shift))
         center = shift + draws[0] * (last - 2 * shift)
         moved = (center + (2 * draws[1] - 1) * shift * 0.99).clamp(min=0.01)
@@ -79,11 +80,11 @@ class TimeWarp(Augment):
 
 
 def interpolate(features: Tensor, sources: Tensor, lengths: Tensor) -> Tensor:
-    """Returns features at places between frames.
+    """Interpolates features between frames.
 
     Args:
         features: (B, T, F).
-        sources: (B, S) places on the axis of frames; those beyond an end are that end.
+        sources: (B, S) positions on the axis of frames, clamped to its ends.
         lengths: (B,) valid frames.
 
     Returns:

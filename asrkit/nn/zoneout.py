@@ -1,4 +1,4 @@
-"""LSTM layers some of whose values keep what they were before, at random: zoneout."""
+"""Zoneout: LSTM layers with values that randomly keep their previous state."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from asrkit.nn.lstm import LstmState, lstm_step, run_lstm
 
 @dataclass(frozen=True)
 class Zoneout:
-    """Shares of an LSTM's values that keep their old value in training, their mean otherwise.
+    """Shares of an LSTM's values that are not updated in training; the expectation elsewhere.
 
     Args:
         cell: Share of cell values.
         output: Share of output values.
 
     Raises:
-        ValueError: If one is no share.
+        ValueError: If a share is not at least 0 and below 1.
 
     Source: Krueger et al. 2017, equations 3 and 4.
     """
@@ -33,7 +33,7 @@ class Zoneout:
                 raise ValueError(f"{name} ({share}) must be at least 0 and below 1")
 
     def mix(self, old: LstmState, new: LstmState, training: bool) -> LstmState:
-        """Returns outputs and cells, in part as they were."""
+        """Returns outputs and cells, some of them not updated."""
         output = _mix(old[0], new[0], self.output, training)
         return output, _mix(old[1], new[1], self.cell, training)
 
@@ -43,7 +43,7 @@ class Zoneout:
         Args:
             layer: One layer in one direction, batch first.
             x: (B, T, I).
-            before: The state that the sequence begins with; zeros where None.
+            before: The initial state; zeros where None.
 
         Returns:
             (B, T, D) outputs, and the state at the end.
@@ -51,8 +51,8 @@ class Zoneout:
         if before is None:
             zeros = x.new_zeros(len(x), layer.hidden_size)
             before = (zeros, zeros)
-        # In one step, as in searches, torch's layer spends more on sorting its weights in memory
-        # than on products.
+        # For a single step, as in searches, PyTorch's layer spends more time on the layout of its
+        # weights than on products.
         many = layer.training or x.shape[1] > 1
         if many and not (self.cell or self.output):
             state = (before[0][None].contiguous(), before[1][None].contiguous())

@@ -155,7 +155,7 @@ def test_rotary_scores_depend_on_distances_only() -> None:
     torch.testing.assert_close(scores[1:, 1:], scores[:-1, :-1])
     assert not torch.allclose(scores[0, 1], scores[1, 0])
     torch.testing.assert_close(scores[0, 0], (query[0, 0, 0] * key[0, 0, 0]).sum())
-    with pytest.raises(ValueError, match="even size per head, got 3"):
+    with pytest.raises(ValueError, match="even number of values per head, got 3"):
         RotaryPosition(1, 3)
 
 
