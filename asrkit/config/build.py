@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -21,6 +22,7 @@ from asrkit.config.key_paths import join, parent_of
 from asrkit.config.ordered import ORDER, Ordered, names_of, order_of, without_name
 from asrkit.config.problems import Problem, SpecError
 from asrkit.config.registry import Factory, Registry, registry_of
+from asrkit.config.renames import old_names
 from asrkit.config.signatures import (
     SCALARS,
     annotation_name,
@@ -303,7 +305,7 @@ class _Walk:
             if key in target.late:
                 self.problem(join(path, key), "can't be set here: the part around it supplies it")
             elif key not in target.parameters:
-                hint = did_you_mean(key, list(target.parameters))
+                hint = did_you_mean(key, target.names(path))
                 known = ", ".join(target.parameters) or "none"
                 self.problem(join(path, key), f"unknown key of {target.label}{hint}; keys: {known}")
         for key, parameter in target.parameters.items():
@@ -327,7 +329,7 @@ class _Target:
         name: str | None,
         late: tuple[str, ...],
     ) -> None:
-        self.target = target
+        self.target, self.name = target, name
         self.late = late
         kind = registry.kind if registry is not None else getattr(target, "__name__", str(target))
         self.label = f"{kind} '{name}'" if name is not None else kind
@@ -336,6 +338,14 @@ class _Target:
 
     def default(self, key: str) -> Any:
         return default_of(self.target, key)
+
+    def names(self, path: str) -> dict[str, str]:
+        """Returns what a wrong key may have meant: keys, those of plain parts, and old names."""
+        found = dict(old_names(path, self.name))
+        for key, hint in self.hints.items():
+            if isinstance(hint, type) and is_dataclass(hint) and registry_of(hint) is None:
+                found |= {below: f"{key}.{below}" for below in constructor_parameters(hint)}
+        return found | {key: key for key in self.parameters}
 
 
 def _fit(problem: Problem) -> tuple[int, bool]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from asrkit.config.build import filled, node_target
 from asrkit.config.registry import Registry, all_registries
+from asrkit.config.renames import current_key
 from asrkit.config.signatures import (
     annotation_name,
     constructor_parameters,
@@ -63,6 +64,7 @@ def explain_key(interface: type, spec: Spec, key: str) -> str:
         UserError: If the spec has no such key.
     """
     tree: Any = filled(interface, spec)
+    key = current_key(key, spec.tree)
     for step in re.findall(r"[^.\[\]]+|\[[0-9]+\]", key):
         index: Any = int(step[1:-1]) if step.startswith("[") else step
         try:

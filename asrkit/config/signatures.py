@@ -6,7 +6,7 @@ import difflib
 import inspect
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
@@ -129,7 +129,14 @@ def shown(value: Any) -> str:
     return f"the text {value!r}" if isinstance(value, str) else repr(value)
 
 
-def did_you_mean(name: Any, known: list[str]) -> str:
-    """Returns what a message says of the nearest known name; nothing where none is near."""
-    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
-    return f"; did you mean '{close[0]}'?" if close else ""
+def did_you_mean(name: Any, known: Sequence[str] | Mapping[str, str]) -> str:
+    """Returns what a message says of the nearest known name; nothing where none is near.
+
+    Args:
+        name: What was given.
+        known: Names; or, by name, what is suggested where it is near.
+    """
+    close = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.6)
+    if not close:
+        return ""
+    return f"; did you mean '{known[close[0]] if isinstance(known, Mapping) else close[0]}'?"

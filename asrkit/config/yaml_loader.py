@@ -8,6 +8,7 @@ mapping of the base, such as a head.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +16,15 @@ from typing import Any
 
 from asrkit.config.key_paths import copy_of, join, steps
 from asrkit.config.merging import leave_out, merge, put
+from asrkit.config.renamed_keys import Note
+from asrkit.config.renamed_phases import rename_phases
+from asrkit.config.renames import current_key, given_twice, rename_key, rename_tree
 from asrkit.config.yaml_text import dump, parse, read_yaml, scalar
 from asrkit.errors import UserError
 
 __all__ = ["Spec", "change", "dump", "files_of", "join", "load", "override", "scalar"]
+
+log = logging.getLogger(__name__)
 
 MAX_FILES = 100
 """That a spec extends, counted each time that one is named."""
@@ -31,14 +37,21 @@ class Spec:
     Args:
         tree: The merged tree, without `extends`.
         sources: "file:line" or "override" by key path, such as `model.heads.ctc.weight`.
+        renamed: Keys that were given by an old name.
     """
 
     tree: Any
     sources: dict[str, str] = field(default_factory=dict)
+    renamed: list[Note] = field(default_factory=list)
 
     def source(self, path: str) -> str | None:
         """Returns where the value at a key path came from, or None for a default."""
         return self.sources.get(path)
+
+    def tell_old_names(self) -> None:
+        """Says which keys were given by an old name, once for each."""
+        for note in {note.old: note for note in reversed(self.renamed)}.values():
+            log.warning("%s", note)
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Spec:
@@ -52,9 +65,14 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Spec:
         UserError: If a file is missing or malformed, or an override can't be applied.
     """
     spec = _Files().load(path)
-    spec = Spec(copy_of(spec.tree), dict(spec.sources))
+    spec = Spec(copy_of(spec.tree), dict(spec.sources), list(spec.renamed))
+    in_files = len(spec.renamed)
     for text in overrides:
         apply(spec, text)
+    given = {text.partition("=")[0] for text in overrides}
+    for note in spec.renamed[in_files:]:
+        if note.new in given:
+            raise given_twice(note.where, note.old, note.new, None)
     return spec
 
 
@@ -120,9 +138,14 @@ class _Files:
     def _merged(self, path: Path) -> Spec:
         spec = _parse(path)
         bases = spec.tree.pop("extends", None)
-        if bases is None:
-            return spec
-        where = spec.sources.pop("extends")
+        where = spec.sources.pop("extends", str(path))
+        merged = self._bases(path, [] if bases is None else bases, where)
+        for rename in (rename_tree, rename_phases):
+            spec.renamed += rename(spec.tree, spec.sources, merged.tree)
+        return spec if bases is None else _merge(merged, spec, "")
+
+    def _bases(self, path: Path, bases: Any, where: str) -> Spec:
+        """Returns what a file extends, the later files over the earlier ones."""
         merged = Spec({})
         for base in bases if isinstance(bases, list) else [bases]:
             if not isinstance(base, str):
@@ -134,7 +157,7 @@ class _Files:
             if not base_path.is_file():
                 raise UserError(f"{where}: extends: there is no file {base_path}")
             merged = _merge(merged, self.load(base_path), "")
-        return _merge(merged, spec, "")
+        return merged
 
 
 def _parse(path: Path) -> Spec:
@@ -149,7 +172,7 @@ def _parse(path: Path) -> Spec:
 
 def _merge(base: Spec, change: Spec, path: str) -> Spec:
     """Returns base with change on top; both are subtrees at the same path."""
-    merged = Spec(base.tree, dict(base.sources))
+    merged = Spec(base.tree, dict(base.sources), [*base.renamed, *change.renamed])
     merged.tree = merge(base.tree, change.tree, path, merged.sources, change.source)
     merged.sources.update(change.sources)
     return merged
@@ -166,6 +189,10 @@ def apply(spec: Spec, text: str) -> None:
         raise UserError(f"override {text!r}: expected key=value, such as training.epochs=20")
     inside: dict[str, str] = {}
     value = parse(value_text, f"override {text!r}", inside)
-    put(spec.tree, spec.sources, key, value, text)
-    for below in inside if value is not None else ():
-        spec.sources[f"{key}{below}" if below.startswith("[") else join(key, below)] = "override"
+    below = [f"{key}{path}" if path.startswith("[") else join(key, path) for path in inside]
+    places = [current_key(path, spec.tree) for path in below] if value is not None else []
+    found, notes = rename_key(key, value, spec.tree)
+    spec.renamed += notes
+    for now, moved in found.items():
+        put(spec.tree, spec.sources, now, moved, text)
+    spec.sources.update(dict.fromkeys(places, "override"))

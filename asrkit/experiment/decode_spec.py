@@ -158,6 +158,7 @@ def chosen_search(
     found = pick(searches_of(resolved if spec is None else load_decode_spec(spec)), name)
     for override in overrides:
         apply(found.spec, f"{found.path}.{override}")
+    found.spec.tell_old_names()
     return found
 
 
@@ -168,6 +169,7 @@ def load_decode_spec(path: Path) -> Spec:
         UserError: If anything in a decode spec is wrong; lists all of it.
     """
     spec = load(path)
+    spec.tell_old_names()
     import_all()
     problems = decode_problems(spec) if is_decode_spec(spec) else []
     if problems:

@@ -23,6 +23,7 @@ from asrkit.errors import UserError
 from asrkit.experiment.phases import Phase
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import TrainableModel
+from asrkit.run_folder import RunFolder
 from asrkit.search.search import Search
 from asrkit.text.tokenizers import Tokenizer
 from asrkit.training.importing import Import
@@ -88,10 +89,14 @@ class Experiment:
 def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
     """Loads a spec file with overrides, and imports asrkit's names and the spec's plugins.
 
+    Old names of keys are told, but not those of a stored run, which no one writes.
+
     Raises:
         UserError: If a plugin can't be imported.
     """
     spec = load(path, overrides)
+    if path != RunFolder(path.parent).spec:
+        spec.tell_old_names()
     import_all()
     import_plugins(spec, path)
     return spec

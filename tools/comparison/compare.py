@@ -33,7 +33,8 @@ SHOWN = 10
 def main(before: Path, after: Path, renames: Path, tolerance: float) -> None:
     """Prints a line per part, and the first differences of each."""
     old, new = (json.loads(path.read_text(encoding="utf-8")) for path in (before, after))
-    new = in_old_keys(new, read_renames(renames))
+    names = read_renames(renames)
+    old, new = (in_old_keys(record, names) for record in (old, new))
     different = 0
     for title, first, second in parts(old, new):
         rows = list(differences(first, second, tolerance))

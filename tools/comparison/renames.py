@@ -1,4 +1,8 @@
-"""Which old names the new names of parameters and keys had."""
+"""Which old names the new names of parameters and keys had.
+
+Keys that specs may still give by an old name are in asrkit/config/renamed_keys.py, which specs are
+read with; renames.yaml has what else moved.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from asrkit.config.renames import old_key
 from asrkit.config.yaml_loader import load
 from asrkit.errors import UserError
 
@@ -30,7 +35,7 @@ class Renames:
 
     def key(self, name: str) -> str:
         """Returns the old name of a key."""
-        return _renamed(name, self.keys)
+        return old_key(_renamed(name, self.keys))
 
 
 def read_renames(path: Path) -> Renames:

@@ -1,0 +1,55 @@
+"""Keys of specs that have other names now. Specs and run folders with the old ones are still read.
+
+In a key path `*` stands for one step of any name, such as that of a head. A `type` is that of the
+part that had the old key: parts of other types, such as those of a plugin, keep keys of that name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ANY = "*"
+
+
+@dataclass(frozen=True)
+class Rename:
+    """A key that has another name now.
+
+    Args:
+        old: Its key path before; `*` stands for any one step.
+        new: Its key path now, with as many `*`.
+        type: Of the part that had the old key, where others keep a key of that name.
+    """
+
+    old: str
+    new: str
+    type: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.old.count(ANY) > self.new.count(ANY) or self.old.endswith(ANY):
+            raise ValueError(f"{self.old} -> {self.new}: a `*` is lost, or ends the old key path")
+
+    def fits(self, found: object) -> bool:
+        """Returns whether a part of a type has this key; one without may be of any type."""
+        return self.type is None or found is None or found == self.type
+
+
+@dataclass(frozen=True)
+class Note:
+    """A key that was read by its old name.
+
+    Args:
+        old: The name that was given.
+        new: The name that it has now.
+        where: "file:line" or "override".
+    """
+
+    old: str
+    new: str
+    where: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.old} is now {self.new}; the old name is still read"
+
+
+RENAMED: list[Rename] = []
