@@ -99,21 +99,27 @@ def _inspect_all(sources: Iterable[Source], jobs: int) -> Iterator[DataCut | Unu
 
 
 def open_set(data: Path, names: list[str]) -> CutSet:
-    """Returns the utterances of some sets of a data folder.
+    """Returns the utterances of some sets of a data folder; see `OpenSets` to open several times.
 
     Raises:
         UserError: If the folder or a set is missing; names the sets that are there.
     """
-    cuts = []
-    for name in names:
-        path = existing_manifest(data, name)
-        if path is None:
-            raise UserError(
-                f"there is no set {name!r} in {data}: {manifest_path(data, name)} is missing; sets "
-                f"there: {', '.join(set_names(data)) or 'none'}; run the recipe's stage 1 first"
-            )
-        cuts += read_cuts(path)
-    return CutSet.from_cuts(cuts)
+    return CutSet.from_cuts([cut for name in names for cut in read_cuts(find_manifest(data, name))])
+
+
+def find_manifest(data: Path, name: str) -> Path:
+    """Returns the manifest of a set.
+
+    Raises:
+        UserError: If the folder or the set is missing; names the sets that are there.
+    """
+    path = existing_manifest(data, name)
+    if path is None:
+        raise UserError(
+            f"there is no set {name!r} in {data}: {manifest_path(data, name)} is missing; sets "
+            f"there: {', '.join(set_names(data)) or 'none'}; run the recipe's stage 1 first"
+        )
+    return path
 
 
 def without(cuts: CutSet, unusable: Iterable[Unusable]) -> CutSet:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Any
 
 from asrkit.data.alignments import Alignments, misaligned, read_alignments
-from asrkit.data.manifests import Unusable, open_set
+from asrkit.data.manifests import Unusable
 from asrkit.data.settings import DataSettings
 from asrkit.errors import UserError
 from asrkit.experiment.runs import require_vocabulary
@@ -76,7 +77,7 @@ def open_alignments(
 
 
 def list_misaligned(
-    experiment: Experiment, tokenizer: Tokenizer, model: AsrModel, data: Path, name: str
+    experiment: Experiment, tokenizer: Tokenizer, model: AsrModel, cuts: Sequence[Any], name: str
 ) -> list[Unusable]:
     """Returns the utterances of a set that can't be trained on their alignments.
 
@@ -86,7 +87,6 @@ def list_misaligned(
     alignments = open_alignments(experiment, tokenizer, [name])
     if alignments is None:
         return []
-    cuts = list(open_set(data, [name]))
     speeds = _speeds(experiment, name)
     found = misaligned(
         cuts,

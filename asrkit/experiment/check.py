@@ -22,16 +22,17 @@ from asrkit.data.feasibility import SetReport, check_set
 from asrkit.data.manifests import (
     Unusable,
     doubtful_path,
-    open_set,
     unusable_path,
     write_unusable,
 )
+from asrkit.data.open_sets import OpenSets
 from asrkit.data.set_facts import of_other_rate
 from asrkit.data.training_limits import TrainingLimits
 from asrkit.errors import UserError
-from asrkit.experiment.aligned import alignment_problems, list_misaligned
+from asrkit.experiment.aligned import alignment_problems
 from asrkit.experiment.arithmetic import arithmetic_of
 from asrkit.experiment.decode_spec import DecodeSpec, decode_problems, is_decode_spec
+from asrkit.experiment.open_data import OpenData, fitness_of
 from asrkit.experiment.references import unwritable_elsewhere
 from asrkit.experiment.spec import (
     Experiment,
@@ -40,7 +41,7 @@ from asrkit.experiment.spec import (
     rate_problems,
     resolve_spec,
 )
-from asrkit.experiment.train import all_training_data, count_parameters, fitness_of, stages_of
+from asrkit.experiment.train import count_parameters, stages_of
 from asrkit.experiment.trial import MAX_PARAMETERS, trial_problem
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import TrainableModel
@@ -222,13 +223,14 @@ def _unknown_heads(experiment: Experiment, vocabulary: Vocabulary) -> list[str]:
 
 def _check_data(experiment: Experiment, data: Path, report: CheckReport, processes: int) -> None:
     """Looks at every utterance, then at what the training will be."""
-    _check_utterances(experiment, data, report)
+    opened = OpenData(experiment, data, make_tokenizer(experiment, data), OpenSets())
+    _check_utterances(opened, report)
     if not report.problems:
-        _check_arithmetic(experiment, data, report, processes)
+        _check_arithmetic(opened, report, processes)
 
 
-def _check_utterances(experiment: Experiment, data: Path, report: CheckReport) -> None:
-    tokenizer = make_tokenizer(experiment, data)
+def _check_utterances(opened: OpenData, report: CheckReport) -> None:
+    experiment, data, tokenizer = opened.experiment, opened.folder, opened.tokenizer
     model = _meta_model(experiment, tokenizer.vocabulary)
     if not isinstance(model, AsrModel):
         return
@@ -237,13 +239,13 @@ def _check_utterances(experiment: Experiment, data: Path, report: CheckReport) -
     limits = TrainingLimits(fitness, tokenizer, settings.min_seconds, settings.max_labels)
     for name in [*settings.train, *settings.dev]:
         unfit = limits if name in settings.train else fitness
-        found = check_set(open_set(data, [name]), unfit, settings.sample_rate, num_cores())
+        found = check_set(opened.cuts([name]), unfit, settings.sample_rate, num_cores())
         unusable = found.unusable
         write_unusable(unusable_path(data, name), unusable)
         write_unusable(doubtful_path(data, name), found.doubtful)
         # Of no concern to other specs, so not in the data folder's list.
         listed = {entry.id for entry in unusable}
-        misaligned = list_misaligned(experiment, tokenizer, model, data, name)
+        misaligned = opened.misaligned(name, model)
         report.unusable[name] = unusable + [e for e in misaligned if e.id not in listed]
         report.sets[name] = found
         if len(report.unusable[name]) == found.total:
@@ -251,15 +253,10 @@ def _check_utterances(experiment: Experiment, data: Path, report: CheckReport) -
     report.remarks += unwritable_elsewhere(data, tokenizer, report.sets)
 
 
-def _check_arithmetic(
-    experiment: Experiment, data: Path, report: CheckReport, processes: int
-) -> None:
+def _check_arithmetic(opened: OpenData, report: CheckReport, processes: int) -> None:
     """Says what the training will be, and why it would not work as it is planned."""
-    tokenizer = make_tokenizer(experiment, data)
     unusable = [entry for found in report.unusable.values() for entry in found]
-    found = arithmetic_of(
-        experiment, all_training_data(experiment, data, tokenizer, unusable), processes
-    )
+    found = arithmetic_of(opened.experiment, opened.counted(unusable), processes)
     if found is not None:
         report.remarks += found.lines()
         report.remarks += [f"warning: {problem}" for problem in found.problems()]

@@ -11,7 +11,7 @@ from typing import Any
 from asrkit.config.build import build
 from asrkit.config.yaml_loader import Spec
 from asrkit.data.decode_batches import decode_batches
-from asrkit.data.manifests import open_set
+from asrkit.data.open_sets import OpenSets
 from asrkit.decoding.decode import decode as decode_set
 from asrkit.errors import UserError
 from asrkit.experiment.decode_settings import split
@@ -72,7 +72,7 @@ def decode(
     system.prepare(chosen)
     record_command(run)
     out = RunFolder(run).decoded_set(search, set_name).folder
-    return decode_into(out, system, found.node, chosen, data, set_name)
+    return decode_into(out, system, found.node, chosen, data, set_name, OpenSets())
 
 
 def decode_into(
@@ -82,6 +82,7 @@ def decode_into(
     search: Search,
     data: Path,
     set_name: str,
+    sets: OpenSets,
     max_hypotheses: int = 10,
 ) -> dict[str, Any]:
     """Decodes one set with a prepared system; notes beside the result how it was found.
@@ -93,12 +94,13 @@ def decode_into(
         search: The search.
         data: Data folder.
         set_name: The set.
+        sets: Those that the command has opened.
         max_hypotheses: Most hypotheses that are written per utterance; no two have the same words.
 
     Returns:
         The summary that is also written to summary.json.
     """
-    cuts = open_set(data, [set_name])
+    cuts = sets.open(data, [set_name])
     warn_of_references(set_name, cuts, system.tokenizer)
     weights = [(str(path), hash_of(path)) for path in system.files()]
     facts = set_facts(data, set_name, cuts)
@@ -128,7 +130,7 @@ def decode_into(
         )
 
 
-def searched_with(folder: Path) -> tuple[Any, str]:
+def searched_with(folder: Path, sets: OpenSets) -> tuple[Any, str]:
     """Returns the search's spec node and the checkpoint that a result was found with.
 
     Raises:
@@ -136,7 +138,7 @@ def searched_with(folder: Path) -> tuple[Any, str]:
     """
     path = folder / "search.json"
     if (folder / "nbest.jsonl").is_file():
-        require_whole(folder)
+        require_whole(folder, sets)
     if not path.is_file() or not (folder / "nbest.jsonl").is_file():
         raise UserError(f"{folder} has no decoded set; first `asrkit decode`")
     note = read_json(path)
@@ -182,11 +184,12 @@ def score(
             f"{nbest} is missing; first `asrkit decode --run {run} --set {set_name} "
             f"--search {search} --data DIR`"
         )
-    coverage = require_whole(folder)
+    sets = OpenSets()
+    coverage = require_whole(folder, sets)
     parent = None
     if against is not None:
         other = RunFolder(against).decoded_set(search, set_name)
-        require_whole(other.folder)
+        require_whole(other.folder, sets)
         parent = other.nbest
     record_command(run)
     if stm is None:

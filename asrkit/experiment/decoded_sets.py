@@ -18,10 +18,10 @@ from asrkit.data.cuts import has_transcript, speaker_of, text_of
 from asrkit.data.manifests import (
     existing_manifest,
     manifest_path,
-    open_set,
     read_unusable,
     rejected_path,
 )
+from asrkit.data.open_sets import OpenSets
 from asrkit.decoding.partial_results import fingerprint_of
 from asrkit.errors import UserError
 from asrkit.reports.run_texts import read_json
@@ -58,8 +58,12 @@ def _said(cut: Any) -> tuple[str, bool]:
     return text_of(cut), has_transcript(cut)
 
 
-def require_whole(folder: Path) -> Coverage | None:
+def require_whole(folder: Path, sets: OpenSets) -> Coverage | None:
     """Returns what of its set a decoded folder covers; None where an older decode did not note it.
+
+    Args:
+        folder: Of the decoded set.
+        sets: Those that the command has opened.
 
     Raises:
         UserError: If another decode of the set was interrupted, lists are missing, or the manifest
@@ -80,7 +84,7 @@ def require_whole(folder: Path) -> Coverage | None:
     facts = summary.get("set")
     if facts is None:
         return None
-    _require_same_manifest(folder, facts, lines)
+    _require_same_manifest(folder, facts, lines, sets)
     edited = hashlib.sha256(nbest.read_bytes()).hexdigest() != summary.get("lists")
     if edited:
         log.warning("%s was changed after it was decoded; the score says so", nbest)
@@ -108,7 +112,7 @@ def _require_finished(folder: Path) -> None:
 
 
 def _require_same_manifest(
-    folder: Path, facts: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]
+    folder: Path, facts: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], sets: OpenSets
 ) -> None:
     data, name = Path(facts["data"]), facts["name"]
     path = existing_manifest(data, name)
@@ -116,7 +120,7 @@ def _require_same_manifest(
         path = manifest_path(data, name)
         log.warning("%s is gone: whether it is as it was when decoded can't be told", path)
         return
-    cuts = list(open_set(data, [name]))
+    cuts = list(sets.open(data, [name]))
     if digest_of(cuts) != facts["manifest"]:
         raise UserError(
             f"{path} has changed since {folder} was decoded ({_changes(cuts, lines)}): decode the "

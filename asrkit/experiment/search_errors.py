@@ -12,7 +12,7 @@ import torch
 from asrkit.config.build import build
 from asrkit.data.batch import Batch
 from asrkit.data.decode_batches import decode_batches
-from asrkit.data.manifests import open_set
+from asrkit.data.open_sets import OpenSets
 from asrkit.data.transcripts import with_transcripts
 from asrkit.errors import UserError
 from asrkit.experiment.decode import searched_with
@@ -54,7 +54,8 @@ def search_errors(
     Source: reference system for joint search, section on search errors.
     """
     folder = RunFolder(run).decoded_set(search, set_name).folder
-    node, checkpoint = searched_with(folder)
+    sets = OpenSets()
+    node, checkpoint = searched_with(folder, sets)
     device = available_device()
     system = System(run, data, checkpoint, device, overrides)
     chosen = build(Search, node, f"decoding.{search}")
@@ -65,7 +66,7 @@ def search_errors(
     lines = {line["id"]: line for line in read_nbest(folder / "nbest.jsonl")}
     found: list[dict[str, Any]] = []
     wrong = unreachable = 0
-    cuts = with_transcripts(open_set(data, [set_name]), set_name, "search errors")
+    cuts = with_transcripts(sets.open(data, [set_name]), set_name, "search errors")
     for batch, infos in decode_batches(cuts, system.speech):
         missing = [info.id for info in infos if info.id not in lines]
         if missing:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -17,17 +17,21 @@ from asrkit.models.asr_model import AsrModel
 from asrkit.nn.masking import length_mask
 from asrkit.run_folder import RunFolder
 from asrkit.training.distributed import World
+from asrkit.training.sources import EpochSource, reading
 
 SAMPLE_SECONDS = 3600.0
 """An hour of speech fixes mean and variance of log-mel features to far below 1 %."""
 
 
-def estimate_statistics(model: AsrModel, batches: Iterator[Batch], run: Path, world: World) -> None:
+def estimate_statistics(
+    model: AsrModel, open_sample: Callable[[], EpochSource], run: Path, world: World
+) -> None:
     """Gives the model its feature statistics, from the run folder or from about an hour of speech.
 
     Args:
         model: Its features may need statistics; nothing happens if they do not.
-        batches: Training batches to take the sample from.
+        open_sample: Returns the training data to take the sample from; not asked where the run
+            folder has statistics.
         run: Run folder; keeps the statistics, so that a restarted run has the same ones.
         world: The first process estimates, the others read what it wrote.
     """
@@ -36,7 +40,8 @@ def estimate_statistics(model: AsrModel, batches: Iterator[Batch], run: Path, wo
         return
     path = RunFolder(run).statistics
     if world.rank == 0 and not path.is_file():
-        _estimate(model, batches)
+        with reading(open_sample().batches(epoch=1)) as batches:
+            _estimate(model, batches)
         with replaced(path) as partial:
             save_file(dict(normalization.state_dict()), partial)
     world.barrier()

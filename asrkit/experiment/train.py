@@ -7,7 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +16,13 @@ from torch import nn
 
 from asrkit.config.yaml_loader import Spec
 from asrkit.data.dataset import CutData
-from asrkit.data.feasibility import AUDIO_REASONS, Fitness
-from asrkit.data.manifests import (
-    Unusable,
-    open_set,
-    read_unusable,
-    unusable_path,
-    without,
-    write_unusable,
-)
-from asrkit.data.text import TextData, TextSettings, load_sentences
+from asrkit.data.manifests import Unusable, read_unusable, write_unusable
+from asrkit.data.open_sets import OpenSets
 from asrkit.errors import UserError
-from asrkit.experiment.aligned import alignment_problems, list_misaligned, open_alignments
+from asrkit.experiment.aligned import alignment_problems
 from asrkit.experiment.arithmetic import arithmetic_of
 from asrkit.experiment.claim import claim_run
+from asrkit.experiment.open_data import OpenData
 from asrkit.experiment.phases import phase_folder, phase_trees
 from asrkit.experiment.pictures import DevPictures
 from asrkit.experiment.record import record_command, record_environment
@@ -47,14 +40,12 @@ from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import TrainableModel
 from asrkit.owners import owned
 from asrkit.run_folder import RunFolder
-from asrkit.text.tokenizers import Tokenizer
 from asrkit.text.vocabulary import Vocabulary
 from asrkit.training.checkpoints import load, read_index, resolve
 from asrkit.training.curves import plot_curves
 from asrkit.training.distributed import World, init_distributed
 from asrkit.training.growing import grow
 from asrkit.training.importing import import_weights
-from asrkit.training.sources import NoBatches, reading
 from asrkit.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -109,10 +100,14 @@ def train_stages(stages: Sequence[Stage], data: Path, run: Path, world: World) -
             torch.get_num_threads(),
         )
     first = max((n for n, stage in enumerate(stages) if stage.has_begun), default=0)
-    updates = partial(all_updates, stages[-1].experiment, data, world) if stages[1:] else None
+    sets = OpenSets()
+    updates = partial(all_updates, stages[-1].experiment, data, sets, world) if stages[1:] else None
     for number in range(first, len(stages)):
         before = stages[number - 1] if number else None
-        train_stage(stages[number], before, data, world, updates)
+        trainer = trainer_of(stages[number], before, data, sets, world, updates)
+        if stages[number] is stages[-1]:
+            sets.release()
+        trainer.run()
         world.barrier()
     if world.rank == 0:
         try:
@@ -136,27 +131,29 @@ def stages_of(experiment: Experiment, resolved: dict[str, Any], run: Path) -> li
     return [*stages, Stage(experiment, resolved, run)]
 
 
-def all_updates(experiment: Experiment, data: Path, world: World) -> int:
+def all_updates(experiment: Experiment, data: Path, sets: OpenSets, world: World) -> int:
     """Returns how many updates a training with phases makes, as with the data of the last one."""
-    source = all_training_data(experiment, data, make_tokenizer(experiment, data))
-    found = arithmetic_of(experiment, source, world.size)
+    opened = OpenData(experiment, data, make_tokenizer(experiment, data), sets)
+    found = arithmetic_of(experiment, opened.counted(), world.size)
     assert found is not None, "only asrkit's trainer asks"
     return found.updates
 
 
-def train_stage(
+def trainer_of(
     stage: Stage,
     before: Stage | None,
     data: Path,
+    sets: OpenSets,
     world: World,
     updates: Callable[[], int] | None = None,
-) -> None:
-    """Trains a stage to its last epoch.
+) -> Trainer:
+    """Returns what trains a stage to its last epoch.
 
     Args:
         stage: What is trained.
         before: The finished stage that it starts from, if it is not the first.
         data: Data folder.
+        sets: Those of it that were opened.
         world: All processes.
         updates: Returns those of all stages, if there are several.
     """
@@ -168,14 +165,17 @@ def train_stage(
         raise UserError(problem)
     if stage.has_begun:
         require_vocabulary(run, tokenizer.vocabulary)
+    opened = OpenData(experiment, data, tokenizer, sets)
     if world.rank == 0:
-        record_run(stage, before, data, tokenizer, model)
+        record_run(stage, before, opened, model)
     world.barrier()
-    train_data = open_data(experiment, data, run, tokenizer, training=True, world=world)
-    dev_data = open_data(experiment, data, run, tokenizer, training=False, world=world)
+    left_out = read_unusable(RunFolder(run).left_out)
+    train_data = opened.training(left_out, world.rank, world.size)
+    dev_data = opened.dev(left_out, world.rank, world.size)
     pictures = None
     if isinstance(model, AsrModel):
-        _estimate_statistics(model, experiment, data, run, tokenizer, world)
+        # The same sample, however many processes train.
+        estimate_statistics(model, partial(opened.training, left_out), run, world)
         pictures = DevPictures(tokenizer, dev_data) if isinstance(dev_data, CutData) else None
     if before is None:
         import_start(experiment, model, tokenizer.vocabulary, run, world)
@@ -190,38 +190,21 @@ def train_stage(
     if updates is not None:
         make_trainer = partial(make_trainer, updates=updates)
     if before is None or stage.has_begun:
-        make_trainer(model=model).run()
-    else:
-        grown_trainer(stage, before, model, tokenizer.vocabulary, make_trainer).run()
+        return make_trainer(model=model)
+    return grown_trainer(stage, before, model, tokenizer.vocabulary, make_trainer)
 
 
-def record_run(
-    stage: Stage, before: Stage | None, data: Path, tokenizer: Tokenizer, model: TrainableModel
-) -> None:
+def record_run(stage: Stage, before: Stage | None, opened: OpenData, model: TrainableModel) -> None:
     """Writes into the run's folder what is trained there, on what and how."""
     run = stage.run
     trains = claim_run(run, stage.resolved)
     if before is not None and not stage.has_begun:
         inherit_files(before.run, run)
-    list_left_out(stage.experiment, data, run, tokenizer, model)
-    record_tokenizer(run, tokenizer)
+    list_left_out(opened, run, model)
+    record_tokenizer(run, opened.tokenizer)
     if trains:
         record_command(run)
         record_environment(run, parameters=count_parameters(model))
-
-
-def _estimate_statistics(
-    model: AsrModel,
-    experiment: Experiment,
-    data: Path,
-    run: Path,
-    tokenizer: Tokenizer,
-    world: World,
-) -> None:
-    alone = World(rank=0, size=1, device=world.device)  # the same sample, however many we are
-    sample = open_data(experiment, data, run, tokenizer, training=True, world=alone)
-    with reading(sample.batches(epoch=1)) as batches:
-        estimate_statistics(model, batches, run, world)
 
 
 def grown_trainer(
@@ -276,85 +259,21 @@ def warn_of_other_labels(run: Path, vocabulary: Vocabulary) -> None:
         log.warning("imports: weights of labels do not fit: %s; or leave them out", error)
 
 
-def list_left_out(
-    experiment: Experiment, data: Path, run: Path, tokenizer: Tokenizer, model: TrainableModel
-) -> None:
+def list_left_out(opened: OpenData, run: Path, model: TrainableModel) -> None:
     """Lists in a new run's folder the utterances that it can't use.
 
-    What is wrong with audio is known from `asrkit check`; the rest depends on the spec, and the
-    last check may have been of another. A run that goes on keeps its own list: checks of other
-    specs must not change its data. Each phase has its own: what one leaves out, the next may use.
+    A run that goes on keeps its own list: checks of other specs must not change its data. Each
+    phase has its own: what one leaves out, the next may use.
     """
-    if not (RunFolder(run).left_out).is_file():
-        names = [*experiment.data.train, *experiment.data.dev]
-        entries: list[Unusable] = []
-        for name in names:
-            unusable = read_unusable(unusable_path(data, name))
-            found = [entry for entry in unusable if entry.reason in AUDIO_REASONS]
-            if isinstance(model, AsrModel):
-                listed = {entry.id for entry in found}
-                fitness = fitness_of(experiment, tokenizer, model)
-                checked = (fitness(cut) for cut in open_set(data, [name]) if cut.id not in listed)
-                found += [entry for entry in checked if entry is not None]
-                found += list_misaligned(experiment, tokenizer, model, data, name)
-            for reason, count in Counter(entry.reason for entry in found).items():
-                log.warning("%s: %d utterances are left out: %s", name, count, reason)
-            entries += found
-        write_unusable(RunFolder(run).left_out, entries)
-
-
-def fitness_of(experiment: Experiment, tokenizer: Tokenizer, model: AsrModel) -> Fitness:
-    """Returns what an experiment asks of utterances."""
-    settings, heads = experiment.speech, list(model.named_heads().values())
-    return Fitness(
-        tokenizer,
-        output_frames=cache(lambda samples: int(model.output_frames(torch.tensor([samples]))[0])),
-        min_frames=lambda labels: max(head.min_frames(labels) for head in heads),
-        max_seconds=settings.max_seconds,
-        fastest=max(settings.speeds),
-        sample_rate=settings.sample_rate,
-    )
-
-
-def open_data(
-    experiment: Experiment,
-    data: Path,
-    run: Path,
-    tokenizer: Tokenizer,
-    training: bool,
-    world: World,
-) -> CutData | TextData | NoBatches:
-    """Returns the training or dev batches, without the utterances that the run leaves out."""
-    settings = experiment.data
-    names = settings.train if training else settings.dev
-    if not names and not training:
-        return NoBatches()
-    if isinstance(settings, TextSettings):
-        sentences = load_sentences(settings, data, tokenizer, training)
-        return TextData(sentences, settings, experiment.seed, training, world.rank, world.size)
-    cuts = without(open_set(data, names), read_unusable(RunFolder(run).left_out))
-    return CutData(
-        cuts,
-        tokenizer,
-        experiment.speech,
-        experiment.seed,
-        training,
-        world.rank,
-        world.size,
-        open_alignments(experiment, tokenizer, names),
-    )
-
-
-def all_training_data(
-    experiment: Experiment, data: Path, tokenizer: Tokenizer, unusable: Sequence[Unusable] = ()
-) -> CutData | TextData:
-    """Returns all training batches, as one process would make them, to be counted."""
-    settings = experiment.data
-    if isinstance(settings, TextSettings):
-        sentences = load_sentences(settings, data, tokenizer, training=True)
-        return TextData(sentences, settings, experiment.seed, training=True)
-    cuts = without(open_set(data, settings.train), unusable)
-    return CutData(cuts, tokenizer, experiment.speech, experiment.seed, training=True)
+    if RunFolder(run).left_out.is_file():
+        return
+    entries: list[Unusable] = []
+    for name in (*opened.experiment.data.train, *opened.experiment.data.dev):
+        found = list(opened.unusable(name, model))
+        for reason, count in Counter(entry.reason for entry in found).items():
+            log.warning("%s: %d utterances are left out: %s", name, count, reason)
+        entries += found
+    write_unusable(RunFolder(run).left_out, entries)
 
 
 def count_parameters(model: nn.Module) -> int:

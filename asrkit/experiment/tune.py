@@ -12,7 +12,7 @@ import yaml
 
 from asrkit.config.build import build
 from asrkit.config.yaml_loader import Spec
-from asrkit.data.manifests import open_set
+from asrkit.data.open_sets import OpenSets
 from asrkit.data.transcripts import with_transcripts
 from asrkit.experiment.decode import JUDGEMENTS, decode_into
 from asrkit.experiment.decode_spec import chosen_search
@@ -80,7 +80,8 @@ def tune(
         UserError: If the search lacks something to tune, or the spec names nothing.
     """
     device = available_device()
-    with_transcripts(open_set(data, [set_name]), set_name, "weights")
+    sets = OpenSets()
+    with_transcripts(sets.open(data, [set_name]), set_name, "weights")
     system = System(run, data, checkpoint, device, overrides)
     found = chosen_search(Spec(system.resolved), search, spec)
     build(Search, found.spec, found.path)
@@ -98,7 +99,7 @@ def tune(
         for number in range(decodes + 1 if ranges else 1):
             out = trial / str(number)
             tried = with_values(node, point)
-            score = _decoded(out, system, tried, data, set_name, search)
+            score = _decoded(out, system, tried, data, set_name, sets, search)
             history.add(point, score, transcribed(read_nbest(out / "nbest.jsonl")))
             point = history.following()
             if history.knows(point):
@@ -189,11 +190,19 @@ class _History:
         return {name: trial.weights[name] for name in self.settings}
 
 
-def _decoded(out: Path, system: System, node: Any, data: Path, set_name: str, search: str) -> Score:
+def _decoded(
+    out: Path,
+    system: System,
+    node: Any,
+    data: Path,
+    set_name: str,
+    sets: OpenSets,
+    search: str,
+) -> Score:
     chosen = build(Search, node, f"decoding.{search}")
     system.prepare(chosen)
-    decode_into(out, system, node, chosen, data, set_name, max_hypotheses=NBEST)
-    return score_run(out / "nbest.jsonl", out, coverage=require_whole(out))
+    decode_into(out, system, node, chosen, data, set_name, sets, max_hypotheses=NBEST)
+    return score_run(out / "nbest.jsonl", out, coverage=require_whole(out, sets))
 
 
 def publish(decoded: Path, out: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 import soundfile
 
 from asrkit.data.manifests import Source, manifest_path, open_set, write_manifest
+from asrkit.data.open_sets import OpenSets
 from asrkit.decoding.partial_results import PartialResults, fingerprint_of
 from asrkit.errors import UserError
 from asrkit.experiment.decode import score, searched_with
@@ -80,7 +81,10 @@ def test_a_score_says_what_it_is_of(run: Path) -> None:
 def test_lists_are_not_scored_while_another_decode_is_unfinished(run: Path) -> None:
     partial = folder_of(run) / "nbest.partial.jsonl"
     PartialResults(partial, "of beam 7").add([{"id": "a1"}], {})
-    for judge in (lambda: score(run, "test", "joint"), lambda: searched_with(folder_of(run))):
+    for judge in (
+        lambda: score(run, "test", "joint"),
+        lambda: searched_with(folder_of(run), OpenSets()),
+    ):
         with pytest.raises(UserError, match="interrupted decode with other settings"):
             judge()
     partial.unlink()
@@ -101,7 +105,7 @@ def test_lists_that_were_cut_at_the_end_of_a_line_are_refused(run: Path) -> None
     with pytest.raises(UserError, match="lists of 2 utterances, but 3 were decoded"):
         score(run, "test", "joint")
     with pytest.raises(UserError, match="lists of 2 utterances, but 3 were decoded"):
-        searched_with(folder_of(run))
+        searched_with(folder_of(run), OpenSets())
 
 
 def test_lists_of_the_other_system_are_looked_at_as_well(run: Path, tmp_path: Path) -> None:
@@ -162,10 +166,10 @@ def test_what_an_older_decode_did_not_note_is_unknown(
     run: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (folder_of(run) / "summary.json").write_text(json.dumps({"utterances": 3, "rtf": 0.1}))
-    assert require_whole(folder_of(run)) is None
+    assert require_whole(folder_of(run), OpenSets()) is None
     (folder_of(run) / "summary.json").unlink()
     with caplog.at_level(logging.WARNING):
-        assert require_whole(folder_of(run)) is None
+        assert require_whole(folder_of(run), OpenSets()) is None
     assert "nothing says whether its lists are whole" in caplog.text
 
 
