@@ -43,6 +43,7 @@ LAYERS = [
     ("asrkit.lattice",),
     ("asrkit.losses",),
     ("asrkit.scorers.interfaces", "asrkit.data", "asrkit.lm"),
+    ("asrkit.corpora",),
     ("asrkit.scorers",),
     ("asrkit.search",),
     ("asrkit.decoding",),

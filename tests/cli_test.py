@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from asrkit.cli import main
+from asrkit.cli.data import data
 from asrkit.data.manifests import Source, write_manifest
 from asrkit.decoding.partial_results import PartialResults
 from asrkit.errors import UserError
@@ -382,8 +383,9 @@ def test_debug_shows_the_traceback() -> None:
 
 
 def test_help_has_an_example_for_every_verb() -> None:
-    for name, verb in main.commands.items():
-        text = " ".join(asrkit(name, "--help").output.split())
+    forms = {f"data {name}": verb for name, verb in data.commands.items()}
+    for name, verb in {**main.commands, **forms}.items():
+        text = " ".join(asrkit(*name.split(), "--help").output.split())
         assert f"Example: asrkit {name}" in text, name
         assert verb.help
 

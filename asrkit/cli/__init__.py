@@ -3,6 +3,7 @@
 from asrkit.cli.align import align
 from asrkit.cli.average import average
 from asrkit.cli.check import check
+from asrkit.cli.data import data
 from asrkit.cli.decode import decode
 from asrkit.cli.diff import diff
 from asrkit.cli.explain import explain
@@ -27,6 +28,7 @@ for verb in (
     align,
     average,
     check,
+    data,
     decode,
     diff,
     explain,

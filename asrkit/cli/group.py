@@ -74,7 +74,8 @@ def main(debug: bool, plugin: tuple[str, ...]) -> None:
     """Trains speech recognisers from scratch, described in YAML.
 
     A recipe's run.sh calls these verbs in order: tokenizer, check, train, average, decode, score.
-    Any value of a spec can be changed on the command line: training.epochs=20.
+    `asrkit data` makes sets of your own audio. Any value of a spec can be changed on the command
+    line: training.epochs=20.
     """
     forgive("stderr")
     log_to_stderr()

@@ -28,6 +28,10 @@ MIXED = "channels_are_mixed"
 """In a cut's custom fields: it is heard as the mean of its channels."""
 
 
+UNKNOWN = "unknown"
+"""Stands for the speaker where no one says who it is."""
+
+
 class Place(NamedTuple):
     """Where the samples of a cut stand as they are: a file, and which of its channels."""
 
@@ -176,7 +180,7 @@ def has_transcript(cut: Any) -> bool:
 
 def speaker_of(cut: Any) -> str:
     """Returns the speaker of a lhotse cut."""
-    return next((str(s.speaker) for s in cut.supervisions if s.speaker), "unknown")
+    return next((str(s.speaker) for s in cut.supervisions if s.speaker), UNKNOWN)
 
 
 def at_speed(samples: Tensor, speed: float, resolution: int = 100) -> Tensor:

@@ -30,21 +30,40 @@ log = logging.getLogger(__name__)
 def write_manifest(
     data: Path,
     name: str,
-    sources: Iterable[Source],
+    sources: Iterable[Source | Unusable],
     jobs: int = 1,
     demands: Demands = Demands(),  # noqa: B008 - has no state
 ) -> int:
+    """Writes the manifest of a set as `write_set` does.
+
+    Returns:
+        The number of usable utterances.
+
+    Raises:
+        UserError: If no utterance can be used, or one of a set that must be whole.
+    """
+    return write_set(data, name, sources, jobs, demands).count
+
+
+def write_set(
+    data: Path,
+    name: str,
+    sources: Iterable[Source | Unusable],
+    jobs: int = 1,
+    demands: Demands = Demands(),  # noqa: B008 - has no state
+) -> SetFacts:
     """Writes DATA/manifests/NAME.jsonl; what is wrong goes to DATA/rejected/NAME.tsv instead.
 
     Args:
         data: Data folder.
         name: Name of the set.
-        sources: Utterances; taken one by one, so a corpus never is in memory as a whole.
+        sources: Utterances, and what was found to be none; taken one by one, so a corpus never is
+            in memory as a whole.
         jobs: Processes that look at the audio files.
         demands: What is asked of them.
 
     Returns:
-        The number of usable utterances.
+        What was found out about the set.
 
     Raises:
         UserError: If no utterance can be used, or one of a set that must be whole.
@@ -64,7 +83,7 @@ def write_manifest(
         _require_utterances(data, name, facts, demands)
     for line in facts.remarks(demands.sample_rate, rejected_path(data, name)):
         log.warning("%s: %s", name, line)
-    return facts.count
+    return facts
 
 
 def _require_utterances(data: Path, name: str, facts: SetFacts, demands: Demands) -> None:
@@ -83,12 +102,12 @@ def _require_utterances(data: Path, name: str, facts: SetFacts, demands: Demands
         raise UserError(
             f"set {name}: {len(bad)} of {facts.count + len(bad)} utterances can't be used, such as "
             f"{first}; all of them: {rejected_path(data, name)}. A score without them would be "
-            "that of another set: mend the corpus, or take the rest by --allow-missing, and the "
-            "score will say what is missing"
+            "that of another set: fix the corpus, or take the rest (--allow-missing of recipes, no "
+            "--whole of `asrkit data`), and the score will say what is missing"
         )
 
 
-def _inspect_all(sources: Iterable[Source], jobs: int) -> Iterator[DataCut | Unusable]:
+def _inspect_all(sources: Iterable[Source | Unusable], jobs: int) -> Iterator[DataCut | Unusable]:
     if jobs <= 1:
         yield from map(inspect, sources)
         return

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lhotse.cut.data import DataCut
 
-from asrkit.data.cuts import transcript_of
+from asrkit.data.cuts import UNKNOWN, speaker_of, transcript_of
 from asrkit.data.demands import Demands
 from asrkit.data.sources import Unusable
 
@@ -37,6 +37,8 @@ class SetFacts:
         untold: Utterances without a transcript.
         wordless: Utterances whose transcript is empty.
         names: Of the utterances that can be used.
+        seconds: Of audio, of those that can be used.
+        speakers: Of those that can be used, where they are known.
     """
 
     unusable: list[Unusable] = field(default_factory=list)
@@ -44,6 +46,8 @@ class SetFacts:
     untold: Examples = field(default_factory=Examples)
     wordless: Examples = field(default_factory=Examples)
     names: set[str] = field(default_factory=set)
+    seconds: float = 0.0
+    speakers: set[str] = field(default_factory=set)
 
     @property
     def count(self) -> int:
@@ -58,6 +62,9 @@ class SetFacts:
             self.unusable.append(result)
             return None
         self.names.add(result.id)
+        self.seconds += result.duration
+        if speaker_of(result) != UNKNOWN:
+            self.speakers.add(speaker_of(result))
         self.rates.setdefault(result.sampling_rate, Examples()).add(result.id)
         text = transcript_of(result)
         if text is None:
@@ -76,6 +83,13 @@ class SetFacts:
             return Unusable(cut.id, "empty text", "the transcript is empty")
         return cut
 
+    def left_out(self) -> dict[str, Examples]:
+        """Returns how many utterances can't be used, and the details of one, by the reason."""
+        found: dict[str, Examples] = {}
+        for entry in self.unusable:
+            found.setdefault(entry.reason, Examples()).add(f"{entry.id}: {entry.detail}")
+        return found
+
     def remarks(self, sample_rate: int, rejected: Path) -> Iterator[str]:
         """Yields what users should know of the set.
 
@@ -84,11 +98,9 @@ class SetFacts:
             rejected: Where the unusable utterances are listed.
         """
         if self.unusable:
-            first = self.unusable[0]
-            yield (
-                f"{len(self.unusable)} utterances can't be used, such as {first.id}: "
-                f"{first.detail}; all of them: {rejected}"
-            )
+            yield f"{len(self.unusable)} utterances can't be used; all of them: {rejected}"
+        for reason, found in self.left_out().items():
+            yield f"{found.count} x {reason}, such as {found.first}"
         for rate, found in sorted(self.rates.items()):
             if rate != sample_rate:
                 many = f"{found.count} of {self.count} utterances, such as {found.first},"

@@ -54,14 +54,21 @@ class Unusable:
     detail: str
 
 
-def with_channel(sources: Iterable[Source], channel: Channel | None) -> Iterator[Source]:
+def with_channel(
+    sources: Iterable[Source | Unusable], channel: Channel | None
+) -> Iterator[Source | Unusable]:
     """Yields utterances, on a channel where they do not say on which."""
     for source in sources:
-        yield source if source.channel is not None else replace(source, channel=channel)
+        if isinstance(source, Unusable) or source.channel is not None:
+            yield source
+        else:
+            yield replace(source, channel=channel)
 
 
-def inspect(source: Source) -> DataCut | Unusable:
+def inspect(source: Source | Unusable) -> DataCut | Unusable:
     """Returns the cut of an utterance, or what is wrong with it; reads the audio's header only."""
+    if isinstance(source, Unusable):
+        return source
     header = read_header(source.path)
     if header.trouble:
         return Unusable(source.id, header.trouble, header.detail)
@@ -70,7 +77,7 @@ def inspect(source: Source) -> DataCut | Unusable:
             source.id,
             "several channels",
             f"{source.path} has {header.channels} channels, and which one is heard is not said: "
-            "choose a channel: first, mix or a number from 0 on (--channel of recipes)",
+            "choose a channel: first, mix or a number from 0 on (--channel)",
         )
     first, last = _span(source, header)
     problem = _outside(source, header, first, last)

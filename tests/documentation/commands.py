@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
+
 from asrkit.cli import main
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +38,7 @@ class Command:
 def documented() -> list[Command]:
     """Returns all commands of the documentation, each once a file."""
     found: list[Command] = []
-    for path in [*ROOT.glob("*.md"), *ROOT.glob("tools/*/*.md")]:
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("tools/*/*.md")]:
         if path.name != "CHANGELOG.md":
             found += (Command(text, path) for text in of_markdown(path.read_text("utf-8")))
     scripts = [ROOT / "tools/in_venv.sh", *ROOT.glob("recipes/*/run.sh")]
@@ -45,10 +47,17 @@ def documented() -> list[Command]:
     for path in ROOT.glob("tools/**/*.py"):
         words = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
         found += (Command(text, path) for text in of_lines(words, indented=""))
-    for name in main.commands:
-        path = ROOT / "asrkit" / "cli"
-        found += (Command(text, path) for text in of_help(main.commands[name].help or ""))
+    for verb in verbs(main):
+        found += (Command(text, ROOT / "asrkit" / "cli") for text in of_help(verb.help or ""))
     return sorted(set(found), key=str)
+
+
+def verbs(group: click.Group) -> Iterator[click.Command]:
+    """Yields the verbs of a group, and those of groups among them."""
+    for verb in group.commands.values():
+        yield verb
+        if isinstance(verb, click.Group):
+            yield from verbs(verb)
 
 
 def of_markdown(text: str) -> Iterator[str]:

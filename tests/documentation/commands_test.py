@@ -142,8 +142,9 @@ class Places:
     def _go(self) -> Path:
         folder: Path = self._request.getfixturevalue("small")
         self._monkeypatch.chdir(folder)
-        shutil.rmtree("run")  # what other commands left there does not matter
-        shutil.copytree("fresh", "run")
+        for name in ("run", "data"):  # what other commands left there does not matter
+            shutil.rmtree(name)
+            shutil.copytree(Path("fresh", name), name)
         return folder
 
     def _start(self, words: list[str]) -> None:

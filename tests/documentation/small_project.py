@@ -92,6 +92,7 @@ def make(folder: Path) -> None:
     for name in ("talk.flac", "interview.wav"):
         heard = random.integers(-3000, 3000, 12000).astype(np.int16)
         soundfile.write(folder / name, heard, 16000, subtype="PCM_16")
+    own(folder)
     specs = {"x": SPEC, "conformer": SPEC, "decode/table": TABLE, "lm/lstm": LM}
     for name, text in specs.items():
         path = folder / "conf" / f"{name}.yaml"
@@ -105,9 +106,32 @@ def make(folder: Path) -> None:
         run(command)
     for name in ("second", "third", "a", "b", "base", "variant"):
         shutil.copytree(folder / "run" / "first", folder / "run" / name)
-    shutil.copytree(folder / "run", folder / "fresh")
+    for name in ("run", "data"):
+        shutil.copytree(folder / name, folder / "fresh" / name)
     (folder / "tools").symlink_to(ROOT / "tools")
     (folder / ".venv").symlink_to(sys.prefix)
+
+
+def own(folder: Path) -> None:
+    """Puts audio of a user there: beside text, in tables, in Kaldi folders."""
+    for name, count in (("train", 16), ("dev", 3), ("test", 3)):
+        rows = ["path\tsentence\tclient_id"]
+        for index in range(count):
+            audio = folder / "recordings" / name / f"{index}.wav"
+            audio.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / "audio" / f"{name}{index}.wav", audio)
+            words = f"{WORDS[index % 10]} {WORDS[index // 2]}"
+            audio.with_suffix(".txt").write_text(words + "\n")
+            rows.append(f"recordings/{name}/{index}.wav\t{words}\tspeaker{index % 2}")
+        (folder / f"{name}.tsv").write_text("\n".join(rows) + "\n")
+        kaldi = folder / "kaldi" / name
+        kaldi.mkdir(parents=True)
+        cells = [row.split("\t") for row in rows[1:]]
+        for file, column in (("wav.scp", 0), ("text", 1), ("utt2spk", 2)):
+            lines = [f"u{number} {row[column]}\n" for number, row in enumerate(cells)]
+            (kaldi / file).write_text(
+                "".join(lines).replace(" recordings/", f" {folder}/recordings/")
+            )
 
 
 def run(words: str) -> None:

@@ -1,0 +1,1 @@
+"""Corpora in common forms, as sources of manifests: Kaldi folders, tables, folders of audio."""
