@@ -1,7 +1,8 @@
-r"""ARPA files: n-gram models as text, the format that all n-gram tools share.
+r"""ARPA files: n-gram models as text, the format shared by all n-gram tools.
 
-A header `\data\` with the number of n-grams of every order, then for every order a section such as
-`\2-grams:` with lines of log10 probability, words, and log10 back-off weight (if not 0); `\end\`.
+They have a header `\data\` with the number of n-grams of every order, then for every order a
+section such as `\2-grams:` with lines of log10 probability, words, and log10 back-off weight (if
+not 0), and end with `\end\`.
 """
 
 from __future__ import annotations
@@ -25,15 +26,15 @@ from asrkit.lm.tables import BEGIN, END, Ngrams, Table
 
 Strings = npt.NDArray[np.object_]
 CHUNK = 100_000
-"""Lines that are written or read at once."""
+"""Lines that are written or read at a time."""
 BETWEEN = b" \0 "
-"""Put between lines that are read at once, to see that all have as many fields."""
+"""Separates lines that are parsed together, to check that they have the same number of fields."""
 COMPRESSION = 4
-"""Level of gzip: within a few percent of the best, at a third of its time."""
+"""Compression level of gzip: within a few percent of the best, in a third of the time."""
 
 
 def write_arpa(ngrams: Ngrams, path: Path) -> Path:
-    """Writes a model to an ARPA file, compressed where its name ends in .gz.
+    """Writes a model to an ARPA file, compressed if its name ends in .gz.
 
     Returns:
         The path.
@@ -57,7 +58,7 @@ def _writer(path: Path) -> Iterator[BufferedIOBase]:
         if path.suffix != ".gz":
             yield raw
             return
-        # Neither name nor time are stored, so that equal models are equal files.
+        # Without name and time in the header, equal models give equal files.
         with gzip.GzipFile("", "wb", COMPRESSION, raw, mtime=0) as file:
             yield file
 
@@ -88,12 +89,12 @@ def read_arpa(path: Path) -> Ngrams:
                 return reader.read(file)
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(
-            f"{path}: can't be read after line {reader.number}: {error}; make it again"
+            f"{path}: can't be read after line {reader.number}: {error}; create it again"
         ) from error
 
 
 class _Rows:
-    """The n-grams of one order that were read so far."""
+    """The n-grams of one order that have been read so far."""
 
     def __init__(self, order: int) -> None:
         self.order = order
@@ -109,7 +110,7 @@ class _Rows:
 
 
 class _Reader:
-    """Reads one file; `number` is that of the line read last."""
+    """Reads one file; `number` is that of the last line read."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.number = path, 0
@@ -122,7 +123,7 @@ class _Reader:
         symbols = [self._text(word) for word in self.ids]
         for symbol in (BEGIN, END):
             if symbol not in symbols:
-                raise UserError(f"{self.path} has no unigram {symbol}, which a model needs")
+                raise UserError(f"{self.path} has no unigram {symbol}, which every model needs")
         return Ngrams(symbols, tables)
 
     def _error(self, line: bytes, expected: str) -> UserError:
@@ -133,7 +134,7 @@ class _Reader:
         try:
             return word.decode()
         except UnicodeDecodeError as error:
-            raise UserError(f"{self.path}: the unigram {word!r} is no UTF-8 text") from error
+            raise UserError(f"{self.path}: the unigram {word!r} is not UTF-8 text") from error
 
     def _next(self, file: BufferedIOBase) -> bytes:
         """Returns the next line that is not blank; b"" at the end."""
@@ -151,7 +152,7 @@ class _Reader:
     def _header(self, file: BufferedIOBase) -> list[int]:
         """Returns the number of n-grams of each order; stops before the unigrams."""
         line = self._next(file).removeprefix(codecs.BOM_UTF8)
-        while line and line.strip() != b"\\data\\":  # comments may stand before
+        while line and line.strip() != b"\\data\\":  # comments may come first
             line = self._next(file)
         if not line:
             raise self._error(line, "\\data\\, as in every ARPA file")
@@ -177,7 +178,7 @@ class _Reader:
         return rows.table()
 
     def _uniform(self, block: list[bytes], rows: _Rows) -> bool:
-        """Reads lines that all have as many fields at once; says whether they were such lines."""
+        """Reads lines with the same number of fields at once; returns False if they differ."""
         width = len(block[0].split())
         fields = BETWEEN.join(block).split()
         ends = fields[width :: width + 1]
@@ -191,7 +192,7 @@ class _Reader:
             weights = array("f", map(float, fields[rows.order + 1 :: step]))
             columns = [[self.ids[w] for w in fields[c::step]] for c in range(1, rows.order + 1)]
         except (ValueError, KeyError):
-            return False  # reading line by line finds out where
+            return False  # reading line by line will find out where
         rows.probs += probs
         rows.weights += weights if width > rows.order + 1 else array("f", bytes(4 * len(probs)))
         rows.words.extend(chain.from_iterable(zip(*columns, strict=True)))
@@ -224,11 +225,11 @@ class _Reader:
         expected = f"the log10 probability, {order} word(s), and at most a back-off weight"
         words = line.split()[1 : order + 1]
         if not line.strip() or line.startswith(b"\\"):
-            expected += f": the header says {size} {order}-grams, the section ends after {row}"
+            expected += f": the header promises {size} {order}-grams, the section ends after {row}"
         elif order > 1 and (
             new := [w.decode(errors="replace") for w in words if w not in self.ids]
         ):
-            expected += f" whose words are unigrams of the file; not so: {', '.join(new)}"
+            expected += f" whose words are unigrams of the file; these are not: {', '.join(new)}"
         elif order == 1 and words and words[0] in self.ids:
-            expected += "; this word was there before"
+            expected += "; this word occurs twice"
         return self._error(line, expected)

@@ -1,4 +1,4 @@
-"""Sentences as one long array of integers, which is what n-grams are counted in."""
+"""Sentences as one long array of integers, in which n-grams are counted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNKNOWN_ID, BEGIN_ID, END_ID = 0, 1, 2
 
 @dataclass(frozen=True)
 class Corpus:
-    """Sentences one after the other.
+    """Sentences, concatenated.
 
     Args:
         symbols: `<unk>`, `<s>`, `</s>`, then the words.
@@ -44,14 +44,16 @@ class Corpus:
 
 
 class _Ids(dict[str, int]):
-    """Ids of words; unseen ones get the next, or that of `<unk>` where the vocabulary is closed."""
+    """Ids of words; a new word gets the next id, or that of `<unk>` in a closed vocabulary."""
 
     def __init__(self, words: Sequence[str] | None) -> None:
         super().__init__({UNKNOWN: UNKNOWN_ID, BEGIN: BEGIN_ID, END: END_ID})
         self.closed = words is not None
         for word in words or ():
             if word in (BEGIN, END):
-                raise UserError(f"{word!r} is in the vocabulary, but stands for a sentence's end")
+                raise UserError(
+                    f"{word!r} is in the vocabulary, but marks the start or end of sentences"
+                )
             self.setdefault(word, len(self))
 
     def __missing__(self, word: str) -> int:
@@ -67,8 +69,8 @@ def index_sentences(
 
     Args:
         sentences: The words, or label symbols, of each sentence.
-        vocabulary: All words of the model, seen or not; others become `<unk>`, which then is
-            counted like any word. Where null, the vocabulary is what occurs.
+        vocabulary: All words of the model, seen or not; others become `<unk>`, which is then
+            counted like any word. Where null, the vocabulary is all words that occur.
 
     Raises:
         UserError: If there is no sentence, or one has `<s>` or `</s>` inside.
@@ -82,8 +84,9 @@ def index_sentences(
         tokens.extend(map(ids.__getitem__, sentence))
         if BEGIN in sentence or END in sentence:
             raise UserError(
-                f"sentence {number} has {BEGIN} or {END} between its words "
-                f"({' '.join(sentence)[:60]!r}); these mark its ends and are put there for you: "
+                f"sentence {number} has {BEGIN} or {END} among its words "
+                f"({' '.join(sentence)[:60]!r}); these mark its start and end and are added "
+                "automatically: "
                 "remove them from the text"
             )
         tokens.append(END_ID)

@@ -1,12 +1,12 @@
 """Interpolated modified Kneser-Ney estimation of n-gram models.
 
-Every n-gram gives up a part of its count, by three discounts per order for counts of 1, 2 and more.
-What a history has saved that way is shared out in proportion to the next lower order. The lower
-orders are not estimated from counts but from *continuation counts*, the number of distinct words
-before an n-gram, as they matter only where the longer history was not seen.
+Every n-gram is discounted, with three discounts per order for counts of 1, 2 and more. The
+probability mass that a history gains in this way is distributed in proportion to the next lower
+order. Lower orders are not estimated from counts but from *continuation counts*, the number of
+distinct words before an n-gram, as they only matter where the longer history was not seen.
 
 N-grams of order k are kept as arrays sorted by (prefix, last word), where the prefix is the row of
-its first k - 1 words in the order below; so all counting is sorting and summing of integers.
+the first k - 1 words in the order below; so counting means sorting and summing integers.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from asrkit.lm.corpus import BEGIN_ID, END_ID, UNKNOWN_ID, Corpus
 from asrkit.lm.tables import LOG_ZERO, Bools, Floats, Ints, Ngrams, SmallFloats, SmallInts, Table
 
 FALLBACK = (0.5, 1.0, 1.5)
-"""Discounts where a text's counts do not give any; those of KenLM's --discount_fallback."""
+"""Discounts where they can't be estimated from a text; those of KenLM's --discount_fallback."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Discounts:
-    """What n-grams of one order give up.
+    """The discounts of one order.
 
     Args:
-        values: Of counts 1, 2, and 3 or more.
-        problem: Why the text's own counts did not give them; empty if they did.
+        values: For counts 1, 2, and 3 or more.
+        problem: Why they could not be estimated from the text; empty if they were.
     """
 
     values: tuple[float, float, float]
@@ -61,8 +61,8 @@ class _Counts:
         suffix: (N,) rows of the last k - 1 words in the order below.
         word: (N,) last words.
         begins: (N,) whether the first word is `<s>`.
-        seen: (N,) how often it occurs.
-        adjusted: (N,) what probabilities are estimated from.
+        seen: (N,) counts in the text.
+        adjusted: (N,) counts that probabilities are estimated from.
     """
 
     prefix: SmallInts
@@ -76,18 +76,18 @@ class _Counts:
 def estimate(corpus: Corpus, order: int, prune: Sequence[int] = ()) -> Estimate:
     """Estimates an interpolated modified Kneser-Ney model.
 
-    `<s>` is never predicted. `<unk>` and words of the vocabulary that the corpus lacks get what
-    unigrams leave for the uniform distribution. N-grams that begin with `<s>` keep their counts in
-    every order, as nothing can be before them.
+    `<s>` is never predicted. `<unk>` and words of the vocabulary that don't occur in the corpus
+    get their share of the uniform distribution that unigrams back off to. N-grams that begin with
+    `<s>` keep their counts in every order, as nothing can come before them.
 
     Args:
         corpus: The text.
-        order: Words of the longest n-grams.
-        prune: For each order, the count up to which n-grams are left out; the last one stands for
+        order: Number of words of the longest n-grams.
+        prune: For each order, the count up to which n-grams are left out; the last one applies to
             all higher orders. Empty to keep everything.
 
     Raises:
-        UserError: If the order is below 1, or the thresholds are no rising sequence.
+        UserError: If the order is below 1, or the thresholds decrease.
 
     Source: Chen & Goodman, "An empirical study of smoothing techniques for language modeling"
     (1998/1999), modified Kneser-Ney smoothing; Heafield et al. 2013, "Scalable modified Kneser-Ney
@@ -111,13 +111,13 @@ def prune_thresholds(prune: Sequence[int], order: int) -> list[int]:
     """Returns a threshold for each order.
 
     Raises:
-        UserError: If they fall, are negative, or are too many; an n-gram needs its parts.
+        UserError: If they decrease, are negative, or are too many; an n-gram needs its prefix.
     """
     given = list(prune) or [0]
     if len(given) > order or given != sorted(given) or given[0] < 0:
         raise UserError(
             f"pruning thresholds {given}: expected at most {order} numbers (one for each order, "
-            "unigrams first), not negative and never falling, such as 0 0 1"
+            "unigrams first), not negative and never decreasing, such as 0 0 1"
         )
     return given + given[-1:] * (order - len(given))
 
@@ -128,13 +128,13 @@ def count(corpus: Corpus, order: int) -> list[_Counts]:
     words = np.arange(size, dtype=np.int32)
     none = np.zeros(size, dtype=np.int32)
     seen = np.bincount(tokens, minlength=size)
-    seen[BEGIN_ID] = 0  # it is given, never predicted
+    seen[BEGIN_ID] = 0  # it is never predicted
     levels = [_Counts(none, none, words, words == BEGIN_ID, seen, seen)]
-    rows = tokens.copy()  # of the n-gram that begins at each place
+    rows = tokens.copy()  # of the n-gram that begins at each position
     places = np.arange(len(tokens), dtype=np.int64)
     for k in range(2, order + 1):
         places = places[tokens[places + (k - 2)] != END_ID]
-        # One integer for each n-gram in the text, sorted: equal ones are neighbours.
+        # One integer for each n-gram of the text; sorting puts equal ones next to each other.
         keys = rows[places].astype(np.int64) * size + tokens[places + (k - 1)]
         sorting = np.argsort(keys, kind="stable")
         keys = keys[sorting]
@@ -151,7 +151,7 @@ def count(corpus: Corpus, order: int) -> list[_Counts]:
 
 
 def _adjusted(levels: list[_Counts]) -> list[_Counts]:
-    """Puts continuation counts in place of the counts of all but the highest order."""
+    """Replaces the counts of all but the highest order by continuation counts."""
     result = []
     for level, above in zip(levels, [*levels[1:], None], strict=True):
         adjusted = level.seen
@@ -163,14 +163,14 @@ def _adjusted(levels: list[_Counts]) -> list[_Counts]:
 
 
 def modified_discounts(adjusted: Ints, order: int) -> Discounts:
-    """Returns the discounts of one order from how many n-grams have counts 1, 2, 3 and 4.
+    """Returns the discounts of one order, from the numbers of n-grams with counts 1, 2, 3 and 4.
 
     Args:
         adjusted: (N,) counts.
         order: For the message.
 
     Returns:
-        The discounts; where the numbers give none, `FALLBACK`, with a warning.
+        The discounts; where they can't be estimated, `FALLBACK`, with a warning.
 
     Source: Chen & Goodman 1998, equation 26.
     """
@@ -184,9 +184,10 @@ def modified_discounts(adjusted: Ints, order: int) -> Discounts:
             return Discounts(values)
         problem = "the estimated discounts are not positive: {:.3g}, {:.3g}, {:.3g}".format(*values)
     log.warning(
-        "%d-grams: %s (%d, %d, %d and %d n-grams have adjusted counts 1, 2, 3 and 4), so the text "
-        "does not give Kneser-Ney discounts; %s, %s and %s are used instead. This is usual for the "
-        "lower orders of small units (characters, BPE); for words the text is small or repetitive",
+        "%d-grams: %s (%d, %d, %d and %d n-grams have adjusted counts 1, 2, 3 and 4), so "
+        "Kneser-Ney discounts can't be estimated; %s, %s and %s are used instead. This is "
+            "usual for "
+        "low orders of small units (characters, BPE); with words, the text is small or repetitive",
         order, problem, n1, n2, n3, n4, *FALLBACK,
     )  # fmt: skip
     return Discounts(FALLBACK, problem)
@@ -197,7 +198,7 @@ def _interpolated(
 ) -> tuple[list[Floats], list[Floats]]:
     """Returns the probabilities of each order, and the back-off weights of all but the last.
 
-    The weight of a history is what discounting and pruning took from the words after it.
+    The weight of a history is the mass that discounting and pruning took from the words after it.
     """
     predicted = int(kept[0].sum()) - 1  # all but <s>
     lower: Floats = np.array([1.0 / predicted])
@@ -217,7 +218,7 @@ def _interpolated(
 
 def _sums(rows: SmallInts, values: Ints | Floats, size: int) -> Floats:
     """Returns the sum of the values (N,) of each row (size,); N may be 0."""
-    # Without values NumPy counts in integers, whatever the weights are.
+    # For an empty array NumPy returns integer counts, whatever the weights are.
     return np.bincount(rows, weights=values, minlength=size).astype(np.float64)
 
 

@@ -1,9 +1,9 @@
 """Scores of next labels by a back-off n-gram model, for all hypotheses at once.
 
 The n-grams form a trie: those of order k are sorted by (row of their first k - 1 words in the order
-below, last word), so finding one is a binary search of one integer, and all words that were seen
-after a history are neighbours. The state of a hypothesis is, for every length below the order, the
-row of its last words in the table of that order.
+below, last word), so finding one is a binary search for one integer, and all words seen after a
+history are neighbours. The state of a hypothesis is, for every length below the order, the row of
+its last words in the table of that order.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from asrkit.text.outputs import Outputs
 from asrkit.text.vocabulary import Vocabulary
 
 MISSING = -1
-"""Stands for the row of a history that the model does not have; every array ends with its entry."""
+"""Row of a history that is not in the model; every array ends with an entry for it."""
 
 
 class HasLengths(Protocol):
-    """What tells how many utterances there are: encoded frames, for example."""
+    """Anything with a number of utterances, such as encoded frames."""
 
     @property
     def lengths(self) -> Tensor:
@@ -37,12 +37,12 @@ class NgramModel(nn.Module):
     """A back-off n-gram model over the labels of a vocabulary.
 
     Args:
-        ngrams: The model; n-grams with words that are no labels are left out.
+        ngrams: The model; n-grams with words that are not labels are left out.
         vocabulary: The V labels.
-        source: Where the model is from, for messages.
+        source: Where the model comes from, for messages.
 
     Raises:
-        UserError: If labels are no words of the model, or n-grams lack their beginnings.
+        UserError: If labels are missing from the model, or n-grams whose prefix is missing.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class NgramModel(nn.Module):
             parents = self._add_order(k, ids, table, parents, source)
 
     def _add_order(self, k: int, ids: Tensor, table: Table, parents: int, source: object) -> int:
-        """Makes the arrays of one order of the trie; returns its number of n-grams."""
+        """Builds the arrays of one order of the trie; returns its number of n-grams."""
         words = torch.from_numpy(table.words.copy())
         usable = (ids >= 0)[words].all(1).nonzero()[:, 0]
         keys = ids[words[usable, 0]]
@@ -67,10 +67,10 @@ class NgramModel(nn.Module):
             if bool((rows == MISSING).any()):
                 raise _no_prefix(source, k)
             keys = rows * self._width + ids[column[usable]]
-        # Rows so far are in the order of the file; the trie needs that of the keys.
+        # Rows are in the order of the file so far; the trie needs them in the order of the keys.
         keys, sorting = keys.sort()
         if bool((keys[1:] == keys[:-1]).any()):
-            raise UserError(f"{source} has the same {k}-gram twice")
+            raise UserError(f"{source} has a {k}-gram twice")
         # Row r of the order below has the rows edges[r] .. edges[r + 1] - 1 of this one.
         edges = torch.searchsorted(keys, torch.arange(parents + 1) * self._width)
         self._keep(f"begins_{k}", _with_last(edges[:-1], 0))
@@ -91,7 +91,7 @@ class NgramModel(nn.Module):
         return torch.where(table[rows] == keys, rows, MISSING)
 
     def label_scorer(self, encoded: HasLengths) -> NgramScorer:
-        """Returns the scorer of as many utterances as there are lengths."""
+        """Returns the scorer of the encoded utterances."""
         return NgramScorer(self, len(encoded.lengths))
 
     def begin(self, count: int) -> Tensor:
@@ -105,21 +105,21 @@ class NgramModel(nn.Module):
         """Returns the state (H, ...) after labels (H,)."""
         columns = [labels]
         for k in range(2, self.order):
-            # A missing history makes a negative key, which no n-gram has.
+            # A missing history gives a negative key, which no n-gram has.
             columns.append(self._find(k, state[:, k - 2] * self._width + labels))
         return torch.stack(columns, dim=1)
 
     def log_probs(self, state: Tensor) -> Tensor:
         """Returns log p (H, V + 1) of all labels and the end of sentence.
 
-        From short histories to long ones, everything is backed off, then what was seen is put in.
+        From short histories to long ones: back off everywhere, then overwrite what was seen.
         """
         scores = self.get_buffer("log_probs_1")[: self.eos + 1].repeat(len(state), 1)
         for k in range(2, self.order + 1):
             history = state[:, k - 2]
             scores += self.get_buffer(f"backoffs_{k - 1}")[history][:, None]
             sizes = self.get_buffer(f"sizes_{k}")[history]
-            hypotheses = torch.repeat_interleave(sizes)  # whose n-gram each of the rows is
+            hypotheses = torch.repeat_interleave(sizes)  # hypothesis of each row
             offsets = self.get_buffer(f"begins_{k}")[history] - sizes.cumsum(0) + sizes
             rows = torch.arange(len(hypotheses), device=state.device) + offsets[hypotheses]
             words = self.get_buffer(f"keys_{k}")[rows] % self._width
@@ -127,7 +127,7 @@ class NgramModel(nn.Module):
         return scores
 
     def candidate_log_probs(self, state: Tensor, candidates: Tensor) -> Tensor:
-        """Returns log p (H, C) of candidates (H, C), of which V is the end of sentence."""
+        """Returns log p (H, C) of candidates (H, C), where V is the end of sentence."""
         scores = self.get_buffer("log_probs_1")[candidates]
         for k in range(2, self.order + 1):
             history = state[:, k - 2 : k - 1]
@@ -150,7 +150,7 @@ class NgramModel(nn.Module):
 
 
 class NgramScorer:
-    """Scores next labels with an n-gram model; a label scorer of searches.
+    """Scores next labels with an n-gram model; a label scorer for searches.
 
     Args:
         model: The model.
@@ -173,7 +173,7 @@ class NgramScorer:
         return self.model.candidate_log_probs(state, candidates)
 
     def advance(self, state: State, labels: Tensor) -> State:
-        """Returns the states after one more label (H,)."""
+        """Returns the states after another label (H,)."""
         return self.model.step(state, labels)
 
     def subset(self, utterances: Tensor) -> NgramScorer:
@@ -187,8 +187,8 @@ def _label_ids(ngrams: Ngrams, vocabulary: Vocabulary, source: object) -> Tensor
     missing = [s for s in [*vocabulary.symbols, BEGIN, END] if s not in known]
     if missing:
         raise UserError(
-            f"{source} does not know {len(missing)} of the {len(vocabulary)} labels and the "
-            f"sentence's ends: {', '.join(map(repr, missing[:10]))}; estimate the n-gram model "
+            f"{source} lacks {len(missing)} of the {len(vocabulary)} labels and the "
+            f"sentence ends: {', '.join(map(repr, missing[:10]))}; estimate the n-gram model "
             "with the tokenizer of this vocabulary (`asrkit ngram --units ...`)"
         )
     ids = {symbol: label for label, symbol in enumerate(vocabulary.symbols)}
@@ -204,6 +204,6 @@ def _with_last(tensor: Tensor, value: int) -> Tensor:
 
 def _no_prefix(source: object, k: int) -> UserError:
     return UserError(
-        f"{source} has {k}-grams whose first {k - 1} words are no {k - 1}-gram of it; such models "
-        "can't be used here: export it with all prefixes (the usual ARPA writers do)"
+        f"{source} has {k}-grams whose first {k - 1} words are not among its {k - 1}-grams; such "
+        "models can't be used here: export it with all prefixes (the usual ARPA writers do)"
     )

@@ -15,16 +15,16 @@ from asrkit.lm.tables import BEGIN, END, UNKNOWN, Ngrams
 from asrkit.text.vocabulary import Vocabulary
 
 SENTENCES = 1024
-"""Sentences that are scored at once."""
+"""Sentences that are scored at a time."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model gave to some sentences; their ends count as tokens.
+    """Scores of some sentences; sentence ends count as tokens.
 
     Args:
         sentences: Number of sentences.
-        tokens: Number of tokens, ends of sentences included.
+        tokens: Number of tokens, including sentence ends.
         log_prob: Sum of their natural log-probabilities.
         unknown: Number of tokens that are out of vocabulary.
         unknown_log_prob: Their part of `log_prob`.
@@ -47,29 +47,29 @@ class Prediction:
 
     @property
     def per_token(self) -> float:
-        """Perplexity of a token, those out of vocabulary included."""
+        """Perplexity per token, including those out of vocabulary."""
         return math.exp(-self.log_prob / self.tokens)
 
     @property
     def per_known_token(self) -> float:
-        """Perplexity of a token that is in the vocabulary."""
+        """Perplexity per token, for tokens in the vocabulary only."""
         known = self.log_prob - self.unknown_log_prob
         return math.exp(-known / (self.tokens - self.unknown))
 
     def per_word(self, words: int) -> float:
-        """Perplexity of a word, which compares models of different units.
+        """Perplexity per word, with which models of different units can be compared.
 
         Args:
-            words: Number of words of the sentences; their ends are added here.
+            words: Number of words of the sentences; sentence ends are added here.
         """
         return math.exp(-self.log_prob / (words + self.sentences))
 
 
 def predict(ngrams: Ngrams, sentences: Iterable[Sequence[str]]) -> Prediction:
-    """Scores sentences; words that the model lacks are scored as `<unk>`.
+    """Scores sentences; words that are not in the model are scored as `<unk>`.
 
     Args:
-        ngrams: The model; needs a unigram `<unk>`.
+        ngrams: The model; it needs a unigram `<unk>`.
         sentences: The words, or label symbols, of each sentence.
     """
     symbols = [symbol for symbol in ngrams.symbols if symbol not in (BEGIN, END)]

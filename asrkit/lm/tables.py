@@ -1,4 +1,4 @@
-"""What an n-gram model is made of: a vocabulary, and a table of n-grams for every order.
+"""N-gram models: a vocabulary, and a table of n-grams for every order.
 
 A back-off model lists log p(w | h) for the n-grams h w that it knows. For any other word the
 probability is that after the history without its first word, times the back-off weight of h.
@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 UNKNOWN, BEGIN, END = "<unk>", "<s>", "</s>"
-"""The symbols of ARPA files for words out of vocabulary and for the ends of a sentence."""
+"""The symbols of ARPA files for out-of-vocabulary words and for sentence start and end."""
 LOG_ZERO = -99.0
-"""What ARPA files write for the base 10 logarithm of zero."""
+"""How ARPA files write the base 10 logarithm of zero."""
 
 Ints = npt.NDArray[np.int64]
 SmallInts = npt.NDArray[np.int32]
@@ -46,8 +46,8 @@ class Ngrams:
     """A back-off n-gram model.
 
     Args:
-        symbols: The distinct words, with `<s>`, `</s>` and mostly `<unk>` among them.
-        tables: One of each order, unigrams first.
+        symbols: The distinct words, including `<s>`, `</s>` and usually `<unk>`.
+        tables: One per order, unigrams first.
     """
 
     symbols: list[str]
@@ -55,5 +55,5 @@ class Ngrams:
 
     @property
     def order(self) -> int:
-        """The longest n-grams' number of words."""
+        """Number of words of the longest n-grams."""
         return len(self.tables)

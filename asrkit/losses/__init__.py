@@ -1,1 +1,1 @@
-"""Losses as sums over what they count."""
+"""Losses, as sums over utterances, labels or frames."""

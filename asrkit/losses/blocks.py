@@ -1,7 +1,7 @@
-"""Rectangles of cells (t, u) of one utterance, which are computed at a time.
+"""Rectangles of cells (t, u) of one utterance, computed at a time.
 
-The cells that matter lie in a band around the alignments: each frame has a lowest and a highest u.
-Blocks cover such bands, and nothing of the padding.
+The cells that matter form a band around the alignments: each frame has a lowest and a highest u.
+Blocks cover such bands, without padding.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# Times the rounding error of the scores: an occupation below this changes no digit of a gradient.
+# Occupations below this multiple of the rounding error do not change any digit of a gradient.
 NEGLIGIBLE = 0.01
 
 
@@ -28,7 +28,7 @@ class Block:
 
     @property
     def size(self) -> int:
-        """Returns how many cells there are."""
+        """Returns the number of cells."""
         return (self.end - self.start) * (self.high - self.low)
 
     def of(self, cells: Tensor) -> Tensor:
@@ -50,12 +50,12 @@ class Block:
 
 
 def blocks(low: Tensor, high: Tensor, max_cells: int) -> Iterator[Block]:
-    """Yields blocks that cover the cells from low to high of each frame, none where high < low.
+    """Yields blocks that cover the cells from low to high of each frame; none where high < low.
 
     Args:
         low: (B, T) lowest u.
         high: (B, T) highest u.
-        max_cells: What a block has at most, unless it has a single frame.
+        max_cells: Maximum number of cells of a block, unless it has a single frame.
 
     Yields:
         Blocks; no two of them have a frame in common.
@@ -81,7 +81,7 @@ def blocks(low: Tensor, high: Tensor, max_cells: int) -> Iterator[Block]:
 def occupied_band(occupation: Tensor) -> tuple[Tensor, Tensor]:
     """Returns (B, T) the lowest and highest u with a part in occupation (K, B, T, U + 1)."""
     negligible = occupation.sum(0) <= NEGLIGIBLE * torch.finfo(occupation.dtype).eps
-    used = ~negligible  # NaN is not negligible: it must be seen in the gradients
+    used = ~negligible  # NaN is not negligible: it must show in the gradients
     counts = torch.arange(used.shape[2], device=used.device)
     low = torch.where(used, counts, used.shape[2]).amin(2)
     return low, torch.where(used, counts, -1).amax(2)

@@ -1,4 +1,4 @@
-"""Cross-entropy over labels, smoothed or focal where wanted, as sums over valid positions."""
+"""Cross-entropy over labels, with label smoothing or focal loss, as sums over valid positions."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ def cross_entropy(
     label_smoothing: float = 0.0,
     focal: float = 0.0,
 ) -> Tensor:
-    """Returns the negative log-probability of the targets, summed over each utterance.
+    """Returns the negative log-probability of the targets, summed within each utterance.
 
     Args:
         logits: (B, U, C).
         targets: (B, U) class ids; anything valid in the padding.
         mask: (B, U) True where valid.
-        label_smoothing: Probability taken from the target and shared by the other classes.
-        focal: Exponent e of the factor (1 - p(target))^e, which lets easy positions count less.
+        label_smoothing: Probability taken from the target and shared among the other classes.
+        focal: Exponent e of the factor (1 - p(target))^e, which down-weights easy positions.
 
     Returns:
         (B,) sums.
@@ -41,6 +41,6 @@ def cross_entropy(
 
 
 def label_errors(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-    """Returns () how many valid positions have another class on top than the target."""
+    """Returns () the number of valid positions whose best class is not the target."""
     with torch.no_grad():
         return ((logits.argmax(2) != targets) & mask).sum()

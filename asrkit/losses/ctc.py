@@ -1,4 +1,4 @@
-"""The CTC loss as sums, with the utterances named for which no alignment exists."""
+"""The CTC loss as sums, and which utterances have no alignment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from asrkit.lattice.topologies import min_frames
 def ctc_loss(
     log_probs: Tensor, lengths: Tensor, labels: Tensor, label_lengths: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Returns -log p(labels | frames), summed over all alignments, of each utterance.
+    """Returns -log p(labels | frames) of each utterance, summed over all alignments.
 
     Args:
         log_probs: (B, T, V + 1), blank last.

@@ -1,4 +1,4 @@
-"""The cross-entropy of given symbols, one per frame, for any kind of blank."""
+"""The cross-entropy of an alignment, one symbol per frame, for any output distribution."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def frame_losses(
     Args:
         logits: (..., V + 1), blank last.
         symbols: (...) labels, or V for blank.
-        distribution: What the logits mean; labels are smoothed as in the full-sum loss, in the
-            gradient alone.
-        focal: How much less the frames count whose symbol is probable; 0 for the cross-entropy.
+        distribution: What the logits mean; label smoothing is as in the full-sum loss, in the
+            gradient only.
+        focal: How much probable symbols are down-weighted; 0 for the cross-entropy.
 
     Returns:
-        (...) in nats, in float32 at least.
+        (...) in nats, at least float32.
 
     Source: Lin et al. 2017, equation 4 (focal loss).
     """
@@ -32,12 +32,12 @@ def frame_losses(
     losses: Tensor = _CrossEntropy.apply(exact, symbols, distribution)  # type: ignore[no-untyped-call]
     if not focal:
         return losses
-    # A certain symbol has probability 1 at most, whatever rounding says.
+    # Rounding must not make a probability exceed 1.
     return (-torch.expm1(-losses.clamp(min=0.0))).pow(focal) * losses
 
 
 class _CrossEntropy(torch.autograd.Function):
-    """-log p of symbols, with the gradient that the distribution has by hand."""
+    """-log p of symbols, with the hand-written gradient of the distribution."""
 
     @staticmethod
     def forward(

@@ -1,8 +1,8 @@
 """The full-sum loss: -log of the summed probability of all alignments of the labels.
 
-For any topology (`topologies.py`), from the scores of the cells. Nothing is differentiated through
-the recursion: the gradient is the posterior probability of each score's symbol. `joiner_loss.py`
-has the same loss from what a joiner starts from, without all logits at a time.
+For any topology (`topologies.py`), from the scores of the cells. The recursion is not
+differentiated: the gradient is the posterior probability of each score's symbol. `joiner_loss.py`
+computes the same loss from the inputs of a joiner, without holding all logits at a time.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Alignment:
 def full_sum_loss(
     scores: Tensor, labels: Tensor, lengths: Tensor, label_lengths: Tensor, topology: Topology
 ) -> Tensor:
-    """Returns -log p(labels | frames), summed over all alignments, of each utterance.
+    """Returns -log p(labels | frames) of each utterance, summed over all alignments.
 
     Args:
         scores: (K, B, T, U + 1) log-probabilities of blank, the next label and, where the topology

@@ -1,11 +1,11 @@
 """The full-sum loss of a transducer from the inputs of its joiner, a few logits at a time.
 
 All logits of a batch, (B, T, U + 1, V + 1), are by far its largest tensor, and most cells (t, u)
-are padding or on no alignment of weight. So the joiner is applied to blocks of cells. A first pass
-keeps the scores of the few symbols that the lattice needs. With the occupations that the lattice
-gives, the backward pass makes the logits again, only where the occupation is not negligible, and
+are padding or far from any likely alignment. So the joiner is applied to blocks of cells. A first
+pass keeps the scores of the few symbols that the lattice needs. With the occupations from the
+lattice, the backward pass computes the logits again, only where occupations are not negligible, and
 turns them into gradients by matrix products: the gradient of a logit is the occupation of its cell
-times its softmax, less what is occupied by its own symbol.
+times its softmax, minus the occupation of its own symbol.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from asrkit.losses.full_sum import (
 )
 from asrkit.losses.symbols import SoftmaxBlank, SymbolDistribution
 
-# Logits that exist at a time. On a CPU 2^18 stay in the cache; a GPU needs many to be busy.
+# Logits held at a time. On a CPU, 2^18 fit into the cache; a GPU needs many to be busy.
 MAX_LOGITS = {"cpu": 2**18, "cuda": 2**26}
 
 
 @dataclass(frozen=True)
 class Joiner:
-    """The last layers of a transducer: activation(encoder + prediction) times a matrix.
+    """The last layers of a transducer: a linear layer of activation(encoder + prediction).
 
     Args:
         weight: (V + 1, H) of the output layer, blank last.
         bias: (V + 1,) of the output layer.
         distribution: What the V + 1 outputs mean.
         activation: (..., J) -> (..., H); without parameters and chance, for it runs twice.
-        max_logits: How many logits may exist at a time, but at least those of a frame; by device
-            where None.
+        max_logits: How many logits are held at a time, but at least those of a frame; depends on
+            the device where None.
     """
 
     weight: Tensor
@@ -65,15 +65,15 @@ def joiner_loss(
     label_lengths: Tensor,
     topology: Topology,
 ) -> Tensor:
-    """Returns -log p(labels | frames), summed over all alignments, of each utterance.
+    """Returns -log p(labels | frames) of each utterance, summed over all alignments.
 
-    Under autocast the matrix products are in its dtype, else in that of encoder and prediction; the
-    softmax and the sums of the weights' gradients are in float32 at least, the lattice in float64.
+    Matrix products are in the dtype of autocast, otherwise in that of encoder and prediction; the
+    softmax and the gradients of weights are summed in at least float32, the lattice in float64.
 
     Args:
         encoder: (B, T, J) projected frames.
         prediction: (B, U + 1, J) projected states after 0 to U labels.
-        joiner: What follows their sum.
+        joiner: What is applied to their sum.
         labels: (B, U).
         lengths: (B,) valid frames.
         label_lengths: (B,).
@@ -84,7 +84,7 @@ def joiner_loss(
         which is where `topology.min_frames` exceeds the lengths.
 
     Source: Graves 2012, equations 16 to 20; Li et al. 2019, "Improving RNN transducer modeling for
-        end-to-end speech recognition" (the gradient of the logits in one go).
+        end-to-end speech recognition" (loss and softmax combined in the gradient).
     """
     given = (labels, lengths, label_lengths, topology)
     if not torch.is_grad_enabled():
@@ -104,7 +104,7 @@ def joiner_alignment(
     label_lengths: Tensor,
     topology: Topology,
 ) -> Alignment:
-    """Returns the Viterbi alignment of the same arguments; blank is V."""
+    """Returns the Viterbi alignment for the same arguments; blank is V."""
     with torch.no_grad():
         blank = len(joiner.weight) - 1
         given = (labels, lengths, label_lengths, topology)
@@ -151,7 +151,7 @@ class _Inputs:
     def logits(self, hidden: Tensor) -> Tensor:
         """Returns (C, W, V + 1) from hidden (C, W, H), ready for the joiner's distribution."""
         logits = torch.addmm(self.bias, hidden.flatten(0, 1), self.weight.T)
-        if not triton_serves(logits):  # whose kernels make float32 of each value that they read
+        if not triton_serves(logits):  # its kernels convert each value to float32 when they read it
             logits = logits.to(self.exact_dtype)
         return logits.view(*hidden.shape[:2], -1)
 
@@ -175,7 +175,7 @@ class _Inputs:
 
 @dataclass(frozen=True)
 class _Gradients:
-    """What the blocks add up, in float32 at least."""
+    """Gradients summed over blocks, in at least float32."""
 
     encoder: Tensor
     prediction: Tensor
@@ -189,7 +189,7 @@ class _Gradients:
         of_logits: Callable[[Tensor], Tensor],
         factor: float,
     ) -> None:
-        """Adds a block's part times a factor; of_logits turns logits into their gradient."""
+        """Adds the gradient of a block, scaled; `of_logits` turns logits into their gradient."""
         with torch.enable_grad():
             sums = inputs.sums(block).requires_grad_()
             hidden = inputs.joiner.activation(sums)
@@ -209,7 +209,7 @@ class _Gradients:
 
 
 class _JoinerLoss(torch.autograd.Function):
-    """The loss, whose backward pass makes the logits of the occupied cells again."""
+    """The loss; its backward pass computes the logits of occupied cells again."""
 
     @staticmethod
     def forward(

@@ -1,8 +1,8 @@
 """The full-sum loss of a transducer over the alignments within windows of label counts.
 
-As `joiner_loss.py`, but the joiner is applied to S cells of each frame only, all frames of a batch
-in a row, a few logits at a time. A cell outside of the windows has probability 0, so that the
-lattice of all cells sums over what is left. It has no axis for the vocabulary and costs little.
+As in `joiner_loss.py`, but the joiner is applied to only S cells of each frame, for all frames of a
+batch in a row, a few logits at a time. Cells outside of the windows have probability 0, so that the
+lattice of all cells sums over the rest. It has no vocabulary axis and costs little.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ def pruned_joiner_loss(
 ) -> Tensor:
     """Returns -log p(labels, alignment within windows | frames) of each utterance.
 
-    That is `joiner_loss` where the windows hold all counts, else at least as much.
+    This equals `joiner_loss` where the windows contain all counts, and is larger otherwise.
 
     Args:
         encoder: (B, T, J) projected frames.
         prediction: (B, U + 1, J) projected states after 0 to U labels.
-        joiner: What follows their sum.
+        joiner: What is applied to their sum.
         labels: (B, U).
         lengths: (B,) valid frames.
         label_lengths: (B,).
         topology: Which alignments there are.
-        windows: The cells that are not left out; no gradient goes through their choice.
+        windows: The cells to keep; no gradient goes through their choice.
 
     Returns:
         (B,) losses; infinite, with a zero gradient, where no alignment is within the windows.
@@ -69,10 +69,10 @@ class _Cells:
     """The R valid frames of a batch and S cells of each.
 
     Args:
-        frames: (R,) places in B · T.
-        counts: (R, S) places in B · (U + 1).
-        utterances: (R,) of the frames.
-        cells: (R, S) places in B · T · (U + 1).
+        frames: (R,) indices into B · T.
+        counts: (R, S) indices into B · (U + 1).
+        utterances: (R,) utterance of each frame.
+        cells: (R, S) indices into B · T · (U + 1).
         shape: B, T, U + 1.
     """
 
@@ -152,7 +152,7 @@ class _Inputs:
         return cls(joiner, *(each.detach().to(dtype) for each in tensors))
 
     def max_frames(self, cells: _Cells) -> int:
-        """Returns how many frames are computed at a time."""
+        """Returns the number of frames to compute at a time."""
         limit = self.joiner.max_logits or MAX_LOGITS.get(self.encoder.device.type, 2**22)
         return max(1, limit // (cells.cells.shape[1] * len(self.weight)))
 
@@ -180,7 +180,7 @@ class _Inputs:
 
 @dataclass(frozen=True)
 class _Gradients:
-    """What the parts add up, in float32 at least; shapes as those of `_Inputs`."""
+    """Gradients summed over parts, in at least float32, with the shapes of `_Inputs`."""
 
     encoder: Tensor
     prediction: Tensor
@@ -207,7 +207,7 @@ class _Gradients:
 
 
 class _PrunedLoss(torch.autograd.Function):
-    """The loss, whose backward pass makes the logits of the windows again."""
+    """The loss; its backward pass computes the logits of the windows again."""
 
     @staticmethod
     def forward(

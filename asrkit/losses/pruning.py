@@ -1,8 +1,8 @@
-"""Which few label counts u each frame keeps, so that a full joiner sees (T, S) cells, not (T, U).
+"""Pruning: each frame keeps few label counts u, so that a joiner sees (T, S) cells, not (T, U).
 
-A cheap first model says how probable each cell is. Each frame gets the window of S neighbouring
-counts that keeps most of it; then the windows are moved so far that at least one alignment passes
-through all of them. A sum over the alignments within windows is a lower bound of the sum over all.
+A cheap first model gives the probability of each cell. Each frame gets the window of S neighbouring
+counts with the largest probability; then windows are moved until at least one alignment passes
+through all of them. The sum over alignments within windows is a lower bound of the sum over all.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class Windows:
     """The label counts that each frame keeps: `size` of them from `start` on.
 
     Args:
-        start: (B, T) lowest u; start + size is at most U + 1. In the padding it stays what it is in
-            the last frame.
+        start: (B, T) lowest u; start + size is at most U + 1. In the padding it is that of the last
+            frame.
         size: S, the same in all frames of a batch.
     """
 
@@ -39,12 +39,12 @@ def require_prunable(topology: Topology, size: int) -> None:
     """Checks that windows of this size always leave an alignment.
 
     Raises:
-        ValueError: If a cell's scores are not those of blank and the next label alone, or a window
-            can't contain the counts before and after a label.
+        ValueError: If cells have scores of more than blank and the next label, or a window can't
+            contain the counts before and after a label.
     """
     if topology.symbols != 2:
         raise ValueError(
-            f"{type(topology).__name__} can't be pruned; take topology rnnt or rna, or no pruning"
+            f"{type(topology).__name__} can't be pruned; use topology rnnt or rna, or no pruning"
         )
     if size < 2:
         raise ValueError(f"a window of {size} label counts is too small; it needs at least 2")
@@ -53,24 +53,24 @@ def require_prunable(topology: Topology, size: int) -> None:
 def best_windows(
     occupation: Tensor, lengths: Tensor, label_lengths: Tensor, topology: Topology, size: int
 ) -> Windows:
-    """Returns for each frame the window that keeps most of the alignments, so that one fits.
+    """Returns the window of each frame that keeps most alignments, and at least one in all frames.
 
-    In the first frame a window starts at 0, in the last one it ends with U. From frame to frame it
-    rises by at most S - 1 for RNN-T, so that neighbours share a count, by at most 1 for RNA. Where
-    an utterance has more than S - 1 labels a frame, the whole batch gets larger windows.
+    In the first frame a window starts at 0, in the last one it ends at U. From frame to frame it
+    moves up by at most S - 1 for RNN-T, so that neighbours share a count, and by at most 1 for RNA.
+    If an utterance has more than S - 1 labels per frame, the whole batch gets larger windows.
 
     Args:
-        occupation: (2, B, T, U + 1) how probable blank and label are in each cell.
+        occupation: (2, B, T, U + 1) probability of blank and label in each cell.
         lengths: (B,) valid frames.
         label_lengths: (B,).
         topology: RNN-T or RNA.
-        size: S; fewer where no utterance has as many counts.
+        size: S; less where no utterance has as many counts.
 
     Returns:
         The windows.
 
     Raises:
-        ValueError: As `require_prunable`.
+        ValueError: As for `require_prunable`.
 
     Source: Kuang et al. 2022, "Pruned RNN-T for fast, memory-efficient ASR training", section 3.2.
     """
@@ -92,10 +92,10 @@ def _sufficient_size(lengths: Tensor, label_lengths: Tensor, topology: Topology,
 
 
 def _kept(occupation: Tensor, topology: Topology, size: int) -> Tensor:
-    """Returns (B, T, U + 2 - S) how probable it is that an alignment stays in the window.
+    """Returns (B, T, U + 2 - S) probabilities that an alignment stays in the window.
 
     Where labels stay in their frame, an alignment that leaves the frame within the window may have
-    entered it below: those that pass the label before the window are taken off.
+    entered it below: those that emit the label just before the window are subtracted.
     """
     if not topology.labels_stay:
         return _window_sums(occupation.sum(0), size)
@@ -109,18 +109,18 @@ def _window_sums(values: Tensor, size: int) -> Tensor:
 
 
 def _passable(start: Tensor, last: Tensor, lengths: Tensor, step: int) -> Tensor:
-    """Returns start (B, T), changed so that it rises from 0 to last (B,) by 0 to step a frame."""
+    """Returns start (B, T), changed to rise from 0 to last (B,) by 0 to `step` per frame."""
     frames = start.shape[1]
     times = torch.arange(frames, device=start.device)
     remaining = (lengths[:, None] - 1 - times).clamp(min=0)
     lowest = (last[:, None] - step * remaining).clamp(min=0)
     highest = torch.minimum(last[:, None], step * times)
     inside = torch.where(length_mask(lengths, frames), start.clamp(lowest, highest), last[:, None])
-    # Down to the lowest of those after it; then up to what the next ones need.
+    # Down to the lowest of those after it; then up as far as the next ones need.
     rising = _least_from_here(inside)
     return step * times - _least_from_here(step * times - rising)
 
 
 def _least_from_here(values: Tensor) -> Tensor:
-    """Returns (B, T) the smallest value in this frame or after it."""
+    """Returns (B, T) the smallest value from this frame on."""
     return values.flip(1).cummin(1).values.flip(1)

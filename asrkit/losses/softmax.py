@@ -1,8 +1,8 @@
-"""The softmax of many logits, of which few classes are asked for, and the gradient by hand.
+"""The softmax of many logits for few requested classes, with a hand-written gradient.
 
-The logits are the largest tensor of a transducer's loss. On a GPU kernels of Triton
-(`triton_softmax.py`) read them once each way and calculate in float32, whatever the logits' dtype;
-elsewhere they are PyTorch's operations, in the dtype of the logits.
+The logits are the largest tensor of a transducer's loss. On a GPU, Triton kernels
+(`triton_softmax.py`) read them once per direction and compute in float32, whatever the dtype of the
+logits; elsewhere PyTorch's operations compute in that dtype.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ def put_gradient(
     targets: Tensor,
     floor: Tensor | None = None,
 ) -> None:
-    """Puts the gradient of the negative sum of weight times log-probability in the logits' place.
+    """Overwrites logits by the gradient of the negative sum of weight times log-probability.
 
     Args:
         logits: (..., C), which become the gradient.
         normaliser: (...) the log-sum of the logits' exponentials.
         weights: (K, ...) weight of each target, not negative.
         targets: (K, ...) classes.
-        floor: (...) what each of the C classes weighs besides, not negative; nothing where None.
+        floor: (...) weight that each of the C classes gets in addition, not negative; none if None.
     """
     if triton_serves(logits):
         from asrkit.losses import triton_softmax
@@ -55,7 +55,7 @@ def put_gradient(
 
 
 def picked_by_torch(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns what `pick_log_probs` does."""
+    """Computes `pick_log_probs`."""
     log_probs = logits.log_softmax(-1)
     picked = torch.stack([_at(log_probs, each) for each in targets])
     return picked, _at(logits, targets[0]) - picked[0]
@@ -68,7 +68,7 @@ def gradient_by_torch(
     targets: Tensor,
     floor: Tensor | None = None,
 ) -> None:
-    """Does what `put_gradient` does."""
+    """Computes `put_gradient`."""
     total = weights.sum(0) if floor is None else weights.sum(0) + logits.shape[-1] * floor
     logits.add_((total.log() - normaliser).unsqueeze(-1)).exp_()
     if floor is not None:

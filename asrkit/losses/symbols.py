@@ -1,8 +1,8 @@
-"""How the outputs of a joiner become log-probabilities of blank and labels, and the way back.
+"""Output distributions: from the logits of a joiner to log-probabilities of blank and labels.
 
-Entry V of the outputs is blank's: one more class of the softmax, or the logit of a sigmoid that
-decides whether there is a label at all. Both are written for a part of the cells, so that the
-caller decides how many logits exist at a time.
+Entry V of the logits is for blank: another class of the softmax, or the logit of a sigmoid that
+decides between blank and label. Both compute values and gradients for a part of the cells, so that
+the caller decides how many logits are held at a time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from asrkit.losses.softmax import pick_log_probs, put_gradient
 
 
 class SymbolDistribution(ABC):
-    """Log-probabilities of the symbols that a lattice needs, and the gradient by hand."""
+    """Log-probabilities of the symbols that a lattice needs, and the hand-written gradient."""
 
     @abstractmethod
     def log_probs(self, logits: Tensor) -> Tensor:
@@ -34,7 +34,7 @@ class SymbolDistribution(ABC):
             targets: (K - 1, ...) label ids.
 
         Returns:
-            (K, ...) log-probabilities, first blank's, and (...) the normaliser for `gradient`.
+            (K, ...) log-probabilities, blank first, and (...) the normaliser for `gradient`.
         """
 
     @abstractmethod
@@ -62,11 +62,11 @@ class SoftmaxBlank(SymbolDistribution):
     """Blank is a class of the softmax, the last one.
 
     Args:
-        label_smoothing: Probability that the gradient takes from each target, blank too, and gives
-            to the V other symbols; the loss is the plain one.
+        label_smoothing: Probability that the gradient takes from each target, including blank, and
+            gives to the V other symbols; the loss itself is not smoothed.
 
     Raises:
-        ValueError: If that is no such probability.
+        ValueError: If label_smoothing is not in [0, 1).
     """
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
@@ -83,7 +83,7 @@ class SoftmaxBlank(SymbolDistribution):
     def gradient(
         self, logits: Tensor, normaliser: Tensor, occupation: Tensor, targets: Tensor
     ) -> Tensor:
-        """Returns (..., V + 1): all occupation times the softmax, less what each class has."""
+        """Returns (..., V + 1): total occupation times the softmax, minus that of each class."""
         size = logits.shape[-1]
         weights, floor = _share_out(occupation, occupation, self.label_smoothing, size)
         put_gradient(logits, normaliser, weights, _with_blank(targets, size - 1), floor)
@@ -92,23 +92,24 @@ class SoftmaxBlank(SymbolDistribution):
 
 @distributions.register("sigmoid")
 class SigmoidBlank(SymbolDistribution):
-    """A sigmoid of entry V, e, decides for a label against blank, a softmax of the others which.
+    """A sigmoid of entry V, e, decides between label and blank; a softmax, which label.
 
     log p(blank) = log sigma(-e), log p(label) = log sigma(e) + log softmax(label).
 
     Args:
         label_smoothing: Probability that the gradient takes from each target and gives to others;
-            the loss is the plain one.
+            the loss itself is not smoothed.
         smoothed: What is smoothed. `labels`: the softmax of the labels, so that a label gives to
             the V - 1 others, and blank nothing. `symbols`: all log-probabilities, so that labels
             and blank give to the V other symbols. `labels_and_emission`: the log-probabilities of
-            labels; they get a share of what blank has as well, which keeps its own.
+            labels, which also get a share of what blank has, although it keeps all of it.
 
     Raises:
-        ValueError: If label_smoothing is no such probability.
+        ValueError: If label_smoothing is not in [0, 1).
 
-    Source: Zeyer et al. 2020, "A new training pipeline for an improved neural transducer"; options
-        `lsxx`, `ls` and `lsx` of the reference system for transducers (what is smoothed).
+    Source: Zeyer et al. 2020, "A new training pipeline for an improved neural transducer"; for
+        `smoothed`, the options `lsxx`, `ls` and `lsx` of rwth-i6/i6_experiments,
+        users/zeyer/experiments/exp2022_07_21_transducer/exp_fs_base.
     """
 
     def __init__(
@@ -151,16 +152,16 @@ class SigmoidBlank(SymbolDistribution):
 def _share_out(
     weights: Tensor, shared: Tensor, smoothing: float, classes: int
 ) -> tuple[Tensor, Tensor | None]:
-    """Returns smoothed weights, and what each class gets besides.
+    """Returns smoothed weights of the targets, and the weight that each class gets in addition.
 
     Args:
         weights: (K, ...) of the targets.
-        shared: (J, ...) what all classes get a part of.
+        shared: (J, ...) weights that are shared among all classes.
         smoothing: Probability that goes from a target to the other classes.
-        classes: How many there are.
+        classes: Number of classes.
 
     Returns:
-        (K, ...) and (...), or None for nothing.
+        (K, ...) and (...), or None for no additional weight.
     """
     if not smoothing:
         return weights, None

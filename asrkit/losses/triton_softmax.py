@@ -1,8 +1,8 @@
-"""Kernels of Triton for `softmax.py`: one program for each row of logits.
+"""Triton kernels for `softmax.py`: one program for each row of logits.
 
-Forward, a row is read once: the largest logit so far and the sum relative to it go along
-(an online log-sum), and the few classes asked for are read again while they are in the cache.
-Backward, a row is read and written once, in its place. No normalised (..., C) is ever stored.
+Forward, a row is read once, with a running maximum and a sum relative to it (an online log-sum),
+and the few requested classes are read again while they are in the cache. Backward, a row is read
+and overwritten once. The normalised (..., C) is never stored.
 
 Source: Milakov and Gimelshein 2018, "Online normalizer calculation for softmax".
 """
@@ -18,7 +18,7 @@ FORWARD_BLOCK, BACKWARD_BLOCK = 2048, 4096  # logits of a row at a time
 
 
 def pick_log_probs(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns (K, ...) log-probabilities of the targets and (...) log-sums, in float32 at least.
+    """Returns (K, ...) log-probabilities of the targets and (...) log-sums, at least float32.
 
     Args:
         logits: (..., C).
@@ -56,14 +56,14 @@ def put_gradient(
     targets: Tensor,
     floor: Tensor | None = None,
 ) -> None:
-    """Puts the gradient of the negative sum of weight times log-probability in the logits' place.
+    """Overwrites logits by the gradient of the negative sum of weight times log-probability.
 
     Args:
-        logits: (..., C), rows at equal distances, as where the last classes were cut off.
+        logits: (..., C), with a constant stride between rows, as after slicing off last classes.
         normaliser: (...) as from `pick_log_probs`.
         weights: (K, ...) weight of each target, not negative.
         targets: (K, ...) classes.
-        floor: (...) what each of the C classes weighs besides, not negative; nothing where None.
+        floor: (...) weight that each of the C classes gets in addition, not negative; none if None.
     """
     flat = logits.flatten(0, -2)
     assert flat.data_ptr() == logits.data_ptr(), "a copy would take the gradient"
@@ -78,7 +78,7 @@ def put_gradient(
             targets.contiguous(),
             weights.contiguous(),
             normaliser.contiguous(),
-            normaliser if floor is None else floor.contiguous(),  # is not read where there is none
+            normaliser if floor is None else floor.contiguous(),  # not read where floor is None
             rows,
             flat.stride(0),
             CLASSES=classes,
@@ -90,7 +90,7 @@ def put_gradient(
 
 
 def _warps(block: int) -> int:
-    """Returns how many warps have eight logits for each thread, but at most eight."""
+    """Returns the number of warps for eight logits per thread, but at most eight."""
     return min(max(block // 256, 1), 8)
 
 
@@ -142,7 +142,7 @@ def _gradient_kernel(
     FLOORED: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
-    """Puts a part of a row's gradient in its logits' place."""
+    """Overwrites a part of a row of logits by its gradient."""
     row = tl.program_id(0).to(tl.int64)
     columns = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     valid = columns < CLASSES
@@ -159,7 +159,7 @@ def _gradient_kernel(
         least = tl.load(floor + row)
         total += CLASSES * least
         taken += least
-    # log(0) makes an exact 0 of what a cell without weight has, whatever its logits.
+    # log(0) gives a cell without weight an exact 0, whatever its logits.
     shift = tl.log(total) - tl.load(normaliser + row)
     values = tl.load(place, mask=valid, other=float("-inf")).to(dtype)
     gradient = tl.exp(values + shift) - taken

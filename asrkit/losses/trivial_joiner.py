@@ -1,9 +1,9 @@
-"""The full-sum loss of a transducer whose joiner adds two vectors of logits and does nothing else.
+"""The full-sum loss of a transducer whose joiner only adds two vectors of logits.
 
-With logits e[t, v] + p[u, v] the normaliser of a cell is the log of a product of two matrices,
-sum over v of exp(e[t, v]) exp(p[u, v]), and so are both gradients. No tensor has a place for each
-frame, label count and vocabulary entry, and the loss costs next to nothing. Its occupations say
-where a better joiner has to look (`pruning.py`).
+With logits e[t, v] + p[u, v] the normaliser of a cell is the log of a matrix product, the sum over
+v of exp(e[t, v]) exp(p[u, v]); both gradients are matrix products, too. No tensor has an entry for
+each frame, label count and vocabulary entry, and the loss costs next to nothing. Its occupations
+show which cells a better joiner needs to compute (`pruning.py`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from asrkit.lattice.topologies import BLANK, LABEL, Topology
 from asrkit.losses.full_sum import cell_targets, exact_dtype, occupations
 from asrkit.nn.masking import length_mask
 
-# Logits that exist at a time where the product of exponentials underflows.
+# Logits held at a time where the product of exponentials underflows.
 MAX_LOGITS = 2**22
 
 
@@ -32,7 +32,7 @@ def trivial_joiner_loss(
     label_lengths: Tensor,
     topology: Topology,
 ) -> tuple[Tensor, Tensor]:
-    """Returns -log p(labels | frames) for the softmax of sums, and what it is made of.
+    """Returns -log p(labels | frames) for the softmax of summed logits, and its occupations.
 
     Args:
         encoder: (B, T, V + 1) logits of the frames, blank last.
@@ -44,7 +44,7 @@ def trivial_joiner_loss(
 
     Returns:
         (B,) losses; infinite, with a zero gradient, where the labels do not fit into the frames.
-        (2, B, T, U + 1) how probable blank and the next label are in each cell, given the labels;
+        (2, B, T, U + 1) probability of blank and the next label in each cell, given the labels;
         without gradient.
 
     Raises:
@@ -64,7 +64,7 @@ def trivial_joiner_loss(
 
 @dataclass(frozen=True)
 class _Sums:
-    """The logits e + p of all cells, which are never made.
+    """The logits e + p of all cells, which are never computed at once.
 
     Args:
         encoder: (B, T, V + 1) e.
@@ -78,7 +78,7 @@ class _Sums:
     def of(
         cls, encoder: Tensor, prediction: Tensor, lengths: Tensor, label_lengths: Tensor
     ) -> _Sums:
-        """Returns them in float32 at least, with zeros in the padding."""
+        """Returns them in at least float32, with zeros in the padding."""
         dtype = exact_dtype(encoder)
         frames = length_mask(lengths, encoder.shape[1])[..., None]
         counts = length_mask(label_lengths + 1, prediction.shape[1])[..., None]
@@ -93,9 +93,9 @@ class _Sums:
         return (e - e.amax(2, keepdim=True)).exp(), (p - p.amax(2, keepdim=True)).exp()
 
     def product(self) -> Tensor:
-        """Returns (B, T, U + 1) the sums of products of the exponentials; 0 where too small.
+        """Returns (B, T, U + 1) the sums of products of exponentials; 0 where too small.
 
-        Terms that underflow change no digit of what is not too small.
+        Terms that underflow do not change any digit of the other sums.
         """
         e, p = self.exponentials()
         product = e @ p.transpose(1, 2)
@@ -111,14 +111,14 @@ class _Sums:
         return normaliser
 
     def underflown(self, product: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yields the utterances, frames and counts (C,) of cells where the product says nothing."""
+        """Yields the utterances, frames and counts (C,) of cells where the product underflows."""
         cells = (product == 0.0).nonzero()
         for some in cells.split(max(1, MAX_LOGITS // self.encoder.shape[2])):
             utterances, frames, counts = some.unbind(1)
             yield utterances, frames, counts
 
     def logits(self, cells: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """Returns (C, V + 1) the logits of cells."""
+        """Returns (C, V + 1) logits of cells."""
         utterances, frames, counts = cells
         return self.encoder[utterances, frames] + self.prediction[utterances, counts]
 
@@ -133,7 +133,7 @@ class _Sums:
     def softmax_gradients(self, product: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the gradients of e and p for the sum of weights (B, T, U + 1) times normaliser.
 
-        They are the softmax of the cells, summed over counts for e, over frames for p.
+        They are the softmax of the cells, summed over counts for e and over frames for p.
         """
         e, p = self.exponentials()
         factors = torch.where(product > 0.0, weights / product, 0.0)
@@ -148,7 +148,7 @@ class _Sums:
 
 
 class _TrivialJoinerLoss(torch.autograd.Function):
-    """The loss, whose gradient is made of the occupations by matrix products."""
+    """The loss; its gradient is computed from the occupations by matrix products."""
 
     @staticmethod
     def forward(

@@ -2,23 +2,23 @@
 
 | transcript            | words           | rule                                                |
 | --------------------- | --------------- | --------------------------------------------------- |
-| `[noise] [laughter]`  |                 | sounds are no words; `[vocalized-noise]`, too       |
-| `<b_aside> <e_aside>` |                 | marks of what is said to others are left out        |
-| `[laughter-yeah]`     | `yeah`          | a word spoken laughing is the word                  |
-| `f[or]-`              | `f-`            | of a partial word what is heard stays, and a hyphen |
+| `[noise] [laughter]`  |                 | sounds are dropped; `[vocalized-noise]`, too        |
+| `<b_aside> <e_aside>` |                 | marks of speech to others are dropped               |
+| `[laughter-yeah]`     | `yeah`          | a laughed word is a word                            |
+| `f[or]-`              | `f-`            | partial word: what is heard, and a hyphen           |
 | `-[ex]cept`           | `-cept`         | the same at the beginning                           |
 | `ammu[n]it-`          | `ammu-it-`      | the same in the middle                              |
-| `[it'n/isn't]`        | `it'n`          | of a mispronounced word what is heard is kept       |
-| `[lem[guini]-/x]`     | `lem-`          | rules apply within each other                       |
-| `ex[p]-/especially]`  | `ex-`           | the same where the first bracket was forgotten      |
+| `[it'n/isn't]`        | `it'n`          | mispronounced word: what is heard                   |
+| `[lem[guini]-/x]`     | `lem-`          | rules can be nested                                 |
+| `ex[p]-/especially]`  | `ex-`           | the same with the first bracket forgotten           |
 | `{yuppiedom}`         | `yuppiedom`     | coined words are words                              |
-| `them_1's`            | `them's`        | numbers of pronunciations are left out              |
-| `IBM's TVs`           | `i b m's t v's` | acronyms are spelled if their letters are           |
+| `them_1's`            | `them's`        | numbers of pronunciations are dropped               |
+| `IBM's TVs`           | `i b m's t v's` | acronyms are spelled if their letters are spoken    |
 | `AT&T`                | `a t and t`     | so are those with an ampersand                      |
 | `I Murphy`            | `i murphy`      | everything in lower case                            |
 
-The words are those of Kaldi's recipe, so that error rates can be compared, but for acronyms
-and the two rare bracketings where it slips; its scoring maps acronyms to letters, too.
+The words are those of Kaldi's recipe, so that error rates can be compared, except for acronyms and
+two rare uses of brackets that it gets wrong; its scoring maps acronyms to letters, too.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from asrkit.text.normalization import normalized
 
 SOUNDS = {"[silence]", "[noise]", "[laughter]", "[vocalized-noise]"}
 ASIDE = re.compile(r"<[be]_aside>", re.IGNORECASE)
-# In this order: each is a pattern of a whole token and what it becomes.
+# Applied in this order: a pattern of a whole token, and its replacement.
 RULES = [
     (re.compile(r"_\d"), ""),
     (re.compile(r"^(-?)\[laughter-(.+)\](-?)$", re.IGNORECASE), r"\1\2\3"),
@@ -48,11 +48,11 @@ ACRONYM = re.compile(r"^([A-Z][A-Z&]*[A-Z])('?s)?(-?)$")
 
 
 class NotationError(ValueError):
-    """A token has brackets that no rule explains."""
+    """A token has brackets that don't match any rule."""
 
 
 def by_case(word: str) -> bool:
-    """Says whether an acronym is spoken by letters: without a dictionary, all are."""
+    """Returns whether an acronym is spelled out: without a dictionary, always."""
     return True
 
 
@@ -60,11 +60,11 @@ def words_of(transcript: str, is_spelled: Callable[[str], bool] = by_case) -> st
     """Returns the words of a transcript, in lower case.
 
     Args:
-        transcript: As it stands in a `*-trans.text` file, without name and times.
+        transcript: As in a `*-trans.text` file, without name and times.
         is_spelled: Whether a word in capitals is spoken letter by letter, such as IBM.
 
     Raises:
-        NotationError: If a token follows none of the rules.
+        NotationError: If a token does not match any rule.
     """
     tokens = ASIDE.sub(" ", normalized(transcript)).split()
     words = (_word(token, is_spelled) for token in tokens)
@@ -78,7 +78,7 @@ def _word(token: str, is_spelled: Callable[[str], bool]) -> str:
     for pattern, replacement in RULES:
         word = pattern.sub(replacement, word)
     if re.search(r"[][{}<>/]", word):
-        raise NotationError(f"{token!r} follows no rule of the ISIP notation")
+        raise NotationError(f"{token!r} does not follow the ISIP notation")
     found = ACRONYM.match(word)
     if found and is_spelled(found[1]):
         word = " ".join(found[1]).replace("&", "and") + ("'s" if found[2] else "") + found[3]
@@ -86,10 +86,10 @@ def _word(token: str, is_spelled: Callable[[str], bool]) -> str:
 
 
 def spelled_by(dictionary: Iterable[str]) -> Callable[[str], bool]:
-    """Returns the test whether a word is spoken by letters, from a dictionary's pronunciations.
+    """Returns a test whether a word is spelled out, from the pronunciations of a dictionary.
 
-    A word is, unless the dictionary has it and pronounces it in another way than its letters one
-    after the other: IBM is, NASA is not.
+    It is, unless the dictionary has a pronunciation other than its letters one by one: IBM is
+    spelled out, NASA is not.
 
     Args:
         dictionary: Lines of `sw-ms98-dict.text`: a word and its phones.
@@ -111,5 +111,5 @@ def spelled_by(dictionary: Iterable[str]) -> Callable[[str], bool]:
 
 
 def read_dictionary(path: Path) -> Callable[[str], bool]:
-    """Returns the test whether a word is spoken by letters, from a dictionary file."""
+    """Returns a test whether a word is spelled out, from a dictionary file."""
     return spelled_by(read_lines(path, errors="replace"))

@@ -1,7 +1,7 @@
-"""What transcripts, texts for language models and references have in common before they are split.
+"""Whitespace in transcripts, texts for language models and references, before words are split.
 
-Any space is a space: no-break and ideographic ones, tabs, line and paragraph separators. Signs that
-nobody sees or hears are left out. Letters stay as they are written, in any case and Unicode form.
+Any Unicode space separates words: no-break and ideographic spaces, tabs, line and paragraph
+separators. Invisible characters are dropped. Letters keep their case and Unicode form.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ UNSEEN = dict.fromkeys(
         *(0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)),  # directions
     ]
 )
-"""Joiners (U+200C, U+200D) are not among them: they tell words of Persian and Hindi apart."""
+"""Joiners (U+200C, U+200D) are not among them: they distinguish words of Persian and Hindi."""
 
 
 def normalized(text: str) -> str:
-    """Returns a text with single spaces between its words, and without unseen signs."""
+    """Returns a text with single spaces between words, and without invisible characters."""
     if not text.isascii():
         text = text.translate(UNSEEN)
     return " ".join(text.split())

@@ -1,4 +1,4 @@
-"""References that a tokenizer can't write: no search finds them, whatever it hears."""
+"""References that a tokenizer can't represent: no search can find them."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from asrkit.escapes import escaped
 from asrkit.text.tokenizers import Tokenizer
 
 FORMS = {
-    "in Unicode's form NFC": lambda text: unicodedata.normalize("NFC", text),
-    "in Unicode's form NFD": lambda text: unicodedata.normalize("NFD", text),
+    "in the Unicode form NFC": lambda text: unicodedata.normalize("NFC", text),
+    "in the Unicode form NFD": lambda text: unicodedata.normalize("NFD", text),
     "in capitals": str.upper,
-    "in small letters": str.lower,
+    "in lower case": str.lower,
 }
-"""How a text may be written otherwise and be the same to a reader."""
+"""Other ways to write a text that read the same."""
 SHOWN = 5
 
 
 @dataclass
 class Unwritable:
-    """The references of a set that have symbols which the vocabulary lacks.
+    """The references of a set with symbols that are not in the vocabulary.
 
     Args:
         set_name: The set.
-        total: How many references it has.
-        count: How many of them can't be written.
-        first: Name of the first utterance of those.
+        total: Number of references.
+        count: Number of references that can't be represented.
+        first: Name of the first utterance among them.
         symbols: Their unknown characters or words, and how many references have each.
-        otherwise: How many of them could be written in another form, by form.
+        otherwise: How many of them could be represented in another form, by form.
     """
 
     set_name: str
@@ -55,7 +55,7 @@ class Unwritable:
 def unwritable(
     set_name: str, references: Iterable[tuple[str, str]], tokenizer: Tokenizer
 ) -> Unwritable:
-    """Returns what a tokenizer can't write.
+    """Returns the references that a tokenizer can't represent.
 
     Args:
         set_name: The set.
@@ -75,11 +75,11 @@ def unwritable(
 
 
 def _other_form(text: str, tokenizer: Tokenizer) -> list[str]:
-    """Returns the first form in which the text can be written, if there is one."""
+    """Returns the first form in which the text can be represented, if there is one."""
     known = (form for form, to in FORMS.items() if not tokenizer.unknown_in(to(text)))
     return [form for form, _ in zip(known, range(1), strict=False)]
 
 
 def _shown(symbol: str) -> str:
-    """Returns a symbol in quotes, a character with its number, as some look alike."""
+    """Returns a symbol in quotes; a character with its code, because some look alike."""
     return f"{symbol!r} (U+{ord(symbol):04X})" if len(symbol) == 1 else repr(symbol[:40])

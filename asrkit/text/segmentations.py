@@ -1,7 +1,7 @@
-"""Into which units a training transcript is cut: the tokenizer's, or other ones each time.
+"""Segmentation of training transcripts into units: the tokenizer's, or random ones.
 
-Whatever is random comes from a generator that the caller makes for one utterance of one pass over
-the data. So a run that goes on sees the same labels, however many processes read the data.
+Random choices come from a generator that the caller makes for each utterance and pass over the
+data. So a run that continues sees the same labels, whatever the number of processes.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ WORD = re.compile(f"{SPACE}*[^{SPACE}]+")
 
 
 class Segmentation(ABC):
-    """Cuts transcripts of training data into labels."""
+    """Splits transcripts of training data into labels."""
 
     @abstractmethod
     def require(self, tokenizer: Tokenizer) -> None:
-        """Makes sure that a tokenizer has what it takes.
+        """Checks that a tokenizer has what this segmentation needs.
 
         Raises:
-            UserError: If not.
+            UserError: If it has not.
         """
 
     @abstractmethod
@@ -33,7 +33,7 @@ class Segmentation(ABC):
         """Returns the label ids of a text.
 
         Raises:
-            UserError: If the text has symbols that the vocabulary lacks.
+            UserError: If the text has symbols that are not in the vocabulary.
         """
 
 
@@ -42,7 +42,7 @@ segmentations: Registry[Segmentation] = Registry("segmentation", Segmentation)
 
 @segmentations.register("best")
 class BestSegmentation(Segmentation):
-    """The units that the tokenizer prefers, as on dev data."""
+    """The tokenizer's own units, as on dev data."""
 
     def require(self, tokenizer: Tokenizer) -> None:
         """Accepts every tokenizer."""
@@ -54,16 +54,16 @@ class BestSegmentation(Segmentation):
 
 @segmentations.register("bpe_dropout")
 class BpeDropout(Segmentation):
-    """Byte-pair encoding some of whose merges do not happen, so that units are shorter.
+    """BPE-dropout: byte-pair encoding with random merges left out, so that units are shorter.
 
-    In each step every possible merge is left out with a probability, anew; of the others the first
-    one learned is made, and where all are left out a word is done.
+    In each step every possible merge is left out at random; of the others, the one learned first
+    is applied. When all are left out, a word is done.
 
     Args:
-        probability: Of each merge to be left out in a step; 0 gives the tokenizer's own units.
+        probability: That a merge is left out in a step; 0 gives the tokenizer's own units.
 
     Raises:
-        ValueError: If that is no probability.
+        ValueError: If the probability is not between 0 and 1.
 
     Source: Provilkov et al. 2020, "BPE-dropout: simple and effective subword regularization",
         algorithm 1.
@@ -79,7 +79,8 @@ class BpeDropout(Segmentation):
         if not isinstance(tokenizer, SentencePieceTokenizer) or not tokenizer.merges:
             raise UserError(
                 "data.segmentation: bpe_dropout needs the merges of byte-pair encoding, but the "
-                f"tokenizer is {type(tokenizer).__name__} without; expected type: sentencepiece, "
+                f"tokenizer is {type(tokenizer).__name__} without merges; expected type: "
+                "sentencepiece, "
                 "made with `asrkit tokenizer bpe`"
             )
 
@@ -87,7 +88,7 @@ class BpeDropout(Segmentation):
         """Returns sampled label ids."""
         assert isinstance(tokenizer, SentencePieceTokenizer)
         vocabulary = tokenizer.vocabulary
-        # The tokenizer's own units say which characters there are, and refuse unknown ones.
+        # The tokenizer's own units give the characters, and unknown ones are refused.
         written = "".join(vocabulary.symbols[label] for label in tokenizer.encode(text))
         units = [
             unit

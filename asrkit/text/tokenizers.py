@@ -20,11 +20,11 @@ from asrkit.text.normalization import normalized
 from asrkit.text.vocabulary import Vocabulary
 
 SPACE = "▁"
-"""What stands for a space between words where units are smaller than words."""
+"""Stands for a space between words if units are smaller than words."""
 LINE_BYTES = 4192
-"""Bytes of the lines that SentencePiece trains on by default."""
+"""Maximum length in bytes of the lines that SentencePiece trains on by default."""
 RESERVED = "▅"
-"""SentencePiece's own sign for unknown pieces: it leaves out lines that have it."""
+"""SentencePiece's own symbol for unknown pieces: it drops lines that contain it."""
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 class Tokenizer(ABC):
     """Turns text into label ids of its vocabulary, and back.
 
-    `files` are what it was made from; a run keeps copies of them.
+    `files` are the files that it was read from; a run keeps copies of them.
     """
 
     vocabulary: Vocabulary
@@ -47,7 +47,7 @@ class Tokenizer(ABC):
         """
 
     def encode_if_known(self, text: str) -> list[int] | None:
-        """Returns the label ids of a text; None where the vocabulary lacks some."""
+        """Returns the label ids of a text; None for symbols that are not in the vocabulary."""
         try:
             return self.encode(text)
         except UserError:
@@ -59,14 +59,14 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def unknown_in(self, text: str) -> list[str]:
-        """Returns the symbols of a text that the vocabulary lacks."""
+        """Returns the symbols of a text that are not in the vocabulary."""
 
     def _require_known(self, text: str) -> None:
         unknown = self.unknown_in(text)
         if unknown:
             raise UserError(
                 f"{text!r} has {', '.join(map(repr, unknown[:5]))}, which the tokenizer does not "
-                "know; normalise the text or train the tokenizer on text that has it"
+                "know: normalise the text or train the tokenizer on text that has it"
             )
 
 
@@ -77,8 +77,8 @@ tokenizers: Registry[Tokenizer] = Registry("tokenizer", Tokenizer, late=("direct
 class SentencePieceTokenizer(Tokenizer):
     """Units of a SentencePiece model (BPE or unigram).
 
-    `merges` has the number of the step in which byte-pair encoding made a unit, by its symbols; it
-    is empty for unigram models.
+    `merges` maps the symbols of a unit to the number of the byte-pair merge that made it; it is
+    empty for unigram models.
 
     Args:
         directory: Folder of tokenizer files.
@@ -95,13 +95,13 @@ class SentencePieceTokenizer(Tokenizer):
         try:
             self._model.Load(str(path))
         except (OSError, RuntimeError) as error:
-            raise UserError(f"{path} is no SentencePiece model: {error}") from error
+            raise UserError(f"{path} is not a SentencePiece model: {error}") from error
         self._unknown = int(self._model.unk_id())
-        # The unknown unit is never a target: its id is moved out of the labels.
+        # The unknown unit is never a target: it gets an id outside of the labels.
         self._pieces = [i for i in range(self._model.GetPieceSize()) if i != self._unknown]
         self._labels = {piece: label for label, piece in enumerate(self._pieces)}
         self.vocabulary = Vocabulary([self._model.IdToPiece(i) for i in self._pieces])
-        # SentencePiece scores a BPE unit by the number of its merge, negative; others by log p.
+        # SentencePiece's score of a BPE unit is minus the number of its merge; of others, log p.
         scores = [float(self._model.GetScore(i)) for i in self._pieces]
         ranks = dict(zip(self.vocabulary.symbols, (-round(score) for score in scores), strict=True))
         self.merges = ranks if all(score.is_integer() for score in scores) else {}
@@ -118,7 +118,7 @@ class SentencePieceTokenizer(Tokenizer):
         return str(self._model.DecodeIds([self._pieces[label] for label in ids]))
 
     def unknown_in(self, text: str) -> list[str]:
-        """Returns the characters of a text that no unit covers."""
+        """Returns the characters of a text that are not in any unit."""
         text = normalized(text)
         if self._unknown not in self._model.EncodeAsIds(text):
             return []
@@ -154,7 +154,7 @@ class CharacterTokenizer(Tokenizer):
         return " ".join(text.replace(SPACE, " ").split())
 
     def unknown_in(self, text: str) -> list[str]:
-        """Returns the characters of a text that the vocabulary lacks."""
+        """Returns the characters of a text that are not in the vocabulary."""
         written = normalized(text).replace(" ", SPACE)
         return sorted({c for c in written if self.vocabulary.id_of(c) is None})
 
@@ -188,7 +188,7 @@ class WordTokenizer(Tokenizer):
         return " ".join(self.vocabulary.symbols[label] for label in ids)
 
     def unknown_in(self, text: str) -> list[str]:
-        """Returns the words of a text that the vocabulary lacks."""
+        """Returns the words of a text that are not in the vocabulary."""
         words = set(normalized(text).split())
         return sorted(word for word in words if self.vocabulary.id_of(word) is None)
 
@@ -200,12 +200,12 @@ def train_tokenizer(
     directory: Path,
     name: str,
 ) -> Path:
-    """Makes the file of a tokenizer from training transcripts.
+    """Trains a tokenizer on training transcripts, and writes its file.
 
     Args:
         kind: SentencePiece BPE or unigram units, characters, or words.
-        texts: Transcripts; any space is a space, as it is when they are encoded.
-        size: Number of units; needed for BPE and unigram, most frequent ones for the others.
+        texts: Transcripts; any Unicode space separates words, as when they are encoded.
+        size: Number of units; required for BPE and unigram, the most frequent ones for the others.
         directory: Folder of tokenizer files.
         name: NAME.model or NAME.txt is written.
 
@@ -213,7 +213,7 @@ def train_tokenizer(
         The path of the file.
 
     Raises:
-        UserError: If there is no text, or the size does not fit it.
+        UserError: If there is no text, or too little for the size.
     """
     lines = [line for line in map(normalized, texts) if line]
     if not lines:
@@ -248,7 +248,7 @@ def _train_sentencepiece(kind: str, lines: list[str], size: int | None, path: Pa
 
 def _sentencepiece_files(kind: str, lines: Sequence[str], size: int, prefix: Path) -> None:
     """Writes PREFIX.model and PREFIX.vocab."""
-    # SentencePiece drops lines above its own limit, and says nothing.
+    # SentencePiece silently drops lines above its own limit.
     num_bytes = max(len(line.encode()) for line in lines)
     longest: dict[str, Any] = (
         {"max_sentence_length": num_bytes + 1} if num_bytes >= LINE_BYTES else {}
@@ -257,7 +257,7 @@ def _sentencepiece_files(kind: str, lines: Sequence[str], size: int, prefix: Pat
         sentencepiece.SentencePieceTrainer.Train(
             sentence_iterator=iter(lines),
             model_prefix=str(prefix),
-            vocab_size=size + 1,  # the unknown unit is no label
+            vocab_size=size + 1,  # the unknown unit is not a label
             model_type=kind,
             character_coverage=1.0,
             bos_id=-1,
@@ -270,7 +270,9 @@ def _sentencepiece_files(kind: str, lines: Sequence[str], size: int, prefix: Pat
             minloglevel=2,
         )
     except RuntimeError as error:
-        raise UserError(f"no {kind} tokenizer of {size} units fits this text: {error}") from error
+        raise UserError(
+            f"a {kind} tokenizer of {size} units can't be trained on this text: {error}"
+        ) from error
 
 
 def _read_symbols(path: Path, what: str, right: Callable[[str], bool]) -> Vocabulary:
@@ -278,11 +280,11 @@ def _read_symbols(path: Path, what: str, right: Callable[[str], bool]) -> Vocabu
 
     Args:
         path: The file.
-        what: Each line holds, for messages.
+        what: What each line holds, for messages.
         right: Whether a line holds that.
 
     Raises:
-        UserError: If it is missing or holds none or something else.
+        UserError: If the file is missing or empty, or a line holds something else.
     """
     symbols = []
     for number, line in enumerate(read_lines(_existing(path)), start=1):
@@ -290,7 +292,7 @@ def _read_symbols(path: Path, what: str, right: Callable[[str], bool]) -> Vocabu
             raise UserError(f"{path}:{number}: expected {what}, got {line[:40]!r}")
         symbols += [line] if line else []
     if not symbols:
-        raise UserError(f"{path} has no symbol: expected {what} on each line")
+        raise UserError(f"{path} has no symbols: expected {what} on each line")
     try:
         return Vocabulary(symbols)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Symbols and their ids; where blank and end-of-sentence live.
+"""Symbols and their ids, including blank and end of sentence.
 
 The V labels have ids 0 .. V-1. Every output layer has V + 1 entries: the last one, id V, is
 *blank* for frame-wise outputs (CTC, transducer) and *end of sentence* for label-wise outputs
@@ -15,7 +15,7 @@ class Vocabulary:
 
     Args:
         symbols: The V distinct symbols, in order of their ids.
-        unknown: The symbol that stands for everything else, if the tokenizer has one.
+        unknown: The symbol for everything else, if the tokenizer has one.
 
     Raises:
         ValueError: If a symbol occurs twice or `unknown` is not among the symbols.
@@ -50,5 +50,5 @@ class Vocabulary:
         return len(self.symbols)
 
     def id_of(self, symbol: str) -> int | None:
-        """Returns the id of a symbol, of `unknown` where it is missing, or None."""
+        """Returns the id of a symbol; if it is missing, that of `unknown` or None."""
         return self._ids.get(symbol, self.unknown)

@@ -134,7 +134,10 @@ def test_the_verb_prints_what_it_did(data: Path) -> None:
         (["--units", "words", "--text", "none.txt"], "there is no text file none.txt"),
         (["--units", "words", "--text", "{bad}"], "bad.txt:2: can't be read as UTF-8 text"),
         (["--units", "bpe", "--set", "train"], "there is no tokenizer file"),
-        (["--units", "words", "--set", "train", "--prune", "2", "--prune", "1"], "never falling"),
+        (
+            ["--units", "words", "--set", "train", "--prune", "2", "--prune", "1"],
+            "never decreasing",
+        ),
     ],
 )
 def test_problems_are_one_message_and_exit_code_2(

@@ -90,14 +90,18 @@ def test_back_off_weights_of_zero_may_be_left_out(
         ("ngram 1=4", "ngram 2=4", r":4: .*expected `ngram 1=COUNT`"),
         ("\\1-grams:", "\\one-grams:", r":7: got .*expected \\1-grams:"),
         ("-1 </s>", "minus </s>", r":10: got 'minus </s>', expected the log10 probability, 1 word"),
-        ("-1 </s>", "-1 <s>", r":10: .*this word was there before"),
-        ("-1 </s>\n", "", r":11: .*the header says 4 1-grams, the section ends after 3"),
+        ("-1 </s>", "-1 <s>", r":10: .*this word occurs twice"),
+        ("-1 </s>\n", "", r":11: .*the header promises 4 1-grams, the section ends after 3"),
         ("-1 </s>", "-1 </s>\n-1 b", r":12: got .*expected \\2-grams:"),
-        ("-0.75 ä </s>", "-0.75 ö </s>", r":15: .*words are unigrams of the file; not so: ö"),
+        (
+            "-0.75 ä </s>",
+            "-0.75 ö </s>",
+            r":15: .*words are unigrams of the file; these are not: ö",
+        ),
         ("-0.75 ä </s>", "-0.75 ä", r":15: got '-0.75 ä', expected the log10 probability, 2 word"),
         ("-0.75 ä </s>", "-0.75 ä ä </s> -1", r":15: .*2 word"),
         ("\\end\\", "", r":17: got the end of the file, expected \\end\\"),
-        ("-99\t<s>\t-0.25\n", "-2 x\n", "unigrams of the file; not so: <s>"),
+        ("-99\t<s>\t-0.25\n", "-2 x\n", "unigrams of the file; these are not: <s>"),
         ("</s>", "x", "has no unigram </s>"),
     ],
 )
@@ -124,5 +128,5 @@ def test_missing_and_unreadable_files_are_named(tmp_path: Path) -> None:
         read_arpa(path)
     path = tmp_path / "latin.arpa"
     path.write_bytes(GOOD.encode("latin-1"))
-    with pytest.raises(UserError, match=r"the unigram b'\\xe4' is no UTF-8 text"):
+    with pytest.raises(UserError, match=r"the unigram b'\\xe4' is not UTF-8 text"):
         read_arpa(path)

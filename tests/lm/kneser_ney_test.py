@@ -139,7 +139,7 @@ def test_corpora_count_sentences_words_and_unknown_words() -> None:
 def test_what_can_not_be_estimated_is_refused() -> None:
     with pytest.raises(UserError, match="no text to estimate"):
         index_sentences([[], []])
-    with pytest.raises(UserError, match="sentence 2 has <s> or </s> between its words"):
+    with pytest.raises(UserError, match="sentence 2 has <s> or </s> among its words"):
         index_sentences([["a"], ["a", "</s>", "b"]])
     with pytest.raises(UserError, match="'<s>' is in the vocabulary"):
         index_sentences([["a"]], ["a", "<s>"])
@@ -147,7 +147,7 @@ def test_what_can_not_be_estimated_is_refused() -> None:
     with pytest.raises(UserError, match="order .* must be at least 1, got 0"):
         estimate(corpus, 0)
     for prune in ([1, 0], [-1], [0, 0, 0]):
-        with pytest.raises(UserError, match=r"pruning thresholds .*never falling"):
+        with pytest.raises(UserError, match=r"pruning thresholds .*never decreasing"):
             estimate(corpus, 2, prune)
     assert prune_thresholds([0, 1], 4) == [0, 1, 1, 1]
 

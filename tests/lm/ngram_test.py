@@ -156,7 +156,7 @@ def test_perplexities_come_from_sums() -> None:
 
 def test_vocabularies_that_do_not_match_are_refused() -> None:
     ngrams, _ = model_and_textbook(2, True)
-    with pytest.raises(UserError, match="m.arpa does not know 2 of the 3 labels.*: 'x', 'y'; est"):
+    with pytest.raises(UserError, match="m.arpa lacks 2 of the 3 labels.*: 'x', 'y'; est"):
         NgramModel(ngrams, Vocabulary(["x", "a", "y"]), "m.arpa")
 
 
@@ -164,10 +164,10 @@ def test_models_without_prefixes_or_with_doubled_ngrams_are_refused() -> None:
     ngrams, _ = model_and_textbook(3, True)
     unigrams, bigrams, trigrams = ngrams.tables
     broken = Ngrams(ngrams.symbols, [unigrams, _rows(bigrams, [0]), trigrams])
-    with pytest.raises(UserError, match="3-grams whose first 2 words are no 2-gram"):
+    with pytest.raises(UserError, match="3-grams whose first 2 words are not among its 2-grams"):
         NgramModel(broken, Vocabulary(LABELS))
     doubled = Ngrams(ngrams.symbols, [unigrams, _rows(bigrams, [*range(len(bigrams)), -1])])
-    with pytest.raises(UserError, match="the same 2-gram twice"):
+    with pytest.raises(UserError, match="a 2-gram twice"):
         NgramModel(doubled, Vocabulary(LABELS))
 
 

@@ -191,7 +191,7 @@ def test_what_is_missing_or_damaged_is_named(
     write_side(corpus, "2001A", "0.0 1.0 [music] yes", "1.0 2.0 yes")
     with caplog.at_level(logging.WARNING):
         prepare("manifests", corpus, data)
-    assert "sw2001A-ms98-a-0001 is left out: '[music]' follows no rule" in caplog.text
+    assert "sw2001A-ms98-a-0001 is left out: '[music]' does not follow" in caplog.text
     write_side(corpus, "2001A", "from 1.0 yes")
     assert "trans.text, line 1: expected name, start, end" in prepare("manifests", corpus, data)
     add_test_sets(corpus)

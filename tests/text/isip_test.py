@@ -47,7 +47,7 @@ def test_each_rule(transcript: str, words: str) -> None:
 
 @pytest.mark.parametrize("token", ["[music]", "<tone>", "a/b", "{odd", "x[]"])
 def test_unknown_notation_is_named(token: str) -> None:
-    with pytest.raises(NotationError, match="follows no rule"):
+    with pytest.raises(NotationError, match="does not follow"):
         words_of(f"so {token} yes")
 
 

@@ -110,11 +110,11 @@ def test_references_that_cannot_be_written_are_counted(tmp_path: Path) -> None:
     texts = ["ONE\u00a0TWO", decomposed, "one", "ONE", "ÉN", decomposed]
     found = unwritable("test", zip("abcdef", texts, strict=True), tokenizer)
     assert (found.total, found.count, found.first) == (6, 4, "b")
-    assert found.otherwise == {"in Unicode's form NFC": 2, "in capitals": 1}
+    assert found.otherwise == {"in the Unicode form NFC": 2, "in capitals": 1}
     said = str(found)
     assert said.startswith("test: 4 of 6 references have characters the tokenizer cannot write")
     assert "(U+0308)" in said
-    assert "2 could be written in Unicode's form NFC; 1 could be written in capitals" in said
+    assert "2 could be written in the Unicode form NFC; 1 could be written in capitals" in said
 
 
 def test_what_a_vocabulary_lacks_is_said_with_every_tokenizer(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_texts_survive_and_unknown_symbols_are_named(
 
 
 def test_sizes_that_do_not_fit_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no bpe tokenizer of 5000 units fits"):
+    with pytest.raises(UserError, match="a bpe tokenizer of 5000 units can't be trained"):
         train_tokenizer("bpe", TEXTS, 5000, tmp_path, "units")
     with pytest.raises(UserError, match="needs a size"):
         train_tokenizer("bpe", TEXTS, None, tmp_path, "units")
@@ -61,7 +61,7 @@ def test_missing_and_damaged_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no tokenizer file .*bpe.model; make it with"):
         SentencePieceTokenizer(tmp_path)
     (tmp_path / "bpe.model").write_bytes(b"nonsense")
-    with pytest.raises(UserError, match="is no SentencePiece model"):
+    with pytest.raises(UserError, match="is not a SentencePiece model"):
         SentencePieceTokenizer(tmp_path)
     (tmp_path / "characters.txt").write_text("a\nb\na\n")
     with pytest.raises(UserError, match="characters.txt: symbols occur twice"):

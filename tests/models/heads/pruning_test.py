@@ -151,7 +151,7 @@ def test_what_was_learnt_by_heart_within_windows_is_found(topology: str) -> None
 @pytest.mark.parametrize(
     ("topology", "size", "weight", "message"),
     [
-        ("ctc", 5, 0.5, "CtcTopology can't be pruned; take topology rnnt or rna"),
+        ("ctc", 5, 0.5, "CtcTopology can't be pruned; use topology rnnt or rna"),
         ("rna", 1, 0.5, "a window of 1 label counts is too small"),
         ("rna", 5, 0.0, "weight (0.0) must be above 0"),
     ],
