@@ -43,7 +43,7 @@ LAYERS = [
     ("asrkit.lattice",),
     ("asrkit.losses",),
     ("asrkit.scorers.interfaces", "asrkit.data", "asrkit.lm"),
-    ("asrkit.corpora",),
+    ("asrkit.corpora", "asrkit.wfst"),
     ("asrkit.scorers",),
     ("asrkit.search",),
     ("asrkit.decoding",),
