@@ -11,10 +11,15 @@ from asrkit.text.segmentations import BestSegmentation, Segmentation
 
 
 class Data:
-    """The `data:` part of a spec: what is trained on."""
+    """The `data:` part of a spec: what is trained on.
+
+    `sample_rate` is that of the audio; None of text.
+    """
 
     train: list[str]
     dev: list[str]
+    sub_epochs: int
+    sample_rate: int | None = None
 
 
 data_kinds: Registry[Data] = Registry("data", Data, default="speech")

@@ -122,7 +122,7 @@ def arithmetic_of(
     epochs = settings["epochs"]
     return Arithmetic(
         epochs,
-        getattr(experiment.data, "sub_epochs", 1),
+        experiment.data.sub_epochs,
         accumulation(settings.get("accumulate", 1)),
         mean_amounts([source.amounts(n) for n in range(1, min(epochs, SAMPLED) + 1)]),
         settings["schedule"],

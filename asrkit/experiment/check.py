@@ -43,7 +43,6 @@ from asrkit.experiment.spec import (
 )
 from asrkit.experiment.train import count_parameters, stages_of
 from asrkit.experiment.trial import MAX_PARAMETERS, trial_problem
-from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import TrainableModel
 from asrkit.run_folder import RunFolder
 from asrkit.text.vocabulary import Vocabulary
@@ -210,14 +209,12 @@ def _meta_model(experiment: Experiment, vocabulary: Vocabulary) -> TrainableMode
 
 
 def _unknown_heads(experiment: Experiment, vocabulary: Vocabulary) -> list[str]:
-    model = _meta_model(experiment, vocabulary)
-    if not isinstance(model, AsrModel):
-        return []
+    there = _meta_model(experiment, vocabulary).named_heads()
     return [
-        f"decoding.{name}: the model has no head {head!r}; it has {', '.join(model.heads)}"
+        f"decoding.{name}: the model has no head {head!r}; it has {', '.join(there) or 'none'}"
         for name, search in experiment.decoding.items()
         for head in search.own_heads
-        if head not in model.heads
+        if head not in there
     ]
 
 
@@ -231,9 +228,9 @@ def _check_data(experiment: Experiment, data: Path, report: CheckReport, process
 
 def _check_utterances(opened: OpenData, report: CheckReport) -> None:
     experiment, data, tokenizer = opened.experiment, opened.folder, opened.tokenizer
-    model = _meta_model(experiment, tokenizer.vocabulary)
-    if not isinstance(model, AsrModel):
+    if experiment.data.sample_rate is None:
         return
+    model = _meta_model(experiment, tokenizer.vocabulary)
     settings, fitness = experiment.speech, fitness_of(experiment, tokenizer, model)
     report.sample_rate = settings.sample_rate
     limits = TrainingLimits(fitness, tokenizer, settings.min_seconds, settings.max_labels)

@@ -53,7 +53,7 @@ class OpenData:
         known = read_unusable(unusable_path(self.folder, name))
         listed = [entry for entry in known if entry.reason in AUDIO_REASONS]
         yield from listed
-        if not isinstance(model, AsrModel):
+        if self.experiment.data.sample_rate is None:
             return
         names = {entry.id for entry in listed}
         fitness = fitness_of(self.experiment, self.tokenizer, model)
@@ -61,9 +61,9 @@ class OpenData:
         yield from (entry for entry in checked if entry is not None)
         yield from self.misaligned(name, model)
 
-    def misaligned(self, name: str, model: AsrModel) -> list[Unusable]:
+    def misaligned(self, name: str, model: TrainableModel) -> list[Unusable]:
         """Returns the utterances of a set that can't be trained on their alignments."""
-        if self.experiment.speech.alignments is None:
+        if self.experiment.speech.alignments is None or not isinstance(model, AsrModel):
             return []
         cuts = list(self.cuts([name]))
         return list_misaligned(self.experiment, self.tokenizer, model, cuts, name)
@@ -108,13 +108,13 @@ class OpenData:
         return CutData(cuts, self.tokenizer, speech, seed, training, rank, size, alignments)
 
 
-def fitness_of(experiment: Experiment, tokenizer: Tokenizer, model: AsrModel) -> Fitness:
+def fitness_of(experiment: Experiment, tokenizer: Tokenizer, model: TrainableModel) -> Fitness:
     """Returns what an experiment asks of utterances."""
-    settings, heads = experiment.speech, list(model.named_heads().values())
+    settings = experiment.speech
     return Fitness(
         tokenizer,
         output_frames=cache(lambda samples: int(model.output_frames(torch.tensor([samples]))[0])),
-        min_frames=lambda labels: max(head.min_frames(labels) for head in heads),
+        min_frames=model.min_frames,
         max_seconds=settings.max_seconds,
         fastest=max(settings.speeds),
         sample_rate=settings.sample_rate,

@@ -21,7 +21,6 @@ from asrkit.cpu import multiply_with_onednn
 from asrkit.data.settings import Data, DataSettings
 from asrkit.errors import UserError
 from asrkit.experiment.phases import Phase
-from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import TrainableModel
 from asrkit.run_folder import RunFolder
 from asrkit.search.search import Search
@@ -121,14 +120,14 @@ def make_tokenizer(experiment: Experiment, data: Path) -> Tokenizer:
     return experiment.text(directory=data / "text")
 
 
-def rate_problems(experiment: Experiment, model: object) -> list[str]:
+def rate_problems(experiment: Experiment, model: TrainableModel) -> list[str]:
     """Returns why the model can't hear the data at its sample rate; nothing where it can."""
-    if not isinstance(model, AsrModel) or not isinstance(experiment.data, DataSettings):
+    wanted, expected = model.sample_rate, experiment.data.sample_rate
+    if wanted is None or wanted == expected:
         return []
-    expected = experiment.data.sample_rate
-    if model.features.sample_rate == expected:
-        return []
+    if expected is None:
+        return ["data: {type: text} has no audio, which this model needs; expected type: speech"]
     return [
-        f"model.features.sample_rate is {model.features.sample_rate}, data.sample_rate is "
+        f"model.features.sample_rate is {wanted}, data.sample_rate is "
         f"{expected}: both must be that of the audio"
     ]

@@ -13,7 +13,7 @@ from torch import Tensor
 from asrkit.data.batch import Batch
 from asrkit.errors import UserError
 from asrkit.files import replaced
-from asrkit.models.asr_model import AsrModel
+from asrkit.nn.features import Features
 from asrkit.nn.masking import length_mask
 from asrkit.run_folder import RunFolder
 from asrkit.training.distributed import World
@@ -24,24 +24,22 @@ SAMPLE_SECONDS = 3600.0
 
 
 def estimate_statistics(
-    model: AsrModel, open_sample: Callable[[], EpochSource], run: Path, world: World
+    features: Features, open_sample: Callable[[], EpochSource], run: Path, world: World
 ) -> None:
-    """Gives the model its feature statistics, from the run folder or from about an hour of speech.
+    """Gives features their statistics, from the run folder or from about an hour of speech.
 
     Args:
-        model: Its features may need statistics; nothing happens if they do not.
+        features: Those whose normalisation needs statistics.
         open_sample: Returns the training data to take the sample from; not asked where the run
             folder has statistics.
         run: Run folder; keeps the statistics, so that a restarted run has the same ones.
         world: The first process estimates, the others read what it wrote.
     """
-    normalization = model.features.normalization
-    if not normalization.needs_statistics:
-        return
+    normalization = features.normalization
     path = RunFolder(run).statistics
     if world.rank == 0 and not path.is_file():
         with reading(open_sample().batches(epoch=1)) as batches:
-            _estimate(model, batches)
+            _estimate(features, batches)
         with replaced(path) as partial:
             save_file(dict(normalization.state_dict()), partial)
     world.barrier()
@@ -70,14 +68,13 @@ def _read(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: found[name] for name in expected}
 
 
-def _estimate(model: AsrModel, batches: Iterator[Batch]) -> None:
+def _estimate(features: Features, batches: Iterator[Batch]) -> None:
     seconds = 0.0
     with torch.no_grad():
         for batch in batches:
-            features, lengths = model.features.unnormalized(batch.signal, batch.signal_lengths)
-            mask = length_mask(lengths, features.shape[1])
-            model.features.normalization.accumulate(features, mask)
-            seconds += float(batch.signal_lengths.sum()) / model.features.sample_rate
+            found, lengths = features.unnormalized(batch.signal, batch.signal_lengths)
+            features.normalization.accumulate(found, length_mask(lengths, found.shape[1]))
+            seconds += float(batch.signal_lengths.sum()) / features.sample_rate
             if seconds >= SAMPLE_SECONDS:
                 break
-    model.features.normalization.finish()
+    features.normalization.finish()

@@ -15,7 +15,6 @@ import torch
 from torch import nn
 
 from asrkit.config.yaml_loader import Spec
-from asrkit.data.dataset import CutData
 from asrkit.data.manifests import Unusable, read_unusable, write_unusable
 from asrkit.data.open_sets import OpenSets
 from asrkit.errors import UserError
@@ -36,7 +35,6 @@ from asrkit.experiment.spec import (
 )
 from asrkit.experiment.statistics import estimate_statistics
 from asrkit.files import replaced
-from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import TrainableModel
 from asrkit.owners import owned
 from asrkit.run_folder import RunFolder
@@ -172,11 +170,9 @@ def trainer_of(
     left_out = read_unusable(RunFolder(run).left_out)
     train_data = opened.training(left_out, world.rank, world.size)
     dev_data = opened.dev(left_out, world.rank, world.size)
-    pictures = None
-    if isinstance(model, AsrModel):
-        # The same sample, however many processes train.
-        estimate_statistics(model, partial(opened.training, left_out), run, world)
-        pictures = DevPictures(tokenizer, dev_data) if isinstance(dev_data, CutData) else None
+    features = model.statistics()
+    if features is not None:  # of the same sample, however many processes train
+        estimate_statistics(features, partial(opened.training, left_out), run, world)
     if before is None:
         import_start(experiment, model, tokenizer.vocabulary, run, world)
     make_trainer = partial(
@@ -185,7 +181,7 @@ def trainer_of(
         dev=dev_data,
         run=run,
         seed=experiment.seed,
-        describe=pictures,
+        describe=DevPictures(tokenizer, dev_data),
     )
     if updates is not None:
         make_trainer = partial(make_trainer, updates=updates)

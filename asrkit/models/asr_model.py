@@ -14,9 +14,9 @@ from asrkit.models.interfaces import (
     Encoder,
     Head,
     LossReport,
-    TrainableModel,
     models,
 )
+from asrkit.models.kinds import SpeechModel
 from asrkit.nn.augment import Augment
 from asrkit.nn.chunks import Chunking
 from asrkit.nn.features import Features
@@ -25,7 +25,7 @@ from asrkit.text.vocabulary import Vocabulary
 
 
 @models.register("asr")
-class AsrModel(TrainableModel):
+class AsrModel(SpeechModel):
     """An encoder with named heads; each head gives a loss and scorers.
 
     Args:

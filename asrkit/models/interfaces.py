@@ -7,16 +7,21 @@ the vocabulary, H hypotheses.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from asrkit.config.registry import Registry
 from asrkit.data.batch import Batch
 from asrkit.errors import UserError
+from asrkit.nn.features import Features
 from asrkit.scorers.interfaces import FrameScorer, LabelScorer, scores_no_frames
 from asrkit.text.outputs import Outputs
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,19 @@ class Encoded:
         return self.frames if tap is None else self.taps[tap]
 
 
+@dataclass(frozen=True)
+class Pictures:
+    """What a head shows of some dev utterances.
+
+    Args:
+        recognised: The labels that it recognises in each of them; empty if it shows none.
+        figure: A picture, such as of attention in the first of them, if it has one.
+    """
+
+    recognised: Sequence[list[int]] = ()
+    figure: Figure | None = None
+
+
 class Encoder(nn.Module, ABC):
     """Features to frames; implementations set `dim` (D), `num_layers` and `taps`."""
 
@@ -112,13 +130,42 @@ class Head(nn.Module, ABC):
         """Returns how many encoder frames the labels of one utterance need at least."""
         return 1
 
+    def pictures(self, encoded: Encoded, batch: Batch) -> Pictures:
+        """Returns what TensorBoard shows of a few dev utterances after each epoch."""
+        return Pictures()
+
 
 class TrainableModel(nn.Module, ABC):
-    """All that the trainer knows of a model."""
+    """All that training and the checks before it know of a model; `forward` is enough."""
 
     @abstractmethod
     def forward(self, batch: Batch, step: int = 0) -> LossReport:
         """Returns the named parts of the loss; `step` counts optimiser updates."""
+
+    @property
+    def sample_rate(self) -> int | None:
+        """Samples per second that the model must be given; None if it takes any, or text."""
+        return None
+
+    def statistics(self) -> Features | None:
+        """Returns the features whose statistics are estimated before training, if there are any."""
+        return None
+
+    def named_heads(self) -> dict[str, Head]:
+        """Returns the heads by name; none of a model that no search decodes with."""
+        return {}
+
+    def output_frames(self, num_samples: Tensor) -> Tensor:
+        """Returns the frames (B,) that losses get from so many samples (B,)."""
+        return num_samples
+
+    def min_frames(self, labels: list[int]) -> int:
+        """Returns how many of these frames the labels of one utterance need at least."""
+        return max((head.min_frames(labels) for head in self.named_heads().values()), default=1)
+
+    def pictures(self, batch: Batch) -> dict[str, Pictures]:
+        """Returns what TensorBoard shows of a few dev utterances after each epoch, by name."""
+        return {}
 
 
 encoders: Registry[Encoder] = Registry("encoder", Encoder, late=("input_dim",))

@@ -13,14 +13,15 @@ from asrkit.losses.cross_entropy import cross_entropy, label_errors
 from asrkit.models.decoders.interfaces import LabelDecoder
 from asrkit.models.decoders.mini_lstm import MiniLstmDecoder
 from asrkit.models.heads.attention import AttentionHead, AttentionScorer, with_eos
-from asrkit.models.interfaces import LossPart, LossReport, TrainableModel, models
+from asrkit.models.interfaces import LossPart, LossReport, models
+from asrkit.models.kinds import TextModel
 from asrkit.scorers.interfaces import FrameScorer, LabelScorer, scores_no_frames
 from asrkit.text.outputs import Outputs
 from asrkit.text.vocabulary import Vocabulary
 
 
 @models.register("language_model")
-class LanguageModel(TrainableModel):
+class LanguageModel(TextModel):
     """Predicts the next label from the labels before it.
 
     Args:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
 
+from asrkit.lattice.greedy import greedy_labels
 from asrkit.scorers.entries import Scorer
 from asrkit.scorers.interfaces import EncodedFrames, Hypothesis, ScoringHead
 from asrkit.search.search import Search, searches
@@ -44,18 +44,3 @@ class CtcGreedySearch(Search):
             [Hypothesis(found, total, {self.head_name: total})]
             for found, total in zip(labels, totals, strict=True)
         ]
-
-
-def greedy_labels(log_probs: Tensor, lengths: Tensor) -> list[list[int]]:
-    """Returns the labels of the best path of each utterance.
-
-    Args:
-        log_probs: (B, T, V + 1), blank last.
-        lengths: (B,) valid frames.
-    """
-    blank = log_probs.shape[2] - 1
-    result = []
-    for path, length in zip(log_probs.argmax(2).cpu(), lengths.tolist(), strict=True):
-        symbols = torch.unique_consecutive(path[:length])
-        result.append(symbols[symbols != blank].tolist())
-    return result

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from asrkit.data.batch import Batch
-from asrkit.experiment.pictures import attention_figure
+from asrkit.models.heads.pictures import attention_figure
 from asrkit.models.interfaces import Encoded
 from asrkit.plotting import pixels
 

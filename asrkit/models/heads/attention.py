@@ -13,12 +13,14 @@ from asrkit.data.batch import Batch
 from asrkit.losses.cross_entropy import cross_entropy, label_errors
 from asrkit.models.decoders.interfaces import AttendingDecoder, LabelDecoder
 from asrkit.models.heads.ctc import require_tap
+from asrkit.models.heads.pictures import attention_figure
 from asrkit.models.interfaces import (
     Encoded,
     Encoder,
     Head,
     LossPart,
     LossReport,
+    Pictures,
     heads,
     require_weight,
 )
@@ -103,6 +105,11 @@ class AttentionHead(Head):
         unheard = encoded.lengths.new_zeros(len(encoded.lengths), 0).bool()
         memory = self.decoder.without_frames(unheard)
         return AttentionScorer(self.decoder, memory, encoded.lengths, self.eos)
+
+    def pictures(self, encoded: Encoded, batch: Batch) -> Pictures:
+        """Returns a picture of the first utterance's attention."""
+        weights = self.attention_weights(encoded, batch)
+        return Pictures(figure=attention_figure(weights[0], batch, encoded))
 
     def attention_weights(self, encoded: Encoded, batch: Batch) -> Tensor:
         """Returns the attention (B, U, T) of each label to the frames, for pictures."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from asrkit.data.batch import Batch
 from asrkit.errors import UserError
+from asrkit.lattice.greedy import greedy_labels
 from asrkit.losses.ctc import ctc_loss
 from asrkit.models.interfaces import (
     Encoded,
@@ -14,6 +15,7 @@ from asrkit.models.interfaces import (
     Head,
     LossPart,
     LossReport,
+    Pictures,
     heads,
     require_weight,
 )
@@ -115,6 +117,10 @@ class CtcHead(Head):
             )
         symbols = self.symbol_log_probs(encoded)
         return Frames(torch.cat([symbols[..., :-2], symbols[..., -1:]], 2), encoded.lengths)
+
+    def pictures(self, encoded: Encoded, batch: Batch) -> Pictures:
+        """Returns the best paths."""
+        return Pictures(recognised=greedy_labels(self.log_probs(encoded), encoded.lengths))
 
     def min_frames(self, labels: list[int]) -> int:
         """Returns one frame per label, eos counted in, and a blank between equal neighbours."""

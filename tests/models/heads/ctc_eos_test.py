@@ -12,12 +12,12 @@ from torch import Tensor
 
 from asrkit.data.batch import Batch
 from asrkit.errors import UserError
+from asrkit.lattice.greedy import greedy_labels
 from asrkit.lattice.topologies import min_frames
 from asrkit.models.heads.ctc import CtcHead, appended
 from asrkit.models.interfaces import Encoded
 from asrkit.scorers.entries import CtcScorer
 from asrkit.scorers.loader import View, plain
-from asrkit.search.ctc_greedy import greedy_labels
 from asrkit.search.ctc_prefix_beam import CtcPrefixBeamSearch
 from asrkit.search.label_sync import LabelSyncSearch
 from asrkit.search.time_sync import TimeSyncSearch

@@ -1,0 +1,197 @@
+"""Heads and models of users' own: verbs ask them, and know no class of theirs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+from click.testing import CliRunner, Result
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from asrkit.cli import main
+from asrkit.config.registry import all_registries
+from asrkit.data.manifests import Source, write_manifest
+from asrkit.text.tokenizers import train_tokenizer
+
+HEADS = '''
+"""Two heads and a model."""
+
+import torch
+
+from asrkit.models.heads.ctc import CtcHead
+from asrkit.models.interfaces import Head, LossPart, Pictures, TrainableModel, heads, models
+from asrkit.plotting import new_figure
+from asrkit.text.outputs import Outputs
+
+
+@heads.register("energy")
+class Energy(Head):
+    """How loud it is.
+
+    Args:
+        encoder: Whose frames are read.
+        vocabulary: The labels.
+        weight: Of the loss.
+    """
+
+    def __init__(self, encoder, vocabulary, weight: float = 1.0) -> None:
+        super().__init__()
+        self.outputs = Outputs.labels_with_blank(vocabulary)
+        self.weight = weight
+        self.output = torch.nn.Linear(encoder.dim, 1)
+
+    def loss(self, encoded, batch):
+        losses = self.output(encoded.frames).square().mean((1, 2))
+        return {"loss": LossPart(losses.sum(), len(batch), self.weight)}
+
+
+@heads.register("shown_energy")
+class ShownEnergy(Energy):
+    """How loud it is, with pictures; needs 40 frames per label.
+
+    Args:
+        encoder: Whose frames are read.
+        vocabulary: The labels.
+        weight: Of the loss.
+    """
+
+    def pictures(self, encoded, batch):
+        figure = new_figure(2, 1)
+        figure.add_subplot().plot(self.output(encoded.frames)[0].cpu().numpy())
+        return Pictures(recognised=[[0]] * len(batch), figure=figure)
+
+    def min_frames(self, labels):
+        return 40 * len(labels)
+
+
+@models.register("loudness")
+class Loudness(TrainableModel):
+    """A model without encoder and heads.
+
+    Args:
+        vocabulary: The labels.
+    """
+
+    def __init__(self, vocabulary) -> None:
+        super().__init__()
+        self.scale = torch.nn.Linear(1, 1)
+
+    def forward(self, batch, step=0):
+        means = batch.signal.float().abs().mean(1, keepdim=True) / 1000
+        losses = self.scale(means).square().sum(1)
+        return {"loss": LossPart(losses.sum(), len(batch), 1.0, losses.detach())}
+'''
+SPEC: dict[str, Any] = {
+    "plugins": ["my_heads"],
+    "text": "characters",
+    "data": {"train": ["train"], "dev": ["dev"], "batch_seconds": 4.0, "num_workers": 0},
+    "model": {
+        "features": {"type": "log_mel", "num_mels": 8},
+        "encoder": {"type": "blstm", "hidden_dim": 4, "num_layers": 1},
+        "heads": {"plain": {"type": "energy"}, "shown": {"type": "shown_energy"}},
+    },
+    "training": {
+        "epochs": 1,
+        "optimizer": "adamw",
+        "schedule": {"type": "constant", "value": 1e-3},
+    },
+    "decoding": {"greedy": {"type": "ctc_greedy", "scorers": {"plain": 1.0}}},
+}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Path]:
+    """A folder with spec, plugin, and data/; what a plugin registers is forgotten."""
+    before = {registry.kind: dict(registry.entries) for registry in all_registries()}
+    paths, modules = list(sys.path), set(sys.modules)
+    (tmp_path / "my_heads.py").write_text(HEADS)
+    random = np.random.default_rng(0)
+    for name, texts in (("train", ["AB", "B", "AB"]), ("dev", ["A"])):
+        sources = []
+        for number, text in enumerate(texts):
+            path = tmp_path / f"{name}-{number}.wav"
+            # The third one is of 60 frames; one head needs 80 for its labels.
+            count = 9600 if number == 2 else 16000
+            samples = random.integers(-3000, 3000, count).astype(np.int16)
+            soundfile.write(path, samples, 16000)
+            sources.append(Source(path.stem, path, text, "s"))
+        write_manifest(tmp_path / "data", name, sources)
+    train_tokenizer("characters", ["AB"], None, tmp_path / "data" / "text", "characters")
+    yield tmp_path
+    sys.path[:] = paths
+    for name in set(sys.modules) - modules:
+        if "my_heads" in name:
+            del sys.modules[name]
+    for registry in all_registries():
+        if registry.kind in before:
+            registry.entries = before[registry.kind]
+
+
+def asrkit(*words: object) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def spec_of(place: Path, **changes: Any) -> Path:
+    path = place / "spec.yaml"
+    path.write_text(yaml.safe_dump(SPEC | changes))
+    return path
+
+
+def test_a_head_of_ones_own_is_checked_trained_and_shown(place: Path) -> None:
+    spec, data, run = spec_of(place), place / "data", place / "run"
+    checked = asrkit("check", spec, "--data", data)
+    assert checked.exit_code == 0, checked.output
+    assert "1 x too few frames, such as train-2: labels need 80 frames, there are 60" in (
+        " ".join(checked.output.split())
+    )
+    trained = asrkit("train", spec, "--data", data, "--run", run)
+    assert trained.exit_code == 0, trained.output
+    assert [row.split("\t")[:2] for row in (run / "left_out.tsv").read_text().splitlines()] == [
+        ["train-2", "too few frames"]
+    ]
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    assert events.Tags()["images"] == ["dev/shown"]
+    assert events.Tags()["tensors"] == ["dev/shown/text_summary"]
+    table = events.Tensors("dev/shown/text_summary")[0].tensor_proto.string_val[0].decode()
+    assert "| dev-0 | A | A |" in table
+    decode = ("decode", "--run", run, "--data", data, "--set", "dev", "--checkpoint", "last")
+    refused = asrkit(*decode, "--search", "greedy")
+    assert refused.exit_code == 2
+    assert "Energy" in refused.output
+
+
+def test_a_model_of_ones_own_needs_its_loss_only(place: Path) -> None:
+    spec = spec_of(place, model={"type": "loudness"}, decoding={})
+    data, run = place / "data", place / "run"
+    checked = asrkit("check", spec, "--data", data)
+    assert checked.exit_code == 0, checked.output
+    assert "3 of 3 utterances can be used" in " ".join(checked.output.split())
+    trained = asrkit("train", spec, "--data", data, "--run", run)
+    assert trained.exit_code == 0, trained.output
+    entry = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
+    assert entry["dev"]["loss"] > 0
+    assert asrkit("show", spec).exit_code == 0
+    on_dev = ("--run", run, "--data", data, "--set", "dev", "--checkpoint", "last")
+    for words in (("decode", *on_dev, "--search", "x"), ("align", *on_dev), ("prior", *on_dev)):
+        refused = asrkit(*words)
+        assert refused.exit_code == 2, refused.output
+        assert "Loudness" in refused.output
+    searched = asrkit("check", spec_of(place, model={"type": "loudness"}))
+    assert searched.exit_code == 2
+    said = " ".join(searched.output.split())
+    assert "decoding.greedy: the model has no head 'plain'; it has none" in said
+
+
+def test_a_model_that_hears_is_not_trained_on_text(place: Path) -> None:
+    text = {"type": "text", "train": ["train"], "dev": ["dev"]}
+    refused = asrkit("check", spec_of(place, data=text))
+    assert refused.exit_code == 2
+    assert "has no audio, which this model needs" in " ".join(refused.output.split())
