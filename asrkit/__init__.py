@@ -8,19 +8,19 @@ print(recogniser.transcribe("talk.flac"))
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from pathlib import Path as _Path
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from asrkit.threads import wait_passively
+from asrkit.threads import wait_passively as _wait_passively
 
-if TYPE_CHECKING:
+if _TYPE_CHECKING:
     import torch
 
     from asrkit.recogniser import Recogniser
 
 __all__ = ["__version__", "load"]
 __version__ = "0.1.0"
-wait_passively()  # before anything loads PyTorch
+_wait_passively()  # before anything loads PyTorch
 
 
 def __dir__() -> list[str]:
@@ -28,7 +28,7 @@ def __dir__() -> list[str]:
 
 
 def load(
-    run: str | Path,
+    run: str | _Path,
     search: str | None = None,
     checkpoint: str | None = None,
     device: str | torch.device | None = None,
@@ -43,6 +43,7 @@ def load(
 
     Returns:
         An object with `transcribe(audio)`, where audio is a file or samples; it returns the text.
+        Its `sample_rate` is that of samples, its `search` the name of the search.
 
     Raises:
         asrkit.errors.UserError: If the run, the search or the checkpoint can't be used.

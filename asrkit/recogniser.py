@@ -6,28 +6,24 @@ print(recogniser.transcribe("talk.flac"))
 
 from __future__ import annotations
 
-import logging
+import math
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from asrkit.config.build import build
 from asrkit.config.yaml_loader import Spec
-from asrkit.data.audio import AudioError, Channel, read_recording, to_int16
+from asrkit.cpu import multiply_with_onednn
+from asrkit.data.audio import AudioError, Channel
 from asrkit.data.cuts import resampled
+from asrkit.data.given_audio import Samples, from_file, from_samples, tell_oddities
 from asrkit.errors import UserError
 from asrkit.experiment.decode_spec import pick, searches_of
 from asrkit.experiment.spec import available_device
 from asrkit.experiment.system import System
+from asrkit.files import matching
 from asrkit.run_folder import RunFolder
 from asrkit.search.search import Search
-
-log = logging.getLogger(__name__)
-
-Samples = NDArray[np.int16] | NDArray[np.float32] | NDArray[np.float64]
 
 
 class Recogniser:
@@ -51,16 +47,26 @@ class Recogniser:
         device: str | torch.device | None = None,
     ) -> None:
         folder = RunFolder(Path(run))
+        _require_run(folder)
         which = checkpoint or ("average" if folder.average.is_file() else "best")
-        place = available_device() if device is None else torch.device(device)
-        self._system = System(folder.path, None, which, place)
+        self._system = System(folder.path, None, which, _device(device))
         searches = searches_of(Spec(self._system.resolved))
         if not searches:
             raise UserError(f"{run}: its spec has no search below decoding:")
         found = pick(searches, search or next(iter(searches)))
         self.search = found.name
         self._search = build(Search, found.spec, found.path)
-        self._system.prepare(self._search)
+        self._prepare(folder, list(searches))
+
+    def _prepare(self, folder: RunFolder, names: list[str]) -> None:
+        """Loads what the search scores with."""
+        try:
+            self._system.prepare(self._search)
+        except UserError as error:
+            raise UserError(
+                f"search {self.search} of {folder.path}: {error}; its searches are "
+                f"{', '.join(names)}"
+            ) from error
         self._system.eval()
 
     @property
@@ -72,37 +78,47 @@ class Recogniser:
         self,
         audio: str | Path | Samples,
         sample_rate: int | None = None,
-        channel: Channel = "mix",
+        channel: Channel | None = None,
+        max_seconds: float | None = None,
     ) -> str:
         """Returns what is said in a recording.
 
         Args:
             audio: An audio file, or samples (N,): 16-bit integers, or floats of -1 to 1.
-            sample_rate: Of samples, if it is not that of the model.
-            channel: Which channel of a file is heard, from 0 on; "mix" is the mean of all.
+            sample_rate: Of samples; that of the model if not given. Files say theirs.
+            channel: Which channel of a file is heard: a number from 0 on, "first", or "mix", the
+                mean of all, which is also meant if not given.
+            max_seconds: The longest audio that is taken; the memory must be enough for it.
+                data.max_decode_seconds of the run if not given.
 
         Raises:
-            UserError: If the audio can't be read, or is longer than data.max_decode_seconds.
+            UserError: If the audio can't be read, or is too long.
         """
+        name = str(audio) if isinstance(audio, (str, Path)) else "the audio"
         try:
             if isinstance(audio, (str, Path)):
-                samples, rate = read_recording(Path(audio), channel)
+                samples, rate = from_file(Path(audio), sample_rate, channel)
             else:
-                samples, rate = _as_int16(audio), sample_rate or self.sample_rate
+                own = self.sample_rate if sample_rate is None else sample_rate
+                samples, rate = from_samples(audio, own, channel)
         except AudioError as error:
             raise UserError(str(error)) from error
+        tell_oddities(name, samples, rate, self.sample_rate)
         if rate != self.sample_rate:
             samples = resampled(samples, rate, self.sample_rate)
-        self._refuse_endless(len(samples))
+        self._refuse_endless(name, len(samples), max_seconds)
         return self._text(torch.from_numpy(samples))
 
-    def _refuse_endless(self, num_samples: int) -> None:
+    def _refuse_endless(self, name: str, num_samples: int, max_seconds: float | None) -> None:
         seconds = num_samples / self.sample_rate
-        most = self._system.experiment.speech.max_decode_seconds
-        if seconds > most:
+        own = self._system.experiment.speech.max_decode_seconds
+        if seconds > (own if max_seconds is None else max_seconds):
+            most = f"data.max_decode_seconds of the run is {own:g}"
             raise UserError(
-                f"the audio is {seconds:.1f} s long, data.max_decode_seconds of the run is "
-                f"{most:g}: cut it into shorter parts"
+                f"{name} is {seconds:.1f} s long, "
+                + (most if max_seconds is None else f"expected {max_seconds:g} at most")
+                + f": cut it into shorter parts, or allow {math.ceil(seconds)} where the memory is "
+                "enough (max_seconds, --max-seconds)"
             )
 
     def _text(self, signal: torch.Tensor) -> str:
@@ -115,17 +131,36 @@ class Recogniser:
         return self._system.tokenizer.decode(hypotheses[0].labels) if hypotheses else ""
 
 
-def _as_int16(samples: Samples) -> NDArray[np.int16]:
-    """Returns samples (N,) as 16-bit integers.
+def _require_run(folder: RunFolder) -> None:
+    """Makes sure that a folder is that of a run.
 
     Raises:
-        UserError: If they are of another kind or shape.
+        UserError: If not; names the run folders in it.
     """
-    given: NDArray[Any] = np.asarray(samples)
-    if given.ndim != 1 or not len(given):
-        raise UserError(f"expected samples of one channel, (N,), got shape {given.shape}")
-    if given.dtype == np.int16:
-        return given
-    if given.dtype.kind != "f":
-        raise UserError(f"expected 16-bit integers or floats of -1 to 1, got {given.dtype}")
-    return to_int16(given, "the audio")
+    if folder.spec.is_file():
+        return
+    if not folder.path.is_dir():
+        raise UserError(f"there is no run folder {folder.path}")
+    inside = [path.parent.name for path in matching(folder.path, f"*/{folder.spec.name}")]
+    hint = f"; run folders in it: {', '.join(inside)}" if inside else "; train there first"
+    raise UserError(f"{folder.path} is not a run folder: it has no {folder.spec.name}{hint}")
+
+
+def _device(name: str | torch.device | None) -> torch.device:
+    """Returns a device.
+
+    Raises:
+        UserError: If it is unknown or not there.
+    """
+    if name is None:
+        return available_device()
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (AssertionError, RuntimeError) as error:
+        said = str(error).split("\n")[0].split(". ")[0]
+        hint = "expected such as cpu or cuda:0" if said.startswith("Expected one of") else said
+        raise UserError(f"device {name} can't be used: {hint}") from error
+    if device.type == "cpu":
+        multiply_with_onednn()
+    return device

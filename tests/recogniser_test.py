@@ -7,12 +7,16 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+from click.testing import CliRunner
 
 import asrkit as public
+from asrkit.cli import main
 from asrkit.errors import UserError
 from tests.cli_test import asrkit, decode, place
 
@@ -81,6 +85,73 @@ def test_the_verb_prints_a_line_for_each_file_and_names_those_it_cant_read(alone
     assert "did you mean 'greedy'" in " ".join(unknown.output.split())
 
 
+def test_the_verb_reads_standard_input_and_other_formats(alone: Path, monkeypatch: Any) -> None:
+    said = json.loads((alone / "said.json").read_text())["u6"]
+    samples, rate = soundfile.read(alone / "u6.wav", dtype="int16")
+    words = ("transcribe", str(alone / "run"), "--search", "greedy")
+    given = (alone / "u6.wav").read_bytes()
+    done = CliRunner().invoke(main, [*words, "-"], input=given)
+    assert done.stdout == f"-\t{said}\n", done.output
+    for name, form in (("a.flac", "FLAC"), ("b.sph", "NIST"), ("c.aiff", "AIFF"), ("d", "W64")):
+        soundfile.write(alone / name, samples, rate, format=form, subtype="PCM_16")
+        done = asrkit(*words, alone / name)
+        assert done.stdout == f"{alone / name}\t{said}\n", done.output
+    both = np.stack([np.zeros_like(samples), samples], axis=1)
+    soundfile.write(alone / "second.wav", both, rate)
+    done = asrkit(*words, alone / "second.wav", "--channel", "1")
+    assert done.stdout == f"{alone / 'second.wav'}\t{said}\n", done.output
+
+
+def test_what_can_not_be_transcribed_is_told_in_one_message(alone: Path, tmp_path: Path) -> None:
+    run, good = alone / "run", alone / "u6.wav"
+    (tmp_path / "movie.m4a").write_bytes(b"\0\0\0 ftypM4A " * 99)
+    empty = CliRunner().invoke(main, ["transcribe", str(run), "-"], input=b"")
+    assert "asrkit: - can't be read as audio: the file is empty" in " ".join(empty.output.split())
+    for words, message in (
+        ((run, tmp_path), "is a folder, expected an audio file"),
+        ((run, tmp_path / "movie.m4a"), "convert it, such as with `ffmpeg -i movie.m4a movie.wav`"),
+        ((run, good, "--max-seconds", "0.1"), "expected 0.1 at most: cut it into shorter parts"),
+        ((run, good, "--channel", "1"), "has 1 channels, there is no number 2"),
+        ((run, good, "--device", "abacus"), "device abacus can't be used: expected such as cpu or"),
+        ((alone, good), "is not a run folder: it has no resolved.yaml; run folders in it: run"),
+        ((tmp_path / "none", good), "there is no run folder"),
+    ):
+        done = asrkit("transcribe", *words)
+        assert done.exit_code == 2, words
+        assert message in " ".join(done.output.split())
+        assert done.output.count("asrkit: ") == 1
+
+
+def test_audio_that_may_not_be_understood_is_transcribed_with_a_warning(
+    alone: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recogniser = public.load(alone / "run", search="greedy", device="cpu")
+    recogniser.transcribe(np.zeros(16000, np.int16))
+    assert "the audio: silent audio: all 16000 samples are 0" in caplog.text
+    recogniser.transcribe(np.random.default_rng(0).normal(0, 0.1, 8000), 8000)
+    assert "the audio has 8000 samples per second, the model hears 16000" in caplog.text
+    some = np.zeros(9, np.int16)
+    with pytest.raises(UserError, match="sample_rate is for samples"):
+        recogniser.transcribe(alone / "u6.wav", sample_rate=8000)
+    with pytest.raises(UserError, match="channel is for files"):
+        recogniser.transcribe(some, channel=0)
+    with pytest.raises(UserError, match="sample_rate must be positive"):
+        recogniser.transcribe(some, sample_rate=0)
+
+
+def test_a_search_that_needs_another_run_names_those_that_may_not(
+    alone: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(alone / "run", tmp_path / "run")
+    path = tmp_path / "run" / "resolved.yaml"
+    other = "  fused:\n    type: label_sync\n    beam_size: 2\n    scorers:\n      lm:\n"
+    other += "        type: language_model\n        weight: 1.0\n        run: run/lm\n"
+    path.write_text(path.read_text().replace("decoding:\n", f"decoding:\n{other}"))
+    with pytest.raises(UserError, match=r"search fused of .*no run folder run/lm; its searches"):
+        public.load(tmp_path / "run")
+    assert public.load(tmp_path / "run", search="greedy").search == "greedy"
+
+
 def test_all_verbs_use_the_tokenizer_of_the_run(place: Path, alone: Path) -> None:
     data = alone / "data"
     shutil.copytree(place / "data", data, ignore=shutil.ignore_patterns("text"))
@@ -111,5 +182,7 @@ def test_the_package_offers_its_public_names_alone_and_loads_no_torch() -> None:
     code = "import sys, asrkit; print(dir(asrkit), asrkit.__version__, 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "['__version__', 'load'] 0.1.0 False\n"
+    own = {name for name, value in vars(public).items() if not isinstance(value, ModuleType)}
+    assert {name for name in own if not name.startswith("_")} == {"annotations", "load"}
     setup = (Path(__file__).parents[1] / "setup.py").read_text()
     assert f'version="{public.__version__}"' in setup

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import click
 
 from asrkit.cli.options import FILE, FOLDER, SEARCH, threads_option
+from asrkit.data.demands import read_channel
 from asrkit.terminal import say
 
 
@@ -15,26 +21,58 @@ from asrkit.terminal import say
 @click.argument("files", type=FILE, nargs=-1, required=True, metavar="FILE...")
 @click.option("--search", type=SEARCH, help="A search of the run's spec; the first if not given.")
 @click.option("--checkpoint", help="average, best, last or a path; average or best if not given.")
+@click.option("--device", help="Such as cpu or cuda:1; the GPU if there is one, if not given.")
+@click.option(
+    "--channel",
+    metavar="first|mix|N",
+    callback=read_channel,
+    help="What is heard of files with several channels; mix, the mean of all, if not given.",
+)
+@click.option(
+    "--max-seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Longest file that is taken; data.max_decode_seconds of the run if not given.",
+)
 @threads_option
 def transcribe(
-    run: Path, files: tuple[Path, ...], search: str | None, checkpoint: str | None
+    run: Path,
+    files: tuple[Path, ...],
+    search: str | None,
+    checkpoint: str | None,
+    device: str | None,
+    channel: Any,
+    max_seconds: float | None,
 ) -> None:
     """Print what is said in audio FILEs, by the model of a RUN folder; a line for each file.
 
-    Other sampling rates are resampled, several channels are mixed. A file that can't be read is
-    told, the others are transcribed, and the exit code is 2.
+    Audio is resampled to the model's rate; a FILE named - is standard input. A file that can't be
+    read is told, the others are transcribed, and the exit code is 2.
 
     Example: asrkit transcribe run/first talk.flac interview.wav
     """
     from asrkit import load
     from asrkit.errors import UserError
 
-    recogniser = load(run, search, checkpoint)
+    recogniser = load(run, search, checkpoint, device)
     unread = []
     for file in files:
-        try:
-            say(f"{file}\t{recogniser.transcribe(file)}")
-        except UserError as error:
-            unread.append(str(error))
+        with _opened(file) as path:
+            try:
+                text = recogniser.transcribe(path, channel=channel, max_seconds=max_seconds)
+                say(f"{file}\t{text}")
+            except UserError as error:
+                unread.append(str(error).replace(str(path), str(file)))
     if unread:
         raise UserError("\n".join(unread))
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Path]:
+    """Gives a file, which for standard input is a copy: audio is not read from end to end."""
+    if str(file) != "-":
+        yield file
+        return
+    with TemporaryDirectory() as folder:
+        copy = Path(folder, "audio")
+        copy.write_bytes(sys.stdin.buffer.read())
+        yield copy

@@ -156,6 +156,8 @@ def require_whole(path: Path) -> None:
     Raises:
         AudioError: If it is missing or cut off.
     """
+    if path.is_dir():
+        raise AudioError(f"{path} is a folder, expected an audio file")
     if not path.is_file():
         raise AudioError(f"{path} is missing")
     lacking = shortfall(path)
@@ -191,5 +193,10 @@ def reason(path: Path, error: Exception) -> str:
         return (
             "it is shorten-compressed SPHERE; expand it first: `sph2pipe -f sph "
             f"{path} expanded/{path.name}` keeps samples and channels as they are"
+        )
+    if "Format not recognised" in str(error):
+        return (
+            "its format is unknown; if it is audio, convert it, such as with "
+            f"`ffmpeg -i {path.name} {path.stem}.wav`"
         )
     return str(error)

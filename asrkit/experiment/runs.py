@@ -98,11 +98,11 @@ def open_run(run: Path, data: Path | None = None) -> TrainedRun:
 
 
 def _tokenizer_folder(folder: RunFolder, data: Path | None) -> Path:
-    if folder.text.is_dir():
+    if folder.text.is_dir() and any(folder.text.iterdir()):
         return folder.text
     if data is None:
         raise UserError(
-            f"{folder.path} is of an older version, which did not keep the tokenizer: copy its "
+            f"{folder.path} has no tokenizer, which runs of older versions did not keep: copy its "
             f"file from the data folder's text/ to {folder.text}/"
         )
     return data / "text"
