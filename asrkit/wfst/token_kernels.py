@@ -217,3 +217,20 @@ def sweep(costs, stages, sources, targets, arcs, scores, arc_costs, first, ends,
                     extra[source] = behind
                     changed = stage % 2 == 0
     return extra, kept
+
+
+@compiled
+def places(count, stages, sources, targets):
+    """Returns the frame of each token, and how many links within the frame lead there at most."""
+    frames, depths = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    for stage in range(len(stages) - 1):
+        changed = True
+        while changed:
+            changed = False
+            for link in range(stages[stage], stages[stage + 1]):
+                target = targets[link]
+                frames[target] = (stage + 1) // 2
+                if stage % 2 == 0 and depths[target] <= depths[sources[link]]:
+                    depths[target] = depths[sources[link]] + 1
+                    changed = True
+    return frames, depths

@@ -254,6 +254,8 @@ class TokenPassing:
 class Lattice:
     """Paths through a decoding graph: N places and L arcs between them.
 
+    Paths begin in place 0; arcs lead to places of higher numbers, and are sorted by source.
+
     Args:
         frames: (N,) how many frames were heard before each place.
         finals: (N,) graph costs of ending; infinite where no path ends.
@@ -282,22 +284,22 @@ class Lattice:
 
 
 def _lattice(graph: Graph, links: Links, first: int) -> Lattice:
-    frames = np.zeros(len(links.costs), np.int64)
-    for stage in range(1, len(links.stages) - 1, 2):
-        part = slice(links.stages[stage], links.stages[stage + 1])
-        frames[links.targets[part]] = (stage + 1) // 2
-    for stage in range(0, len(links.stages) - 1, 2):
-        part = slice(links.stages[stage], links.stages[stage + 1])
-        frames[links.targets[part]] = stage // 2
+    frames, depths = kernels.places(len(links.costs), links.stages, links.sources, links.targets)
     finals = np.full(len(links.costs), np.inf)
     finals[first:] = graph.finals[links.states[first:]]
+    order = np.lexsort((depths, frames))
+    numbers = np.empty(len(order), np.int32)
+    numbers[order] = np.arange(len(order), dtype=np.int32)
+    sources = numbers[links.sources]
+    sorting = np.argsort(sources, kind="stable")
+    arcs = links.arcs[sorting]
     return Lattice(
-        frames,
-        finals,
-        links.sources,
-        links.targets,
-        graph.inputs[links.arcs],
-        graph.outputs[links.arcs],
-        graph.costs[links.arcs],
-        links.scores,
+        frames[order],
+        finals[order],
+        sources[sorting],
+        numbers[links.targets][sorting],
+        graph.inputs[arcs],
+        graph.outputs[arcs],
+        graph.costs[arcs],
+        links.scores[sorting],
     )

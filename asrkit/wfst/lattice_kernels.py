@@ -1,0 +1,66 @@
+"""The loops of `word_lattice.py` over the arcs of a lattice, compiled by numba.
+
+Arcs are sorted by their source, and lead to places of higher numbers.
+"""
+# mypy: disable-error-code="no-untyped-def,no-untyped-call"
+
+from __future__ import annotations
+
+import numpy as np
+
+from asrkit.wfst.token_kernels import compiled
+
+
+@compiled
+def best_path_of(words, sequence, costs, finals, sources, targets):
+    """Returns the arcs of the best path that writes a sequence (W,); empty if there is none."""
+    size = len(sequence)
+    best = np.full((len(finals), size + 1), np.inf)
+    before = np.full((len(finals), size + 1), -1, np.int64)
+    best[0, 0] = 0.0
+    for arc in range(len(sources)):
+        source, target, word = sources[arc], targets[arc], words[arc]
+        for written in range(size + 1):
+            if best[source, written] == np.inf:
+                continue
+            after = written
+            if word:
+                if written == size or sequence[written] != word:
+                    continue
+                after = written + 1
+            total = best[source, written] + costs[arc]
+            if total < best[target, after]:
+                best[target, after], before[target, after] = total, arc
+    place = (best[:, size] + finals).argmin()
+    path = np.empty(len(sources), np.int64)
+    if best[place, size] + finals[place] == np.inf:
+        return path[:0], False
+    count, written = 0, size
+    while before[place, written] >= 0:
+        arc = before[place, written]
+        path[count] = arc
+        count += 1
+        place = sources[arc]
+        if words[arc]:
+            written -= 1
+    return path[:count][::-1], True
+
+
+@compiled
+def arc_posteriors(costs, finals, sources, targets):
+    """Returns the logarithms of how probable each arc is, all paths adding up to one."""
+    forward = np.full(len(finals), -np.inf)
+    forward[0] = 0.0
+    for arc in range(len(sources)):
+        forward[targets[arc]] = np.logaddexp(
+            forward[targets[arc]], forward[sources[arc]] - costs[arc]
+        )
+    backward = -finals
+    for arc in range(len(sources) - 1, -1, -1):
+        backward[sources[arc]] = np.logaddexp(
+            backward[sources[arc]], backward[targets[arc]] - costs[arc]
+        )
+    found = np.empty(len(sources))
+    for arc in range(len(sources)):
+        found[arc] = forward[sources[arc]] - costs[arc] + backward[targets[arc]] - backward[0]
+    return found
