@@ -61,7 +61,7 @@ def test_other_audio_is_resampled_and_mixed_or_refused(alone: Path) -> None:
         (np.zeros((2, 800), np.int16), "expected samples of one channel"),
         (np.zeros(0, np.int16), "expected samples of one channel"),
         (np.zeros(800, np.int32), "expected 16-bit integers or floats"),
-        (np.full(800, np.nan), "samples that are no numbers"),
+        (np.full(800, np.nan), "samples that are NaN or infinite"),
         (np.zeros(16000 * 1000, np.int16), "data.max_decode_seconds of the run is"),
     ):
         with pytest.raises(UserError, match=message):

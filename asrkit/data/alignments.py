@@ -1,8 +1,8 @@
 """Alignments of utterances, one symbol per encoder frame: how they are stored, and which fit.
 
 A file has a line for each utterance and speed: name, speed, and the symbols of all frames, each the
-id of a label or `-` for blank, with spaces in between. Played at another speed an utterance has
-other frames, so each speed has an alignment of its own.
+id of a label or `-` for blank, separated by spaces. At another speed an utterance has another
+number of frames, so each speed has its own alignment.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Alignments:
         """Returns the symbols (T,) of an utterance played at a speed.
 
         Raises:
-            UserError: If there are none.
+            UserError: If it has none.
         """
         found = self.symbols.get((utterance, speed))
         if found is None:
@@ -52,7 +52,7 @@ class Alignments:
         return torch.from_numpy(found).long()
 
     def add(self, utterance: str, speed: float, symbols: Iterable[int]) -> None:
-        """Takes up the symbols of an utterance."""
+        """Adds the symbols of an utterance."""
         self.symbols[utterance, speed] = np.fromiter(symbols, np.int32)
 
     def write(self, path: Path) -> None:
@@ -69,7 +69,7 @@ def read_alignments(paths: Sequence[Path], blank: int) -> Alignments:
     """Returns the alignments of all files; blank gets the given id.
 
     Raises:
-        UserError: If a line is no alignment.
+        UserError: If a line is not an alignment.
     """
     found = Alignments(blank)
     for path in paths:
@@ -80,8 +80,8 @@ def read_alignments(paths: Sequence[Path], blank: int) -> Alignments:
                 found.add(utterance, float(speed), ids)
             except ValueError as error:
                 raise UserError(
-                    f"{path}:{number} is no alignment: {error}; expected name, speed and "
-                    f"symbols with tabs in between, got {as_line(row)[:60]!r}"
+                    f"{path}:{number} is not an alignment: {error}; expected name, speed and "
+                    f"symbols separated by tabs, got {as_line(row)[:60]!r}"
                 ) from error
     return found
 

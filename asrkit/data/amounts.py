@@ -1,4 +1,4 @@
-"""How much there is to train on in an epoch."""
+"""The amount of training data in an epoch."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Amounts:
-    """What one epoch has.
+    """The amount of data in one epoch.
 
     Args:
         batches: Batches of all processes.
         utterances: Utterances or sentences.
         labels: Labels of their transcripts.
-        seconds: Audio, as it is played; 0 where there is only text.
+        seconds: Audio, after speed perturbation; 0 for text.
     """
 
     batches: float

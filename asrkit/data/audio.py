@@ -15,13 +15,13 @@ Channel = int | Literal["first", "mix"]
 """Which channel of a file is heard, from 0 on; "mix" is the mean of all."""
 MPEG = {f"MPEG_LAYER_{number}" for number in ("I", "II", "III")}
 DECODED_AS_FLOATS = {"FLOAT", "DOUBLE", "VORBIS", "OPUS"} | MPEG
-"""libsndfile neither scales nor clips all of these when it is asked for integers."""
+"""Asked for integers, libsndfile fails to scale or to clip some of these."""
 FULL_SCALE = 32768
 UNKNOWN_LENGTH = 1 << 60
 MOST_PER_BYTE = 10_000
-"""Samples; digital silence in FLAC has half of that. More would only fill the memory."""
+"""Samples per byte; digital silence in FLAC has half of that. More would only fill the memory."""
 LOUDEST = 4.0
-"""Floats go from -1 to 1, a little beyond where they were mixed; these mean something else."""
+"""Floats range from -1 to 1, slightly more after mixing; larger ones mean something else."""
 
 
 class AudioError(Exception):
@@ -37,18 +37,18 @@ def read_samples(
 ) -> NDArray[np.int16]:
     """Returns the samples (N,) of one channel of a file, or of a part of it.
 
-    Only the wanted samples are read: an utterance of an hour's talk costs what it is long.
+    Only the requested samples are read: an utterance of an hour's talk costs no more than others.
 
     Args:
         path: The audio file.
-        sample_rate: What the caller expects, if anything.
+        sample_rate: Expected samples per second, if known.
         start: First sample.
         count: Number of samples; all to the end where None.
         channel: Which channel, from 0 on, or "mix".
 
     Raises:
-        AudioError: If the file is missing, empty, damaged, cut off, too short, has another sample
-            rate, no such channel, or samples that are no numbers.
+        AudioError: If the file is missing, empty, damaged, truncated, too short, or has another
+            sample rate, no such channel, or samples that are NaN or infinite.
     """
     require_whole(path)
     try:
@@ -81,24 +81,26 @@ def read_recording(path: Path, channel: Channel = "mix") -> tuple[NDArray[np.int
 
 
 def opened(path: Path) -> soundfile.SoundFile:
-    """Opens a file; a WAV file of length 0 with samples, as from a pipe, goes on to its end.
+    """Opens a file; a WAV file with length 0 in its header, as from a pipe, is read to its end.
 
     Raises:
-        RuntimeError: If it can't be read; libsndfile's own errors are such, too.
+        RuntimeError: If it can't be read; libsndfile's own errors are of this type, too.
     """
     try:
         file = soundfile.SoundFile(path)
-    except TypeError as error:  # of a name in .raw
+    except TypeError as error:  # for a name ending in .raw
         raise RuntimeError(
-            "raw samples do not say their rate and format; make a WAV file of them"
+            "raw samples have no header with rate and format; convert them to WAV"
         ) from error
     most = MOST_PER_BYTE * path.stat().st_size
     if most < file.frames < UNKNOWN_LENGTH:
-        raise RuntimeError(f"its header promises {file.frames} samples, which it can't hold")
+        raise RuntimeError(
+            f"its header promises {file.frames} samples, more than the file can hold"
+        )
     if file.frames >= UNKNOWN_LENGTH:
         raise RuntimeError(
-            "its header does not say how long it is, as where FLAC was written to a pipe: write it "
-            f"anew, such as with `ffmpeg -i {path.name} whole/{path.name}`"
+            "its header does not give its length, as when FLAC was written to a pipe: write it "
+            f"again, for example with `ffmpeg -i {path.name} whole/{path.name}`"
         )
     if file.frames:
         return file
@@ -129,32 +131,32 @@ def _chosen(samples: NDArray[Any], channel: Channel) -> NDArray[Any]:
 
 
 def to_int16(samples: NDArray[np.floating[Any]], name: str) -> NDArray[np.int16]:
-    """Returns floats (N,) of -1 to 1 as 16-bit samples; what is louder is clipped.
+    """Converts floats (N,) of -1 to 1 to 16-bit samples; louder samples are clipped.
 
     Raises:
-        AudioError: If some are no numbers, or far beyond that range.
+        AudioError: If some are NaN, infinite, or far beyond that range.
     """
     peak = float(np.abs(samples).max(initial=0.0))
     if not np.isfinite(peak):
         wrong = np.flatnonzero(~np.isfinite(samples))
         raise AudioError(
-            f"{name} has {len(wrong)} of {len(samples)} samples that are no numbers (NaN or "
-            f"infinite); the first is number {wrong[0]}"
+            f"{name} has {len(wrong)} of {len(samples)} samples that are NaN or "
+            f"infinite; the first is number {wrong[0]}"
         )
     if peak > LOUDEST:
         raise AudioError(
-            f"{name} has float samples up to {peak:g}, expected -1 to 1: scale them when the file "
-            "is written (16-bit values divided by 32768)"
+            f"{name} has float samples up to {peak:g}, expected -1 to 1: scale them when writing "
+            "the file (divide 16-bit values by 32768)"
         )
     scaled: NDArray[Any] = np.rint(samples * np.float32(FULL_SCALE))
     return scaled.clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
 
 
 def require_whole(path: Path) -> None:
-    """Makes sure that a file is as long as its header says.
+    """Checks that a file is as long as its header says.
 
     Raises:
-        AudioError: If it is missing or cut off.
+        AudioError: If it is missing or truncated.
     """
     if path.is_dir():
         raise AudioError(f"{path} is a folder, expected an audio file")
@@ -172,7 +174,7 @@ def _check_format(
     if sample_rate is not None and rate != sample_rate:
         raise AudioError(f"{path} has {rate} samples per second, expected {sample_rate}")
     if isinstance(channel, int) and not 0 <= channel < channels:
-        raise AudioError(f"{path} has {channels} channels, there is no number {channel + 1}")
+        raise AudioError(f"{path} has {channels} channels, and no channel {channel + 1}")
 
 
 def _check_part(path: Path, total: int, start: int, count: int | None) -> None:
@@ -184,7 +186,7 @@ def _check_part(path: Path, total: int, start: int, count: int | None) -> None:
 
 
 def reason(path: Path, error: Exception) -> str:
-    """Returns why a file can't be read, and what to do about it where that is known."""
+    """Returns why a file can't be read, and what to do about it if that is known."""
     if not path.stat().st_size:
         return "the file is empty"
     with path.open("rb") as file:

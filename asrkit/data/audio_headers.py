@@ -1,8 +1,8 @@
 """Whether an audio file is as long as its own header says.
 
-Half-copied files still open: libsndfile takes what is there for the whole. So the length that the
-header promises is read here, format by format, and compared with the size of the file. Headers that
-were written before the length was known, as by a pipe, promise nothing.
+Half-copied files can still be opened: libsndfile takes what is there for the whole. So the length
+in the header is read here, format by format, and compared with the size of the file. Headers that
+were written before the length was known, as to a pipe, have no valid length.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 SLACK = 64
-"""Some writers count their own header as data; so many bytes of sound are no loss."""
+"""Some writers count their own header as data; this many missing bytes don't matter."""
 EMPTY_WAV = 44
 """Bytes of the shortest WAV header."""
 OGG_TAIL = 65536
-"""A page of Ogg is not longer."""
+"""Maximum size of an Ogg page in bytes."""
 WAVE64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 WAVE64_DATA = bytes.fromhex("64617461f3acd3118cd100c04f8edb8a")
 
@@ -26,10 +26,10 @@ Order = Literal["little", "big"]
 
 
 def shortfall(path: Path) -> str:
-    """Returns what a file lacks of what its header says; nothing where it is whole.
+    """Returns what is missing from a file according to its header; nothing if it is complete.
 
-    Formats without a length in their header, and unknown ones, count as whole. FLAC is not looked
-    at: libsndfile notices when it reads the end.
+    Formats without a length in their header, and unknown ones, count as complete. FLAC is not
+    checked: libsndfile notices when it reads the end.
 
     Raises:
         OSError: If the file can't be read.
@@ -47,9 +47,9 @@ def shortfall(path: Path) -> str:
 
 
 def with_its_length(path: Path) -> BytesIO | None:
-    """Returns a WAV file whose header says that it has no samples with the length that it has.
+    """Returns a WAV file with length 0 in its header, with its actual length filled in.
 
-    None where it has none, or is something else.
+    None if it has no samples, or is something else.
     """
     content = bytearray(path.read_bytes()) if path.stat().st_size > EMPTY_WAV else bytearray()
     at = content.find(b"data", 12, 4096) + 8
@@ -60,7 +60,7 @@ def with_its_length(path: Path) -> BytesIO | None:
 
 
 def _promised_end(file: BinaryIO, start: bytes, size: int) -> int | None:
-    """Returns where the samples should end; None where the header does not say."""
+    """Returns where the samples should end; None if the header does not say."""
     kind = start[:4]
     if kind in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
         return _riff_end(file, size)
@@ -87,9 +87,9 @@ def _promised_end(file: BinaryIO, start: bytes, size: int) -> int | None:
 
 
 def _is_open(length: int) -> bool:
-    """Whether a 32-bit length stands for 'until the end', as writers to pipes have it.
+    """Returns whether a 32-bit length means 'until the end', as written to pipes.
 
-    ffmpeg has all ones, others 0; SoX and arecord round 2 GB down to whole blocks.
+    ffmpeg writes all ones, others 0; SoX and arecord round 2 GB down to whole blocks.
     """
     return length == 0 or 0x7FFF0000 <= length <= 0x80000000 or length >= 0xFFFF0000
 
@@ -104,7 +104,7 @@ def _chunks(
         at: Where the first chunk begins.
         order: "little" or "big".
         size: Of the file.
-        wide: The length that the data chunk has instead of its own, in RF64.
+        wide: In RF64, the length to use for the data chunk instead of its own.
     """
     while at + 8 <= size:
         file.seek(at)
@@ -138,7 +138,7 @@ def _wave64_end(file: BinaryIO, size: int) -> int | None:
     while at + 24 <= size:
         file.seek(at)
         head = file.read(24)
-        length = int.from_bytes(head[16:], "little")  # its own 24 bytes counted in
+        length = int.from_bytes(head[16:], "little")  # including its own 24 bytes
         if head[:16] == WAVE64_DATA:
             return None if length <= 24 or length >= 2**63 - 1 else at + length
         if length < 24:
@@ -162,7 +162,7 @@ def _caf_end(file: BinaryIO, size: int) -> int | None:
 
 
 def _sphere_end(file: BinaryIO) -> int | None:
-    """Returns where the samples of NIST SPHERE end; compressed ones have no such place."""
+    """Returns where the samples of NIST SPHERE end; unknown for compressed ones."""
     lines = file.read(16384).split(b"end_head")[0].decode("latin-1").split("\n")
     fields = {m[1]: m[2] for line in lines if (m := re.match(r"(\w+) -\w+ (\S+)", line))}
     numbers = ("sample_count", "channel_count", "sample_n_bytes")
@@ -176,7 +176,7 @@ def _sphere_end(file: BinaryIO) -> int | None:
 
 
 def _unfinished_ogg(file: BinaryIO, size: int) -> str:
-    """Returns what the last page of an Ogg file lacks."""
+    """Returns what is missing from the last page of an Ogg file."""
     file.seek(max(size - 2 * OGG_TAIL, 0))
     tail = file.read()
     at = tail.rfind(b"OggS\0")
@@ -190,7 +190,7 @@ def _unfinished_ogg(file: BinaryIO, size: int) -> str:
 
 
 def _mp3_end(file: BinaryIO) -> int | None:
-    """Returns where an MP3 file ends by its Xing or Info header, which not all have."""
+    """Returns where an MP3 file ends according to its Xing or Info header, if it has one."""
     start = file.read(10)
     at = 0
     if start[:3] == b"ID3":

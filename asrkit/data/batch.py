@@ -1,4 +1,4 @@
-"""The one type that everybody shares: a padded minibatch of utterances."""
+"""The type that all parts share: a padded minibatch of utterances."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Batch:
         return len(self.ids)
 
     def to(self, device: torch.device) -> Batch:
-        """Returns the batch with its tensors on another device."""
+        """Returns the batch with its tensors on a device."""
         return replace(
             self,
             signal=self.signal.to(device, non_blocking=True),

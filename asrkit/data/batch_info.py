@@ -1,4 +1,4 @@
-"""What is known of an utterance beside its batch, for n-best lists and scores."""
+"""What is known about an utterance besides its batch, for n-best lists and scores."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class UtteranceInfo:
     """Name, speaker, reference text and duration of one utterance.
 
-    `transcribed` says whether anything tells what was spoken; if not, the reference is empty.
+    `transcribed` is False if there is no transcript; the reference is empty then.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""What a lhotse cut holds: its samples, played at a speed, its transcript and speaker."""
+"""Access to lhotse cuts: their samples, played at a speed, their transcript and speaker."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from asrkit.text.normalization import normalized
 from asrkit.text.tokenizers import Tokenizer
 
 MIXED = "channels_are_mixed"
-"""In a cut's custom fields: it is heard as the mean of its channels."""
+"""A custom field of cuts: use the mean of the channels."""
 
 
 UNKNOWN = "unknown"
@@ -33,7 +33,7 @@ UNKNOWN = "unknown"
 
 
 class Place(NamedTuple):
-    """Where the samples of a cut stand as they are: a file, and which of its channels."""
+    """Where the unchanged samples of a cut are: a file, and which of its channels."""
 
     path: Path
     channel: Channel
@@ -41,10 +41,10 @@ class Place(NamedTuple):
 
 @costs_one_utterance
 def read_cut(cut: Any, sample_rate: int) -> NDArray[np.int16]:
-    """Returns the samples (N,) of a lhotse cut, resampled where it has another rate.
+    """Returns the samples (N,) of a lhotse cut, resampled if it has another rate.
 
-    A cut that is a file or a part of one is read from there; what was changed, mixed or padded is
-    read through lhotse.
+    A cut that is a file or a part of one is read from there; a cut that was changed, mixed or
+    padded is read through lhotse.
 
     Raises:
         AudioError: If they can't be read, or the cut has several channels.
@@ -60,7 +60,7 @@ def read_cut(cut: Any, sample_rate: int) -> NDArray[np.int16]:
 
 
 def place_of(cut: Any) -> Place | None:
-    """Returns where the samples of a cut stand as they are; None where only lhotse can tell.
+    """Returns where the unchanged samples of a cut are; None if lhotse must compute them.
 
     Raises:
         AudioError: If the cut has no audio, or has several channels and none is chosen.
@@ -80,29 +80,30 @@ def place_of(cut: Any) -> Place | None:
 
 
 def channels_of(cut: Any) -> list[int]:
-    """Returns the channels that a cut of one recording is on."""
+    """Returns the channels of a cut of one recording."""
     return sorted(cut.channel) if isinstance(cut.channel, list | tuple) else [cut.channel]
 
 
 def no_audio(cut: Any) -> str:
-    """Returns why a cut can't be heard whatever its files hold; nothing where it may be."""
+    """Returns why a cut can't be used, whatever is in its files; nothing if it may be usable."""
     if not cut.has_recording:
-        return f"cut {cut.id} has no audio, which features are computed from"
+        return f"cut {cut.id} has no audio to compute features from"
     several = isinstance(cut, MultiCut) and len(channels_of(cut)) > 1
     if several and not (cut.custom or {}).get(MIXED):
         return (
             f"cut {cut.id} has the channels {channels_of(cut)}, expected one; choose one with "
-            f"lhotse's `cut.to_mono()`, or hear their mean by the custom field {MIXED}: true"
+            f"lhotse's `cut.to_mono()`, or use their mean with the custom field {MIXED}: true"
         )
     return ""
 
 
 def _read_by_lhotse(cut: Any) -> NDArray[np.int16]:
-    """Returns the samples (N,) of a cut at its own rate, with all that lhotse does to them."""
+    """Returns the samples (N,) of a cut at its own rate, with all changes made by lhotse."""
     for source in sources_of(cut):
         if source.type == "command":
             raise AudioError(
-                f"the audio of cut {cut.id} is what a command prints, and asrkit runs none; write "
+                f"the audio of cut {cut.id} is the output of a command, and asrkit runs none; "
+                "write "
                 "it to files with lhotse's `cuts.save_audios`"
             )
         if source.type == "file":
@@ -110,8 +111,10 @@ def _read_by_lhotse(cut: Any) -> NDArray[np.int16]:
     try:
         read_sphere_without_sph2pipe()
         samples = np.atleast_2d(cut.load_audio())
-    except Exception as error:  # whatever the backends of lhotse raise
-        said = str(error).split("\n[extra info]")[0]  # the arguments of all its functions follow
+    except Exception as error:  # backends of lhotse may raise anything
+        said = str(error).split("\n[extra info]")[
+            0
+        ]  # followed by the arguments of all its functions
         raise AudioError(f"cut {cut.id} can't be read by lhotse: {said}") from error
     if len(samples) > 1 and not (getattr(cut, "custom", None) or {}).get(MIXED):
         raise AudioError(f"cut {cut.id} has {len(samples)} channels, expected one")
@@ -119,7 +122,7 @@ def _read_by_lhotse(cut: Any) -> NDArray[np.int16]:
 
 
 def sources_of(cut: Any) -> list[AudioSource]:
-    """Returns where the audio comes from that a cut is made of."""
+    """Returns the audio sources of a cut."""
     parts = [track.cut for track in cut.tracks] if isinstance(cut, MixedCut) else [cut]
     return [s for part in parts if isinstance(part, DataCut) for s in part.recording.sources]
 
@@ -129,7 +132,7 @@ def _own_samples(cut: Any) -> int:
 
 
 def num_samples_of(cut: Any, sample_rate: int) -> int:
-    """Returns how many samples `read_cut` gives."""
+    """Returns the number of samples that `read_cut` returns."""
     rate = int(cut.sampling_rate)
     if rate == sample_rate:
         return _own_samples(cut)
@@ -138,7 +141,7 @@ def num_samples_of(cut: Any, sample_rate: int) -> int:
 
 
 def resampled(samples: NDArray[np.int16], rate: int, wanted: int) -> NDArray[np.int16]:
-    """Returns samples (N,) of one rate as those of another (M,)."""
+    """Resamples (N,) samples of one rate to (M,) samples of another."""
     if rate == wanted:
         return samples
     found: Tensor = _resampler(rate, wanted)(torch.from_numpy(samples).float())
@@ -155,7 +158,7 @@ def _rounded(samples: Tensor) -> Tensor:
 
 
 def num_labels(cut: Any, tokenizer: Tokenizer) -> int:
-    """Returns the labels of a cut's transcript; 0 where it has unknown symbols.
+    """Returns the number of labels of a cut's transcript; 0 if it has unknown symbols.
 
     Such a cut is reported once its batch is read.
     """
@@ -163,18 +166,18 @@ def num_labels(cut: Any, tokenizer: Tokenizer) -> int:
 
 
 def text_of(cut: Any) -> str:
-    """Returns the transcript of a lhotse cut, empty where it has none."""
+    """Returns the transcript of a lhotse cut, empty if it has none."""
     return transcript_of(cut) or ""
 
 
 def transcript_of(cut: Any) -> str | None:
-    """Returns the transcript of a lhotse cut, with single spaces; None where it has none."""
+    """Returns the transcript of a lhotse cut, with single spaces; None if it has none."""
     texts = [s.text for s in cut.supervisions if s.text is not None]
     return normalized(" ".join(texts)) if texts else None
 
 
 def has_transcript(cut: Any) -> bool:
-    """Returns whether anything tells what is spoken in a lhotse cut; it may be nothing."""
+    """Returns whether a lhotse cut has a transcript, which may be empty."""
     return transcript_of(cut) is not None
 
 
@@ -195,7 +198,7 @@ def at_speed(samples: Tensor, speed: float, resolution: int = 100) -> Tensor:
 
 
 def num_samples_at(num_samples: int, speed: float, resolution: int = 100) -> int:
-    """Returns how many samples `at_speed` gives."""
+    """Returns the number of samples that `at_speed` returns."""
     if speed == 1.0:
         return num_samples
     pace = round(speed * resolution)

@@ -1,4 +1,4 @@
-"""Batches of real speech to train on, by plan."""
+"""Batches of speech to train on, in a planned order."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from asrkit.text.segmentations import BestSegmentation
 from asrkit.text.tokenizers import Tokenizer
 
 MAX_LEFT_OUT = 100
-"""So many unusable utterances are no accident any more."""
+"""More unusable utterances than this are not an accident."""
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,8 @@ class CutData:
             kept = [cut for cut in kept if low <= cut.duration <= high]
             if len(kept) < len(list(cuts)):
                 log.warning(
-                    "%d of %d utterances are left out: shorter than %g s or longer than %g s",
+                    "%d of %d utterances are left out: they are shorter than %g s or longer "
+                    "than %g s",
                     len(list(cuts)) - len(kept),
                     len(list(cuts)),
                     low,
@@ -105,12 +106,12 @@ class CutData:
         self.positions = Positions(self._plan, keys_of, speeds_of, rank, world_size)
 
     def num_batches(self, epoch: int) -> int:
-        """Returns how many batches this process takes in an epoch."""
+        """Returns the number of batches of this process in an epoch."""
         first, plan = self.positions.batches(epoch)
         return first + len(plan)
 
     def amounts(self, epoch: int) -> Amounts:
-        """Returns how much there is in an epoch, for all processes."""
+        """Returns the amount of data in an epoch, over all processes."""
         plan = self.sampler.plan(epoch)
         played = [(index, speed) for batch in plan for index, speed in batch]
         return Amounts(
@@ -127,11 +128,11 @@ class CutData:
         return self._labels[index]
 
     def mark(self, epoch: int, number: int) -> dict[str, Any]:
-        """Returns what a checkpoint before batch `number` of each process says of its place."""
+        """Returns the position to store in a checkpoint before batch `number` of each process."""
         return self.positions.mark(epoch, number)
 
     def go_on(self, epoch: int, number: int, mark: dict[str, Any]) -> str:
-        """Goes to the place that a checkpoint tells; returns what has changed since, if any."""
+        """Goes to the position stored in a checkpoint; returns what has changed since, if any."""
         return self.positions.go_on(epoch, number, mark)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
@@ -147,10 +148,10 @@ class CutData:
                 if batch is not None:
                     found_any = True
                     yield batch
-        if not found_any and self.world_size == 1:  # others may have found some
+        if not found_any and self.world_size == 1:  # others may have found some utterances
             raise UserError(
-                f"no utterance of epoch {epoch} can be used; the messages above say why, and so "
-                "does `asrkit check SPEC --data DIR`"
+                f"no utterance of epoch {epoch} can be used; the messages above and "
+                "`asrkit check SPEC --data DIR` say why"
             )
 
     def _plan(self, epoch: int, done: Keys) -> list[Planned]:

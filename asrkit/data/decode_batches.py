@@ -29,7 +29,7 @@ Oddities = defaultdict[str, Examples]
 
 
 def refuse_endless(cuts: Iterable[Any], max_seconds: float) -> None:
-    """Makes sure that utterances can be encoded whole.
+    """Checks that no utterance is too long to be encoded.
 
     Raises:
         UserError: If some are longer than that; names the longest.
@@ -39,8 +39,9 @@ def refuse_endless(cuts: Iterable[Any], max_seconds: float) -> None:
         raise UserError(
             f"utterance {longest.id} is {longest.duration:.1f} s long, data.max_decode_seconds is "
             f"{max_seconds:g}: cut it into shorter ones, leave it out of the set, or give "
-            f"data.max_decode_seconds={math.ceil(longest.duration)} on the command line where the "
-            "memory is enough"
+            f"data.max_decode_seconds={math.ceil(longest.duration)} on the command line if "
+            "there is "
+            "enough memory"
         )
 
 
@@ -49,12 +50,12 @@ def decode_batches(
 ) -> Iterator[tuple[Batch, list[UtteranceInfo]]]:
     """Yields all utterances in batches of similar length, longest first, with their facts.
 
-    They are played at a speed. Labels are empty: references may have symbols that the vocabulary
-    lacks.
+    They are played at the given speed. Labels are empty: references may have symbols that are not
+    in the vocabulary.
 
     Raises:
-        UserError: If audio is too long or can't be read: a score without it would be of another
-            set.
+        UserError: If audio is too long or can't be read: without it, the score would be for
+            another set.
     """
     refuse_endless(cuts, settings.max_decode_seconds)
     sample_rate = settings.sample_rate
@@ -79,7 +80,7 @@ def decode_batches(
 
 
 def _signal(cut: Any, sample_rate: int, odd: Oddities) -> Tensor:
-    """Returns the samples (N,) of an utterance; notes what is odd about them."""
+    """Returns the samples (N,) of an utterance; records anything odd about them."""
     try:
         samples = read_cut(cut, sample_rate)
     except AudioError as error:

@@ -1,4 +1,4 @@
-"""What is asked of a set when its manifest is written, and the options of recipes for that."""
+"""Requirements of a set when its manifest is written, and the options of recipes for them."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from asrkit.data.audio import Channel
 
 @dataclass(frozen=True)
 class Demands:
-    """What is asked of the utterances of a set.
+    """What the utterances of a set must have.
 
     Args:
-        text: "any" takes utterances without a transcript, too, which can be decoded; "known" wants
-            a transcript that may be empty, to score with; "words" wants some to train on.
-        whole: Whether no utterance may be missing: that of a test set, whose score would be that
-            of another set.
-        channel: Which channel is heard of files with several, where the source does not say: a
+        text: "any" also accepts utterances without a transcript, which can be decoded; "known"
+            requires a transcript, which may be empty, for scoring; "words" requires words to train
+            on.
+        whole: Whether no utterance may be missing, as in test sets: the score would be for another
+            set.
+        channel: Which channel of files with several is used, if the source does not say: a
             number from 0 on, "first", or "mix" for the mean of all. None refuses such files.
-        sample_rate: Of the models; audio of another rate will be resampled, and that is said.
+        sample_rate: Of the models; audio with another rate will be resampled, with a note.
     """
 
     text: Literal["any", "known", "words"] = "any"
@@ -37,32 +38,34 @@ class Choices:
     """What the user of a recipe chose.
 
     Args:
-        channel: Which channel is heard of files with several.
-        allow_missing: Whether test sets may lack utterances.
+        channel: Which channel of files with several is used.
+        allow_missing: Whether utterances of test sets may be missing.
     """
 
     channel: Channel | None = None
     allow_missing: bool = False
 
     def training(self, sample_rate: int = 16000) -> Demands:
-        """Returns what is asked of a training set."""
+        """Returns the requirements of a training set."""
         return Demands("words", False, self.channel, sample_rate)
 
     def test(self, sample_rate: int = 16000) -> Demands:
-        """Returns what is asked of a set that is scored."""
+        """Returns the requirements of a set to be scored."""
         return Demands("known", not self.allow_missing, self.channel, sample_rate)
 
 
 def read_channel(
     _context: click.Context, _option: click.Parameter, word: str | None
 ) -> Channel | None:
-    """Returns the channel that a word on the command line means."""
+    """Returns the channel for a word of the command line."""
     if word is None:
         return None
     if word in ("first", "mix"):
         return cast(Channel, word)
     if not word.isdecimal():
-        raise click.BadParameter(f"{word!r} is no channel; expected first, mix or a number from 0")
+        raise click.BadParameter(
+            f"unknown channel {word!r}; expected first, mix or a number from 0"
+        )
     return int(word)
 
 
@@ -73,13 +76,13 @@ def set_options(command: Callable[..., None]) -> Callable[..., None]:
         "--channel",
         metavar="first|mix|N",
         callback=read_channel,
-        help="Channel that is heard of files with several: first, mix (the mean), or a number from "
-        "0 on. Else, such files are refused.",
+        help="Channel to use of files with several: first, mix (the mean), or a number from 0 on. "
+        "Without it, such files are refused.",
     )
     @click.option(
         "--allow-missing",
         is_flag=True,
-        help="Take test sets without the utterances that can't be used; scores say so.",
+        help="Accept test sets with unusable utterances; they are left out, and scores say so.",
     )
     @wraps(command)
     def with_choices(

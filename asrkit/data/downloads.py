@@ -1,7 +1,7 @@
-"""Downloads of corpora: over https, checked against the published digest, resumed after an end.
+"""Downloads of corpora: over https, checked against published digests, resumed if interrupted.
 
-An archive is unpacked beside its place, and what it holds is then moved there: a folder of the
-final name is whole, whoever unpacked it.
+An archive is unpacked to a temporary folder next to its place, which is then renamed: a folder with
+the final name is always complete.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Archive:
 
 
 def download(archive: Archive, folder: Path) -> Path:
-    """Returns the archive's file in a folder, where it is downloaded to unless it is there.
+    """Returns the archive's file in a folder; downloads it unless it is there.
 
     Raises:
         UserError: If it can't be downloaded, or is not the file that was published.
@@ -60,7 +60,8 @@ def download(archive: Archive, folder: Path) -> Path:
         _receive(archive.url, part)
     except OSError as error:
         raise UserError(
-            f"{archive.url} can't be downloaded: {error}; the same command goes on with {part}, or "
+            f"{archive.url} can't be downloaded: {error}; the same command continues with "
+            f"{part}, or "
             f"put the file at {path} yourself"
         ) from error
     os.replace(_checked(archive, part), path)
@@ -68,12 +69,12 @@ def download(archive: Archive, folder: Path) -> Path:
 
 
 def unpack(path: Path, wanted: str, target: Path) -> None:
-    """Unpacks an archive and puts one of its folders to a place of its own.
+    """Unpacks an archive and moves one of its folders to its place.
 
     Args:
         path: The archive.
         wanted: Path of a folder in the archive, such as `LibriSpeech/dev-clean`.
-        target: What that folder becomes; files beside it go there, too, unless they are there.
+        target: What that folder becomes; files next to it go there, too, unless they exist.
 
     Raises:
         UserError: If the archive can't be read or has no such folder.
@@ -96,20 +97,20 @@ def unpack(path: Path, wanted: str, target: Path) -> None:
 
 
 def _receive(url: str, part: Path) -> None:
-    """Writes what a server has, after the bytes that are there already."""
+    """Downloads a file, appending to the bytes that are there already."""
     there = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "asrkit"} | ({"Range": f"bytes={there}-"} if there else {})
     try:
         with urllib.request.urlopen(
             urllib.request.Request(url, headers=headers), timeout=TIMEOUT
         ) as response:
-            goes_on = response.status == 206  # else, the server sends the file from its start
+            goes_on = response.status == 206  # otherwise, the server sends the file from its start
             with part.open("ab" if goes_on else "wb") as file:
                 shutil.copyfileobj(response, file, BLOCK)
             if response.length:
                 raise ConnectionError(f"it ended {response.length} bytes early")
     except urllib.error.HTTPError as error:
-        if error.code != 416:  # there is nothing after the bytes that are there
+        if error.code != 416:  # 416: nothing follows the bytes that are there
             raise
 
 
@@ -119,7 +120,7 @@ def _checked(archive: Archive, path: Path) -> Path:
         got = hashlib.file_digest(file, kind).hexdigest()
     if got != expected:
         raise UserError(
-            f"{path} is not what was published: its {kind} is {got}, expected {expected}; delete "
-            "it, then the same command downloads it again"
+            f"{path} is not the published file: its {kind} is {got}, expected {expected}; delete "
+            "it, and the same command downloads it again"
         )
     return path

@@ -1,4 +1,4 @@
-"""Says before training which utterances can't be used, and why."""
+"""Finds out before training which utterances can't be used, and why."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from asrkit.data.sources import Unusable
 from asrkit.text.tokenizers import Tokenizer
 
 AUDIO_REASONS = ("unreadable audio", SILENT, DUPLICATE_NAME, "duplicate audio")
-"""What is wrong with an utterance whatever the spec."""
+"""What is wrong with an utterance, whatever the spec."""
 
 
 @dataclass
@@ -28,9 +28,9 @@ class SetReport:
     Args:
         total: Number of utterances.
         unusable: Those that can't be used.
-        doubtful: What is odd about the sound of those that are used all the same.
-        heard: Utterances whose samples were all looked at.
-        rates: Utterances by their samples per second.
+        doubtful: What is odd about the sound of those that are used nevertheless.
+        heard: Number of utterances whose samples were all checked.
+        rates: Number of utterances by samples per second.
     """
 
     total: int = 0
@@ -50,9 +50,9 @@ def check_set(
 
     Args:
         cuts: Utterances.
-        unfit: Says why a spec can't use an utterance, if it can't: `Fitness`.
-        sample_rate: That the model hears.
-        jobs: Processes that read the audio.
+        unfit: Returns why a spec can't use an utterance, if it can't: `Fitness`.
+        sample_rate: Of the model.
+        jobs: Number of processes that read the audio.
     """
     utterances = list(cuts)
     report = SetReport(len(utterances))
@@ -72,15 +72,15 @@ def check_set(
 
 @dataclass(frozen=True)
 class Fitness:
-    """What a spec asks of an utterance, besides audio that can be read.
+    """What a spec requires of an utterance, besides readable audio.
 
     Args:
         tokenizer: Turns transcripts into labels.
-        output_frames: Encoder frames of so many samples.
-        min_frames: Encoder frames that labels need at least.
+        output_frames: Number of encoder frames for a number of samples.
+        min_frames: Smallest number of encoder frames that labels need.
         max_seconds: Longer utterances are left out.
-        fastest: Highest speed that utterances are played at, which leaves the fewest frames.
-        sample_rate: That the model hears.
+        fastest: Highest speed of utterances, which gives the fewest frames.
+        sample_rate: Of the model.
     """
 
     tokenizer: Tokenizer
@@ -91,7 +91,7 @@ class Fitness:
     sample_rate: int = 16000
 
     def __call__(self, cut: Any) -> Unusable | None:
-        """Returns why an utterance can't be used; None where it can."""
+        """Returns why an utterance can't be used; None if it can."""
         return self._too_long(cut) or _bad_text(cut, self.tokenizer) or self._too_few_frames(cut)
 
     def _too_long(self, cut: Any) -> Unusable | None:
@@ -106,16 +106,16 @@ class Fitness:
         needed = self.min_frames(self.tokenizer.encode(text_of(cut)))
         if needed <= frames:
             return None
-        detail = f"labels need {needed} frames, there are {frames}"
+        detail = f"labels need {needed} frames, but there are {frames}"
         return Unusable(cut.id, "too few frames", detail)
 
 
 @dataclass(frozen=True)
 class Sound:
-    """What the samples of an utterance tell.
+    """What was found out about the samples of an utterance.
 
     Args:
-        digest: Of all samples; empty where they can't be read.
+        digest: Of all samples; empty if they can't be read.
         trouble: Why they can't be used.
         odd: What is odd about them.
     """
@@ -126,7 +126,7 @@ class Sound:
 
 
 def listen(cut: Any, sample_rate: int) -> Sound:
-    """Reads all samples of an utterance and looks at them."""
+    """Reads and checks all samples of an utterance."""
     try:
         samples = read_cut(cut, sample_rate)
     except AudioError as error:

@@ -1,4 +1,4 @@
-"""Text for language models: files of any origin, a sentence per line, written like transcripts."""
+"""Text for language models: files of any origin, normalised like transcripts."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from asrkit.files import read_lines, replaced
 from asrkit.text.normalization import normalized
 
 Normalize = Callable[[str], str | None]
-"""Returns a line as a transcript would have it, None if it can't be."""
+"""Returns a line as it would be transcribed, None if that is not possible."""
 
 
 @dataclass(frozen=True)
 class TextReport:
-    """How much text was written, and how much could not be written like transcripts.
+    """How much text was written, and how much could not be normalised.
 
     Args:
         path: The file.
-        sentences: Lines written.
-        words: Their words.
-        left_out: Lines left out: nothing was left of them, or they have other symbols.
-        example: One of those that have other symbols; empty if none has.
+        sentences: Number of lines written.
+        words: Number of their words.
+        left_out: Number of lines left out: they became empty, or have other symbols.
+        example: A line with other symbols; empty if there is none.
     """
 
     path: Path
@@ -47,12 +47,12 @@ def write_sentences(files: Sequence[Path], out: Path, normalize: Normalize) -> T
     """Writes the sentences of some files (.gz, .xz or plain) to one file, normalised.
 
     Args:
-        files: A sentence per line.
-        out: Is compressed, so its name ends in .gz.
-        normalize: Makes a line look like a transcript.
+        files: Text files, a sentence per line.
+        out: The compressed file to write; its name ends in .gz.
+        normalize: Writes a line like a transcript.
 
     Raises:
-        UserError: If a file is missing or no text, or no sentence is left.
+        UserError: If a file is missing or not text, or no sentence is left.
     """
     sentences = words = left_out = 0
     example = ""
@@ -68,18 +68,18 @@ def write_sentences(files: Sequence[Path], out: Path, normalize: Normalize) -> T
                 sentences, words = sentences + 1, words + len(text.split())
         if not sentences:
             names = ", ".join(map(str, files))
-            raise UserError(f"no sentence of {names} can be written as transcript")
+            raise UserError(f"no sentence of {names} can be written like a transcript")
     return TextReport(out, sentences, words, left_out, example)
 
 
 def latin_words(line: str, joiners: str = "'") -> str | None:
     """Returns a line in the letters A to Z, a to z and joiners; None if it has digits or others.
 
-    Accents and punctuation are dropped; what stands between words becomes a space.
+    Accents and punctuation are dropped; anything between words becomes a space.
 
     Args:
         line: Any text.
-        joiners: Signs that belong to words.
+        joiners: Characters that belong to words.
     """
     plain = unicodedata.normalize("NFKD", line.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
     letters = "".join(sign for sign in plain if not unicodedata.combining(sign))
@@ -90,6 +90,6 @@ def latin_words(line: str, joiners: str = "'") -> str | None:
 
 
 def capital_words(line: str) -> str | None:
-    """Returns a line in capitals and apostrophes, as LibriSpeech and AN4 have their transcripts."""
+    """Returns a line in capitals and apostrophes, like transcripts of LibriSpeech and AN4."""
     words = latin_words(line)
     return None if words is None else words.upper()

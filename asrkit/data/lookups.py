@@ -1,4 +1,4 @@
-"""A path that can't be looked up costs its own utterance alone: a stale handle, no permission."""
+"""Paths that can't be looked up (stale handle, no permission): only their utterance is lost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import ParamSpec, TypeVar
 from asrkit.data.audio import AudioError
 
 OF_THE_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-"""Too many open files, or no memory: the next utterance would fare no better."""
+"""Too many open files, or no memory: the next utterance would fail, too."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -20,7 +20,7 @@ def failed_lookup(error: OSError) -> str:
     """Returns which path can't be looked up, and why.
 
     Raises:
-        OSError: The same, if it is the machine that fails and not the path.
+        OSError: The same error, if the cause is the machine and not the path.
     """
     if error.errno in OF_THE_MACHINE:
         raise error
@@ -30,7 +30,7 @@ def failed_lookup(error: OSError) -> str:
 
 
 def costs_one_utterance(read: Callable[P, R]) -> Callable[P, R]:
-    """Makes a function that reads audio raise AudioError where a path can't be looked up."""
+    """Makes a function that reads audio raise AudioError if a path can't be looked up."""
 
     @wraps(read)
     def reads(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -1,4 +1,4 @@
-"""The lines of a manifest: each is a lhotse cut; its fields are checked before lhotse reads it."""
+"""The lines of a manifest: lhotse cuts, whose fields are checked before lhotse reads them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from asrkit.errors import UserError
 from asrkit.records import Amount, Count, read_json_lines
 from asrkit.typed_values import WrongError, check_of
 
-REMEDY = "the recipe's stage 1 writes manifests anew"
+REMEDY = "the recipe's stage 1 writes manifests again"
 PLAIN = ("MonoCut", "MultiCut")
-"""Cuts of one recording; other kinds are made of these, and checked by lhotse alone."""
+"""Cuts of one recording; other kinds are made of these, and only checked by lhotse."""
 
 
 class SupervisionFields(TypedDict):
-    """What is said in a part of a cut."""
+    """The transcript of a part of a cut."""
 
     id: str
     start: float
@@ -36,7 +36,7 @@ class AudioFields(TypedDict):
 
 
 class RecordingFields(TypedDict):
-    """The recording that a cut is of."""
+    """The recording that a cut is taken from."""
 
     id: str
     sources: list[AudioFields]
@@ -54,7 +54,7 @@ class CutFields(TypedDict):
 
 
 class PlainCutFields(CutFields):
-    """A line that is a part of one recording."""
+    """A line for a part of one recording."""
 
     start: Amount
     duration: Amount
@@ -65,7 +65,7 @@ def read_cuts(path: Path) -> list[Cut]:
     """Returns the cuts of a manifest.
 
     Raises:
-        UserError: If a line is none; names the line and the field.
+        UserError: If a line is not a cut; names the line and the field.
     """
     lines = read_json_lines(path, CutFields, REMEDY)
     return [_cut(cast(dict[str, Any], line), path, n) for n, line in enumerate(lines, start=1)]
@@ -76,10 +76,10 @@ def _cut(line: dict[str, Any], path: Path, number: int) -> Cut:
         if line["type"] in PLAIN:
             check_of(PlainCutFields)(line)
         cut = deserialize_item(line)
-        int(cut.duration * cut.sampling_rate)  # no tracks, or a length that is no number of samples
+        int(cut.duration * cut.sampling_rate)  # fails without tracks, or with an invalid length
         return cut
     except WrongError as wrong:
         said = wrong.told()
-    except Exception as error:  # lhotse raises what its constructors happen to run into
-        said = f"no cut of lhotse: {type(error).__name__}: {error}"
+    except Exception as error:  # the constructors of lhotse may raise anything
+        said = f"not a cut of lhotse: {type(error).__name__}: {error}"
     raise UserError(f"{path}:{number} is damaged: {said}; {REMEDY}")

@@ -1,4 +1,4 @@
-"""Manifests: one lhotse cut per utterance, as uncompressed JSON lines, validated on the way."""
+"""Manifests: one lhotse cut per utterance, as uncompressed JSON lines, validated when written."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def write_manifest(
         The number of usable utterances.
 
     Raises:
-        UserError: If no utterance can be used, or one of a set that must be whole.
+        UserError: If no utterance can be used, or one is missing from a set that must be complete.
     """
     return write_set(data, name, sources, jobs, demands).count
 
@@ -52,26 +52,26 @@ def write_set(
     jobs: int = 1,
     demands: Demands = Demands(),  # noqa: B008 - has no state
 ) -> SetFacts:
-    """Writes DATA/manifests/NAME.jsonl; what is wrong goes to DATA/rejected/NAME.tsv instead.
+    """Writes DATA/manifests/NAME.jsonl; unusable utterances are listed in DATA/rejected/NAME.tsv.
 
     Args:
         data: Data folder.
         name: Name of the set.
-        sources: Utterances, and what was found to be none; taken one by one, so a corpus never is
-            in memory as a whole.
-        jobs: Processes that look at the audio files.
-        demands: What is asked of them.
+        sources: Utterances, and rejected ones; taken one by one, so that a corpus is never in
+            memory as a whole.
+        jobs: Number of processes that check audio files.
+        demands: What utterances must have.
 
     Returns:
-        What was found out about the set.
+        Statistics of the set.
 
     Raises:
-        UserError: If no utterance can be used, or one of a set that must be whole.
+        UserError: If no utterance can be used, or one is missing from a set that must be complete.
     """
     read_header.cache_clear()  # files may have changed since the last manifest
     facts = SetFacts()
     with (
-        owned(manifest_path(data, name).parent, f"the making of manifest {name}"),
+        owned(manifest_path(data, name).parent, f"making manifest {name}"),
         replaced(manifest_path(data, name)) as partial,
         partial.open("w", encoding="utf-8") as file,
     ):
@@ -87,7 +87,7 @@ def write_set(
 
 
 def _require_utterances(data: Path, name: str, facts: SetFacts, demands: Demands) -> None:
-    """Makes sure that there are utterances, or all of them where a set must be whole.
+    """Checks that there are utterances, and all of them if a set must be complete.
 
     Raises:
         UserError: If not.
@@ -102,8 +102,8 @@ def _require_utterances(data: Path, name: str, facts: SetFacts, demands: Demands
         raise UserError(
             f"set {name}: {len(bad)} of {facts.count + len(bad)} utterances can't be used, such as "
             f"{first}; all of them: {rejected_path(data, name)}. A score without them would be "
-            "that of another set: fix the corpus, or take the rest (--allow-missing of recipes, no "
-            "--whole of `asrkit data`), and the score will say what is missing"
+            "for another set: fix the corpus, or accept the rest (--allow-missing of recipes, no "
+            "--whole of `asrkit data`), and scores will say what is missing"
         )
 
 
@@ -142,7 +142,7 @@ def find_manifest(data: Path, name: str) -> Path:
 
 
 def without(cuts: CutSet, unusable: Iterable[Unusable]) -> CutSet:
-    """Returns the utterances that are not listed, and of several with one name the first."""
+    """Returns the utterances that are not listed; of several with the same name, the first."""
     skipped = {u.id for u in unusable if u.reason != DUPLICATE_NAME}
     kept: dict[str, Any] = {}
     for cut in cuts:
@@ -177,17 +177,17 @@ def set_names(data: Path) -> list[str]:
 
 
 def rejected_path(data: Path, name: str) -> Path:
-    """Returns where the utterances are listed that did not get into the manifest of a set."""
+    """Returns the list of utterances left out of the manifest of a set."""
     return data / "rejected" / f"{name}.tsv"
 
 
 def unusable_path(data: Path, name: str) -> Path:
-    """Returns where the utterances of a manifest are listed that a spec can't use."""
+    """Returns the list of utterances of a manifest that a spec can't use."""
     return data / "unusable" / f"{name}.tsv"
 
 
 def doubtful_path(data: Path, name: str) -> Path:
-    """Returns where the utterances of a manifest are listed that sound odd, but are used."""
+    """Returns the list of utterances of a manifest that sound odd, but are used."""
     return data / "doubtful" / f"{name}.tsv"
 
 

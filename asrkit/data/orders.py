@@ -1,4 +1,4 @@
-"""In which order utterances are visited; a pure function of seed and epoch."""
+"""The order of utterances in an epoch: a pure function of seed and epoch."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from asrkit.config.registry import Registry
 
 
 class Order(ABC):
-    """Arranges utterances; `shuffles_batches` says whether their batches are shuffled as well."""
+    """Orders utterances; `shuffles_batches` is True if batches are shuffled as well."""
 
     shuffles_batches = False
 
     @abstractmethod
     def arrange(self, seconds: NDArray[np.float64], random: np.random.Generator) -> list[int]:
-        """Returns the indices of all utterances, whose durations are given, in their order."""
+        """Returns the indices of utterances with the given durations, in order."""
 
 
 orders: Registry[Order] = Registry("order", Order)
@@ -42,7 +42,7 @@ class LengthOrder(Order):
     """Shortest first, or longest first.
 
     Args:
-        descending: Whether the longest come first.
+        descending: Whether the longest utterances come first.
     """
 
     descending: bool = False
@@ -59,8 +59,8 @@ class ChunkSortedOrder(Order):
     """Random order, cut into chunks that are sorted by length.
 
     Args:
-        size: Utterances of a chunk.
-        alternate: Whether every second chunk is sorted the other way round ("laplace").
+        size: Utterances per chunk.
+        alternate: Whether every second chunk is sorted in reverse ("laplace").
     """
 
     size: int

@@ -1,8 +1,8 @@
-"""Where in an epoch a training stands: in which plan of batches, and which items are done.
+"""Positions of a training run within an epoch: the plan of its batches, and which items are done.
 
-A number of batches says where a training is only as long as the same plan is made again: by the
-same data, settings and number of processes. So a checkpoint within an epoch tells plans apart by a
-digest, and names what is done. A training that goes on with another plan uses what is left.
+A number of batches only gives a position as long as the same plan is made again, from the same
+data, settings and number of processes. So a checkpoint within an epoch identifies its plan by a
+digest, and names what is done. A run that continues with another plan uses what is left.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class Rest:
     """What is left of an epoch.
 
     Args:
-        epoch: Which.
-        done: Items that were used in batches of other plans; the plan is without them.
-        skipped: Batches of the plan that were used by another number of processes.
-        first: The number that each process gives to its first batch after those.
+        epoch: Number of the epoch.
+        done: Items that were used in batches of other plans; they are left out of the plan.
+        skipped: Number of batches of the plan that were used by another number of processes.
+        first: Number of each process's first batch after those.
     """
 
     epoch: int = 0
@@ -45,9 +45,9 @@ class Positions(Generic[B]):
     """The batches of one process in each epoch, and what is left of one that was interrupted.
 
     Args:
-        plan: Returns all batches of an epoch, without the items that are given as done.
-        keys: Names the items of a batch.
-        facts: Returns what else a batch is, such as speeds.
+        plan: Returns all batches of an epoch, without the items that are done.
+        keys: Returns the names of a batch's items.
+        facts: Returns what else identifies a batch, such as speeds.
         rank: This process among `size`; takes every size-th batch.
         size: Number of processes.
     """
@@ -66,12 +66,12 @@ class Positions(Generic[B]):
         self._planned: tuple[int, list[B]] = (0, [])
 
     def batches(self, epoch: int) -> tuple[int, list[B]]:
-        """Returns the batches of this process that are left, and the number of the first one."""
+        """Returns the remaining batches of this process, and the number of the first one."""
         rest = self._rest_of(epoch)
         return rest.first, self._all(rest)[rest.skipped :][self._rank :: self._size]
 
     def mark(self, epoch: int, number: int) -> dict[str, Any]:
-        """Returns what a checkpoint before batch `number` of each process says of its place."""
+        """Returns the position to store in a checkpoint before batch `number` of each process."""
         rest = self._rest_of(epoch)
         batches = self._all(rest)
         used = min(rest.skipped + (number - rest.first) * self._size, len(batches))
@@ -85,10 +85,10 @@ class Positions(Generic[B]):
         }
 
     def go_on(self, epoch: int, number: int, mark: dict[str, Any]) -> str:
-        """Goes to the place that a checkpoint before batch `number` of each process tells.
+        """Goes to the position stored in a checkpoint before batch `number` of each process.
 
         Returns:
-            What is different from what the checkpoint was made with; nothing if all is as it was.
+            What is different from when the checkpoint was made; empty if nothing is.
         """
         before = mark["before"].numpy()
         batches = self._plan(epoch, before)
@@ -134,6 +134,6 @@ class Positions(Generic[B]):
 
 
 def keys_of_names(names: list[str]) -> Keys:
-    """Returns a number for each name; that two of millions have the same one is most unlikely."""
+    """Returns a hash of each name; collisions are very unlikely even among millions."""
     found = b"".join(hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names)
     return np.frombuffer(found, np.int64)

@@ -1,4 +1,4 @@
-"""Which utterances form which batch: a pure function of seed and epoch; resuming is free."""
+"""Which utterances form which batch: a pure function of seed and epoch, so resuming is free."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Sampler:
     seed: int
 
     def plan(self, epoch: int, done: Keys = NONE) -> list[Planned]:
-        """Returns the batches of a (sub-)epoch, counted from 1, without what is done."""
+        """Returns the batches of a (sub-)epoch, counted from 1, without items that are done."""
         settings = self.settings
         full, part = divmod(epoch - 1, settings.sub_epochs)
         random = np.random.default_rng([self.seed, full])
@@ -67,7 +67,7 @@ class Sampler:
     def speed(self, utterance: str, full_epoch: int) -> float:
         """Returns the speed of an utterance, by name, in a pass over the data.
 
-        It is independent of those of other utterances and passes, as all bits of the hash are.
+        It is independent of other utterances and passes, because all bits of the hash are.
         """
         speeds = self.settings.speeds
         if len(speeds) == 1:
@@ -76,7 +76,7 @@ class Sampler:
         return speeds[int.from_bytes(drawn.digest()) % len(speeds)]
 
     def draw(self, epoch: int) -> str:
-        """Returns what random choices of a (sub-)epoch depend on: seed and pass over the data."""
+        """Returns what the random choices of a (sub-)epoch depend on: seed and pass."""
         return f"{self.seed} {(epoch - 1) // self.settings.sub_epochs}"
 
     def group(self, order: list[int], speeds: dict[int, float]) -> list[Planned]:
@@ -103,7 +103,7 @@ class Sampler:
         return padded > self.settings.batch_seconds or len(batch) > self.settings.max_utterances
 
     def _join(self, rest: list[list[int]], seconds: dict[int, float]) -> list[list[int]]:
-        """Joins neighbouring leftovers where they fit into one batch."""
+        """Joins neighbouring leftovers that fit into one batch."""
         joined: list[list[int]] = []
         for batch in rest:
             if joined and not self._full(joined[-1] + batch, seconds):

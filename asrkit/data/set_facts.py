@@ -1,4 +1,4 @@
-"""What is found out about the utterances of a set while its manifest is written."""
+"""Statistics of the utterances of a set, collected while its manifest is written."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DUPLICATE_NAME = "duplicate name"
 
 @dataclass
 class Examples:
-    """How many utterances something holds for, and one of them."""
+    """How many utterances something is true for, and the first of them."""
 
     count: int = 0
     first: str = ""
@@ -51,11 +51,11 @@ class SetFacts:
 
     @property
     def count(self) -> int:
-        """How many utterances can be used."""
+        """Number of usable utterances."""
         return len(self.names)
 
     def taken(self, result: DataCut | Unusable, demands: Demands) -> DataCut | None:
-        """Returns the cut of an utterance if it can be used, and counts it."""
+        """Returns the cut of an utterance if it is usable, and counts it."""
         if not isinstance(result, Unusable):
             result = self._judged(result, demands)
         if isinstance(result, Unusable):
@@ -91,7 +91,7 @@ class SetFacts:
         return found
 
     def remarks(self, sample_rate: int, rejected: Path) -> Iterator[str]:
-        """Yields what users should know of the set.
+        """Yields what users should know about the set.
 
         Args:
             sample_rate: Of the models.
@@ -118,11 +118,11 @@ class SetFacts:
 
 
 def of_other_rate(rate: int, wanted: int) -> str:
-    """Returns what is said of audio that has to be resampled."""
+    """Returns the note about audio that has to be resampled."""
     said = f"have {rate} samples per second and are resampled to {wanted} when they are read"
     if rate < wanted:
         said += (
-            f" (the upper {100 - 100 * rate // wanted} % of the spectrum stays empty: a model "
-            f"trained on {wanted} hears them badly)"
+            f" (the upper {100 - 100 * rate // wanted} % of the spectrum is empty: a model "
+            f"trained on {wanted} recognises them badly)"
         )
     return said

@@ -34,24 +34,24 @@ class DataSettings(Data):
         train: Names of the training sets (manifests of the data folder).
         dev: Names of the sets that choose checkpoints and learning rates; if empty, the newest
             checkpoints count as the best.
-        batch_seconds: Most audio of a batch, padding counted in.
-        max_utterances: Most utterances of a batch.
-        order: In which order utterances are visited.
-        num_buckets: Utterances of similar length are batched together in so many groups.
-        sub_epochs: An epoch of the trainer is this part of the training data.
+        batch_seconds: Largest amount of audio in a batch, including padding.
+        max_utterances: Largest number of utterances in a batch.
+        order: Order of the utterances.
+        num_buckets: Number of groups of similar length that batches are made from.
+        sub_epochs: An epoch of the trainer is one of this many parts of the training data.
         speeds: Each utterance is played at one of these speeds, chosen at random each epoch.
         min_seconds: Shorter training utterances are left out.
         max_seconds: Longer training utterances are left out.
         max_labels: Training utterances with more labels are left out, if set.
-        num_workers: Processes that read audio.
-        decode_batch_seconds: Most audio of a batch in decoding.
+        num_workers: Number of processes that read audio.
+        decode_batch_seconds: Largest amount of audio in a batch in decoding.
         max_decode_seconds: Longer utterances are refused in decoding and as dev data: the memory
-            of self-attention grows with the square of their length.
-        sample_rate: Samples per second that the model hears; other audio is resampled.
+            that self-attention needs grows with the square of their length.
+        sample_rate: Samples per second of the model; other audio is resampled.
         alignments: Run folder with alignments of all these sets, written by `asrkit align`, for a
             head that is trained on them; utterances without one are left out.
-        segmentation: Into which units training transcripts are cut, each time anew where that is
-            random; `max_labels` counts the tokenizer's own.
+        segmentation: How training transcripts are split into units, in each pass again if that is
+            random; `max_labels` counts the tokenizer's own units.
     """
 
     train: list[str]
@@ -91,8 +91,8 @@ class DataSettings(Data):
             raise ValueError(f"num_workers ({self.num_workers}) must be 0 or more")
         if self.alignments is not None and not isinstance(self.segmentation, BestSegmentation):
             raise ValueError(
-                f"segmentation ({type(self.segmentation).__name__}) gives other labels than those "
-                "of alignments; expected segmentation: best, or alignments: null"
+                f"segmentation ({type(self.segmentation).__name__}) gives other labels than the "
+                "alignments; expected segmentation: best, or alignments: null"
             )
         if not self.speeds or min(self.speeds) <= 0:
             raise ValueError(f"speeds {self.speeds} must be positive factors, such as 0.9")

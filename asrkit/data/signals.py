@@ -1,4 +1,4 @@
-"""What is odd about the samples of an utterance: silence, a constant, clipping, an offset."""
+"""Checks the samples of an utterance: silence, a constant, clipping, a DC offset."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ CLIPPED = "clipped"
 OFFSET = "DC offset"
 
 DITHER = 2
-"""Between the lowest and the highest sample of silence that was dithered."""
+"""Largest difference between samples of dithered silence."""
 QUIET_PEAK = 33
 """-60 dB of full scale: speech is 30 dB and more above it."""
 CLIPPED_SHARE = 2e-4
-"""Speech has two equal samples at its very peak by chance in less than a tenth of this."""
+"""Percent of samples at a peak; in unclipped speech, chance gives less than a tenth of this."""
 CLIPPED_COUNT = 10
 CLIPPED_PEAK = 1024
-"""Quieter peaks may be the lowest steps of mu-law."""
+"""Lower peaks may be the smallest steps of mu-law."""
 OFFSET_SHARE = 0.1
-"""Of the standard deviation; 99 of 100 recordings of AN4 and LibriSpeech stay below 0.03."""
+"""Mean relative to the standard deviation; below 0.03 in 99 % of AN4 and LibriSpeech."""
 OFFSET_LEAST = 33
 
 
 def silence(samples: NDArray[np.int16]) -> str:
-    """Returns why samples (N,) hold no sound; nothing where they hold some."""
+    """Returns why samples (N,) contain no sound; nothing if they do."""
     if not len(samples):
         return "there are no samples"
     low, high = int(samples.min()), int(samples.max())
@@ -37,7 +37,7 @@ def silence(samples: NDArray[np.int16]) -> str:
 
 
 def oddities(samples: NDArray[np.int16]) -> list[tuple[str, str]]:
-    """Returns what is odd about samples (N,) that hold some sound, with the details."""
+    """Returns what is odd about samples (N,) that contain sound, with the details."""
     low, high = int(samples.min()), int(samples.max())
     found = []
     if max(-low, high) <= QUIET_PEAK:
@@ -53,6 +53,6 @@ def oddities(samples: NDArray[np.int16]) -> list[tuple[str, str]]:
 
 
 def clipped_samples(samples: NDArray[np.int16], low: int, high: int) -> int:
-    """Returns how many samples (N,) lie at the lowest or highest value, and the next one, too."""
+    """Returns how many samples (N,) are at the lowest or highest value, like their successor."""
     places = [np.flatnonzero(samples == peak) for peak in (low, high) if abs(peak) >= CLIPPED_PEAK]
     return sum(int((np.diff(at) == 1).sum()) for at in places)

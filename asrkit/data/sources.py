@@ -1,4 +1,4 @@
-"""Utterances of a corpus folder, and what their audio files say of themselves."""
+"""Utterances of a corpus folder, and the headers of their audio files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from asrkit.data.cuts import MIXED
 from asrkit.data.lookups import failed_lookup
 
 OVERHANG = 0.5
-"""Transcripts round times: by so many seconds an utterance may end after its file, and is cut."""
+"""Transcripts round times: seconds that an utterance may end after its file; it is cut off "
+    "there."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,12 @@ class Source:
     Args:
         id: Name of the utterance.
         path: The audio file.
-        text: What is said; empty where nothing is, None where no one wrote it down.
-        speaker: Who says it.
-        start: Where in the file it begins, in seconds.
-        duration: Its length in seconds; up to the file's end where None.
-        channel: Which channel of the file it is on, from 0 on, or "mix" for the mean of all; None
-            where the file has one only.
+        text: The transcript; empty if nothing is said, None if there is none.
+        speaker: Who speaks.
+        start: Where it starts in the file, in seconds.
+        duration: Its length in seconds; up to the end of the file where None.
+        channel: Its channel in the file, from 0 on, or "mix" for the mean of all; None if the file
+            has only one.
     """
 
     id: str
@@ -57,7 +58,7 @@ class Unusable:
 def with_channel(
     sources: Iterable[Source | Unusable], channel: Channel | None
 ) -> Iterator[Source | Unusable]:
-    """Yields utterances, on a channel where they do not say on which."""
+    """Yields utterances, on the given channel if they have none."""
     for source in sources:
         if isinstance(source, Unusable) or source.channel is not None:
             yield source
@@ -66,7 +67,7 @@ def with_channel(
 
 
 def inspect(source: Source | Unusable) -> DataCut | Unusable:
-    """Returns the cut of an utterance, or what is wrong with it; reads the audio's header only."""
+    """Returns the cut of an utterance, or what is wrong with it; only reads the audio header."""
     if isinstance(source, Unusable):
         return source
     header = read_header(source.path)
@@ -130,7 +131,7 @@ def _cut(source: Source, header: Header, first: int, last: int) -> DataCut:
 
 @dataclass(frozen=True)
 class Header:
-    """What an audio file says of itself; or the trouble with it, and the details."""
+    """The header of an audio file; or what is wrong with it, and the details."""
 
     frames: int = 0
     rate: int = 0
@@ -139,7 +140,7 @@ class Header:
     detail: str = ""
 
 
-@lru_cache(maxsize=8)  # a talk has hundreds of segments, which come one after the other
+@lru_cache(maxsize=8)  # a talk has hundreds of consecutive segments
 def read_header(path: Path) -> Header:
     """Returns the header of an audio file."""
     try:
@@ -167,7 +168,7 @@ def _read_header(path: Path) -> Header:
 
 
 def _require_end(path: Path, file: soundfile.SoundFile) -> None:
-    """Makes sure that the last sample of FLAC can be read; its frames have any length.
+    """Checks that the last sample of FLAC can be read; its frames vary in length.
 
     Raises:
         AudioError: If it can't.
@@ -197,7 +198,7 @@ def _span(source: Source, header: Header) -> tuple[int, int]:
 
 
 def _outside(source: Source, header: Header, first: int, last: int) -> str:
-    """Returns what a file has instead of the utterance; nothing where it is all there."""
+    """Returns what a file has instead of the utterance; nothing if all of it is there."""
     if isinstance(source.channel, int) and not 0 <= source.channel < header.channels:
         return f"{header.channels} channels, the utterance is on number {source.channel + 1}"
     if not 0 <= first < last <= header.frames:

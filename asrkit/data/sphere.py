@@ -1,4 +1,4 @@
-"""NIST SPHERE files within lhotse: read by libsndfile, as all others are."""
+"""NIST SPHERE files within lhotse: read by libsndfile, like all others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 
 class Sphere(Sph2pipeSubprocessBackend):  # type: ignore[misc] # lhotse has no types
-    """Runs sph2pipe, which few have, for compressed files alone."""
+    """Runs sph2pipe, which few people have, for compressed files only."""
 
     def read_audio(
         self, path_or_fd: Any, *args: Any, **kwargs: Any
@@ -34,7 +34,7 @@ class Sphere(Sph2pipeSubprocessBackend):  # type: ignore[misc] # lhotse has no t
 
 @cache
 def read_sphere_without_sph2pipe() -> None:
-    """Makes lhotse read SPHERE so, unless another backend was chosen."""
+    """Makes lhotse read SPHERE in this way, unless another backend was chosen."""
     current = get_current_audio_backend()
     if isinstance(current, CompositeAudioBackend):
         current.backends = [

@@ -1,4 +1,4 @@
-"""STM files of NIST: who said what from when to when, one segment of a recording a line.
+"""STM files of NIST: who said what and when, one segment of a recording per line.
 
     AlGore_2009 1 AlGore_2009 14.99 16.92 <o,f0,male> and i can 't emphasise that enough
 
@@ -18,7 +18,7 @@ from asrkit.files import read_lines, write_lines
 from asrkit.text.normalization import normalized
 
 IGNORED = "ignore_time_segment_in_scoring"
-"""Stands instead of words where nothing is to be recognised or scored."""
+"""Stands in place of words where nothing is recognised or scored."""
 COMMENT = ";;"
 TAG = re.compile(r"<([^<>]*)>")
 
@@ -33,7 +33,7 @@ class Segment:
         speaker: Who speaks.
         start: In seconds.
         end: In seconds.
-        text: Words, with what marks stand between them.
+        text: Words, including any marks between them.
         labels: Categories, such as ("o", "f0", "male").
     """
 
@@ -47,7 +47,7 @@ class Segment:
 
     @property
     def id(self) -> str:
-        """Name of the utterance: recording, channel, and start and end in milliseconds."""
+        """Name of the utterance: recording, channel, start and end in milliseconds."""
         times = (f"{round(1000 * seconds):08d}" for seconds in (self.start, self.end))
         return "-".join([self.recording, self.channel, *times])
 
@@ -58,10 +58,10 @@ class Segment:
 
 
 def read_stm(path: Path) -> Iterator[Segment]:
-    """Yields the segments of a file in its order.
+    """Yields the segments of a file, in order.
 
     Raises:
-        UserError: If the file is missing, or a line is no segment; names file and line.
+        UserError: If the file is missing, or a line is not a segment; names file and line.
     """
     if not path.is_file():
         raise UserError(f"{path} is missing: expected an STM file")
@@ -77,7 +77,7 @@ def parse_segment(line: str) -> Segment:
     """Returns the segment of one line.
 
     Raises:
-        ValueError: If a field is missing, or the times are none.
+        ValueError: If a field is missing, or a time is not valid.
     """
     recording, channel, speaker, start, end, *rest = _fields(line)
     times = _seconds(start), _seconds(end)
@@ -120,7 +120,7 @@ def format_segment(segment: Segment) -> str:
 
 
 def write_stm(path: Path, segments: Iterable[Segment], comments: Sequence[str] = ()) -> None:
-    """Writes segments in their order, after comments without their `;;`."""
+    """Writes segments in the given order, after comments (given without `;;`)."""
     rows = [f"{COMMENT} {comment}".rstrip() for comment in comments]
     rows += [format_segment(segment).rstrip() for segment in segments]
     write_lines(path, rows)

@@ -40,9 +40,9 @@ class TextSettings(Data):
         dev: Sets whose transcripts choose checkpoints and learning rates; may be empty.
         files: Further training text, a sentence per line: names below DATA/text, or paths; may be
             compressed with gzip or xz.
-        batch_labels: Most labels of a batch, padding and end of sentence counted in.
+        batch_labels: Largest number of labels in a batch, including padding and ends of sentence.
         max_labels: Longer training sentences are left out.
-        sub_epochs: An epoch of the trainer is this part of the training text.
+        sub_epochs: An epoch of the trainer is one of this many parts of the training text.
     """
 
     train: list[str]
@@ -59,11 +59,11 @@ class TextSettings(Data):
 
 @dataclass(frozen=True)
 class Sentences:
-    """Label ids of many sentences, one after the other.
+    """Label ids of many sentences, concatenated.
 
     Args:
         labels: (N,) all labels.
-        ends: (S + 1,) where sentences begin and end: sentence s is ends[s] .. ends[s + 1].
+        ends: (S + 1,) boundaries: sentence s is ends[s] .. ends[s + 1].
     """
 
     labels: NDArray[np.int32]
@@ -78,7 +78,7 @@ class Sentences:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """(S,) labels of each sentence."""
+        """(S,) number of labels of each sentence."""
         return np.diff(self.ends)
 
     @cached_property
@@ -88,7 +88,7 @@ class Sentences:
         return int.from_bytes(content.digest()[:3], "little") >> 1
 
     def keys(self, chosen: NDArray[np.int64]) -> Keys:
-        """Returns numbers that name some sentences: their places, and a digest of all text."""
+        """Returns numbers that identify sentences: their positions, and a digest of all text."""
         return chosen.astype(np.int64) + (self._digest << 40)
 
 
@@ -96,7 +96,7 @@ class TextData:
     """The batches of each epoch; a source for the trainer.
 
     Args:
-        sentences: What is trained or evaluated on.
+        sentences: Sentences to train or evaluate on.
         settings: How sentences become batches.
         seed: Decides their order.
         training: Whether sentences are shuffled and filtered by length.
@@ -123,7 +123,7 @@ class TextData:
         self.usable = np.flatnonzero((lengths > 0) & (lengths <= longest))
         if num_long := int((lengths > longest).sum()):
             log.warning(
-                "%d of %d sentences are left out: longer than data.max_labels = %d",
+                "%d of %d sentences are left out: they are longer than data.max_labels = %d",
                 num_long,
                 len(lengths),
                 longest,
@@ -134,23 +134,23 @@ class TextData:
         self.positions = Positions(self._plan, keys, lambda batch: b"", rank, world_size)
 
     def num_batches(self, epoch: int) -> int:
-        """Returns how many batches this process takes in an epoch."""
+        """Returns the number of batches of this process in an epoch."""
         first, plan = self.positions.batches(epoch)
         return first + len(plan)
 
     def amounts(self, epoch: int) -> Amounts:
-        """Returns how much there is in an epoch, for all processes."""
+        """Returns the amount of data in an epoch, over all processes."""
         plan = self._plan(epoch, NONE)
         lengths = self.sentences.lengths
         labels = sum(int(lengths[chosen].sum()) for chosen in plan)
         return Amounts(len(plan), sum(len(chosen) for chosen in plan), labels)
 
     def mark(self, epoch: int, number: int) -> dict[str, Any]:
-        """Returns what a checkpoint before batch `number` of each process says of its place."""
+        """Returns the position to store in a checkpoint before batch `number` of each process."""
         return self.positions.mark(epoch, number)
 
     def go_on(self, epoch: int, number: int, mark: dict[str, Any]) -> str:
-        """Goes to the place that a checkpoint tells; returns what has changed since, if any."""
+        """Goes to the position stored in a checkpoint; returns what has changed since, if any."""
         return self.positions.go_on(epoch, number, mark)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
@@ -187,7 +187,7 @@ class TextData:
         return batches
 
     def _fill(self, order: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        """Cuts sentences in order of length into batches."""
+        """Splits sentences, sorted by length, into batches."""
         padded = self.sentences.lengths[order] + 1  # the end of the sentence counts
         batches, begin = [], 0
         for end in range(1, len(order) + 1):
@@ -241,17 +241,17 @@ def encode_all(texts: Iterable[str], tokenizer: Tokenizer, where: str) -> Senten
 
 
 def _kept_sentences(file: Path) -> Sentences | None:
-    """Returns the labels that a file keeps, None where it is damaged: they are computed anew."""
+    """Returns the labels stored in a file; None if it is damaged, to compute them again."""
     try:
         with np.load(file, allow_pickle=False) as arrays:
             labels, ends = arrays["labels"], arrays["ends"]
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        log.warning("%s is damaged (%s) and made anew", file, error)
+        log.warning("%s is damaged (%s) and written again", file, error)
         return None
     whole = labels.ndim == ends.ndim == 1 and len(ends) > 0 and ends[0] == 0
     if whole and ends[-1] == len(labels) and bool((np.diff(ends) >= 0).all()):
         return Sentences(labels, ends)
-    log.warning("%s is damaged and made anew", file)
+    log.warning("%s is damaged and written again", file)
     return None
 
 

@@ -1,4 +1,4 @@
-"""Which utterances a training leaves out although they are sound: short ones, long texts."""
+"""Which valid utterances are left out of training: short audio, long transcripts."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from asrkit.text.tokenizers import Tokenizer
 
 @dataclass(frozen=True)
 class TrainingLimits:
-    """Says why a training can't or does not use an utterance.
+    """Returns why training can't or does not use an utterance.
 
     Args:
-        unfit: Why no spec's training could.
+        unfit: Returns why it can't be used with any limits.
         tokenizer: Turns transcripts into labels.
         min_seconds: Shorter utterances are left out.
-        max_labels: Those with more labels are left out; none where null.
+        max_labels: Utterances with more labels are left out; none where null.
     """
 
     unfit: Callable[[Any], Unusable | None]
@@ -28,7 +28,7 @@ class TrainingLimits:
     max_labels: int | None
 
     def __call__(self, cut: Any) -> Unusable | None:
-        """Returns why an utterance is not used; None where it is."""
+        """Returns why an utterance is not used; None if it is."""
         return self._too_short(cut) or self.unfit(cut) or self._too_many_labels(cut)
 
     def _too_short(self, cut: Any) -> Unusable | None:

@@ -1,4 +1,4 @@
-"""Utterances that can be compared with what was said: those whose transcript is known."""
+"""Utterances with a known transcript, which can be aligned or scored."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 def with_transcripts(cuts: CutSet, name: str, purpose: str) -> CutSet:
-    """Returns the utterances that have a transcript, if only an empty one.
+    """Returns the utterances that have a transcript, even if it is empty.
 
     Args:
         cuts: Utterances of a set.
@@ -21,13 +21,13 @@ def with_transcripts(cuts: CutSet, name: str, purpose: str) -> CutSet:
         purpose: What transcripts are needed for, such as "alignments".
 
     Raises:
-        UserError: If none has.
+        UserError: If no utterance has one.
     """
     kept = [cut for cut in cuts if transcript_of(cut) is not None]
     if not kept:
         raise UserError(
-            f"none of the {len(cuts)} utterances of set {name} has a transcript, which {purpose} "
-            "need; `asrkit decode` needs none"
+            f"none of the {len(cuts)} utterances of set {name} has a transcript, but {purpose} "
+            "need them; `asrkit decode` does not"
         )
     if len(kept) < len(cuts):
         log.warning(

@@ -1,4 +1,4 @@
-"""Reads utterances by index, and planned batches of them, within the processes of a loader."""
+"""Reads utterances by index, and planned batches of them, in the processes of a loader."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Utterances:
     Args:
         cuts: Utterances.
         tokenizer: Turns transcripts into labels.
-        sample_rate: That the model hears.
-        alignments: Where the loss needs them.
-        segmentation: How transcripts are cut into labels.
+        sample_rate: Of the model.
+        alignments: If the loss needs them.
+        segmentation: How transcripts are split into labels.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Utterances:
         """Returns the int16 samples (N,) of an utterance, played at a speed.
 
         Raises:
-            AudioError: If they can't be read, or are silence.
+            AudioError: If they can't be read, or are silent.
         """
         found = read_cut(self.cuts[index], self.sample_rate)
         empty = silence(found)
@@ -84,16 +84,16 @@ class Utterances:
 
 
 Read = tuple[Batch | None, list[str]]
-"""A batch, None where nothing could be used, and a message per unusable utterance."""
+"""A batch, None if nothing could be used, and a message per unusable utterance."""
 
 
 def read_training_batch(
     utterances: Utterances, plan: Sequence[Planned], draw: str, number: int
 ) -> Read:
-    """Returns a planned batch, or the next one of which something can be used.
+    """Returns a planned batch, or the next one with a usable utterance.
 
-    As many batches as are planned have to come: all processes make the same number of steps, and
-    a run that goes on counts batches to find its place.
+    The number of batches must be as planned: all processes make the same number of steps, and a
+    run that continues counts batches to find its position.
     """
     problems: list[str] = []
     for distance in range(len(plan)):

@@ -1,8 +1,8 @@
-"""Batches that other processes read ahead.
+"""Batches that are read ahead by other processes.
 
 They come through pipes, as bytes: neither a full /dev/shm nor a low limit of open files can stop
-them on the way. A process that is killed is replaced; whatever else goes wrong in one is raised
-here. However the reading ends, no process is left.
+them. A process that is killed is replaced; any other error in one is raised here. However reading
+ends, no process is left.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from asrkit.data.utterances import Read
 from asrkit.errors import UserError
 
 AHEAD = 4
-"""So many batches are read ahead by each process."""
+"""Number of batches that each process reads ahead."""
 MAX_LOST = 3
-"""So many processes may be killed one after the other over the same batch."""
+"""Number of processes that may be killed one after the other while reading the same batch."""
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +40,8 @@ def read_ahead(
 
     Args:
         read: Reads a batch.
-        numbers: What is read.
-        workers: Processes that read; this one does where there are none.
+        numbers: The batches to read.
+        workers: Number of processes that read; with 0, this process does.
 
     Raises:
         UserError: If processes can't be started, or are killed again and again.
@@ -60,10 +60,10 @@ def read_ahead(
             lost += 1
             if lost == MAX_LOST:
                 raise UserError(
-                    f"{error} (0 for none); it came {lost} times over the same batch; what was "
-                    "saved is intact, the same command goes on from there"
+                    f"{error} (0 for none); it happened {lost} times with the same batch; what was "
+                    "saved is intact, and the same command continues from there"
                 ) from error
-            log.warning("while audio was read, %s; others go on", error)
+            log.warning("while reading audio, %s; others continue", error)
 
 
 def _from_pool(
@@ -90,11 +90,11 @@ def _unread(number: int) -> Read:
 
 
 _read: Callable[[int], Read] = _unread
-"""In a process that reads: how."""
+"""How a reading process reads; set when it starts."""
 
 
 def _read_packed(number: int) -> dict[str, Any]:
-    """Returns a batch without tensors, which torch would send through /dev/shm."""
+    """Returns a batch without tensors, which PyTorch would send through /dev/shm."""
     batch, problems = _read(number)
     values = {} if batch is None else {f.name: getattr(batch, f.name) for f in fields(batch)}
     packed = {

@@ -25,7 +25,7 @@ def test_alignments_are_read_as_written(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no alignment of b at speed 0.9"):
         found.of("b", 0.9)
     (tmp_path / "x.tsv").write_text("b\t1\t- x\n")
-    with pytest.raises(UserError, match=r"x\.tsv:1 is no alignment"):
+    with pytest.raises(UserError, match=r"x\.tsv:1 is not an alignment"):
         read_alignments([tmp_path / "x.tsv"], blank=7)
 
 

@@ -511,7 +511,7 @@ def test_parts_of_one_channel_are_read(tmp_path: Path) -> None:
         read_samples(path, start=15000, count=2000)
     with pytest.raises(AudioError, match="has 16000 samples, expected some from 16000 to 16000"):
         read_samples(path, start=16000)
-    with pytest.raises(AudioError, match="has 2 channels, there is no number 3"):
+    with pytest.raises(AudioError, match="has 2 channels, and no channel 3"):
         read_samples(path, channel=2)
 
 

@@ -107,16 +107,16 @@ def test_another_file_than_published_is_refused(
     archive: Archive, server: Server, tmp_path: Path
 ) -> None:
     server.content = server.content[::-1]
-    with pytest.raises(UserError, match=r"corpus.tar.gz.part is not what was published: its md5"):
+    with pytest.raises(UserError, match=r"corpus.tar.gz.part is not the published file: its md5"):
         download(archive, tmp_path)
     assert not (tmp_path / "corpus.tar.gz").exists()
     (tmp_path / "corpus.tar.gz").write_bytes(b"mine")
-    with pytest.raises(UserError, match="delete it, then the same command downloads it again"):
+    with pytest.raises(UserError, match="delete it, and the same command downloads it again"):
         download(archive, tmp_path)
 
 
 def test_no_server_is_one_message(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="can't be downloaded: .*; the same command goes on"):
+    with pytest.raises(UserError, match="can't be downloaded: .*; the same command continues"):
         download(Archive("http://127.0.0.1:9/corpus.tar.gz", "md5:0"), tmp_path)
 
 

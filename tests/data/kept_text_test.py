@@ -11,7 +11,7 @@ from asrkit.text.tokenizers import CharacterTokenizer, train_tokenizer
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04junk", bytes(500), b"truncated"])
-def test_damaged_labels_are_made_anew(
+def test_damaged_labels_are_made_again(
     tmp_path: Path, damage: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "text").mkdir()
@@ -26,5 +26,5 @@ def test_damaged_labels_are_made_anew(
     again = load_sentences(settings, tmp_path, tokenizer, training=True)
     assert again.labels.tolist() == first.labels.tolist()
     assert again.ends.tolist() == first.ends.tolist() == [0, 2, 7]
-    assert "made anew" in caplog.text
+    assert "written again" in caplog.text
     assert kept.stat().st_size == len(whole)

@@ -141,4 +141,4 @@ def test_options_of_recipes_are_choices(words: list[str], expected: Choices) -> 
     assert found == [expected]
     wrong = CliRunner().invoke(command, ["--channel", "left"])
     assert wrong.exit_code == 2
-    assert "'left' is no channel; expected first, mix or a number from 0" in wrong.output
+    assert "unknown channel 'left'; expected first, mix or a number from 0" in wrong.output

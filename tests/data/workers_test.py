@@ -79,7 +79,7 @@ def test_one_that_is_killed_again_and_again_ends_the_reading() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return read(number)
 
-    with pytest.raises(UserError, match=r"3 times over the same batch.*same command goes on"):
+    with pytest.raises(UserError, match=r"3 times with the same batch.*same command continues"):
         list(read_ahead(dies, range(9), 2))
     assert not active_children()
 
