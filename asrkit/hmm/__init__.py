@@ -1,0 +1,1 @@
+"""Hidden Markov models of phones: lexicon, topology, tied states, Gaussian mixtures, alignment."""
