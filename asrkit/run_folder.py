@@ -105,6 +105,12 @@ class RunFolder:
         """The list of checkpoints."""
         return self.checkpoints / "index.json"
 
+    def weights(self, checkpoint: str) -> Path:
+        """Returns the file that decides which weights "average", "best", "last" or a path mean."""
+        if checkpoint in ("best", "last"):
+            return self.index
+        return self.average if checkpoint == "average" else Path(checkpoint)
+
     @property
     def log(self) -> Path:
         """The numbers of each epoch."""

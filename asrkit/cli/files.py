@@ -1,23 +1,149 @@
-"""The verb `asrkit files`."""
+"""The verbs `asrkit files ...`: what other programs, such as a recipe's shell, ask for names."""
 
 from __future__ import annotations
 
+import shlex
+import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
-from asrkit.cli.options import FILE
-from asrkit.config.plugins import plugin_files
-from asrkit.config.yaml_loader import files_of
+from asrkit.cli.options import FILE, FOLDER, SEARCH, SET
+from asrkit.cli.reads import read_by, spec_files, without_launcher
+from asrkit.data_folder import DataFolder
+from asrkit.digests import digest
+from asrkit.errors import UserError
+from asrkit.run_folder import RunFolder
+
+OF_RUN = ("spec", "average", "index", "log", "environment", "curves", "commands")
+OF_SEARCH = ("tuned",)
+OF_SET = ("nbest", "score", "summary", "search_errors")
 
 
-@click.command()
+@click.group()
+def files() -> None:
+    """Say what files are called, for other programs: a line each, as they are."""
+
+
+@files.command()
 @click.argument("specs", type=FILE, nargs=-1, required=True)
-def files(specs: tuple[Path, ...]) -> None:
+def spec(specs: tuple[Path, ...]) -> None:
     """List the files that SPEC files are read from: themselves, what they extend, plugins.
 
-    Example: asrkit files conf/conformer.yaml
+    Example: asrkit files spec conf/conformer.yaml
     """
-    found = (path for spec in specs for path in [*files_of(spec), *plugin_files(spec)])
-    for path in dict.fromkeys(found):
-        click.echo(path)
+    _print(path for each in specs for path in spec_files(each))
+
+
+@files.command()
+@click.argument("folder", metavar="RUN", type=FOLDER)
+@click.argument("what", type=click.Choice([*OF_RUN, *OF_SEARCH, *OF_SET]))
+@click.option("--search", type=SEARCH, help="Name of a search, for what belongs to one.")
+@click.option("--set", "set_name", type=SET, help="Name of a set that it decoded.")
+def run(folder: Path, what: str, search: str | None, set_name: str | None) -> None:
+    """Say where something is in a RUN folder, whether it is there or not.
+
+    Example: asrkit files run run/first nbest --search joint --set dev
+    """
+    places = RunFolder(folder)
+    if what in OF_RUN:
+        _print([getattr(places, what)])
+    elif search is None or (what in OF_SET and set_name is None):
+        raise UserError(f"{what} needs --search" + (" and --set" if what in OF_SET else ""))
+    elif what in OF_SEARCH:
+        _print([getattr(places, what)(search)])
+    else:
+        _print([getattr(places.decoded_set(search, set_name or ""), what)])
+
+
+@files.command()
+@click.argument("data", type=FOLDER)
+@click.argument("starts", metavar="[START]...", nargs=-1)
+def sets(data: Path, starts: tuple[str, ...]) -> None:
+    """List the sets of a DATA folder, or those whose names begin so.
+
+    Example: asrkit files sets data dev
+    """
+    names = DataFolder(data).set_names()
+    found = [name for start in starts or ("",) for name in names if name.startswith(start)]
+    _print(dict.fromkeys(found))
+
+
+@files.command()
+@click.argument("folder", metavar="RUN", type=FOLDER)
+@click.option("--data", type=FOLDER, required=True, help="Data folder.")
+@click.option("--spec", type=FILE, help="File whose searches replace those of the run.")
+@click.option("--complete", is_flag=True, help="Leave out searches that lack a file; say which.")
+@click.option("--priors", is_flag=True, help="List the heads whose label priors they need instead.")
+def searches(folder: Path, data: Path, spec: Path | None, complete: bool, priors: bool) -> None:
+    """List the searches of a RUN, each with the files that it needs besides the run's own weights.
+
+    A tab stands between name and files.
+
+    Example: asrkit files searches run/first --data data --spec conf/decode/table.yaml --complete
+    """
+    from asrkit.experiment.search_needs import needs_of
+
+    found = needs_of(folder, data, spec)
+    if priors:
+        _print(dict.fromkeys(head for each in found.values() for head in each.priors))
+        return
+    for name, each in found.items():
+        missing = " and no ".join(str(path) for path in each.files if not path.is_file())
+        if complete and missing:
+            click.echo(f"left out: {name}, as there is no {missing}", err=True)
+        else:
+            _print(["\t".join([name, *map(str, each.files)])])
+
+
+@files.command(context_settings={"ignore_unknown_options": True})
+@click.option("--without", multiple=True, type=FOLDER, help="Folder that does not count in others.")
+@click.option("--input", "inputs", multiple=True, type=FILE, help="File or folder; repeatable.")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def stage(
+    context: click.Context,
+    without: tuple[Path, ...],
+    inputs: tuple[Path, ...],
+    command: tuple[str, ...],
+) -> None:
+    """Print digests: of a COMMAND's words, and of the files that it and the inputs are made of.
+
+    How many processes work on it does not count. An input that is a spec stands for all that it is
+    read from.
+
+    Example: asrkit files stage --input corpus -- asrkit average --run run/first --best 5
+    """
+    if command:
+        _print([f"{zlib.crc32(shlex.join(_that_matter(command)).encode())} command"])
+    left_out = {folder.resolve() for folder in without}
+    named = [path for each in inputs for path in _all_of(each)]
+    verbs = context.find_root().command
+    assert isinstance(verbs, click.Group)
+    for path in dict.fromkeys([*named, *read_by(verbs, command)]):
+        try:
+            _print([f"{digest(path, left_out)} {str(path)!r}"])
+        except OSError as error:
+            raise UserError(f"{path}: can't be read: {error}") from error
+
+
+def _all_of(path: Path) -> list[Path]:
+    return spec_files(path) if path.suffix == ".yaml" and path.is_file() else [path]
+
+
+def _that_matter(command: tuple[str, ...]) -> list[str]:
+    """Returns a command without the number of processes that work on it, which changes nothing."""
+    words = iter(without_launcher(command))
+    found = []
+    for word in words:
+        if word == "--jobs":
+            next(words, "")
+        else:
+            found.append(word)
+    return found
+
+
+def _print(lines: Iterable[object]) -> None:
+    for line in lines:
+        click.echo(line)

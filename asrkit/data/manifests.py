@@ -18,6 +18,7 @@ from asrkit.data.set_facts import DUPLICATE_NAME, SetFacts
 from asrkit.data.sources import Source as Source
 from asrkit.data.sources import Unusable as Unusable
 from asrkit.data.sources import inspect, read_header, with_channel
+from asrkit.data_folder import DataFolder
 from asrkit.errors import UserError
 from asrkit.files import json_line, matching, replaced
 from asrkit.names import require_name
@@ -153,7 +154,7 @@ def without(cuts: CutSet, unusable: Iterable[Unusable]) -> CutSet:
 
 def manifest_path(data: Path, name: str) -> Path:
     """Returns where the manifest of a set is."""
-    return data / "manifests" / f"{require_name(name, 'a set')}.jsonl"
+    return DataFolder(data).manifest(name)
 
 
 def existing_manifest(data: Path, name: str) -> Path | None:
@@ -162,33 +163,27 @@ def existing_manifest(data: Path, name: str) -> Path | None:
     Raises:
         UserError: If there are two.
     """
-    plain = manifest_path(data, name)
-    packed = plain.with_name(f"{plain.name}.gz")
-    if plain.is_file() and packed.is_file():
-        raise UserError(f"{plain} and {packed} are both there: delete the one that is not meant")
-    return next((path for path in (plain, packed) if path.is_file()), None)
+    return DataFolder(data).existing_manifest(name)
 
 
 def set_names(data: Path) -> list[str]:
     """Returns the names of the sets of a data folder."""
-    folder = data / "manifests"
-    paths = [*matching(folder, "*.jsonl"), *matching(folder, "*.jsonl.gz")]
-    return sorted({path.name.removesuffix(".gz").removesuffix(".jsonl") for path in paths})
+    return DataFolder(data).set_names()
 
 
 def rejected_path(data: Path, name: str) -> Path:
     """Returns the list of utterances left out of the manifest of a set."""
-    return data / "rejected" / f"{name}.tsv"
+    return DataFolder(data).rejected(name)
 
 
 def unusable_path(data: Path, name: str) -> Path:
     """Returns the list of utterances of a manifest that a spec can't use."""
-    return data / "unusable" / f"{name}.tsv"
+    return DataFolder(data).unusable(name)
 
 
 def doubtful_path(data: Path, name: str) -> Path:
     """Returns the list of utterances of a manifest that sound odd, but are used."""
-    return data / "doubtful" / f"{name}.tsv"
+    return DataFolder(data).doubtful(name)
 
 
 def read_unusable(path: Path) -> list[Unusable]:

@@ -22,6 +22,7 @@ from asrkit.data.cuts import text_of
 from asrkit.data.manifests import open_set
 from asrkit.data.positions import NONE, Keys, Positions
 from asrkit.data.settings import Data, data_kinds
+from asrkit.data_folder import DataFolder
 from asrkit.errors import UserError
 from asrkit.files import read_lines, replaced
 from asrkit.text.normalization import normalized
@@ -213,9 +214,9 @@ def load_sentences(
     found = [encode_all(read_texts(data, names), tokenizer, f"sets {names}")]
     if training:
         for name in settings.files:
-            below = data / "text" / name
+            below = DataFolder(data).text / name
             path = below if below.is_file() else Path(name)
-            found.append(_encoded_file(path, data / "text" / "tokens", tokenizer))
+            found.append(_encoded_file(path, DataFolder(data).text / "tokens", tokenizer))
     starts = np.cumsum([0] + [len(part.labels) for part in found])
     ends = [part.ends[1:] + start for part, start in zip(found, starts, strict=False)]
     labels = np.concatenate([part.labels for part in found])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from asrkit.data.manifests import open_set
+from asrkit.data_folder import DataFolder
 from asrkit.errors import UserError
 from asrkit.files import read_lines
 from asrkit.lm.arpa import write_arpa
@@ -95,12 +96,12 @@ def ngram(
     """
     if not sets and not texts:
         raise UserError("an n-gram model needs text: name a set (--set) or a text file (--text)")
-    splitter = Splitter(units, _tokenizer(units, data / "text", tokenizer))
+    splitter = Splitter(units, _tokenizer(units, DataFolder(data).text, tokenizer))
     corpus = index_sentences(splitter.split(_all_texts(data, sets, texts)), splitter.vocabulary)
     if splitter.left_out:
         log.warning(splitter.complaint())
     result = estimate(corpus, order, prune)
-    path = write_arpa(result.ngrams, data / "lm" / f"{name}.arpa.gz")
+    path = write_arpa(result.ngrams, DataFolder(data).ngram(name))
     report = _measure(result, data, dev, splitter.fresh()) if dev else None
     tokens = corpus.words + corpus.sentences
     return NgramReport(path, result, corpus.sentences, tokens, splitter.left_out, report)

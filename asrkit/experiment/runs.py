@@ -15,6 +15,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from asrkit.data_folder import DataFolder
 from asrkit.errors import UserError
 from asrkit.experiment.spec import Experiment, load_spec, resolve_spec
 from asrkit.files import read_lines, replaced, write_lines
@@ -105,7 +106,7 @@ def _tokenizer_folder(folder: RunFolder, data: Path | None) -> Path:
             f"{folder.path} has no tokenizer, which runs of older versions did not keep: copy its "
             f"file from the data folder's text/ to {folder.text}/"
         )
-    return data / "text"
+    return DataFolder(data).text
 
 
 def record_tokenizer(run: Path, tokenizer: Tokenizer) -> None:

@@ -19,6 +19,7 @@ from asrkit.config.registry import Factory, import_all
 from asrkit.config.yaml_loader import Spec, load
 from asrkit.cpu import multiply_with_onednn
 from asrkit.data.settings import Data, DataSettings
+from asrkit.data_folder import DataFolder
 from asrkit.errors import UserError
 from asrkit.experiment.phases import Phase
 from asrkit.models.interfaces import TrainableModel
@@ -117,7 +118,7 @@ def available_device() -> torch.device:
 
 def make_tokenizer(experiment: Experiment, data: Path) -> Tokenizer:
     """Returns the tokenizer whose files lie in the data folder."""
-    return experiment.text(directory=data / "text")
+    return experiment.text(directory=DataFolder(data).text)
 
 
 def rate_problems(experiment: Experiment, model: TrainableModel) -> list[str]:

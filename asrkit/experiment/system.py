@@ -14,6 +14,7 @@ from asrkit.errors import UserError
 from asrkit.experiment.decode_settings import heard_with
 from asrkit.experiment.prior import read_prior
 from asrkit.experiment.runs import open_run
+from asrkit.experiment.search_needs import find_model
 from asrkit.lm.arpa import read_arpa
 from asrkit.lm.ngram import NgramModel
 from asrkit.models.asr_model import AsrModel
@@ -171,14 +172,8 @@ class System:
         return read_prior(path, weights, len(self.vocabulary) + 1)
 
     def find(self, path: Path) -> Path:
-        """Returns where a search's file or run folder is.
-
-        A relative path is meant from the current folder, else from the decoded run, the folder
-        that this is in, or the data folder; it stays what it is where there is none of them.
-        """
-        places = [Path(), self.run, self.run.resolve().parent]
-        places += [] if self.data is None else [self.data]
-        return next((place / path for place in places if (place / path).exists()), path)
+        """Returns where a search's file or run folder is."""
+        return find_model(path, self.run, self.data)
 
     def files(self) -> list[Path]:
         """Returns the checkpoints in use, that of the decoded model first, and other files."""

@@ -11,6 +11,7 @@ from typing import Literal
 import sentencepiece
 
 from asrkit.data.manifests import open_set
+from asrkit.data_folder import DataFolder
 from asrkit.errors import UserError
 from asrkit.files import read_lines
 from asrkit.names import require_name
@@ -43,7 +44,7 @@ def tokenizer(
     Raises:
         UserError: If there is a tokenizer of other units, which models may have been trained with.
     """
-    folder = data / "text"
+    folder = DataFolder(data).text
     require_name(name, "a tokenizer")
     texts = (
         segment.text

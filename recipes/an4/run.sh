@@ -13,32 +13,15 @@ set -euo pipefail
 unset CDPATH
 cd -- "$(dirname -- "$0")"
 source ../../tools/stages.sh
-corpus=corpus/an4 data=data run='run/<spec>' conf=conf/conformer.yaml
-units=120
+corpus=corpus/an4 data=data run='run/<spec>' conf=conf/conformer.yaml units=120
 if is_toy "$@"; then
   corpus=toy/an4 data=toy/data run='toy/run/<spec>' conf=conf/toy.yaml units=60 results=toy/RESULTS.md
 fi
 parse_options "$@"
 
-if $toy; then
-  stage 0 "make a toy corpus" -- python ../../tools/make_toy_corpus.py --layout an4 --out toy
-fi
+toy_corpus an4 toy
 stage 0 "find or download the corpus" "$corpus" -- python prepare.py download --corpus "$corpus"
 stage 1 "manifests" "$corpus" -- \
   python prepare.py manifests --corpus "$corpus" --data "$data" --jobs "$jobs" \
   "${manifest_options[@]}"
-stage 2 "BPE" "$data/manifests/train.jsonl" -- \
-  asrkit tokenizer bpe --data "$data" --set train --size "$units" --name bpe --force
-stage 3 "check spec and utterances" "${specs[@]}" "$data/text/bpe.model" -- \
-  asrkit check "$conf" --data "$data" "${overrides[@]}"
-check_specs
-language_model dev # stage 4. Features are computed while training: nothing to dump
-stage 5 "train" "${specs[@]}" "$data/text/bpe.model" -- \
-  "${trainer[@]}" train "$conf" --data "$data" --run "$run" "${overrides[@]}"
-stage 6 "average checkpoints" "$run/checkpoints/index.json" -- asrkit average --run "$run" --best 10
-internal_language_model
-for set in dev test; do
-  decode_and_score "$set" # stages 7 and 8
-done
-show_results 8 "$results" "$run"
-search_table "$results" dev test # stage 9
+standard_stages test

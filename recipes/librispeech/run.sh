@@ -12,8 +12,7 @@ set -euo pipefail
 unset CDPATH
 cd -- "$(dirname -- "$0")"
 source ../../tools/stages.sh
-corpus=corpus data='data/<parts>' run='run/<spec>' conf=conf/mini.yaml
-parts=''
+corpus=corpus data='data/<parts>' run='run/<spec>' conf=conf/mini.yaml parts=''
 recipe_options=parts
 recipe_usage="  --parts NAME      mini, 100h or 960h: what to train on; told by the spec's name if not given"
 if is_toy "$@"; then
@@ -29,31 +28,12 @@ case ${parts:-$(basename "$conf")} in
   *) fail "which parts of the corpus does $conf train on? add --parts mini, 100h or 960h" ;;
 esac
 data=${data/<parts>/"$parts"}
+if $toy; then units=60; fi
 
-if $toy; then
-  units=60
-  stage 0 "make a toy corpus" -- \
-    python ../../tools/make_toy_corpus.py --layout librispeech --out toy
-fi
+toy_corpus librispeech toy
 stage 0 "find or download the corpus" "$corpus/LibriSpeech" -- \
   python prepare.py download --corpus "$corpus" --size "$parts"
 stage 1 "manifests" "$corpus/LibriSpeech" -- \
   python prepare.py manifests --corpus "$corpus" --size "$parts" --data "$data" --jobs "$jobs" \
   "${manifest_options[@]}"
-stage 2 "BPE" "$data/manifests/train.jsonl" -- \
-  asrkit tokenizer bpe --data "$data" --set train --size "$units" --name bpe --force
-stage 3 "check spec and utterances" "${specs[@]}" "$data/text/bpe.model" -- \
-  asrkit check "$conf" --data "$data" "${overrides[@]}"
-check_specs
-mapfile -t devs < <(sets_named dev)
-mapfile -t tests < <(sets_named test)
-language_model "${devs[@]: -1}" # stage 4. Features are computed while training: nothing to dump
-stage 5 "train" "${specs[@]}" "$data/text/bpe.model" -- \
-  "${trainer[@]}" train "$conf" --data "$data" --run "$run" "${overrides[@]}"
-stage 6 "average checkpoints" "$run/checkpoints/index.json" -- asrkit average --run "$run" --best 10
-internal_language_model
-for set in "${devs[@]}" "${tests[@]}"; do
-  decode_and_score "$set" # stages 7 and 8
-done
-show_results 8 "$results" "$run"
-search_table "$results" "${devs[@]: -1}" "${tests[@]}" # stage 9
+standard_stages test

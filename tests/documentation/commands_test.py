@@ -165,7 +165,7 @@ WAYS: dict[str, Callable[[Places, Command, str], None]] = {
     r"asrkit align .*(\$speeds|--head transducer).*": Places.options_of_verb,
     r"asrkit .*": Places.asrkit,
     r"torchrun .*": Places.parallel,
-    r"(python )?tools/(results_table|search_names|digests)\.py .*": Places.script,
+    r"(python )?tools/results_table\.py .*": Places.script,
     r"python tools/(make_toy_corpus|comparison/\w+|benchmark/\w+)\.py.*": Places.options,
     r"source .venv/bin/activate": Places.shell,
     r"tensorboard .*": Places.tensorboard,

@@ -28,8 +28,11 @@ done
 """
 PYTHON = """
 case $* in
-  "-m asrkit files"*) echo "${@: -1}" ;;
-  */search_names.py*) echo joint ;;
+  "-m asrkit files stage"*) echo "$(cksum <<<"$*" | cut -d' ' -f1) command" ;;
+  "-m asrkit files sets"*) for name in dev test; do echo $name; done ;;
+  *--priors) ;;
+  "-m asrkit files searches"*) echo joint ;;
+  "-m asrkit files run"*) echo "$4/tune/joint.yaml" ;;
 esac
 """
 TORCHRUN = 'while [[ $1 != -- ]]; do shift; done; shift; exec "$@"\n'
@@ -50,7 +53,8 @@ class DryProject:
         shutil.copytree(ROOT / "recipes", folder / "recipes", ignore=ignored)
         for name in ("tools", "bin"):
             (folder / name).mkdir()
-        shutil.copy(ROOT / "tools" / "stages.sh", folder / "tools")
+        for name in ("stages.sh", "standard_stages.sh", "signals.sh"):
+            shutil.copy(ROOT / "tools" / name, folder / "tools")
         self._program("tools/in_venv.sh", 'exec "$@"\n')
         bodies = {"asrkit": ASRKIT, "python": PYTHON, "torchrun": TORCHRUN, "sbatch": SBATCH}
         for name, body in bodies.items():

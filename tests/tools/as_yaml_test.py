@@ -9,7 +9,7 @@ import pytest
 
 from asrkit.config.yaml_loader import load
 
-STAGES = Path(__file__).parents[2] / "tools" / "stages.sh"
+STAGES = Path(__file__).parents[2] / "tools" / "standard_stages.sh"
 
 
 def as_yaml(text: str) -> str:

@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
+
+from asrkit.cli import main
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted(ROOT.glob("recipes/*/run.sh"))
@@ -18,7 +21,7 @@ cd -- "$(dirname -- "$0")"
 source {stages}
 corpus=corpus data=data run='run/<spec>' conf=conf/small.yaml
 parse_options "$@"
-stage 1 "copy" input "${{specs[@]}}" -- bash copy.sh "$corpus"
+stage 1 "copy" input "$conf" -- bash copy.sh "$corpus"
 stage 5 "count" "$data/made" -- bash count.sh "$run" "${{overrides[@]}}"
 """
 
@@ -247,7 +250,7 @@ def test_wrong_options_are_named(folder: Folder, options: list[str], message: st
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.parent.name)
 def test_recipes_are_short_and_explain_their_options(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 80
+    assert len(path.read_text().splitlines()) <= 40
     helped = subprocess.run(["bash", path, "--help"], capture_output=True, text=True, check=True)
     for option in ("--corpus", "--data", "--run", "--conf", "--stage", "--jobs", "--toy"):
         assert option in helped.stdout
@@ -288,8 +291,13 @@ def test_librispeech_asks_for_the_parts_that_a_spec_does_not_tell(tmp_path: Path
 
 PYTHON = """#!/bin/bash
 case $1 in
-  */search_names.py) printf 'one\\ntwo\\t%s\\n' "${0%/bin/python}/run/other.pt" ;;
-  */digests.py | -m) exec {python} "$@" ;;
+  -m)
+    case "$3 $4 $*" in
+      "files searches "*--priors) echo ctc ;;
+      "files searches "*) printf 'one\\ntwo\\t%s\\n' "${0%/bin/python}/run/other.pt" ;;
+      *) exec {python} "$@" ;;
+    esac
+    ;;
   prepare.py) mkdir -p "$(dirname "${@: -1}")"; touch "${@: -1}" ;;
 esac
 """
@@ -453,22 +461,35 @@ decoding:
     beam_size: 2
     scorers:
       ilm: {type: internal_lm, weight: -0.2, estimation: {type: mini_lstm, run: mini}}
+  better:
+    type: time_sync
+    beam_size: 2
+    scorers: {ctc: {type: ctc, weight: 1.0, prior: prior/ctc.json, prior_scale: 0.3}}
 """
 
 
-def test_searches_are_named_with_the_files_of_their_other_models(tmp_path: Path) -> None:
+def test_searches_are_named_with_the_files_of_their_other_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "table.yaml").write_text(TABLE)
     for name in ("run/lm/checkpoints/average.pt", "data/lm/two.arpa.gz", "run/x/mini/none"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
 
-    def found(*options: str) -> subprocess.CompletedProcess[str]:
-        tool = str(ROOT / "tools" / "search_names.py")
-        words = [sys.executable, tool, "table.yaml", *options]
-        return subprocess.run(words, cwd=tmp_path, text=True, capture_output=True, check=True)
+    def found(*options: str) -> Result:
+        words = ["files", "searches", "run/x", "--data", "data", "--spec", "table.yaml", *options]
+        result = CliRunner().invoke(main, words)
+        assert result.exit_code == 0, result.output
+        return result
 
-    assert found().stdout == "alone\nfused\nminus\n"
-    here = found("--run", "run/x", "--data", "data")
     lm, ngram = tmp_path / "run/lm/checkpoints/average.pt", "data/lm/two.arpa.gz"
-    assert here.stdout == f"alone\nfused\t{lm}\t{ngram}\n"
-    assert here.stderr == ("left out: minus, as there is no run/x/mini/checkpoints/average.pt\n")
+    prior, mini = "run/x/prior/ctc.json", "run/x/mini/checkpoints/average.pt"
+    complete = f"alone\nfused\t{lm}\t{ngram}\n"
+    assert found().stdout == f"{complete}minus\t{mini}\nbetter\t{prior}\n"
+    assert found("--priors").stdout == "ctc\n"
+    here = found("--complete")
+    assert here.stdout == complete
+    assert here.stderr == (
+        f"left out: minus, as there is no {mini}\nleft out: better, as there is no {prior}\n"
+    )

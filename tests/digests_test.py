@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-import tools.digests
-from tools.digests import MISSING, digest, main
+import asrkit.digests
+from asrkit.cli import main
+from asrkit.digests import MISSING, digest
 
 
 def digests(*words: object) -> str:
-    result = CliRunner().invoke(main, list(map(str, words)))
+    result = CliRunner().invoke(main, ["files", "stage", *map(str, words)])
     assert result.exit_code == 0, result.output
     return result.output
 
@@ -38,8 +39,8 @@ def test_contents_and_names_count_and_times_do_not(corpus: Path) -> None:
 
 
 def test_a_large_folder_is_not_read(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tools.digests, "SMALL", 3)
-    monkeypatch.setattr(tools.digests, "file_digest", lambda path: pytest.fail(f"reads {path}"))
+    monkeypatch.setattr(asrkit.digests, "SMALL", 3)
+    monkeypatch.setattr(asrkit.digests, "file_digest", lambda path: pytest.fail(f"reads {path}"))
     first = digest(corpus, set())
     assert digest(corpus, set()) == first
     os.utime(corpus / "z.txt", (0, 0))
@@ -63,17 +64,19 @@ def test_links_are_followed_once(corpus: Path, tmp_path: Path) -> None:
 
 
 def test_results_within_do_not_count_unless_they_are_the_input(corpus: Path) -> None:
-    first = digests("--without", corpus / "run", corpus)
+    first = digests("--without", corpus / "run", "--input", corpus)
     (corpus / "run").mkdir()
     (corpus / "run" / "log").touch()
-    assert digests("--without", corpus / "run", corpus) == first
-    assert digests("--without", corpus, corpus) != digests("--without", corpus / "run", corpus)
+    assert digests("--without", corpus / "run", "--input", corpus) == first
+    assert digests("--without", corpus, "--input", corpus) != digests(
+        "--without", corpus / "run", "--input", corpus
+    )
 
 
 def test_each_input_has_a_line_and_what_is_not_there_is_missing(corpus: Path) -> None:
     odd = corpus / "a\nb 'c'"
     odd.touch()
-    lines = digests(corpus, odd, corpus / "none").splitlines()
+    lines = digests("--input", corpus, "--input", odd, "--input", corpus / "none").splitlines()
     assert len(lines) == 3
     assert lines[1].endswith(repr(str(odd)))
     assert lines[2] == f"{MISSING} {str(corpus / 'none')!r}"
@@ -83,7 +86,7 @@ def test_what_cannot_be_read_is_one_message(corpus: Path, monkeypatch: pytest.Mo
     def refuse(path: Path) -> str:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(tools.digests, "file_digest", refuse)
-    result = CliRunner().invoke(main, [str(corpus)])
-    assert result.exit_code == 1
+    monkeypatch.setattr(asrkit.digests, "file_digest", refuse)
+    result = CliRunner().invoke(main, ["files", "stage", "--input", str(corpus)])
+    assert result.exit_code == 2
     assert f"{corpus}: can't be read: " in result.output

@@ -1,10 +1,7 @@
-#!/usr/bin/env python3
 """Digests of what the stages of a recipe depend on.
 
-python tools/digests.py --without data conf/mini.yaml corpus
-
-A line for each input: a digest of a file's content, or of what is below a folder; `missing` where
-there is neither. Clocks and the order of writing do not count.
+A file is known by its content, a folder by what is below it; clocks and the order of writing do not
+count.
 """
 
 from __future__ import annotations
@@ -14,26 +11,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
-
-from asrkit.utf8 import use_utf8
-
 SMALL = 64 * 2**20
 """Bytes up to which a folder's files are read; of a corpus, names, sizes and times must do."""
 MISSING = "missing"
-
-
-@click.command()
-@click.option("--without", multiple=True, type=click.Path(path_type=Path), help="Folder left out.")
-@click.argument("inputs", nargs=-1, type=click.Path(path_type=Path))
-def main(without: tuple[Path, ...], inputs: tuple[Path, ...]) -> None:
-    """Prints a line with digest and path for each of the INPUTS."""
-    for path in inputs:
-        try:
-            found = digest(path, {folder.resolve() for folder in without})
-        except OSError as error:
-            raise click.ClickException(f"{path}: can't be read: {error}") from error
-        click.echo(f"{found} {str(path)!r}")
 
 
 def digest(path: Path, without: set[Path]) -> str:
@@ -88,8 +68,3 @@ def files_below(folder: Path, without: set[Path], seen: set[Path]) -> Iterator[P
             yield from files_below(Path(entry), without, seen)
         elif entry.is_file():
             yield Path(entry)
-
-
-if __name__ == "__main__":
-    use_utf8()
-    main()

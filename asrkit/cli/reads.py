@@ -1,0 +1,106 @@
+"""Which files each verb reads: a stage of a recipe runs again when one of them has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from asrkit.config.plugins import plugin_files
+from asrkit.config.yaml_loader import files_of, load
+from asrkit.data_folder import DataFolder
+from asrkit.run_folder import DecodedSet, RunFolder
+
+Options = Mapping[str, Any]
+
+
+def read_by(verbs: click.Group, words: Sequence[str]) -> list[Path]:
+    """Returns the files that a command reads; none where it is no verb of asrkit's.
+
+    Args:
+        verbs: The group of all verbs.
+        words: The command, which torchrun may start.
+    """
+    name, *rest = without_launcher(words) or [""]
+    if name != "asrkit" or not rest or rest[0] not in READ:
+        return []
+    verb = verbs.commands[rest[0]]
+    # The command itself says what is wrong with its options.
+    options = verb.make_context(rest[0], rest[1:], resilient_parsing=True).params
+    if any(each.required and options.get(str(each.name)) in (None, ()) for each in verb.params):
+        return []
+    return READ[rest[0]](options)
+
+
+def without_launcher(words: Sequence[str]) -> list[str]:
+    """Returns a command without torchrun, which may start it, and its options."""
+    launched = "--" in words and words[0] == "torchrun"
+    return list(words)[words.index("--") + 1 :] if launched else list(words)
+
+
+def spec_files(spec: Path) -> list[Path]:
+    """Returns the files that a spec is read from: itself, what it extends, and plugins."""
+    return list(dict.fromkeys([*files_of(spec), *plugin_files(spec)]))
+
+
+def _spec(options: Options) -> list[Path]:
+    """A spec, with changes, and its tokenizer."""
+    found = spec_files(options["spec"])
+    if options["data"] is None:
+        return found
+    tree = load(options["spec"], options["overrides"]).tree
+    text = tree.get("text") if isinstance(tree, dict) else None
+    name = text.get("name") if isinstance(text, dict) else None
+    return [*found, *DataFolder(options["data"]).tokenizers(name)]
+
+
+def _manifests(options: Options, *names: str) -> list[Path]:
+    folder = DataFolder(options["data"])
+    return [folder.existing_manifest(name) or folder.manifest(name) for name in names]
+
+
+def _weights(options: Options) -> list[Path]:
+    return [RunFolder(options["run"]).weights(options["checkpoint"])]
+
+
+def _model_and_set(options: Options) -> list[Path]:
+    return [*_weights(options), *_manifests(options, options["set_name"])]
+
+
+def _searched(options: Options) -> list[Path]:
+    spec = options["spec"]
+    searches = [RunFolder(options["run"]).spec] if spec is None else spec_files(spec)
+    return [*_model_and_set(options), *searches]
+
+
+def _decoded(options: Options) -> DecodedSet:
+    return RunFolder(options["run"]).decoded_set(options["search"], options["set_name"])
+
+
+def _scored(options: Options) -> list[Path]:
+    references = (options["stm"], options["glm"])
+    return [_decoded(options).nbest, *(path for path in references if path is not None)]
+
+
+def _counted(options: Options) -> list[Path]:
+    dev = () if options["dev"] is None else (options["dev"],)
+    tokenizers = DataFolder(options["data"]).tokenizers(options["tokenizer"] or options["units"])
+    return [*tokenizers, *options["texts"], *_manifests(options, *options["sets"], *dev)]
+
+
+READ: dict[str, Callable[[Options], list[Path]]] = {
+    "align": _model_and_set,
+    "average": lambda options: [RunFolder(options["run"]).index],
+    "check": _spec,
+    "decode": _searched,
+    "ngram": _counted,
+    "perplexity": _model_and_set,
+    "prior": _model_and_set,
+    "score": _scored,
+    "search-errors": lambda options: [_decoded(options).nbest],
+    "tokenizer": lambda options: _manifests(options, options["set_name"]),
+    "train": _spec,
+    "tune": _searched,
+}

@@ -1,0 +1,108 @@
+"""Which files a search needs besides the weights of the run that it decodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from asrkit.config.build import build
+from asrkit.errors import UserError
+from asrkit.experiment.decode_spec import load_decode_spec, searches_of
+from asrkit.experiment.spec import load_spec
+from asrkit.run_folder import RunFolder
+from asrkit.scorers.interfaces import ScoringHead
+from asrkit.scorers.loader import View, plain
+from asrkit.search.search import Search
+from asrkit.text.vocabulary import Vocabulary
+
+
+def find_model(path: Path, run: Path, data: Path | None) -> Path:
+    """Returns where a search's file or run folder is.
+
+    A relative path is meant from the current folder, else from the decoded run, the folder that
+    this is in, or the data folder; it stays what it is where there is none of them.
+
+    Args:
+        path: As the search names it.
+        run: The decoded run.
+        data: The data folder, if any.
+    """
+    places = [Path(), run, run.resolve().parent, *([] if data is None else [data])]
+    return next((place / path for place in places if (place / path).exists()), path)
+
+
+@dataclass
+class Needs:
+    """Stands where a search loads its models, and notes which files it asks for.
+
+    Args:
+        run: The decoded run.
+        data: The data folder.
+    """
+
+    run: Path
+    data: Path
+    vocabulary: Vocabulary = field(default_factory=lambda: Vocabulary(["label"]))
+    files: list[Path] = field(default_factory=list)
+    priors: list[str] = field(default_factory=list)
+
+    def head(self, name: str, run: Path | None, checkpoint: str, view: View = plain) -> Any:
+        """Notes the weights of another run."""
+        if run is not None:
+            self.language_model(run, checkpoint)
+        return _NoHead()
+
+    def language_model(self, run: Path, checkpoint: str) -> Any:
+        """Notes its weights."""
+        place = RunFolder(find_model(run, self.run, self.data))
+        self.files.append(place.weights(checkpoint))
+        return _NoHead()
+
+    def ngram(self, path: Path) -> Any:
+        """Notes its file."""
+        self.files.append(find_model(path, self.run, self.data))
+        return _NoHead()
+
+    def prior(self, path: Path, run: Path | None, checkpoint: str) -> Tensor:
+        """Notes its file, and whose it is."""
+        if run is None and self._is_own(path):
+            self.priors.append(path.stem)
+            self.files.append(self.run / path)
+        else:
+            self.files.append(find_model(path, self.run, self.data))
+        return torch.zeros(2)
+
+    def _is_own(self, path: Path) -> bool:
+        return not path.exists() and self.run / path == RunFolder(self.run).prior(path.stem)
+
+
+class _NoHead:
+    """In the place of a head that is never asked to score."""
+
+
+def needs_of(run: Path, data: Path, spec: Path | None = None) -> dict[str, Needs]:
+    """Returns what each search needs, by its name.
+
+    Args:
+        run: The run that is decoded.
+        data: The data folder.
+        spec: File whose searches replace those of the run.
+
+    Raises:
+        UserError: If there are no searches, or the file has problems.
+    """
+    path = RunFolder(run).spec if spec is None else spec
+    searches = searches_of(load_spec(path) if spec is None else load_decode_spec(path))
+    if not searches:
+        raise UserError(f"{path} has no searches below decoding: or table:")
+    found = {}
+    for name, search in searches.items():
+        needs = Needs(run, data)
+        build(Search, search.spec, search.path).load(needs)
+        found[name] = needs
+    return found
