@@ -20,8 +20,7 @@ from asrkit.data.sources import Unusable as Unusable
 from asrkit.data.sources import inspect, read_header, with_channel
 from asrkit.data_folder import DataFolder
 from asrkit.errors import UserError
-from asrkit.files import json_line, matching, replaced
-from asrkit.names import require_name
+from asrkit.files import json_line, replaced
 from asrkit.owners import owned
 from asrkit.tables import read_rows, write_rows
 

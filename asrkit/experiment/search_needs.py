@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from asrkit.errors import UserError
 from asrkit.experiment.decode_spec import load_decode_spec, searches_of
 from asrkit.experiment.spec import load_spec
 from asrkit.run_folder import RunFolder
-from asrkit.scorers.interfaces import ScoringHead
 from asrkit.scorers.loader import View, plain
 from asrkit.search.search import Search
 from asrkit.text.vocabulary import Vocabulary
