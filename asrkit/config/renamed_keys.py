@@ -52,4 +52,18 @@ class Note:
         return f"{self.where}: {self.old} is now {self.new}; the old name is still read"
 
 
-RENAMED: list[Rename] = []
+SELF_ATTENTION = "model.encoder.blocks.*.module."
+
+RENAMED: list[Rename] = [
+    Rename("model.encoder.span", "model.encoder.context.span", "conformer"),
+    Rename("model.encoder.span", "model.encoder.context.span", "transformer"),
+    Rename("model.encoder.training_chunks", "model.encoder.context.training_chunks", "conformer"),
+    Rename("model.encoder.hidden_dim", "model.encoder.feed_forward.hidden_dim", "transformer"),
+    Rename("model.encoder.activation", "model.encoder.feed_forward.activation", "transformer"),
+    Rename(f"{SELF_ATTENTION}bias", f"{SELF_ATTENTION}projections.bias", "self_attention"),
+    Rename(
+        f"{SELF_ATTENTION}initial_scale",
+        f"{SELF_ATTENTION}projections.initial_scale",
+        "self_attention",
+    ),
+]

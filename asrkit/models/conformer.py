@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from asrkit.config.ordered import Ordered
 from asrkit.config.registry import Factory
 from asrkit.models.interfaces import Encoded, Encoder, encoders
-from asrkit.nn.chunks import Chunking
+from asrkit.models.taps import checked_taps
+from asrkit.nn.contexts import EncoderContext
 from asrkit.nn.dropout import Dropout
+from asrkit.nn.masking import SequenceContext
 from asrkit.nn.named import named_modules
 from asrkit.nn.norms import LayerNorm, Norm
 from asrkit.nn.resampling import Frontend, FrontendStack
 from asrkit.nn.residual import Place, Residual
-from asrkit.nn.spans import FullSpan, Span
 
 
 @encoders.register("conformer")
@@ -31,16 +32,14 @@ class Conformer(Encoder):
         num_layers: Number of blocks.
         blocks: The sublayers of each block by name, which is part of parameters' names, in order.
         frontend: What shortens the features first, by name, in order.
-        span: How far frames may look.
+        context: What frames see of each other.
         taps: Blocks, counted from 1, whose outputs heads may read.
         final_norm: After each block.
         dropout: Before the first block.
-        training_chunks: How the frames after the frontend are cut for the blocks in training, which
-            then see one chunk at a time, convolutions too; whole utterances where null.
 
     Raises:
-        ValueError: If a tap is no block, a sublayer can't have its name, the span sees no future
-            but a gate or norm needs all frames, or chunks overlap.
+        ValueError: If a tap is no block, a sublayer can't have its name, or the span sees no future
+            but a gate or norm needs all frames.
 
     Source: Gulati et al. 2020, section 2.
     """
@@ -52,33 +51,23 @@ class Conformer(Encoder):
         num_layers: int,
         blocks: Ordered[Factory[Residual]],
         frontend: Ordered[Factory[Frontend]],
-        span: Span = FullSpan(),  # noqa: B008 - has no state
+        context: EncoderContext = EncoderContext(),  # noqa: B008 - has no state
         taps: list[int] = [],  # noqa: B006 - never changed
         final_norm: Factory[Norm] = LayerNorm,
         dropout: float = 0.1,
-        training_chunks: Chunking | None = None,
     ) -> None:
         super().__init__()
-        if training_chunks is not None and training_chunks.stride < training_chunks.size:
-            raise ValueError(
-                f"training_chunks of the encoder are joined again, so that they can't overlap: got "
-                f"step {training_chunks.step} for size {training_chunks.size}; expected step: null"
-            )
-        self.training_chunks = training_chunks
-        beyond = [tap for tap in taps if not 1 <= tap <= num_layers]
-        if beyond:
-            raise ValueError(f"taps {beyond} are no blocks: there are blocks 1 to {num_layers}")
-        self.dim, self.num_layers, self.taps, self.span = dim, num_layers, list(taps), span
+        self.dim, self.num_layers, self.context = dim, num_layers, context
+        self.taps = checked_taps(taps, num_layers)
         self.frontends = FrontendStack(frontend.values(), input_dim)
-        same = self.frontends.dim == dim
-        self.input = nn.Identity() if same else nn.Linear(self.frontends.dim, dim)
+        self.input = projection(self.frontends.dim, dim)
         self.dropout = Dropout(dropout)
         kinds = sublayer_kinds(blocks, dim)
         self.blocks = nn.ModuleList(
             make_block(blocks, kinds, dim, block, num_layers) for block in range(1, num_layers + 1)
         )
         self.norms = nn.ModuleList(final_norm(dim=dim) for _ in range(num_layers))
-        span.check(self)
+        context.check(self)
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Returns (B,) frames that come out for (B,) feature frames."""
@@ -88,18 +77,12 @@ class Conformer(Encoder):
         """Encodes features (B, T, F) with lengths (B,)."""
         frames, lengths = self.frontends(features, lengths)
         frames = self.dropout(self.input(frames))
-        if self.training and self.training_chunks is not None:
-            chunks = self.training_chunks.of(lengths)
-            outputs = self._outputs(chunks.cut(frames), chunks.lengths)
-            outputs = {n: chunks.join(each, frames.shape[1]) for n, each in outputs.items()}
-        else:
-            outputs = self._outputs(frames, lengths)
+        outputs = self.context.apply(self._outputs, frames, lengths, self.training)
         taps = {number: outputs[number] for number in self.taps}
         return Encoded(frames=outputs[self.num_layers], lengths=lengths, taps=taps)
 
-    def _outputs(self, frames: Tensor, lengths: Tensor) -> dict[int, Tensor]:
+    def _outputs(self, frames: Tensor, context: SequenceContext) -> dict[int, Tensor]:
         """Returns the outputs (B, T, D) of tapped blocks and of the last, by number."""
-        context = self.span.at(self.training).context(lengths, frames.shape[1])
         outputs: dict[int, Tensor] = {}
         for number, (block, norm) in enumerate(zip(self.blocks, self.norms, strict=True), start=1):
             assert isinstance(block, nn.ModuleDict)
@@ -109,6 +92,11 @@ class Conformer(Encoder):
             if number in self.taps or number == self.num_layers:
                 outputs[number] = frames
         return outputs
+
+
+def projection(input_dim: int, dim: int) -> nn.Module:
+    """Returns a linear layer to D; nothing where that is the dimension already."""
+    return nn.Identity() if input_dim == dim else nn.Linear(input_dim, dim)
 
 
 def sublayer_kinds(blocks: Ordered[Factory[Residual]], dim: int) -> list[type]:

@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from asrkit.config.ordered import Ordered
 from asrkit.config.registry import Factory
 from asrkit.models.interfaces import Encoded, Encoder, encoders
+from asrkit.models.taps import checked_taps
 from asrkit.nn.activations import Activation, ReLU
 from asrkit.nn.attention import SelfAttention
+from asrkit.nn.contexts import EncoderContext
 from asrkit.nn.dropout import Dropout
 from asrkit.nn.feed_forward import FeedForward
+from asrkit.nn.masking import SequenceContext
 from asrkit.nn.norms import LayerNorm
 from asrkit.nn.positions import sinusoids
 from asrkit.nn.resampling import Frontend, FrontendStack
 from asrkit.nn.residual import Place, Residual
-from asrkit.nn.spans import FullSpan, Span
+
+LAST = 0
+"""Key of the last norm's output beside those of blocks, which are counted from 1."""
+
+
+@dataclass(frozen=True)
+class HiddenLayer:
+    """The hidden layer of feed-forward sublayers.
+
+    Args:
+        hidden_dim: Its size.
+        activation: Of its values.
+    """
+
+    hidden_dim: int
+    activation: Factory[Activation] = ReLU
 
 
 @encoders.register("transformer")
@@ -28,10 +48,9 @@ class TransformerEncoder(Encoder):
         dim: D.
         num_layers: Number of blocks.
         num_heads: Attention heads.
-        hidden_dim: Of the feed-forward sublayers.
+        feed_forward: The feed-forward sublayers.
         frontend: What shortens the features first, by name, in order.
-        activation: Of the feed-forward sublayers.
-        span: How far frames may look.
+        context: What frames see of each other.
         taps: Blocks, counted from 1, whose outputs heads may read.
         dropout: Everywhere.
 
@@ -47,18 +66,15 @@ class TransformerEncoder(Encoder):
         dim: int,
         num_layers: int,
         num_heads: int,
-        hidden_dim: int,
+        feed_forward: HiddenLayer,
         frontend: Ordered[Factory[Frontend]],
-        activation: Factory[Activation] = ReLU,
-        span: Span = FullSpan(),  # noqa: B008 - has no state
+        context: EncoderContext = EncoderContext(),  # noqa: B008 - has no state
         taps: list[int] = [],  # noqa: B006 - never changed
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        beyond = [tap for tap in taps if not 1 <= tap <= num_layers]
-        if beyond:
-            raise ValueError(f"taps {beyond} are no blocks: there are blocks 1 to {num_layers}")
-        self.dim, self.num_layers, self.taps, self.span = dim, num_layers, list(taps), span
+        self.dim, self.num_layers, self.context = dim, num_layers, context
+        self.taps = checked_taps(taps, num_layers)
         self.frontends = FrontendStack(frontend.values(), input_dim)
         self.input = nn.Linear(self.frontends.dim, dim)
         self.dropout = Dropout(dropout)
@@ -66,13 +82,13 @@ class TransformerEncoder(Encoder):
         def attention(dim: int) -> SelfAttention:
             return SelfAttention(dim, num_heads, dropout=dropout)
 
-        def feed_forward(dim: int) -> FeedForward:
-            return FeedForward(dim, hidden_dim, activation, dropout)
+        def ffn(dim: int) -> FeedForward:
+            return FeedForward(dim, feed_forward.hidden_dim, feed_forward.activation, dropout)
 
         self.blocks = nn.ModuleList()
         for block in range(1, num_layers + 1):
             place = Place(block, num_layers, block, num_layers)
-            parts = {"attention": attention, "ffn": feed_forward}
+            parts = {"attention": attention, "ffn": ffn}
             self.blocks.append(
                 nn.ModuleDict(
                     {n: Residual(dim, place, m, dropout=dropout) for n, m in parts.items()}
@@ -87,15 +103,20 @@ class TransformerEncoder(Encoder):
     def forward(self, features: Tensor, lengths: Tensor) -> Encoded:
         """Encodes features (B, T, F) with lengths (B,)."""
         frames, lengths = self.frontends(features, lengths)
-        places = torch.arange(frames.shape[1], device=frames.device)
         frames = self.input(frames) * self.dim**0.5
+        outputs = self.context.apply(self._outputs, frames, lengths, self.training)
+        return Encoded(frames=outputs.pop(LAST), lengths=lengths, taps=outputs)
+
+    def _outputs(self, frames: Tensor, context: SequenceContext) -> dict[int, Tensor]:
+        """Returns the outputs (B, T, D) of tapped blocks by number, and of the last norm."""
+        places = torch.arange(frames.shape[1], device=frames.device)
         frames = self.dropout(frames + sinusoids(places, self.dim).to(frames.dtype))
-        context = self.span.at(self.training).context(lengths, frames.shape[1])
-        taps: dict[int, Tensor] = {}
+        outputs: dict[int, Tensor] = {}
         for number, block in enumerate(self.blocks, start=1):
             assert isinstance(block, nn.ModuleDict)
             for residual in block.values():
                 frames = residual(frames, context)
             if number in self.taps:
-                taps[number] = frames
-        return Encoded(frames=self.norm(frames, context.mask), lengths=lengths, taps=taps)
+                outputs[number] = frames
+        outputs[LAST] = self.norm(frames, context.mask)
+        return outputs

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -14,6 +16,50 @@ from asrkit.nn.score_gradients import PlainGradient, ScoreGradient, scale_gradie
 from asrkit.nn.sublayers import Sublayer, sublayers
 
 
+@dataclass(frozen=True)
+class Projections:
+    """The linear layers of self-attention: of queries, keys and values, and of the output.
+
+    Args:
+        bias: Whether they have biases.
+        initial_scale: D times the variance of the initial query, key and value weights, which are
+            uniform; 1 is Glorot's initialisation. PyTorch's default where null.
+
+    Raises:
+        ValueError: If the scale is not positive.
+    """
+
+    bias: bool = True
+    initial_scale: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.initial_scale is not None and self.initial_scale <= 0:
+            raise ValueError(f"initial_scale ({self.initial_scale}) must be positive, or null")
+
+    def query_key_value(self, dim: int) -> nn.Linear:
+        """Returns the layer from D to queries, keys and values, one after the other."""
+        layer = nn.Linear(dim, 3 * dim, bias=self.bias)
+        if self.initial_scale is not None:
+            bound = (3 * self.initial_scale / dim) ** 0.5
+            nn.init.uniform_(layer.weight, -bound, bound)
+        return layer
+
+    def output(self, dim: int) -> nn.Linear:
+        """Returns the layer from the attended values to D."""
+        return nn.Linear(dim, dim, bias=self.bias)
+
+
+def head_size(dim: int, num_heads: int) -> int:
+    """Returns D / K, the size of each head.
+
+    Raises:
+        ValueError: If num_heads does not divide D.
+    """
+    if dim % num_heads:
+        raise ValueError(f"num_heads ({num_heads}) must divide dim ({dim})")
+    return dim // num_heads
+
+
 @sublayers.register("self_attention")
 class SelfAttention(Sublayer):
     """Multi-head self-attention: every frame attends to the frames that the span allows.
@@ -23,10 +69,8 @@ class SelfAttention(Sublayer):
         num_heads: K.
         position: Positional encoding.
         dropout: Of the attention weights.
-        bias: Whether the linear layers have biases.
+        projections: The linear layers.
         gate: Applied to the output.
-        initial_scale: D times the variance of the initial query, key and value weights, which are
-            uniform; 1 is Glorot's initialisation. PyTorch's default where null.
         score_gradient: How the gradient of the scores is changed in training.
 
     Raises:
@@ -41,24 +85,17 @@ class SelfAttention(Sublayer):
         num_heads: int,
         position: Factory[Position] = NoPosition,
         dropout: float = 0.1,
-        bias: bool = True,
+        projections: Projections = Projections(),  # noqa: B008 - has no state
         gate: Factory[Gate] = IdentityGate,
-        initial_scale: float | None = None,
         score_gradient: ScoreGradient = PlainGradient(),  # noqa: B008 - has no state
     ) -> None:
         super().__init__()
-        if dim % num_heads:
-            raise ValueError(f"num_heads ({num_heads}) must divide dim ({dim})")
-        if initial_scale is not None and initial_scale <= 0:
-            raise ValueError(f"initial_scale ({initial_scale}) must be positive, or null")
         self.num_heads = num_heads
         self.dropout = dropout
-        self.query_key_value = nn.Linear(dim, 3 * dim, bias=bias)
-        if initial_scale is not None:
-            bound = (3 * initial_scale / dim) ** 0.5
-            nn.init.uniform_(self.query_key_value.weight, -bound, bound)
-        self.position = position(num_heads=num_heads, head_dim=dim // num_heads)
-        self.output = nn.Linear(dim, dim, bias=bias)
+        size = head_size(dim, num_heads)
+        self.query_key_value = projections.query_key_value(dim)
+        self.position = position(num_heads=num_heads, head_dim=size)
+        self.output = projections.output(dim)
         self.gate = gate(dim=dim)
         self.score_gradient = score_gradient
 

@@ -44,6 +44,12 @@ def make(**changes: Any) -> Encoder:
     return build(Holder, {"encoder": spec}).encoder(input_dim=80)
 
 
+def make_transformer(**changes: Any) -> Encoder:
+    sizes = {"dim": 8, "num_layers": 2, "num_heads": 2, "feed_forward": {"hidden_dim": 12}}
+    spec = {"type": "transformer", "frontend": {}, "dropout": 0.0, **sizes, **changes}
+    return build(Holder, {"encoder": spec}).encoder(input_dim=80)
+
+
 def test_survival_counts_the_sublayers_of_one_kind() -> None:
     depth = {"type": "stochastic_depth", "survival": 0.5, "profile": "linear"}
     encoder = make(blocks=[{**part, "keep": depth} for part in blocks()])
@@ -81,7 +87,7 @@ def test_a_causal_encoder_refuses_parts_that_need_all_frames(
 ) -> None:
     make(blocks=blocks(**part))
     with pytest.raises(SpecError, match=f"{name} at blocks.0.convolution.module.* needs all"):
-        make(blocks=blocks(**part), span="causal")
+        make(blocks=blocks(**part), context={"span": "causal"})
 
 
 def still(**convolution: Any) -> list[dict[str, Any]]:
@@ -120,7 +126,7 @@ def test_chunks_of_training_are_utterances_of_their_own() -> None:
         blocks=still(norm="layer_norm"),
         dropout=0.0,
         taps=[1],
-        training_chunks={"size": 8},
+        context={"training_chunks": {"size": 8}},
     )
     features, lengths = torch.randn(2, 21, 80), torch.tensor([21, 9])
     found = encoder.train()(features, lengths)
@@ -134,14 +140,23 @@ def test_chunks_of_training_are_utterances_of_their_own() -> None:
     whole = encoder(features, lengths).frames
     assert not torch.allclose(whole[0], found.frames[0], atol=1e-3)
     with pytest.raises(SpecError, match="expected step: null"):
-        make(training_chunks={"size": 8, "step": 4})
+        make(context={"training_chunks": {"size": 8, "step": 4}})
+
+
+def test_chunks_of_a_transformer_begin_at_the_first_position() -> None:
+    torch.manual_seed(0)
+    encoder = make_transformer(context={"training_chunks": {"size": 8}})
+    features, lengths = torch.randn(1, 21, 80), torch.tensor([21])
+    found = encoder.train()(features, lengths).frames
+    alone = encoder.eval()(features[:, 8:16], torch.tensor([8])).frames
+    torch.testing.assert_close(found[:, 8:16], alone, rtol=1e-4, atol=1e-5)
 
 
 def test_a_window_of_training_changes_no_evaluation() -> None:
     encoders = []
     for span in ("full", {"type": "training_only", "span": {"type": "window", "size": 3}}):
         torch.manual_seed(0)
-        encoders.append(make(blocks=still(norm="layer_norm"), dropout=0.0, span=span))
+        encoders.append(make(blocks=still(norm="layer_norm"), dropout=0.0, context={"span": span}))
     features, lengths = torch.randn(1, 41, 80), torch.tensor([41])
     full, limited = (encoder.train()(features, lengths).frames for encoder in encoders)
     assert not torch.allclose(full, limited, atol=1e-3)

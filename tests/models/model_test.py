@@ -49,7 +49,7 @@ ENCODERS = {
     "rotary": conformer(blocks=blocks("rotary", "group_norm")),
     "clipped": conformer(blocks=blocks({"type": "clipped_relative", "clip": 2}, "layer_norm")),
     "chunked": conformer(
-        span={"type": "chunked", "chunk_size": 2}, taps=[1], blocks=blocks(gated=False)
+        context={"span": {"type": "chunked", "chunk_size": 2}}, taps=[1], blocks=blocks(gated=False)
     ),
     "sinusoidal": conformer(frontend=[*FRONTEND, "sinusoidal"], blocks=blocks("none")),
     "vgg": conformer(
@@ -63,7 +63,8 @@ ENCODERS = {
         "dim": 16,
         "num_layers": 2,
         "num_heads": 2,
-        "hidden_dim": 24,
+        "feed_forward": {"hidden_dim": 24},
+        "taps": [1],
         "frontend": FRONTEND,
     },
     "blstm": {"type": "blstm", "hidden_dim": 8, "num_layers": 2, "pools": [3, 2]},
@@ -129,7 +130,9 @@ def test_output_lengths_are_those_of_the_output(name: str) -> None:
 
 @pytest.mark.parametrize("span", ["causal", {"type": "chunked", "chunk_size": 2}])
 def test_limited_spans_see_no_future(span: Any) -> None:
-    encoder = make_encoder(conformer(span=span, frontend=[], blocks=blocks(gated=False)))
+    encoder = make_encoder(
+        conformer(context={"span": span}, frontend=[], blocks=blocks(gated=False))
+    )
     features = torch.randn(1, 10, 10)
     changed = features.clone()
     changed[:, 6:] = 5.0

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from asrkit.config.registry import Factory
-from asrkit.nn.attention import SelfAttention
+from asrkit.nn.attention import Projections, SelfAttention
 from asrkit.nn.positions import (
     ClippedRelativePosition,
     NoPosition,
@@ -194,8 +194,9 @@ def test_heads_must_divide_the_dim() -> None:
 
 def test_the_first_weights_of_queries_have_the_variance_that_is_asked_for() -> None:
     torch.manual_seed(0)
-    weight = SelfAttention(64, 4, initial_scale=0.5).query_key_value.weight
+    layer = SelfAttention(64, 4, projections=Projections(initial_scale=0.5))
+    weight = layer.query_key_value.weight
     assert float(weight.detach().abs().max()) <= (1.5 / 64) ** 0.5
     assert float(weight.detach().var()) == pytest.approx(0.5 / 64, rel=0.1)
     with pytest.raises(ValueError, match="initial_scale"):
-        SelfAttention(8, 2, initial_scale=0.0)
+        Projections(initial_scale=0.0)

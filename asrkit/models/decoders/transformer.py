@@ -60,8 +60,6 @@ class TransformerDecoder(AttendingDecoder):
         position: Literal["sinusoidal", "none"] = "sinusoidal",
     ) -> None:
         super().__init__()
-        if dim % num_heads:
-            raise ValueError(f"num_heads ({num_heads}) must divide dim ({dim})")
         if num_layers < 1:
             raise ValueError(f"num_layers ({num_layers}) must be at least 1")
         self.dim, self.embedding_dim, self.context_dim = dim, dim, num_layers * dim

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from asrkit.config.registry import Factory
 from asrkit.models.decoders.past import Past
 from asrkit.nn.activations import Activation
-from asrkit.nn.attention import attend, attention_shapes
+from asrkit.nn.attention import attend, attention_shapes, head_size
 from asrkit.nn.dropout import Dropout
 
 KeyValue = tuple[Tensor, Tensor]
@@ -38,7 +38,7 @@ class DecoderBlock(nn.Module):
         activation: Factory[Activation],
     ) -> None:
         super().__init__()
-        self.head_dim = dim // num_heads
+        self.head_dim = head_size(dim, num_heads)
         self.attention_norm = nn.LayerNorm(dim)
         self.attention = CausalAttention(dim, num_heads, dropout)
         self.cross: CrossAttention | None = None

@@ -12,7 +12,6 @@ from asrkit.config.registry import Factory
 from asrkit.data.batch import Batch
 from asrkit.losses.cross_entropy import cross_entropy, label_errors
 from asrkit.models.decoders.interfaces import AttendingDecoder, LabelDecoder
-from asrkit.models.heads.ctc import require_tap
 from asrkit.models.heads.pictures import attention_figure
 from asrkit.models.interfaces import (
     Encoded,
@@ -24,6 +23,7 @@ from asrkit.models.interfaces import (
     heads,
     require_weight,
 )
+from asrkit.models.taps import require_tap
 from asrkit.nn.masking import length_mask
 from asrkit.scorers.interfaces import State, select
 from asrkit.text.outputs import Outputs

@@ -19,6 +19,7 @@ from asrkit.models.interfaces import (
     heads,
     require_weight,
 )
+from asrkit.models.taps import require_tap
 from asrkit.nn.dropout import Dropout
 from asrkit.scorers.ctc_prefix import CtcPrefixScorer
 from asrkit.scorers.interfaces import Frames, FrameScorer, LabelScorer
@@ -140,19 +141,3 @@ def appended(labels: Tensor, lengths: Tensor, label: int) -> tuple[Tensor, Tenso
     """Returns sequences (B, U + 1) of labels (B, U) and one more, and their lengths (B,)."""
     last = torch.full_like(lengths, label)[:, None]
     return nn.functional.pad(labels, (0, 1)).scatter(1, lengths[:, None], last), lengths + 1
-
-
-def require_tap(encoder: Encoder, tap: int | None) -> None:
-    """Checks that the encoder gives what a head wants to read.
-
-    Raises:
-        ValueError: If it does not.
-    """
-    if tap is None:
-        return
-    if not 1 <= tap <= encoder.num_layers:
-        raise ValueError(f"tap ({tap}) is beyond the encoder's blocks 1 to {encoder.num_layers}")
-    if tap not in encoder.taps:
-        raise ValueError(
-            f"tap ({tap}) is not among the encoder's taps {encoder.taps}; add it to encoder.taps"
-        )

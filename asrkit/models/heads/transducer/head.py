@@ -16,7 +16,6 @@ from asrkit.losses.full_sum import Alignment
 from asrkit.losses.joiner_loss import Joiner, joiner_alignment, joiner_loss
 from asrkit.losses.pruned_loss import pruned_joiner_loss
 from asrkit.losses.symbols import SoftmaxBlank, SymbolDistribution
-from asrkit.models.heads.ctc import require_tap
 from asrkit.models.heads.transducer.alignment_scorer import AlignmentScorer
 from asrkit.models.heads.transducer.criteria import Criterion, FullSum
 from asrkit.models.heads.transducer.fast_rnns import FastRnn, NoFastRnn
@@ -25,6 +24,7 @@ from asrkit.models.heads.transducer.label_rnns import LabelRnn, NoLabelRnn
 from asrkit.models.heads.transducer.pruning import Pruning
 from asrkit.models.interfaces import Encoded, Encoder, Head, LossReport, heads, require_weight
 from asrkit.models.predictors.interfaces import Predictor
+from asrkit.models.taps import require_tap
 from asrkit.nn.dropout import Dropout
 from asrkit.nn.masking import length_mask
 from asrkit.nn.readouts import Readout, TanhReadout
