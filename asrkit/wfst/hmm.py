@@ -5,7 +5,8 @@ Labels of the finished graph are states: state s is label s + 1, as column s of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,20 +15,21 @@ import numpy as np
 from asrkit.lm.tables import Floats, Ints, SmallFloats, SmallInts
 from asrkit.wfst.graph import EPSILON, Graph, graph_of, graph_of_arcs
 
-Window = tuple[int, ...]
-"""Phones from left to right, the spoken one in the middle; 0 beyond the ends of the utterance."""
-
 
 class StateTying(Protocol):
-    """Which HMM states a phone has in its context.
+    """Which HMM states phones have in their contexts.
 
-    `width` is the number of phones of a window: 1 or 3.
+    `width` is the number of phones of a window, 1 or 3: from left to right, the spoken one in the
+    middle; 0 beyond the ends of the utterance.
     """
 
-    width: int
+    @property
+    def width(self) -> int:
+        """Phones of a window."""
+        ...
 
-    def states(self, window: Window) -> Sequence[int]:
-        """Returns the states, from 0 on, of the phone in the middle."""
+    def states(self, windows: Ints) -> list[tuple[int, ...]]:
+        """Returns the states, from 0 on, of the phones in the middle of windows (N, width)."""
         ...
 
 
@@ -36,16 +38,15 @@ class TransitionCosts:
     """What an HMM's moves cost, for each of S states.
 
     Args:
-        loop: (S,) staying in the state for a frame more.
-        forward: (S,) going to the next state of the phone.
-        skip: (S,) going to the state after the next one; infinite where that is impossible.
-        exit: (S,) leaving the phone from its last state.
+        loop: (S,) staying in the state for another frame.
+        forward: (S,) going to the next state of the phone, or out of the last one.
+        skip: (S,) going to the state after the next, or over the last one out of the phone;
+            infinite where that is impossible.
     """
 
     loop: Floats
     forward: Floats
     skip: Floats
-    exit: Floats
 
 
 @dataclass(frozen=True)
@@ -70,22 +71,17 @@ def chains_of(windows: Sequence[Sequence[int]], tying: StateTying) -> Chains:
     Most phones in context share their states with others, so that a graph of chains is several
     times smaller than one of windows.
     """
-    numbers: dict[tuple[int, ...], int] = {}
-    of_label = np.zeros(len(windows), np.int64)
-    special: dict[int, list[int]] = {}
-    for label, window in enumerate(windows):
-        if len(window) == 1 and window[0] <= 0:
-            special.setdefault(window[0], []).append(label)
-        elif window:
-            chain = tuple(tying.states(tuple(window)))
-            of_label[label] = numbers.setdefault(chain, len(numbers) + 1)
-    disambiguation = []
-    # The one that is 0 takes the place of epsilon where the context of a phone is still open.
-    for number, labels in enumerate(special.values(), start=len(numbers) + 1):
-        of_label[labels] = number
-        disambiguation.append(number)
-    of_label[0] = EPSILON
-    return Chains(list(numbers), of_label, disambiguation)
+    # Windows of one number that is not above 0 are no phones. That of 0 takes the place of epsilon
+    # where the context of a phone is still open.
+    special = [w[0] if len(w) == 1 and w[0] <= 0 else None for w in windows]
+    labels = [label for label, w in enumerate(windows) if w and special[label] is None]
+    states = tying.states(np.array([windows[label] for label in labels]).reshape(-1, tying.width))
+    numbers = {chain: number for number, chain in enumerate(dict.fromkeys(states), start=1)}
+    marks = [mark for mark in dict.fromkeys(special) if mark is not None]
+    marked = {mark: number for number, mark in enumerate(marks, start=len(numbers) + 1)}
+    of_label = np.array([EPSILON if mark is None else marked[mark] for mark in special])
+    of_label[labels] = [numbers[chain] for chain in states]
+    return Chains(list(numbers), of_label, list(marked.values()))
 
 
 def hmm_graph(chains: Chains, costs: TransitionCosts) -> Graph:
@@ -93,22 +89,31 @@ def hmm_graph(chains: Chains, costs: TransitionCosts) -> Graph:
     arcs: list[tuple[int, int, int, float, int]] = []
     free = 1
     for number, states in enumerate(chains.chains, start=1):
-        last = len(states) - 1
-        places = [0, *range(free, free + last), 0]
-        free += last
-        for place, state in enumerate(states):
-            out = float(costs.exit[state]) if place == last else 0.0
-            if place == 0:  # the chain's number is written as it is entered
-                arcs.append((0, state + 1, number, out, places[1]))
-            else:
-                cost = float(costs.forward[states[place - 1]]) + out
-                arcs.append((places[place], state + 1, EPSILON, cost, places[place + 1]))
-            if place > 1 and np.isfinite(costs.skip[states[place - 2]]):
-                cost = float(costs.skip[states[place - 2]]) + out
-                arcs.append((places[place - 1], state + 1, EPSILON, cost, places[place + 1]))
+        arcs += _chain(number, states, costs, free)
+        free += len(states) - 1
     for place, number in enumerate(chains.disambiguation, start=1):
         arcs.append((0, len(costs.loop) + place, number, 0.0, 0))
     return graph_of_arcs(0, {0: 0.0}, arcs)
+
+
+def _chain(
+    number: int, states: Sequence[int], costs: TransitionCosts, free: int
+) -> Iterator[tuple[int, int, int, float, int]]:
+    """Yields the arcs of a chain of n states; state i is entered by arcs to its place i + 1."""
+    last = len(states) - 1
+    places = [0, *range(free, free + last), 0]
+    for i, state in enumerate(states):
+        # From where it is entered, what is written then, and at which cost.
+        entries = [(0, number, 0.0)] if i == 0 else [(i, EPSILON, costs.forward[states[i - 1]])]
+        if i > 1:
+            entries.append((i - 1, EPSILON, costs.skip[states[i - 2]]))
+        # The way out of the phone is paid as the state is entered.
+        exits = [(places[i + 1], costs.forward[state] if i == last else 0.0)]
+        if i == last - 1:
+            exits.append((0, costs.skip[state]))
+        for (source, written, cost), (target, out) in itertools.product(entries, exits):
+            if np.isfinite(cost + out):
+                yield places[source], state + 1, written, float(cost + out), target
 
 
 def with_loops(graph: Graph, loops: Floats, num_states: int) -> Graph:

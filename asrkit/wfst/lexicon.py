@@ -24,7 +24,7 @@ class Pronunciation:
     Args:
         word: Label of the word, from 1 on.
         phones: Its phones, numbers from 1 on.
-        cost: Negative logarithm of its probability.
+        cost: Negative logarithm of its probability, and what else it costs to say it.
     """
 
     word: int
@@ -39,10 +39,12 @@ class Silence:
     Args:
         phone: Number of the phone.
         probability: That it is heard after a word or before the first one.
+        exit: Cost of leaving it.
     """
 
     phone: int
     probability: float = 0.5
+    exit: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 < self.probability < 1:
@@ -102,7 +104,7 @@ def lexicon_graph(
         ]
         arcs += [
             (quiet, silence.phone, EPSILON, 0.0, between),
-            (between, highest, EPSILON, 0.0, loop),
+            (between, highest, EPSILON, silence.exit, loop),
         ]
         ends = [(loop, costs[0]), (quiet, costs[1])]
     for pronunciation, ending in zip(pronunciations, endings, strict=True):

@@ -13,7 +13,7 @@ import pytest
 
 from asrkit.lm.corpus import index_sentences
 from asrkit.lm.kneser_ney import estimate
-from asrkit.lm.tables import Floats, Ngrams
+from asrkit.lm.tables import Floats, Ints, Ngrams
 from asrkit.wfst.decoding_graph import ctc_graph, decoding_graph
 from asrkit.wfst.grammar import grammar
 from asrkit.wfst.graph import Graph
@@ -37,9 +37,9 @@ class Monophones:
     per_phone: int
     width: int = 1
 
-    def states(self, window: Sequence[int]) -> list[int]:
-        first = (window[0] - 1) * self.per_phone
-        return [*range(first, first + self.per_phone)]
+    def states(self, windows: Ints) -> list[tuple[int, ...]]:
+        firsts = (windows[:, 0] - 1) * self.per_phone
+        return [tuple(range(first, first + self.per_phone)) for first in firsts.tolist()]
 
     @property
     def num_states(self) -> int:
@@ -53,12 +53,12 @@ class Triphones:
     width: int = 3
     num_states: int = 1 + 2 * (4 + 4)
 
-    def states(self, window: Sequence[int]) -> list[int]:
-        left, phone, right = window
-        if phone == SILENCE:
-            return [0]
+    def states(self, windows: Ints) -> list[tuple[int, ...]]:
+        return [self.of(*window) for window in windows.tolist()]
+
+    def of(self, left: int, phone: int, right: int) -> tuple[int, ...]:
         base = 1 + 8 * (phone - 2)
-        return [base + left, base + 4 + right]
+        return (0,) if phone == SILENCE else (base + left, base + 4 + right)
 
 
 def language_model(order: int = 2) -> Ngrams:
@@ -70,9 +70,7 @@ def language_model(order: int = 2) -> Ngrams:
 def costs_of(num_states: int, skips: bool, seed: int = 0) -> TransitionCosts:
     draw = np.random.default_rng(seed)
     skip = draw.random(num_states) if skips else np.full(num_states, np.inf)
-    return TransitionCosts(
-        draw.random(num_states), draw.random(num_states), skip, draw.random(num_states)
-    )
+    return TransitionCosts(draw.random(num_states), draw.random(num_states), skip)
 
 
 def graph_costs(  # noqa: C901 - one plain walk
@@ -135,30 +133,25 @@ def said_in_full(
                     phones += chosen[place - 1].phones
                 if silence is not None:
                     share = silence.probability if quiet[place] else 1 - silence.probability
-                    cost -= math.log(share)
+                    cost += silence.exit * quiet[place] - math.log(share)
                     phones += [silence.phone] if quiet[place] else []
             yield phones, cost
 
 
-def best_alignment(chain: list[tuple[int, bool]], scores: Floats, costs: TransitionCosts) -> float:
-    """Returns the cost of the best path through (state, is the last of its phone)."""
-    best = np.full(len(chain), np.inf)
-    for number, frame in enumerate(scores):
-        before, best = best, np.full(len(chain), np.inf)
-        for place, (state, _) in enumerate(chain):
-            ways = [0.0 if number == 0 and place == 0 else np.inf]
-            ways.append(before[place] + costs.loop[state])
-            if place:
-                last, ended = chain[place - 1]
-                ways.append(
-                    before[place - 1] + (costs.exit[last] if ended else costs.forward[last])
-                )
-            if place > 1:
-                (second, ended), (_, ended_after) = chain[place - 2], chain[place - 1]
-                if not ended and not ended_after:
-                    ways.append(before[place - 2] + costs.skip[second])
-            best[place] = min(ways) - frame[state]
-    return float(best[-1] + costs.exit[chain[-1][0]])
+def best_alignment(chain: list[tuple[int, int]], scores: Floats, costs: TransitionCosts) -> float:
+    """Returns the cost of the best path through (state, states of its phone that follow)."""
+    best = np.full(len(chain) + 1, np.inf)  # the last entry is the end
+    best[0] = 0.0
+    for frame in scores:
+        arrived, best = best, np.full(len(chain) + 1, np.inf)
+        for place, (state, following) in enumerate(chain):
+            here = arrived[place] - frame[state]
+            steps = [(0, costs.loop[state]), (1, costs.forward[state])]
+            if following:
+                steps.append((2, costs.skip[state]))
+            for step, cost in steps:
+                best[place + step] = min(best[place + step], here + cost)
+    return float(best[-1])
 
 
 def brute_force(
@@ -172,11 +165,11 @@ def brute_force(
     totals = [math.inf]
     for phones, cost in said_in_full(words, silence):
         padded = [0, *phones, 0]
-        chain: list[tuple[int, bool]] = []
+        chain: list[tuple[int, int]] = []
         for place in range(1, len(phones) + 1):
             window = padded[place - 1 : place + 2] if tying.width == 3 else [padded[place]]
-            states = tying.states(window)
-            chain += [(state, n == len(states) - 1) for n, state in enumerate(states)]
+            (states,) = tying.states(np.array([window]))
+            chain += [(state, len(states) - 1 - n) for n, state in enumerate(states)]
         if chain:
             totals.append(lm + cost + best_alignment(chain, scores, costs))
     return min(totals)
@@ -198,7 +191,9 @@ def lm_cost(graph: Graph, words: Sequence[int], backoff: int) -> float:
     return graph_costs(copy, frames).get(tuple(words), math.inf)
 
 
-@pytest.mark.parametrize("quiet", [None, Silence(SILENCE, 0.3)], ids=["joined", "with_silence"])
+@pytest.mark.parametrize(
+    "quiet", [None, Silence(SILENCE, 0.3, 0.7)], ids=["joined", "with_silence"]
+)
 @pytest.mark.parametrize(
     ("tying", "skips"),
     [(Monophones(1), False), (Monophones(3), True), (Monophones(2), False), (Triphones(), False)],
