@@ -6,7 +6,6 @@ import os
 import re
 import runpy
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -34,18 +33,6 @@ FILLED = {
 @pytest.fixture(scope="module")
 def dry(tmp_path_factory: pytest.TempPathFactory) -> DryProject:
     return DryProject(tmp_path_factory.mktemp("dry") / "project")
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("small")
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        small_project.make(folder)
-    finally:
-        os.chdir(before)
-    return folder
 
 
 @pytest.fixture
@@ -142,9 +129,7 @@ class Places:
     def _go(self) -> Path:
         folder: Path = self._request.getfixturevalue("small")
         self._monkeypatch.chdir(folder)
-        for name in ("run", "data"):  # what other commands left there does not matter
-            shutil.rmtree(name)
-            shutil.copytree(Path("fresh", name), name)
+        small_project.renew()
         return folder
 
     def _start(self, words: list[str]) -> None:

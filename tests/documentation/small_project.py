@@ -93,6 +93,10 @@ def make(folder: Path) -> None:
         heard = random.integers(-3000, 3000, 12000).astype(np.int16)
         soundfile.write(folder / name, heard, 16000, subtype="PCM_16")
     own(folder)
+    (folder / "cv").mkdir()
+    (folder / "cv" / "clips").symlink_to(folder / "recordings" / "train")
+    rows = ["client_id\tpath\tsentence", *(f"c\t{n}.wav\t{WORDS[n]}" for n in range(9))]
+    (folder / "cv" / "validated.tsv").write_text("\n".join(rows) + "\n")
     specs = {"x": SPEC, "conformer": SPEC, "decode/table": TABLE, "lm/lstm": LM}
     for name, text in specs.items():
         path = folder / "conf" / f"{name}.yaml"
@@ -132,6 +136,13 @@ def own(folder: Path) -> None:
             (kaldi / file).write_text(
                 "".join(lines).replace(" recordings/", f" {folder}/recordings/")
             )
+
+
+def renew() -> None:
+    """Makes the current folder as it was, whatever other commands left there."""
+    for name in ("run", "data"):
+        shutil.rmtree(name)
+        shutil.copytree(Path("fresh", name), name)
 
 
 def run(words: str) -> None:
