@@ -54,6 +54,16 @@ def require_weight(weight: float) -> None:
         raise ValueError(f"weight ({weight}) must be at least 0: losses are minimised")
 
 
+def require_share(name: str, share: float) -> None:
+    """Makes sure that something is a share, and not all.
+
+    Raises:
+        ValueError: If it is below 0 or not below 1.
+    """
+    if not 0.0 <= share < 1.0:
+        raise ValueError(f"{name} ({share}) must be at least 0 and below 1")
+
+
 @dataclass(frozen=True)
 class Encoded:
     """What an encoder gives.

@@ -12,8 +12,10 @@ from asrkit.data.batch import Batch
 from asrkit.losses.cross_entropy import cross_entropy, label_errors
 from asrkit.models.decoders.interfaces import LabelDecoder
 from asrkit.models.decoders.mini_lstm import MiniLstmDecoder
-from asrkit.models.heads.attention import AttentionHead, AttentionScorer, with_eos
-from asrkit.models.interfaces import LossPart, LossReport, models
+from asrkit.models.decoders.scorer import DecoderScorer
+from asrkit.models.decoders.targets import with_eos
+from asrkit.models.heads.attention import AttentionHead
+from asrkit.models.interfaces import LossPart, LossReport, models, require_share
 from asrkit.models.kinds import TextModel
 from asrkit.scorers.interfaces import FrameScorer, LabelScorer, scores_no_frames
 from asrkit.text.outputs import Outputs
@@ -37,8 +39,7 @@ class LanguageModel(TextModel):
         self, vocabulary: Vocabulary, decoder: Factory[LabelDecoder], label_smoothing: float = 0.0
     ) -> None:
         super().__init__()
-        if not 0.0 <= label_smoothing < 1.0:
-            raise ValueError(f"label_smoothing ({label_smoothing}) must be at least 0 and below 1")
+        require_share("label_smoothing", label_smoothing)
         self.vocabulary, self.label_smoothing = vocabulary, label_smoothing
         self.outputs = Outputs.labels_with_eos(vocabulary)
         self.decoder = decoder(outputs=self.outputs, encoder_dim=None)
@@ -58,7 +59,7 @@ class LanguageModel(TextModel):
     def label_scorer(self, encoded: Any) -> LabelScorer:
         """Returns the log-probabilities of next labels for as many utterances as are encoded."""
         memory = self.decoder.begin(None, self._no_frames(encoded.lengths))
-        return AttentionScorer(self.decoder, memory, encoded.lengths, self.outputs.eos)
+        return DecoderScorer(self.decoder, memory, encoded.lengths, self.outputs.eos)
 
     def stands_beside(self, head: object) -> bool:
         """Returns whether it was trained as the internal language model of this very head."""

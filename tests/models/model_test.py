@@ -14,7 +14,8 @@ from asrkit.data.batch import Batch
 from asrkit.losses.cross_entropy import cross_entropy
 from asrkit.losses.ctc import ctc_loss
 from asrkit.models.asr_model import AsrModel
-from asrkit.models.heads.attention import AttentionHead, with_eos
+from asrkit.models.decoders.targets import with_eos
+from asrkit.models.heads.attention import AttentionHead
 from asrkit.models.interfaces import Encoder, TrainableModel
 from asrkit.scorers.interfaces import select
 from asrkit.text.vocabulary import Vocabulary

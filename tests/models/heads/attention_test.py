@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from asrkit.data.batch import Batch
+from asrkit.models.decoders.targets import with_eos
 from asrkit.models.decoders.transformer import TransformerDecoder
-from asrkit.models.heads.attention import AttentionHead, switch_out, with_eos
+from asrkit.models.heads.attention import AttentionHead
 from asrkit.models.interfaces import Encoded, Encoder
 from asrkit.scorers.interfaces import select
 from asrkit.text.vocabulary import Vocabulary
@@ -154,13 +155,18 @@ def test_bad_values_are_refused() -> None:
 
 def test_switchout_replaces_a_share_of_the_labels_but_not_the_first() -> None:
     torch.manual_seed(0)
-    inputs = torch.full((200, 101), 7)
-    switched = switch_out(inputs, 0.2, num_labels=50)
-    assert bool((switched[:, 0] == 7).all())
+    read: list[Tensor] = []
+    decoder = partial(TransformerDecoder, dim=8, num_layers=1, num_heads=2, hidden_dim=12)
+    head = AttentionHead(TwoBlocks(), Vocabulary(list("abcdefgh")), 1.0, decoder, switchout=0.2)
+    head.decoder.register_forward_pre_hook(lambda _, given: read.append(given[0]))
+    count, labels = torch.full((60,), 100), torch.full((60, 100), 7)
+    silent = Batch([""] * 60, torch.zeros(60, 1), count, labels, count)
+    head.loss(Encoded(torch.zeros(60, 1, 4), torch.ones_like(count)), silent)
+    (switched,) = read
+    assert bool((switched[:, 0] == head.eos).all())
     changed = (switched[:, 1:] != 7).float().mean()
-    assert float(changed) == pytest.approx(0.2 * 49 / 50, abs=0.01)
-    assert switched.min() == 0
-    assert switched.max() == 49
+    assert float(changed) == pytest.approx(0.2 * 7 / 8, abs=0.02)
+    assert (int(switched[:, 1:].min()), int(switched[:, 1:].max())) == (0, 7)
 
 
 def test_switchout_holds_in_training_only() -> None:
