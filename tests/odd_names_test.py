@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from asrkit.data.alignments import Alignments, read_alignments
+from asrkit.data.frame_targets import FrameTargets
 from asrkit.data.manifests import Unusable, read_unusable, write_unusable
 from asrkit.experiment.record import record_command, this_command
 from asrkit.reports.commands import read_commands
@@ -17,6 +18,8 @@ from asrkit.scoring.edits import Errors, align_words
 from asrkit.scoring.error_tables import aligned_texts, read_counts, speaker_rows, utterance_rows
 from asrkit.scoring.nist.ctm import write_trn
 from asrkit.tables import write_rows
+from asrkit.text.outputs import Outputs
+from asrkit.text.vocabulary import Vocabulary
 
 NAME = "a\tb\nc\rd\\t\x1b\x85e"
 BYTES = "gr\udcfcn"
@@ -30,10 +33,11 @@ def test_lists_of_utterances_come_back(tmp_path: Path) -> None:
 
 
 def test_alignments_come_back(tmp_path: Path) -> None:
-    alignments = Alignments(blank=3)
+    targets = FrameTargets(Outputs.labels_with_blank(Vocabulary(list("abc"))))
+    alignments = Alignments(targets)
     alignments.add(NAME, 1.0, [0, 3, 2])
     alignments.write(tmp_path / "a.tsv")
-    assert read_alignments([tmp_path / "a.tsv"], 3).of(NAME, 1.0).tolist() == [0, 3, 2]
+    assert read_alignments([tmp_path / "a.tsv"], targets).of(NAME, 1.0).tolist() == [0, 3, 2]
 
 
 def test_counts_of_utterances_and_speakers_come_back(tmp_path: Path) -> None:

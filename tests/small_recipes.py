@@ -16,7 +16,6 @@ from torch import Tensor
 from asrkit.config.build import build
 from asrkit.data.batch import Batch
 from asrkit.experiment import Experiment, load_spec
-from asrkit.experiment.aligned import aligned_heads
 from asrkit.experiment.decode_spec import searches_of
 from asrkit.experiment.system import Encodings, NgramHead, PlacedHead
 from asrkit.lm.corpus import index_sentences
@@ -72,7 +71,7 @@ def batch_for(model: TrainableModel) -> Batch:
     lengths = torch.tensor([int(rate * seconds) for seconds in SECONDS])
     signal = torch.randint(-3000, 3000, (3, int(lengths[0])), generator=draw).to(torch.int16)
     labels, alignment = torch.randint(0, 12, (3, 3), generator=draw), None
-    if isinstance(model, AsrModel) and aligned_heads(model):
+    if isinstance(model, AsrModel) and model.given_targets:
         frames = model.output_frames(lengths)
         alignment = torch.full((3, int(frames.max())), 12)
         alignment[:, 1], alignment[:, 2] = labels[:, 0], labels[:, 1]

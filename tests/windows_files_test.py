@@ -13,6 +13,7 @@ import soundfile
 
 from asrkit.config.yaml_loader import load
 from asrkit.data.alignments import read_alignments
+from asrkit.data.frame_targets import FrameTargets
 from asrkit.data.manifests import Source, manifest_path, open_set, read_unusable, write_manifest
 from asrkit.data.stm import read_stm
 from asrkit.files import read_lines
@@ -22,13 +23,16 @@ from asrkit.scoring.nist.ctm import read_ctm
 from asrkit.scoring.nist.glm import read_glm
 from asrkit.scoring.nist.hub5_stm import read_hub5_stm
 from asrkit.text.isip import read_dictionary
+from asrkit.text.outputs import Outputs
 from asrkit.text.tokenizers import CharacterTokenizer, WordTokenizer
+from asrkit.text.vocabulary import Vocabulary
 from asrkit.training.metrics import read_log
 from recipes.an4 import prepare as an4
 from recipes.librispeech import prepare as librispeech
 from recipes.switchboard import prepare as switchboard
 
 NBEST = {"id": "a", "speaker": "s", "reference": "x", "text": "x", "hypotheses": []}
+TARGETS = FrameTargets(Outputs.labels_with_blank(Vocabulary(["a"])))
 EPOCH = {"epoch": 1, "seconds": 1.0, "step": 1, "lr": 0.1, "train": {}, "dev": {}}
 ARPA = "\\data\\\nngram 1=3\n\n\\1-grams:\n-1\t<s>\n-1\t</s>\n-1\tx\n\n\\end\\\n"
 READERS: dict[str, tuple[str, Callable[[Path], Any], Any]] = {
@@ -45,7 +49,11 @@ READERS: dict[str, tuple[str, Callable[[Path], Any], Any]] = {
     "words": ("x\ny\n", lambda p: WordTokenizer(p.parent, p.stem).vocabulary.symbols, ["x", "y"]),
     "characters": ("x\n", lambda p: CharacterTokenizer(p.parent, p.stem).vocabulary.symbols, ["x"]),
     "dictionary": ("IBM ay b\nI ay\nB b\nM m\n", lambda p: read_dictionary(p)("IBM"), False),
-    "alignments": ("a\t1\t0 -\n", lambda p: read_alignments([p], 1).of("a", 1.0).tolist(), [0, 1]),
+    "alignments": (
+        "a\t1\t0 -\n",
+        lambda p: read_alignments([p], TARGETS).of("a", 1.0).tolist(),
+        [0, 1],
+    ),
     "unusable": ("a\tb\tc\n", lambda p: [u.id for u in read_unusable(p)], ["a"]),
     "log": (json.dumps(EPOCH) + "\n", lambda p: [e["epoch"] for e in read_log(p)], [1]),
     "n-best": (json.dumps(NBEST) + "\n", lambda p: [e["id"] for e in read_nbest(p)], ["a"]),

@@ -1,16 +1,19 @@
-"""Alignments of utterances, one symbol per encoder frame: how they are stored, and which fit.
+"""Alignments of utterances, one symbol per frame: how they are stored, and which fit.
 
-A file has a line for each utterance and speed: name, speed, and the symbols of all frames, each the
-id of a label or `-` for blank, separated by spaces. At another speed an utterance has another
-number of frames, so each speed has its own alignment.
+The first line of a file says what its symbols are (`# `, and JSON). Then there is a line for each
+utterance and speed: name, speed, and the symbols of all frames, each an id or `-` for blank,
+separated by spaces. At another speed an utterance has another number of frames, so each speed has
+its own alignment. Files of older versions have no first line; their symbols are labels and blank,
+one for each encoder frame.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -18,14 +21,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from asrkit.data.cuts import num_samples_at, num_samples_of, text_of
+from asrkit.data.frame_targets import FrameTargets, Rate
 from asrkit.data.manifests import Unusable
 from asrkit.errors import UserError
-from asrkit.lattice.alignments import aligned_labels
+from asrkit.records import parse_json
 from asrkit.tables import as_line, read_rows, write_rows
+from asrkit.text.outputs import OutputFields, Outputs
 from asrkit.text.tokenizers import Tokenizer
 
 BLANK = "-"
 """What files call blank; its id depends on the vocabulary."""
+HEADER = "# "
+"""Begin of a file's first line, which has a single cell."""
 
 
 @dataclass
@@ -33,15 +40,15 @@ class Alignments:
     """The alignments of some sets.
 
     Args:
-        blank: V, the symbol of frames without a label.
-        symbols: (T,) one symbol per frame, by utterance and speed.
+        targets: What their symbols are.
+        symbols: (N,) one symbol per frame, by utterance and speed.
     """
 
-    blank: int
+    targets: FrameTargets
     symbols: dict[tuple[str, float], NDArray[np.int32]] = field(default_factory=dict)
 
     def of(self, utterance: str, speed: float) -> Tensor:
-        """Returns the symbols (T,) of an utterance played at a speed.
+        """Returns the symbols (N,) of an utterance played at a speed.
 
         Raises:
             UserError: If it has none.
@@ -57,27 +64,43 @@ class Alignments:
 
     def write(self, path: Path) -> None:
         """Writes a file, wholly or not at all."""
-        write_rows(path, (self._row(*key) for key in sorted(self.symbols)))
+        fields = AlignmentFields(outputs=self.targets.outputs.fields(), rate=self.targets.rate)
+        header = HEADER + json.dumps(fields, ensure_ascii=False)
+        write_rows(path, [[header], *(self._row(*key) for key in sorted(self.symbols))])
 
     def _row(self, utterance: str, speed: float) -> list[str]:
+        blank = self.targets.outputs.specials.get("blank")
         ids = self.symbols[utterance, speed].tolist()
-        words = (BLANK if symbol == self.blank else str(symbol) for symbol in ids)
+        words = (BLANK if symbol == blank else str(symbol) for symbol in ids)
         return [utterance, f"{speed:g}", " ".join(words)]
 
 
-def read_alignments(paths: Sequence[Path], blank: int) -> Alignments:
-    """Returns the alignments of all files; blank gets the given id.
+class AlignmentFields(TypedDict):
+    """What the first line of a file says of its symbols."""
+
+    outputs: OutputFields
+    rate: Rate
+
+
+def read_alignments(paths: Sequence[Path], targets: FrameTargets) -> Alignments:
+    """Returns the alignments of all files.
+
+    Args:
+        paths: The files.
+        targets: What they must hold.
 
     Raises:
-        UserError: If a line is not an alignment.
+        UserError: If they hold something else, or a line is not an alignment.
     """
-    found = Alignments(blank)
+    found = Alignments(targets)
     for path in paths:
-        for number, row in enumerate(read_rows(path), start=1):
+        rows = list(read_rows(path))
+        headed = bool(rows) and len(rows[0]) == 1 and rows[0][0].startswith(HEADER)
+        _require(path, rows[0][0] if headed else None, targets)
+        for number, row in enumerate(rows[headed:], start=1 + headed):
             try:
                 utterance, speed, symbols = row
-                ids = [blank if word == BLANK else int(word) for word in symbols.split()]
-                found.add(utterance, float(speed), ids)
+                found.add(utterance, float(speed), _ids(symbols, targets.outputs))
             except ValueError as error:
                 raise UserError(
                     f"{path}:{number} is not an alignment: {error}; expected name, speed and "
@@ -86,13 +109,56 @@ def read_alignments(paths: Sequence[Path], blank: int) -> Alignments:
     return found
 
 
+def _ids(words: str, outputs: Outputs) -> list[int]:
+    """Returns the symbols that words stand for.
+
+    Raises:
+        ValueError: If one is not among the outputs.
+    """
+    blank = outputs.specials.get("blank", -1)
+    ids = [blank if word == BLANK else int(word) for word in words.split()]
+    wrong = next((i for i in ids if not 0 <= i < len(outputs)), None)
+    if wrong is not None:
+        raise ValueError(f"symbol {wrong} is not one of {outputs.told()}")
+    return ids
+
+
+def _require(path: Path, header: str | None, targets: FrameTargets) -> None:
+    """Makes sure that a file holds the targets of a head.
+
+    Raises:
+        UserError: If it holds other ones.
+    """
+    if header is None:
+        if targets.spell_text and targets.rate == "encoder":
+            return
+        got = "labels and blank, one for each encoder frame, as all files of older versions"
+    else:
+        held = _held(header.removeprefix(HEADER), f"{path}:1")
+        if (held.outputs, held.rate) == (targets.outputs, targets.rate):
+            return
+        got = held.told() + held.outputs.difference(targets.outputs)
+    raise UserError(
+        f"{path}: a head is trained on {targets.told()}; the alignments hold {got}; align with a "
+        "head of the same outputs (`asrkit align --head HEAD`)"
+    )
+
+
+def _held(header: str, where: str) -> FrameTargets:
+    """Returns what the first line of a file says that it holds."""
+    fields = parse_json(header, AlignmentFields, where)
+    try:
+        return FrameTargets(Outputs.of_fields(fields["outputs"]), rate=fields["rate"])
+    except ValueError as error:
+        raise UserError(f"{where} is damaged: {error}; write it again") from error
+
+
 def misaligned(
     cuts: Iterable[Any],
     alignments: Alignments,
     speeds: Sequence[float],
     tokenizer: Tokenizer,
-    repeats: bool,
-    output_frames: Callable[[Tensor], Tensor],
+    target_frames: Callable[[Tensor], Tensor],
     sample_rate: int,
 ) -> list[Unusable]:
     """Returns the utterances that can't be trained on their alignments.
@@ -102,24 +168,23 @@ def misaligned(
         alignments: What is there.
         speeds: All speeds that an utterance may be played at.
         tokenizer: Turns transcripts into labels.
-        repeats: Whether equal labels in a row are one label, as in CTC.
-        output_frames: Encoder frames (N,) of so many samples (N,).
+        target_frames: Symbols (N,) that so many samples (N,) should have.
         sample_rate: Samples per second.
     """
     pairs = [(cut, speed) for cut in cuts for speed in speeds]
     samples = [num_samples_at(num_samples_of(cut, sample_rate), speed) for cut, speed in pairs]
-    expected = output_frames(torch.tensor(samples, dtype=torch.int64)).tolist() if pairs else []
+    expected = target_frames(torch.tensor(samples, dtype=torch.int64)).tolist() if pairs else []
     found: dict[str, Unusable] = {}
     for (cut, speed), frames in zip(pairs, expected, strict=True):
         if cut.id not in found:
-            problem = _problem(cut, speed, frames, alignments, tokenizer, repeats)
+            problem = _problem(cut, speed, frames, alignments, tokenizer)
             if problem:
                 found[cut.id] = Unusable(cut.id, *problem)
     return list(found.values())
 
 
 def _problem(
-    cut: Any, speed: float, frames: int, alignments: Alignments, tokenizer: Tokenizer, repeats: bool
+    cut: Any, speed: float, frames: int, alignments: Alignments, tokenizer: Tokenizer
 ) -> tuple[str, str] | None:
     """Returns a reason and its details, None where the alignment fits."""
     try:
@@ -127,10 +192,13 @@ def _problem(
         labels = tokenizer.encode(text_of(cut))
     except UserError as error:
         return "no alignment", str(error)
+    targets = alignments.targets
     if len(symbols) != frames:
-        detail = f"the alignment has {len(symbols)} frames, the encoder {frames}"
+        detail = f"the alignment has {len(symbols)} frames, the {targets.rate} {frames}"
         return "alignment of other frames", f"{detail} at speed {speed:g}"
-    spelt = aligned_labels(symbols[None], alignments.blank, repeats).labels[0].tolist()
+    if not targets.spell_text:
+        return None
+    spelt = targets.labels_of(symbols[None]).labels[0].tolist()
     if spelt != labels:
         detail = f"the alignment has labels {spelt[:8]}, the transcript {labels[:8]}"
         return "alignment of other labels", detail

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from asrkit.data.alignments import Alignments
 from asrkit.data.batch_info import UtteranceInfo
 from asrkit.data.decode_batches import decode_batches
+from asrkit.data.frame_targets import FrameTargets
 from asrkit.data.manifests import open_set
 from asrkit.data.transcripts import with_transcripts
 from asrkit.errors import UserError
@@ -22,11 +22,8 @@ from asrkit.experiment.record import record_command
 from asrkit.experiment.runs import open_run
 from asrkit.experiment.spec import available_device
 from asrkit.files import write_lines
-from asrkit.lattice.forced_alignment import best_path, label_spans
 from asrkit.models.asr_model import AsrModel
-from asrkit.models.heads.ctc import CtcHead
-from asrkit.models.heads.transducer.head import TransducerHead
-from asrkit.models.interfaces import Encoded
+from asrkit.models.interfaces import AligningHead, Encoded
 from asrkit.scorers.interfaces import IMPOSSIBLE
 from asrkit.text.tokenizers import Tokenizer
 
@@ -42,7 +39,7 @@ class BestPath:
     Args:
         spans: First frame and end (exclusive) of each label.
         log_prob: Of the path; hugely negative where the labels do not fit into the frames.
-        symbols: One per frame, V for blank; of RNN-T one per step, which may be more.
+        symbols: One per frame; of RNN-T one per step, which may be more.
     """
 
     spans: Spans
@@ -69,7 +66,7 @@ def align(
         run: Folder of a trained run.
         data: Data folder.
         set_name: The set.
-        head: A CTC or transducer head.
+        head: One that aligns: a CTC or transducer head, or that of a plugin.
         checkpoint: "average", "best", "last" or a path.
         speeds: The utterances are played at each of these.
         overrides: Such as data.max_decode_seconds=600.
@@ -78,8 +75,7 @@ def align(
         The paths of the files.
 
     Raises:
-        UserError: If the head is missing, or neither a CTC nor a transducer head, or no utterance
-            has an alignment.
+        UserError: If the head is missing, or doesn't align, or no utterance has an alignment.
     """
     opened = open_run(run, data)
     experiment, tokenizer = opened.experiment, opened.tokenizer
@@ -90,43 +86,57 @@ def align(
     record_command(run)
     model.to(available_device())
     rows: list[str] = []
-    alignments = Alignments(len(tokenizer.vocabulary))
+    symbols: dict[tuple[str, float], list[int]] = {}
     for speed in dict.fromkeys(speeds):
         for batch, infos in decode_batches(cuts, settings, speed):
             signals = (batch.signal, batch.signal_lengths)
-            seconds = frame_seconds(model, batch.signal.shape[1])
+            seconds = frame_seconds(model, aligning.aligned_targets, batch.signal.shape[1])
             for info, labels, best in _align_batch(model, aligning, *signals, infos, tokenizer):
-                alignments.add(info.id, speed, best.symbols)
+                symbols[info.id, speed] = best.symbols
                 if speed == 1.0:
                     names = [tokenizer.vocabulary.symbols[label] for label in labels]
                     rows += _ctm(info.id, names, best.spans, seconds)
-    if not alignments.symbols:
+    if not symbols:
         raise UserError(f"no utterance of {set_name} could be aligned")
-    ctm, frames = opened.folder.times(set_name), opened.folder.frames(set_name)
+    places = opened.folder.times(set_name), opened.folder.frames(set_name)
+    return _write(*places, rows, symbols, aligning.aligned_targets)
+
+
+def _write(
+    times: Path,
+    frames: Path,
+    rows: list[str],
+    symbols: dict[tuple[str, float], list[int]],
+    targets: FrameTargets | None,
+) -> list[Path]:
+    """Writes the times of labels, if any, and the symbols of frames; returns what was written."""
     written = []
     if rows:
-        write_lines(ctm, sorted(rows, key=_by_time))
-        written.append(ctm)
-    if isinstance(aligning, CtcHead) or not aligning.topology.labels_stay:
+        write_lines(times, sorted(rows, key=_by_time))
+        written.append(times)
+    if targets is not None:
+        alignments = Alignments(targets)
+        for (name, speed), each in symbols.items():
+            alignments.add(name, speed, each)
         alignments.write(frames)
         written.append(frames)
     return written
 
 
-def _aligning_head(model: AsrModel, name: str, run: Path) -> CtcHead | TransducerHead:
-    kinds = (CtcHead, TransducerHead)
-    head = model.named_heads().get(name)
-    if not isinstance(head, kinds):
-        names = [name for name, h in model.named_heads().items() if isinstance(h, kinds)]
+def _aligning_head(model: AsrModel, name: str, run: Path) -> AligningHead:
+    head: object = model.named_heads().get(name)
+    if not isinstance(head, AligningHead):
+        names = [n for n, h in model.named_heads().items() if isinstance(h, AligningHead)]
         raise UserError(
-            f"{run} has no CTC or transducer head {name!r}; those that it has: {names or 'none'}"
+            f"{run} has no head {name!r} that aligns, such as a CTC or transducer head; those that "
+            f"it has: {names or 'none'}"
         )
     return head
 
 
 def _align_batch(
     model: AsrModel,
-    head: CtcHead | TransducerHead,
+    head: AligningHead,
     signal: Tensor,
     lengths: Tensor,
     infos: list[UtteranceInfo],
@@ -159,40 +169,22 @@ def _labels(info: UtteranceInfo, tokenizer: Tokenizer) -> list[int] | None:
 
 
 def best_spans(
-    head: CtcHead | TransducerHead, encoded: Encoded, labels: Tensor, label_lengths: Tensor
+    head: AligningHead, encoded: Encoded, labels: Tensor, label_lengths: Tensor
 ) -> list[BestPath]:
     """Returns the best path of each utterance's labels (B, U).
 
     A label of a transducer has one frame, more where the topology lets it be repeated.
     """
-    if isinstance(head, CtcHead):
-        return _ctc_paths(head, encoded, labels, label_lengths)
-    alignment = head.alignment(encoded, labels, label_lengths)
-    result = []
-    for row, size in enumerate(label_lengths.tolist()):
-        symbols, spans = alignment.symbols[row].tolist(), []
-        for frame in alignment.label_frames[row, :size].tolist():
-            end = frame + 1
-            while head.topology.symbols == 3 and symbols[end : end + 1] == [symbols[frame]]:
-                end += 1
-            spans.append((frame, end))
-        steps = [symbol for symbol in symbols if symbol >= 0]
-        result.append(BestPath(spans, float(alignment.log_probs[row]), steps))
-    return result
-
-
-def _ctc_paths(
-    head: CtcHead, encoded: Encoded, labels: Tensor, label_lengths: Tensor
-) -> list[BestPath]:
-    log_probs = head.log_probs(encoded)
-    paths, scores = best_path(log_probs, encoded.lengths, labels, label_lengths)
-    padded = F.pad(labels, (0, 1))  # a batch may have no label at all
-    symbols = padded.gather(1, paths.clamp(min=0)).masked_fill(paths < 0, log_probs.shape[2] - 1)
+    found = head.align(encoded, labels, label_lengths)
+    begins, ends = found.label_frames.tolist(), found.label_ends.tolist()
+    symbols, log_probs = found.symbols.tolist(), found.log_probs.tolist()
     return [
-        BestPath(label_spans(path.cpu()), score, row[:length].tolist())
-        for path, score, row, length in zip(
-            paths, scores.tolist(), symbols, encoded.lengths.tolist(), strict=True
+        BestPath(
+            list(zip(begins[row][:size], ends[row][:size], strict=True)),
+            log_probs[row],
+            [symbol for symbol in symbols[row] if symbol >= 0],
         )
+        for row, size in enumerate(label_lengths.tolist())
     ]
 
 
@@ -204,8 +196,10 @@ def _ctm(name: str, labels: list[str], spans: Spans, seconds: float) -> list[str
     ]
 
 
-def frame_seconds(model: AsrModel, num_samples: int) -> float:
-    """Returns the seconds between encoder frames."""
+def frame_seconds(model: AsrModel, targets: FrameTargets | None, num_samples: int) -> float:
+    """Returns the seconds between the frames of alignments; of the encoder's if None are given."""
+    if targets is not None and targets.rate == "features":
+        return model.features.frame_shift
     many = torch.tensor([max(num_samples, 100 * model.features.sample_rate)])
     ratio = round(float(model.features.num_frames(many)) / float(model.output_frames(many)))
     return ratio * model.features.frame_shift

@@ -6,66 +6,75 @@ from collections.abc import Sequence
 from typing import Any
 
 from asrkit.data.alignments import Alignments, misaligned, read_alignments
+from asrkit.data.frame_targets import FrameTargets
 from asrkit.data.manifests import Unusable
 from asrkit.data.settings import DataSettings
 from asrkit.errors import UserError
 from asrkit.experiment.runs import require_vocabulary
 from asrkit.experiment.spec import Experiment
 from asrkit.models.asr_model import AsrModel
-from asrkit.models.heads.transducer.head import TransducerHead
+from asrkit.models.interfaces import TrainableModel
 from asrkit.nn.augment import Augment
 from asrkit.run_folder import RunFolder
 from asrkit.text.tokenizers import Tokenizer
 
 
-def aligned_heads(model: AsrModel) -> dict[str, TransducerHead]:
-    """Returns the heads that are trained on given alignments, by name."""
-    return {
-        name: head
-        for name, head in model.named_heads().items()
-        if isinstance(head, TransducerHead) and head.criterion.given_alignments
-    }
-
-
-def alignment_problems(experiment: Experiment, model: object) -> list[str]:
+def alignment_problems(experiment: Experiment, model: TrainableModel) -> list[str]:
     """Returns why a model can't be trained with or without alignments; nothing where it can."""
     if not isinstance(model, AsrModel) or not isinstance(experiment.data, DataSettings):
         return []
-    heads, given = aligned_heads(model), experiment.data.alignments
+    heads = {n: h.given_targets for n, h in model.named_heads().items() if h.given_targets}
+    given = experiment.data.alignments
     if heads and given is None:
         return [
-            f"model.heads.{next(iter(heads))}.criterion is trained on alignments, data.alignments "
-            "is null: give the run folder whose `asrkit align` wrote them"
+            f"model.heads.{next(iter(heads))} is trained on alignments, data.alignments is null: "
+            "give the run folder whose `asrkit align` wrote them, or another criterion"
         ]
     if given is None:
         return []
     if not heads:
-        return [f"data.alignments is {given}, but no head has criterion: alignment"]
+        return [
+            f"data.alignments is {given}, but no head has criterion: alignment or is trained on "
+            "alignments in another way"
+        ]
     problems = [
         f"model.augment.{name} ({type(augment).__name__}) moves frames, so that alignments no "
         "longer hold: leave it out, or use data.speeds, which are aligned one by one"
         for name, augment in model.augment.items()
         if isinstance(augment, Augment) and not augment.keeps_time
     ]
-    if len({head.aligned_repeats for head in heads.values()}) > 1:
-        problems.append(f"heads {', '.join(heads)} need alignments of different topologies")
+    first, *others = heads
+    if any(heads[other] != heads[first] for other in others):
+        told = "; ".join(f"{name}: {targets.told()}" for name, targets in heads.items())
+        problems.append(
+            f"heads {', '.join(heads)} need alignments of different topologies or outputs: {told}"
+        )
     return problems
 
 
 def open_alignments(
-    experiment: Experiment, tokenizer: Tokenizer, names: list[str]
+    experiment: Experiment, tokenizer: Tokenizer, targets: FrameTargets | None, names: list[str]
 ) -> Alignments | None:
-    """Returns the alignments of some sets, None where the spec has none.
+    """Returns the alignments of some sets, None where the spec or the model has none.
+
+    Args:
+        experiment: Whose data.alignments is read.
+        tokenizer: Of its texts.
+        targets: What the model is trained on.
+        names: Of the sets.
 
     Raises:
-        UserError: If a set has none, or they are of other labels.
+        UserError: If a set has none, or they are of other labels or other outputs.
     """
     if not isinstance(experiment.data, DataSettings) or experiment.data.alignments is None:
+        return None
+    if targets is None:
         return None
     run = experiment.data.alignments
     if not RunFolder(run).spec.is_file():
         raise UserError(f"data.alignments: {run} is no run folder: it has no resolved.yaml")
-    require_vocabulary(run, tokenizer.vocabulary)
+    if targets.spell_text:
+        require_vocabulary(run, tokenizer.vocabulary)
     paths = [RunFolder(run).frames(name) for name in names]
     for path in paths:
         if not path.is_file():
@@ -73,18 +82,22 @@ def open_alignments(
                 f"data.alignments: {path} is missing; write it with `asrkit align --run {run} "
                 f"--set {path.stem} --data DIR --head HEAD{_speed_options(experiment, path.stem)}`"
             )
-    return read_alignments(paths, len(tokenizer.vocabulary))
+    return read_alignments(paths, targets)
 
 
 def list_misaligned(
-    experiment: Experiment, tokenizer: Tokenizer, model: AsrModel, cuts: Sequence[Any], name: str
+    experiment: Experiment,
+    tokenizer: Tokenizer,
+    model: TrainableModel,
+    cuts: Sequence[Any],
+    name: str,
 ) -> list[Unusable]:
     """Returns the utterances of a set that can't be trained on their alignments.
 
     Raises:
         UserError: If none can.
     """
-    alignments = open_alignments(experiment, tokenizer, [name])
+    alignments = open_alignments(experiment, tokenizer, model.given_targets, [name])
     if alignments is None:
         return []
     speeds = _speeds(experiment, name)
@@ -93,8 +106,7 @@ def list_misaligned(
         alignments,
         speeds,
         tokenizer,
-        any(head.aligned_repeats for head in aligned_heads(model).values()),
-        model.output_frames,
+        model.target_frames,
         experiment.speech.sample_rate,
     )
     if cuts and len(found) == len(cuts):

@@ -12,13 +12,13 @@ from lhotse import CutSet
 
 from asrkit.data.dataset import CutData
 from asrkit.data.feasibility import AUDIO_REASONS, Fitness
+from asrkit.data.frame_targets import FrameTargets
 from asrkit.data.manifests import Unusable, read_unusable, unusable_path, without
 from asrkit.data.open_sets import OpenSets
 from asrkit.data.text import TextData, TextSettings, load_sentences
 from asrkit.data.utterances import FrameSymbols
 from asrkit.experiment.aligned import list_misaligned, open_alignments
 from asrkit.experiment.spec import Experiment
-from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import TrainableModel
 from asrkit.text.tokenizers import Tokenizer
 from asrkit.training.sources import NoBatches
@@ -33,12 +33,14 @@ class OpenData:
         folder: Data folder.
         tokenizer: Turns transcripts into labels.
         sets: Of the command: each manifest is read once, however many ask for it.
+        targets: What alignments hold that the model is trained on; None if it needs none.
     """
 
     experiment: Experiment
     folder: Path
     tokenizer: Tokenizer
     sets: OpenSets
+    targets: FrameTargets | None = None
 
     def cuts(self, names: list[str]) -> CutSet:
         """Returns the utterances of some sets."""
@@ -63,7 +65,7 @@ class OpenData:
 
     def misaligned(self, name: str, model: TrainableModel) -> list[Unusable]:
         """Returns the utterances of a set that can't be trained on their alignments."""
-        if self.experiment.speech.alignments is None or not isinstance(model, AsrModel):
+        if self.experiment.speech.alignments is None or model.given_targets is None:
             return []
         cuts = list(self.cuts([name]))
         return list_misaligned(self.experiment, self.tokenizer, model, cuts, name)
@@ -89,7 +91,7 @@ class OpenData:
         return self._source(True, left_out)
 
     def _alignments(self, names: list[str]) -> FrameSymbols | None:
-        return open_alignments(self.experiment, self.tokenizer, names)
+        return open_alignments(self.experiment, self.tokenizer, self.targets, names)
 
     def _source(
         self,

@@ -163,7 +163,7 @@ def trainer_of(
         raise UserError(problem)
     if stage.has_begun:
         require_vocabulary(run, tokenizer.vocabulary)
-    opened = OpenData(experiment, data, tokenizer, sets)
+    opened = OpenData(experiment, data, tokenizer, sets, model.given_targets)
     if world.rank == 0:
         record_run(stage, before, opened, model)
     world.barrier()

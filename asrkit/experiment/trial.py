@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from asrkit.data.batch import Batch
+from asrkit.data.frame_targets import PADDING
 from asrkit.errors import UserError
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import LossPart, TrainableModel
@@ -80,14 +81,17 @@ def _batch(model: TrainableModel, vocabulary: Vocabulary) -> Batch:
 
 
 def _alignment(model: AsrModel, labels: Tensor, samples: Tensor) -> Tensor | None:
-    """Returns blanks with a label here and there, if a head is trained on alignments."""
-    if all(head.aligned_repeats is None for head in model.named_heads().values()):
+    """Returns blanks with a label here and there, or classes, if a head is trained on them."""
+    targets = model.given_targets
+    if targets is None:
         return None
-    frames = model.output_frames(samples)
-    symbols = torch.full((2, int(frames.max())), len(model.vocabulary))
-    symbols[:, : 2 * labels.shape[1] : 2] = labels
-    beyond = torch.arange(symbols.shape[1]) >= frames[:, None]
-    return symbols.masked_fill(beyond, -1)
+    frames = model.target_frames(samples)
+    places = torch.arange(int(frames.max()))
+    symbols = (places % len(targets.outputs)).repeat(2, 1)
+    if targets.spell_text:
+        symbols[:] = targets.outputs.specials.get("blank", 0)
+        symbols[:, : 2 * labels.shape[1] : 2] = labels
+    return symbols.masked_fill(places >= frames[:, None], PADDING)
 
 
 def _objective(report: Any) -> Tensor:

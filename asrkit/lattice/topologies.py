@@ -24,12 +24,14 @@ BLANK, LABEL, REPEAT = 0, 1, 2
 class Topology(ABC):
     """Where the symbols of the cells lead.
 
-    Implementations set `symbols`, K, how many symbols of a cell have a score, and
-    `labels_stay`, whether the label after a label may stand in the same frame.
+    Implementations set `symbols`, K, how many symbols of a cell have a score; `labels_stay`,
+    whether the label after a label may stand in the same frame; and `labels_repeat`, whether equal
+    labels in frames in a row are one label.
     """
 
     symbols: int
     labels_stay: bool = False
+    labels_repeat: bool = False
 
     @abstractmethod
     def min_frames(self, labels: Tensor, label_lengths: Tensor) -> Tensor:
@@ -150,6 +152,7 @@ class CtcTopology(Topology):
     """
 
     symbols = 3
+    labels_repeat = True
 
     def min_frames(self, labels: Tensor, label_lengths: Tensor) -> Tensor:
         """Returns (B,) as many frames as labels, and one more between equal neighbours."""

@@ -7,39 +7,15 @@ computes the same loss from the inputs of a joiner, without holding all logits a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from asrkit.lattice.lattice import INFINITY, Lattice
-from asrkit.lattice.recursions import (
-    best_paths,
-    forward_scores,
-    log_likelihoods,
-    posteriors,
-)
-from asrkit.lattice.topologies import LABEL, REPEAT, Topology
-from asrkit.nn.masking import length_mask
-
-
-@dataclass(frozen=True)
-class Alignment:
-    """The most probable alignment of each utterance.
-
-    Args:
-        log_probs: (B,) -inf where the labels do not fit into the frames.
-        symbols: (B, N) the symbol of each step, V for blank, -1 beyond the end. A step is a frame
-            for RNA and CTC; for RNN-T the next symbol, in the same frame after a label.
-        label_frames: (B, U) the frame in which each label (first) stands, -1 in the padding.
-    """
-
-    log_probs: Tensor
-    symbols: Tensor
-    label_frames: Tensor
+from asrkit.lattice.cells import exact_dtype, occupations, valid_lattice
+from asrkit.lattice.recursions import forward_scores, log_likelihoods
+from asrkit.lattice.topologies import Topology
 
 
 def full_sum_loss(
@@ -68,92 +44,6 @@ def full_sum_loss(
         return losses
     lattice = valid_lattice(scores, labels, lengths, label_lengths, topology)
     return -log_likelihoods(lattice, forward_scores(lattice)).to(exact_dtype(scores))
-
-
-def best_alignment(
-    scores: Tensor,
-    labels: Tensor,
-    lengths: Tensor,
-    label_lengths: Tensor,
-    topology: Topology,
-    blank: int,
-) -> Alignment:
-    """Returns the Viterbi alignment.
-
-    Args:
-        scores: (K, B, T, U + 1) as for `full_sum_loss`.
-        labels: (B, U).
-        lengths: (B,) valid frames.
-        label_lengths: (B,).
-        topology: Which alignments there are.
-        blank: V, how the result calls blank.
-
-    Returns:
-        The alignments.
-    """
-    lattice = valid_lattice(scores, labels, lengths, label_lengths, topology)
-    log_probs, kinds, states = best_paths(lattice)
-    symbols, frames, counts = topology.cells(kinds, states)
-    inside = kinds >= 0
-    padded = F.pad(labels, (1, 1))
-    names = torch.full_like(kinds, blank)
-    names = torch.where(symbols == LABEL, padded.gather(1, (counts + 1).clamp(min=0)), names)
-    names = torch.where(symbols == REPEAT, padded.gather(1, counts.clamp(min=0)), names)
-    # Column U takes what is no label.
-    label_frames = torch.full_like(padded[:, 1:], -1)
-    target = torch.where(inside & (symbols == LABEL), counts, labels.shape[1])
-    label_frames.scatter_(1, target, frames)
-    return Alignment(log_probs, names.masked_fill(~inside, -1), label_frames[:, :-1])
-
-
-def cell_targets(labels: Tensor, label_lengths: Tensor, topology: Topology) -> Tensor:
-    """Returns (K - 1, B, U + 1) the next label after u labels and, if K = 3, the last one.
-
-    Where there is none, at the borders and in the padding, it is label 0, which has no say.
-    """
-    known = labels.masked_fill(~length_mask(label_lengths, labels.shape[1]), 0)
-    return torch.stack([F.pad(known, (0, 1)), F.pad(known, (1, 0))])[: topology.symbols - 1]
-
-
-def valid_lattice(
-    scores: Tensor, labels: Tensor, lengths: Tensor, label_lengths: Tensor, topology: Topology
-) -> Lattice:
-    """Returns the lattice of the scores (K, B, T, U + 1), whatever stands in their padding."""
-    frames, counts = scores.shape[2], scores.shape[3]
-    cells = (
-        length_mask(lengths, frames)[:, :, None] & length_mask(label_lengths + 1, counts)[:, None]
-    )
-    has_next = length_mask(label_lengths, counts)[:, None, :].expand_as(cells)
-    exists = [cells, cells & has_next, cells & (torch.arange(counts, device=cells.device) > 0)]
-    kept = torch.stack(exists)[: len(scores)]
-    valid = scores.double().masked_fill(~kept, -INFINITY)
-    return topology.lattice(valid, labels, lengths, label_lengths)
-
-
-def occupations(
-    scores: Tensor, labels: Tensor, lengths: Tensor, label_lengths: Tensor, topology: Topology
-) -> tuple[Tensor, Tensor]:
-    """Returns the (B,) losses and how probable each score's symbol is, given the labels.
-
-    Args:
-        scores: (K, B, T, U + 1) as for `full_sum_loss`.
-        labels: (B, U).
-        lengths: (B,) valid frames.
-        label_lengths: (B,).
-        topology: Which alignments there are.
-
-    Returns:
-        (B,) losses and (K, B, T, U + 1) occupations, the negative derivatives of the loss.
-    """
-    lattice = valid_lattice(scores, labels, lengths, label_lengths, topology)
-    totals, arcs = posteriors(lattice)
-    dtype = exact_dtype(scores)
-    return -totals.to(dtype), topology.to_cells(arcs, scores.shape[2]).to(dtype)
-
-
-def exact_dtype(scores: Tensor) -> torch.dtype:
-    """Returns float32, or float64 where the scores are."""
-    return torch.promote_types(scores.dtype, torch.float32)
 
 
 class _FullSum(torch.autograd.Function):

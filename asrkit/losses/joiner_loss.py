@@ -20,16 +20,12 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from asrkit.acceleration import triton_serves
+from asrkit.lattice.cells import cell_targets, occupations
 from asrkit.lattice.lattice import INFINITY
 from asrkit.lattice.topologies import Topology
+from asrkit.lattice.viterbi import Alignment, best_alignment
 from asrkit.losses.blocks import Block, blocks, occupied_band
-from asrkit.losses.full_sum import (
-    Alignment,
-    best_alignment,
-    cell_targets,
-    full_sum_loss,
-    occupations,
-)
+from asrkit.losses.full_sum import full_sum_loss
 from asrkit.losses.symbols import SoftmaxBlank, SymbolDistribution
 
 # Logits held at a time. On a CPU, 2^18 fit into the cache; a GPU needs many to be busy.

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from asrkit.lattice.cells import cell_targets, exact_dtype, occupations
 from asrkit.lattice.lattice import INFINITY
 from asrkit.lattice.topologies import Topology
-from asrkit.losses.full_sum import cell_targets, exact_dtype, full_sum_loss, occupations
+from asrkit.losses.full_sum import full_sum_loss
 from asrkit.losses.joiner_loss import MAX_LOGITS, Joiner
 from asrkit.losses.pruning import Windows
 from asrkit.nn.masking import length_mask

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from asrkit.lattice.cells import cell_targets, exact_dtype, occupations
 from asrkit.lattice.topologies import BLANK, LABEL, Topology
-from asrkit.losses.full_sum import cell_targets, exact_dtype, occupations
 from asrkit.nn.masking import length_mask
 
 # Logits held at a time where the product of exponentials underflows.

@@ -8,7 +8,7 @@ from torch import Tensor
 from asrkit.config.ordered import Ordered
 from asrkit.config.registry import Factory
 from asrkit.data.batch import Batch
-from asrkit.models.chunked import cut_batch, require_whole_frames
+from asrkit.models.chunked import cut_batch, require_chunkable
 from asrkit.models.interfaces import (
     Encoded,
     Encoder,
@@ -39,7 +39,8 @@ class AsrModel(SpeechModel):
 
     Raises:
         ValueError: If there is no head, the name of one can't be that of a module, or utterances
-            can't be cut: no head has given alignments, or chunks would end within a frame.
+            can't be cut: no head has given alignments, a head needs labels that these don't tell,
+            or chunks would end within a frame.
     """
 
     def __init__(
@@ -62,12 +63,7 @@ class AsrModel(SpeechModel):
         self.heads = named_modules(made, "a head")
         self.training_chunks = training_chunks
         if training_chunks is not None:
-            require_whole_frames(training_chunks, self.encoder.output_lengths)
-            if self._aligned_repeats() is None:
-                raise ValueError(
-                    "training_chunks need a head with criterion: alignment, for only alignments "
-                    "tell the labels of a chunk; expected training_chunks: null, or such a head"
-                )
+            require_chunkable(training_chunks, self.encoder.output_lengths, self.named_heads())
 
     def forward(self, batch: Batch, step: int = 0) -> LossReport:
         """Returns the loss parts of all heads, named HEAD.PART."""
@@ -90,6 +86,13 @@ class AsrModel(SpeechModel):
         """Returns the encoder frames (B,) of so many samples (B,)."""
         return self.encoder.output_lengths(self.features.num_frames(num_samples))
 
+    def target_frames(self, num_samples: Tensor) -> Tensor:
+        """Returns the symbols (B,) that alignments of so many samples (B,) have."""
+        frames = self.features.num_frames(num_samples)
+        encoded = self.encoder.output_lengths(frames)
+        targets = self.given_targets
+        return encoded if targets is None else targets.count(frames, encoded)
+
     def _encode(self, batch: Batch, step: int) -> tuple[Encoded, Batch]:
         """Returns the frames to train on or to evaluate, and the batch that they belong to."""
         learned = any(
@@ -107,17 +110,6 @@ class AsrModel(SpeechModel):
         return self.encoder(features, lengths), batch
 
     def _cut(self, batch: Batch, features: Tensor, lengths: Tensor, chunking: Chunking) -> Batch:
-        return cut_batch(
-            batch,
-            features,
-            lengths,
-            chunking,
-            self.encoder.output_lengths,
-            blank=len(self.vocabulary),
-            repeats=bool(self._aligned_repeats()),
-        )
-
-    def _aligned_repeats(self) -> bool | None:
-        """Returns whether labels of given alignments are repeated, None if no head is given any."""
-        found = [head.aligned_repeats for head in self.named_heads().values()]
-        return next((repeats for repeats in found if repeats is not None), None)
+        assert self.given_targets is not None, "chunks need given alignments"
+        encoder = self.encoder.output_lengths
+        return cut_batch(batch, features, lengths, chunking, encoder, self.given_targets)

@@ -1,31 +1,57 @@
 """A batch of utterances becomes a batch of their chunks, with the labels that stand in each.
 
 Where a chunk's labels begin and end only an alignment tells. So chunks are for training on given
-alignments; the other heads of the model then learn from chunks as well.
+alignments; the other heads of the model then learn from chunks as well. Alignments with a symbol
+for each feature frame are cut where the features are, whatever the encoder makes of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from asrkit.data.batch import Batch
+from asrkit.data.frame_targets import PADDING, FrameTargets
 from asrkit.errors import UserError
-from asrkit.lattice.alignments import aligned_labels
+from asrkit.models.interfaces import Head
 from asrkit.nn.chunks import Chunking
 
 OutputLengths = Callable[[Tensor], Tensor]
 
 
-def require_whole_frames(chunking: Chunking, output_lengths: OutputLengths) -> None:
-    """Makes sure that encoder frames of a chunk are those of the utterance.
+def require_chunkable(
+    chunking: Chunking, output_lengths: OutputLengths, heads: Mapping[str, Head]
+) -> None:
+    """Makes sure that all heads of a model can learn from chunks.
 
     Raises:
-        ValueError: If chunks begin or end within an encoder frame.
+        ValueError: If there are no given alignments, a head needs labels that they don't tell, or
+            chunks begin or end within a frame of theirs.
     """
+    given = {name: head.given_targets for name, head in heads.items()}
+    targets = next((each for each in given.values() if each is not None), None)
+    if targets is None:
+        raise ValueError(
+            "training_chunks need a head with criterion: alignment, or another one that is trained "
+            "on given alignments, for only alignments tell the labels of a chunk; expected "
+            "training_chunks: null, or such a head"
+        )
+    others = [name for name, each in given.items() if each is None]
+    if others and not targets.spell_text:
+        raise ValueError(
+            f"training_chunks: alignments of {targets.outputs.told()} don't tell the labels of a "
+            f"chunk, which heads.{others[0]} is trained on; expected training_chunks: null, or "
+            "only heads that are trained on these alignments"
+        )
+    if targets.rate == "encoder":
+        _require_whole_frames(chunking, output_lengths)
+
+
+def _require_whole_frames(chunking: Chunking, output_lengths: OutputLengths) -> None:
+    """Makes sure that encoder frames of a chunk are those of the utterance."""
     numbers = torch.arange(1, 65, device="cpu")
     for name, frames in (("size", chunking.size), ("step", chunking.stride)):
         counts = output_lengths(numbers * frames)
@@ -42,8 +68,7 @@ def cut_batch(
     lengths: Tensor,
     chunking: Chunking,
     output_lengths: OutputLengths,
-    blank: int,
-    repeats: bool,
+    targets: FrameTargets,
 ) -> Batch:
     """Returns the chunks of a batch, as utterances with features for a signal.
 
@@ -53,14 +78,13 @@ def cut_batch(
         lengths: (B,).
         chunking: How features are cut.
         output_lengths: Encoder frames (N,) of feature frames (N,).
-        blank: V.
-        repeats: Whether equal labels in a row of an alignment are one label; one that a chunk cuts
-            is a label of both its sides.
+        targets: What the alignments hold. Where equal labels in a row are one label, one that a
+            chunk cuts is a label of both its sides.
 
     Raises:
-        UserError: If there is no alignment, or it has other frames than the encoder.
+        UserError: If there is no alignment, or it has other frames than it should.
     """
-    frames = output_lengths(lengths)
+    frames = targets.count(lengths, output_lengths(lengths))
     if batch.alignment is None or batch.alignment.shape[1] != int(frames.max()):
         got = "none" if batch.alignment is None else f"{batch.alignment.shape[1]} frames"
         raise UserError(
@@ -68,9 +92,10 @@ def cut_batch(
             f"frames for its batch; got {got}; align with a model that shortens time as much"
         )
     chunks = chunking.of(lengths)
-    size, stride = output_lengths(torch.tensor([chunking.size, chunking.stride])).tolist()
-    alignment = Chunking(size, stride).of(frames).cut(batch.alignment, padding=-1)
-    spelt = aligned_labels(alignment, blank, repeats)
+    sizes = torch.tensor([chunking.size, chunking.stride])
+    cut = Chunking(*targets.count(sizes, output_lengths(sizes)).tolist())
+    alignment = cut.of(frames).cut(batch.alignment, padding=PADDING)
+    spelt = targets.labels_of(alignment)
     return replace(
         batch,
         ids=[batch.ids[index] for index in chunks.utterances.tolist()],

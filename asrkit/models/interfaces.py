@@ -9,13 +9,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
 from asrkit.config.registry import Registry
 from asrkit.data.batch import Batch
+from asrkit.data.frame_targets import FrameTargets
 from asrkit.errors import UserError
+from asrkit.lattice.viterbi import Alignment
 from asrkit.nn.features import Features
 from asrkit.scorers.interfaces import FrameScorer, LabelScorer, scores_no_frames
 from asrkit.text.outputs import Outputs
@@ -115,14 +117,12 @@ class Encoder(nn.Module, ABC):
 class Head(nn.Module, ABC):
     """One training loss and the scorers that decode with it; reads the last frames or one tap.
 
-    Implementations set `outputs`, the symbols that it gives probabilities to.
-
-    `aligned_repeats` says, of a head that is trained on given alignments, whether equal labels in a
-    row are one label there; None of all others.
+    Implementations set `outputs`, the symbols that it gives probabilities to; and `given_targets`,
+    if it is trained on given alignments (`batch.alignment`): what these hold.
     """
 
     outputs: Outputs
-    aligned_repeats: bool | None = None
+    given_targets: FrameTargets | None = None
 
     @abstractmethod
     def loss(self, encoded: Encoded, batch: Batch) -> LossReport:
@@ -145,6 +145,34 @@ class Head(nn.Module, ABC):
         return Pictures()
 
 
+@runtime_checkable
+class AligningHead(Protocol):
+    """A head that tells when each label was said, and the symbol of every frame."""
+
+    @property
+    def aligned_targets(self) -> FrameTargets | None:
+        """What its alignments hold; None where a frame may have several symbols."""
+        ...
+
+    def align(self, encoded: Encoded, labels: Tensor, label_lengths: Tensor) -> Alignment:
+        """Returns the best alignment of labels (B, U) with lengths (B,)."""
+        ...
+
+
+@runtime_checkable
+class PosteriorHead(Protocol):
+    """A head that says of every frame how probable each symbol is, so that it has a prior."""
+
+    @property
+    def outputs(self) -> Outputs:
+        """Its K symbols."""
+        ...
+
+    def log_posteriors(self, encoded: Encoded) -> tuple[Tensor, Tensor]:
+        """Returns log-probabilities (B, T, K) and valid frames (B,)."""
+        ...
+
+
 class TrainableModel(nn.Module, ABC):
     """All that training and the checks before it know of a model; `forward` is enough."""
 
@@ -165,9 +193,19 @@ class TrainableModel(nn.Module, ABC):
         """Returns the heads by name; none of a model that no search decodes with."""
         return {}
 
+    @property
+    def given_targets(self) -> FrameTargets | None:
+        """What alignments hold that heads are trained on; None if all learn from labels."""
+        every = (head.given_targets for head in self.named_heads().values())
+        return next((targets for targets in every if targets is not None), None)
+
     def output_frames(self, num_samples: Tensor) -> Tensor:
         """Returns the frames (B,) that losses get from so many samples (B,)."""
         return num_samples
+
+    def target_frames(self, num_samples: Tensor) -> Tensor:
+        """Returns the symbols (B,) that alignments of so many samples (B,) have."""
+        return self.output_frames(num_samples)
 
     def min_frames(self, labels: list[int]) -> int:
         """Returns how many of these frames the labels of one utterance need at least."""

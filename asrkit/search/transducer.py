@@ -169,7 +169,7 @@ class _SymbolStates:
         self.scorer = scorer
         self.state = scorer.initial_state()
         self.num_utterances, self.width = len(scorer.lengths), 1
-        self.repeats = scorer.topology.symbols == 3
+        self.repeats = scorer.topology.labels_repeat
 
     def enter(self, beam: Beam, frame: int) -> None:
         """Moves into a frame."""

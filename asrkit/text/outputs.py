@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from itertools import zip_longest
+from typing import Literal, TypedDict, cast, get_args
 
 from asrkit.text.vocabulary import Vocabulary
 
@@ -17,6 +18,14 @@ Special = Literal["blank", "eos", "bos"]
 
 BLANK, EOS, BOS = "<blank>", "</s>", "<s>"
 """Names of the special symbols in files and messages."""
+
+
+class OutputFields(TypedDict):
+    """What files say of the symbols that they are about."""
+
+    names: list[str]
+    num_labels: int
+    specials: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -76,6 +85,24 @@ class Outputs:
         """Returns symbols without text, such as tied states or phones."""
         return cls(tuple(names))
 
+    @classmethod
+    def of_fields(cls, fields: OutputFields) -> Outputs:
+        """Returns the outputs that a file is about.
+
+        Raises:
+            ValueError: If they can't be.
+        """
+        unknown = fields["specials"].keys() - get_args(Special)
+        if unknown:
+            raise ValueError(f"unknown special symbols {sorted(unknown)}")
+        specials = cast(dict[Special, int], fields["specials"])
+        return cls(tuple(fields["names"]), fields["num_labels"], specials)
+
+    def fields(self) -> OutputFields:
+        """Returns what files say of these outputs."""
+        specials = {str(special): number for special, number in self.specials.items()}
+        return {"names": list(self.names), "num_labels": self.num_labels, "specials": specials}
+
     @property
     def blank(self) -> int:
         """The id of blank.
@@ -107,6 +134,12 @@ class Outputs:
         if special not in self.specials:
             raise ValueError(f"no {special} among {self.told()}")
         return self.specials[special]
+
+    def difference(self, other: Outputs) -> str:
+        """Returns the first symbol that is not that of other outputs, in words; "" if all are."""
+        pairs = enumerate(zip_longest(self.names, other.names))
+        different = (f" (symbol {n} is {a!r}, not {b!r})" for n, (a, b) in pairs if a != b)
+        return next(different, "")
 
     def told(self) -> str:
         """Returns what these symbols are, in a few words, for messages."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,23 +11,65 @@ import torch
 from asrkit.data.alignments import Alignments, read_alignments
 from asrkit.data.batch import Batch
 from asrkit.data.cuts import at_speed, num_samples_at
+from asrkit.data.frame_targets import FrameTargets
 from asrkit.errors import UserError
+from asrkit.text.outputs import Outputs
+from asrkit.text.vocabulary import Vocabulary
 
 
 def test_alignments_are_read_as_written(tmp_path: Path) -> None:
-    alignments = Alignments(blank=5)
+    targets = targets_of("abcde")
+    alignments = Alignments(targets)
     alignments.add("b", 1.0, [5, 4, 5])
     alignments.add("a", 0.9, [])
     alignments.write(tmp_path / "x.tsv")
-    assert (tmp_path / "x.tsv").read_text() == "a\t0.9\t\nb\t1\t- 4 -\n"
-    found = read_alignments([tmp_path / "x.tsv"], blank=7)
-    assert found.of("b", 1.0).tolist() == [7, 4, 7]
+    first, rest = (tmp_path / "x.tsv").read_text().split("\n", 1)
+    assert first.startswith('# {"outputs": {"names": ["a", "b", "c", "d", "e", "<blank>"]')
+    assert rest == "a\t0.9\t\nb\t1\t- 4 -\n"
+    found = read_alignments([tmp_path / "x.tsv"], targets)
+    assert found.of("b", 1.0).tolist() == [5, 4, 5]
     assert found.of("a", 0.9).tolist() == []
     with pytest.raises(UserError, match="no alignment of b at speed 0.9"):
         found.of("b", 0.9)
     (tmp_path / "x.tsv").write_text("b\t1\t- x\n")
     with pytest.raises(UserError, match=r"x\.tsv:1 is not an alignment"):
-        read_alignments([tmp_path / "x.tsv"], blank=7)
+        read_alignments([tmp_path / "x.tsv"], targets)
+    (tmp_path / "x.tsv").write_text("b\t1\t- 4\nc\t1\t6\n")
+    with pytest.raises(UserError, match=r"x\.tsv:2 .*symbol 6 is not one of 5 labels and <blank>"):
+        read_alignments([tmp_path / "x.tsv"], targets)
+
+
+def targets_of(labels: str) -> FrameTargets:
+    return FrameTargets(Outputs.labels_with_blank(Vocabulary(list(labels))))
+
+
+def test_files_of_older_versions_hold_labels_and_blank(tmp_path: Path) -> None:
+    path = tmp_path / "x.tsv"
+    path.write_text("b\t1\t- 4 -\n")
+    found = read_alignments([path], targets_of("abcdefg"))
+    assert found.of("b", 1.0).tolist() == [7, 4, 7]
+    with pytest.raises(UserError, match="trained on 3 classes.* hold labels and blank"):
+        read_alignments([path], FrameTargets(Outputs.classes(["s0", "s1", "s2"])))
+    with pytest.raises(UserError, match="one for each feature frame; .* one for each encoder"):
+        read_alignments([path], replace(targets_of("ab"), rate="features"))
+
+
+def test_alignments_of_other_outputs_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.tsv"
+    alignments = Alignments(FrameTargets(Outputs.classes(["s0", "s1"]), rate="features"))
+    alignments.add("a", 1.0, [0, 1, 1])
+    alignments.write(path)
+    assert read_alignments([path], alignments.targets).of("a", 1.0).tolist() == [0, 1, 1]
+    with pytest.raises(UserError, match="trained on 2 labels and <blank>.* hold 2 classes"):
+        read_alignments([path], targets_of("ab"))
+    other = FrameTargets(Outputs.classes(["s0", "s2"]), rate="features")
+    with pytest.raises(UserError, match=r"\(symbol 1 is 's1', not 's2'\)"):
+        read_alignments([path], other)
+    path.write_text(
+        '# {"outputs": {"names": [], "num_labels": 1, "specials": {}}, "rate": "encoder"}'
+    )
+    with pytest.raises(UserError, match=r"x\.tsv:1 is damaged: 1 labels among 0 symbols"):
+        read_alignments([path], other)
 
 
 @pytest.mark.parametrize("speed", [0.9, 1.0, 1.1, 0.85])

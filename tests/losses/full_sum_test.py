@@ -11,9 +11,11 @@ import torch
 import torchaudio
 from torch import Tensor
 
+from asrkit.lattice.cells import cell_targets
 from asrkit.lattice.topologies import CtcTopology, RnaTopology, RnntTopology, Topology
+from asrkit.lattice.viterbi import best_alignment
 from asrkit.losses.ctc import ctc_loss
-from asrkit.losses.full_sum import best_alignment, cell_targets, full_sum_loss
+from asrkit.losses.full_sum import full_sum_loss
 from asrkit.losses.symbols import SigmoidBlank, SoftmaxBlank, SymbolDistribution
 
 # One path: its symbols, and for each the cell (t, u) that it is said in.

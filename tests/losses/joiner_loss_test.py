@@ -10,9 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from asrkit.lattice.cells import cell_targets
 from asrkit.lattice.topologies import CtcTopology, RnaTopology, RnntTopology, Topology
+from asrkit.lattice.viterbi import best_alignment
 from asrkit.losses.blocks import blocks
-from asrkit.losses.full_sum import best_alignment, cell_targets, full_sum_loss
+from asrkit.losses.full_sum import full_sum_loss
 from asrkit.losses.joiner_loss import Joiner, joiner_alignment, joiner_loss
 from asrkit.losses.symbols import SigmoidBlank, SoftmaxBlank, SymbolDistribution
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from asrkit.lattice.cells import occupations
 from asrkit.lattice.topologies import CtcTopology, RnaTopology, RnntTopology, Topology
-from asrkit.losses.full_sum import full_sum_loss, occupations
+from asrkit.losses.full_sum import full_sum_loss
 from asrkit.losses.pruning import Windows, best_windows
 
 BOTH = pytest.mark.parametrize("topology", [RnntTopology(), RnaTopology()])

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from asrkit.lattice import recursions as reference
 from asrkit.lattice import triton_recursions
+from asrkit.lattice.cells import valid_lattice
 from asrkit.lattice.lattice import Lattice
 from asrkit.lattice.topologies import CtcTopology, RnaTopology, RnntTopology, Topology
 from asrkit.losses import joiner_loss as joiner_module
 from asrkit.losses import softmax, triton_softmax
-from asrkit.losses.full_sum import full_sum_loss, valid_lattice
+from asrkit.losses.full_sum import full_sum_loss
 from asrkit.losses.joiner_loss import Joiner, joiner_loss
 from asrkit.losses.symbols import SigmoidBlank, SoftmaxBlank, SymbolDistribution
 

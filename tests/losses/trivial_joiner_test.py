@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from asrkit.lattice.cells import occupations
 from asrkit.lattice.topologies import CtcTopology, RnaTopology, RnntTopology, Topology
-from asrkit.losses.full_sum import occupations
 from asrkit.losses.trivial_joiner import trivial_joiner_loss
 from tests.losses.full_sum_test import BLANK, rna_paths, rnnt_paths, scores_of
 

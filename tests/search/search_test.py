@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from asrkit.errors import UserError
-from asrkit.lattice.forced_alignment import best_path, label_spans
+from asrkit.lattice.cells import frame_scores
+from asrkit.lattice.topologies import CtcTopology
+from asrkit.lattice.viterbi import Alignment, best_alignment
 from asrkit.scorers.ctc_prefix import CtcPrefixScorer
 from asrkit.scorers.interfaces import IMPOSSIBLE, Hypothesis, State, select
 from asrkit.search.ctc_greedy import CtcGreedySearch
@@ -228,9 +230,7 @@ def test_greedy_collapses_repeats_and_blanks() -> None:
 def test_best_path_equals_enumeration(seed: int, labels: list[int]) -> None:
     frames, _ = random_case(seed, [4, 3])
     batch = torch.tensor([labels, labels])
-    paths, totals = best_path(
-        frames.log_probs, frames.lengths, batch, torch.tensor([len(labels)] * 2)
-    )
+    found = ctc_alignment(frames, batch)
     for utterance in range(2):
         length = int(frames.lengths[utterance])
         fitting = [
@@ -239,15 +239,18 @@ def test_best_path_equals_enumeration(seed: int, labels: list[int]) -> None:
             if collapse(path) == tuple(labels)
         ]
         expected, path = max(fitting)
-        assert float(totals[utterance]) == pytest.approx(expected, abs=1e-5)
-        emitted = [labels[p] if p >= 0 else V for p in paths[utterance].tolist()]
-        assert tuple(emitted[:length]) == path
-        assert len(label_spans(paths[utterance])) == len(labels)
+        assert float(found.log_probs[utterance]) == pytest.approx(expected, abs=1e-5)
+        assert tuple(found.symbols[utterance, :length].tolist()) == path
+        assert int(found.label_frames[utterance].min()) >= 0
 
 
 def test_best_path_says_where_labels_do_not_fit() -> None:
     frames, _ = random_case(0, [2])
-    _, totals = best_path(
-        frames.log_probs, frames.lengths, torch.tensor([[0, 0]]), torch.tensor([2])
-    )
-    assert float(totals[0]) < IMPOSSIBLE / 2
+    found = ctc_alignment(frames, torch.tensor([[0, 0]]))
+    assert float(found.log_probs[0]) < IMPOSSIBLE / 2
+
+
+def ctc_alignment(frames: Frames, labels: Tensor) -> Alignment:
+    sizes, how = torch.full((len(labels),), labels.shape[1]), (CtcTopology(), V)
+    scores = frame_scores(frames.log_probs, labels, sizes, *how)
+    return best_alignment(scores, labels, frames.lengths, sizes, *how)

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from asrkit.data.batch import Batch
 from asrkit.experiment import Experiment
-from asrkit.experiment.aligned import aligned_heads
 from asrkit.models.asr_model import AsrModel
 from asrkit.text.vocabulary import Vocabulary
 
@@ -96,7 +95,7 @@ def _batch(experiment: Experiment, model: nn.Module) -> Batch:
         labels=torch.randint(0, LABELS, (UTTERANCES, 4), generator=random),
         label_lengths=torch.tensor([2 + i % 3 for i in range(UTTERANCES)]),
     )
-    if isinstance(model, AsrModel) and aligned_heads(model):
+    if isinstance(model, AsrModel) and model.given_targets:
         return replace(batch, alignment=_alignment(batch, model.output_frames(lengths)))
     return batch
 

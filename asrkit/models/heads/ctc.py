@@ -6,8 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from asrkit.data.batch import Batch
+from asrkit.data.frame_targets import FrameTargets
 from asrkit.errors import UserError
+from asrkit.lattice.cells import frame_scores
 from asrkit.lattice.greedy import greedy_labels
+from asrkit.lattice.topologies import CtcTopology
+from asrkit.lattice.viterbi import Alignment, best_alignment
 from asrkit.losses.ctc import ctc_loss
 from asrkit.models.interfaces import (
     Encoded,
@@ -62,6 +66,8 @@ class CtcHead(Head):
         self.weight, self.tap = weight, tap
         self.dropout = Dropout(dropout)
         self.outputs = Outputs.labels_with_blank(vocabulary)
+        self.topology = CtcTopology()
+        self.aligned_targets = FrameTargets(self.outputs, self.topology.labels_repeat)
         trained = Outputs.labels_with_eos_and_blank(vocabulary) if eos else self.outputs
         self.eos = trained.eos if eos else None
         self.output = nn.Linear(encoder.dim, len(trained))
@@ -96,6 +102,16 @@ class CtcHead(Head):
             ),
             "infeasible": LossPart((~feasible).sum().float(), len(batch), weight=0.0),
         }
+
+    def align(self, encoded: Encoded, labels: Tensor, label_lengths: Tensor) -> Alignment:
+        """Returns the best alignment of labels (B, U) with lengths (B,)."""
+        how = (self.topology, self.outputs.blank)
+        scores = frame_scores(self.log_probs(encoded), labels, label_lengths, *how)
+        return best_alignment(scores, labels, encoded.lengths, label_lengths, *how)
+
+    def log_posteriors(self, encoded: Encoded) -> tuple[Tensor, Tensor]:
+        """Returns log-probabilities (B, T, V + 1) of labels and blank, eos in it, and lengths."""
+        return self.log_probs(encoded), encoded.lengths
 
     def label_scorer(self, encoded: Encoded) -> LabelScorer:
         """Returns CTC prefix scores, for label-synchronous search."""

@@ -90,7 +90,7 @@ def path_scores(head: TransducerHead, seen: Encoded, symbols: Tensor) -> Tensor:
 def test_a_path_through_the_lattice_scores_what_the_alignment_says(topology: Topology) -> None:
     head, seen = make(topology), encoded()
     with torch.no_grad():
-        found = head.alignment(seen, LABELS, LABEL_LENGTHS)
+        found = head.align(seen, LABELS, LABEL_LENGTHS)
         scores = path_scores(head, seen, found.symbols)
     fits = found.log_probs.isfinite()
     assert fits.tolist() == [True, topology.symbols == 2, True]
@@ -273,9 +273,9 @@ def test_missing_and_foreign_alignments_are_named() -> None:
     with pytest.raises(UserError, match="has 4 frames, the encoder gives 5"):
         head.loss(encoded(), aligned_batch(ALIGNMENT[:, :4]))
     with pytest.raises(UserError, match=r"fast \(FastLstm\) can't align"):
-        head.alignment(encoded(), LABELS, LABEL_LENGTHS)
+        head.align(encoded(), LABELS, LABEL_LENGTHS)
     with pytest.raises(UserError, match=r"label_rnn \(LabelLstm\) can't align"):
-        make(RnaTopology(), label_rnn=LABEL).alignment(encoded(), LABELS, LABEL_LENGTHS)
+        make(RnaTopology(), label_rnn=LABEL).align(encoded(), LABELS, LABEL_LENGTHS)
 
 
 class Parts:
@@ -352,7 +352,7 @@ def test_eight_alignments_are_learnt_with_a_fast_rnn(topology: Topology) -> None
     lengths = torch.maximum(lengths, topology.min_frames(labels, sizes))
     with torch.no_grad():
         raw = Encoded(frames, lengths)
-        symbols = make(topology).alignment(raw, labels, sizes).symbols
+        symbols = make(topology).align(raw, labels, sizes).symbols
     head = make(topology, partial(FAST, hidden_dim=16, switchout=0.02), bottleneck_dim=None)
     batch = Batch(list("abcdefgh"), torch.zeros(8, 6), lengths, labels, sizes, symbols)
     seen = learn(head, batch, frames, lengths)

@@ -14,8 +14,9 @@ from torch import Tensor
 from asrkit.config.registry import Factory
 from asrkit.data.batch import Batch
 from asrkit.experiment.align import best_spans
+from asrkit.lattice.cells import cell_targets
 from asrkit.lattice.topologies import CtcTopology, RnaTopology, RnntTopology, Topology
-from asrkit.losses.full_sum import cell_targets, full_sum_loss
+from asrkit.losses.full_sum import full_sum_loss
 from asrkit.losses.symbols import SigmoidBlank, SoftmaxBlank, SymbolDistribution
 from asrkit.models.heads.transducer.head import TransducerHead
 from asrkit.models.interfaces import Encoded
@@ -200,7 +201,7 @@ def test_what_was_learnt_by_heart_is_found(
     with torch.no_grad():
         seen = Encoded(lift(frames), lengths)
         found = TransducerSearch(4).run(heads, seen)
-        alignment = head.alignment(seen, labels, sizes)
+        alignment = head.align(seen, labels, sizes)
     for row, n_best in enumerate(found):
         wanted = labels[row, : sizes[row]].tolist()
         assert n_best[0].labels == wanted

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from asrkit.config.registry import Factory
 from asrkit.data.batch import Batch
+from asrkit.data.frame_targets import FrameTargets
 from asrkit.errors import UserError
 from asrkit.lattice.alignments import aligned_labels
 from asrkit.lattice.topologies import Topology
-from asrkit.losses.full_sum import Alignment
+from asrkit.lattice.viterbi import Alignment
 from asrkit.losses.joiner_loss import Joiner, joiner_alignment, joiner_loss
 from asrkit.losses.pruned_loss import pruned_joiner_loss
 from asrkit.losses.symbols import SoftmaxBlank, SymbolDistribution
@@ -89,8 +90,10 @@ class TransducerHead(Head):
         require_weight(weight)
         self.weight, self.tap = weight, tap
         self.topology, self.blank, self.criterion = topology, blank, criterion
-        self.aligned_repeats = topology.symbols == 3 if criterion.given_alignments else None
         self.outputs = outputs = Outputs.labels_with_blank(vocabulary)
+        targets = FrameTargets(outputs, topology.labels_repeat)
+        self.aligned_targets = None if topology.labels_stay else targets
+        self.given_targets = targets if criterion.given_alignments else None
         self.predictor = predictor(inputs=Outputs.labels_with_eos(vocabulary))
         self.dropout = Dropout(dropout)
         size = encoder.dim if bottleneck_dim is None else bottleneck_dim
@@ -119,7 +122,7 @@ class TransducerHead(Head):
         """Returns the loss and the statistics of the criterion."""
         return self.criterion(self, encoded, batch)
 
-    def alignment(self, encoded: Encoded, labels: Tensor, label_lengths: Tensor) -> Alignment:
+    def align(self, encoded: Encoded, labels: Tensor, label_lengths: Tensor) -> Alignment:
         """Returns the best alignment of labels (B, U) with lengths (B,).
 
         Raises:
@@ -191,7 +194,7 @@ class TransducerHead(Head):
         Returns:
             (B, T, V + 1), blank last.
         """
-        spelt = aligned_labels(symbols, self.outputs.blank, self.topology.symbols == 3)
+        spelt = aligned_labels(symbols, self.outputs.blank, self.topology.labels_repeat)
         frames, attended = self._frames(encoded)
         seen = _pick(attended, spelt.frames_after())
         predicted = _pick(self.label_rnn(self.predictor(spelt.labels), seen), spelt.before)

@@ -1,0 +1,70 @@
+"""What given alignments hold: a symbol of some outputs for each frame.
+
+Alignments of text have labels and blank, those of a hybrid model tied states. There is a symbol for
+each frame of the encoder, or for each frame of the features, whatever the encoder makes of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from asrkit.lattice.alignments import AlignedLabels, aligned_labels
+from asrkit.text.outputs import Outputs
+
+Rate = Literal["encoder", "features"]
+
+PADDING = -1
+"""The symbol of frames that an utterance does not have."""
+
+
+@dataclass(frozen=True)
+class FrameTargets:
+    """The symbols of frames that `asrkit align` finds, or that a head is trained on.
+
+    Args:
+        outputs: Whose symbols they are.
+        labels_repeat: Whether equal labels in a row are one label, as in CTC.
+        rate: What has one symbol each: frames of the encoder, or of the features.
+    """
+
+    outputs: Outputs
+    labels_repeat: bool = False
+    rate: Rate = "encoder"
+
+    @property
+    def spell_text(self) -> bool:
+        """Whether they tell the labels of the text."""
+        return self.outputs.num_labels > 0
+
+    def count(self, feature_frames: Tensor, encoder_frames: Tensor) -> Tensor:
+        """Returns how many symbols utterances have, of their frames (B,)."""
+        return encoder_frames if self.rate == "encoder" else feature_frames
+
+    def labels_of(self, symbols: Tensor) -> AlignedLabels:
+        """Returns the labels that symbols (B, N) spell; none where they don't tell the text."""
+        if not self.spell_text:
+            symbols = symbols.clamp(max=PADDING)
+        blank = self.outputs.specials.get("blank", len(self.outputs))
+        return aligned_labels(symbols, blank, self.labels_repeat)
+
+    def told(self) -> str:
+        """Returns what they are, in a few words, for messages."""
+        frame = {"encoder": "encoder frame", "features": "feature frame"}[self.rate]
+        return f"{self.outputs.told()}, one for each {frame}"
+
+
+def every(symbols: Tensor, step: int, frames: int) -> Tensor:
+    """Returns the targets (B, T) of frames that are `step` times as long as those of symbols.
+
+    Args:
+        symbols: (B, N) with padding.
+        step: The first symbol of each frame's is taken.
+        frames: T; frames beyond the symbols get padding.
+    """
+    taken = symbols[:, ::step][:, :frames]
+    padded = symbols.new_full((len(symbols), frames), PADDING)
+    padded[:, : taken.shape[1]] = taken
+    return padded

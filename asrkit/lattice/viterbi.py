@@ -1,0 +1,75 @@
+"""The most probable alignment of given labels, under any topology: when each of them was said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from asrkit.lattice.cells import valid_lattice
+from asrkit.lattice.recursions import best_paths
+from asrkit.lattice.topologies import LABEL, REPEAT, Topology
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """The most probable alignment of each utterance.
+
+    Args:
+        log_probs: (B,) -inf where the labels do not fit into the frames.
+        symbols: (B, N) the symbol of each step, -1 beyond the end. A step is a frame for RNA and
+            CTC; for RNN-T the next symbol, in the same frame after a label.
+        label_frames: (B, U) the frame in which each label (first) stands, -1 in the padding.
+        label_ends: (B, U) the frame after the last one in which it stands without a break, -1 in
+            the padding.
+    """
+
+    log_probs: Tensor
+    symbols: Tensor
+    label_frames: Tensor
+    label_ends: Tensor
+
+
+def best_alignment(
+    scores: Tensor,
+    labels: Tensor,
+    lengths: Tensor,
+    label_lengths: Tensor,
+    topology: Topology,
+    blank: int,
+) -> Alignment:
+    """Returns the Viterbi alignment.
+
+    Args:
+        scores: (K, B, T, U + 1) log-probabilities of blank, the next label and, where the topology
+            has K = 3, the last label again, in frame t after u labels.
+        labels: (B, U).
+        lengths: (B,) valid frames.
+        label_lengths: (B,).
+        topology: Which alignments there are.
+        blank: How the result calls blank.
+
+    Returns:
+        The alignments. Of equally probable ones it is, going back from the end, that whose last
+        label ends later, and whose labels stand earlier.
+    """
+    lattice = valid_lattice(scores, labels, lengths, label_lengths, topology)
+    log_probs, kinds, states = best_paths(lattice)
+    symbols, frames, counts = topology.cells(kinds, states)  # (B, N) each
+    inside = kinds >= 0
+    new, again = inside & (symbols == LABEL), inside & (symbols == REPEAT)
+    padded = F.pad(labels, (1, 1))
+    names = torch.full_like(kinds, blank)
+    names = torch.where(new, padded.gather(1, (counts + 1).clamp(min=0)), names)
+    names = torch.where(again, padded.gather(1, counts.clamp(min=0)), names)
+    # Column U takes what is no label.
+    none = labels.shape[1]
+    begins = torch.full_like(padded[:, 1:], -1)
+    begins.scatter_(1, torch.where(new, counts, none), frames)
+    repeats = torch.zeros_like(begins).scatter_add_(
+        1, torch.where(again, counts - 1, none), again.long()
+    )
+    ends = (begins + 1 + repeats).masked_fill(begins < 0, -1)
+    return Alignment(log_probs, names.masked_fill(~inside, -1), begins[:, :-1], ends[:, :-1])
