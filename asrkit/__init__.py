@@ -36,13 +36,13 @@ def load(
     """Opens a trained run, to transcribe with.
 
     Args:
-        run: Run folder; it may have been copied here alone.
+        run: Run folder; a copy of it is enough.
         search: Name of a search below the run's `decoding:`; the first one if not given.
         checkpoint: "average", "best", "last" or a path; the average if there is one, else the best.
         device: Where it computes; the GPU if there is one, else the CPU.
 
     Returns:
-        An object with `transcribe(audio)`, where audio is a file or samples; it returns the text.
+        An object whose `transcribe(audio)` returns the text of a file or of samples.
         Its `sample_rate` is that of samples, its `search` the name of the search.
 
     Raises:

@@ -1,4 +1,4 @@
-"""`python -m asrkit`, which is what torchrun starts."""
+"""`python -m asrkit`, as torchrun starts it."""
 
 from asrkit.cli import main
 

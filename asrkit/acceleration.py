@@ -1,8 +1,8 @@
-"""Where Triton's kernels take the place of PyTorch's operations in the losses.
+"""Decides where Triton kernels replace PyTorch's operations in the losses.
 
-The kernels (`triton_*.py`) and the PyTorch code have the same arguments and results. What works by
-either asks `triton_serves`, and nobody else decides. Triton takes long to import and is not on
-every platform, so these modules are imported where they are called.
+The kernels (`triton_*.py`) and the PyTorch code have the same arguments and results. Code with both
+asks `triton_serves`; the decision is made nowhere else. Triton takes long to import and is not
+available everywhere, so these modules are imported where they are called.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from torch import Tensor
 
 
 def triton_serves(tensor: Tensor) -> bool:
-    """Returns whether to calculate with kernels of Triton rather than with PyTorch's operations.
+    """Returns whether to compute with Triton kernels rather than with PyTorch's operations.
 
-    That is on a GPU, where Triton is installed, and not where autograd records: what the kernels
-    do has no derivatives but those that the losses write down themselves.
+    This is so on a GPU with Triton installed, unless autograd records: the kernels have no
+    derivatives other than those written by hand in the losses.
     """
     recorded = torch.is_grad_enabled() and tensor.requires_grad
     return tensor.is_cuda and not recorded and _installed()

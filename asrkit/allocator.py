@@ -1,4 +1,4 @@
-"""How the C library hands out memory for tensors on a CPU."""
+"""How the C library allocates memory for tensors on a CPU."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ M_MMAP_MAX = -4
 
 
 def keep_freed_memory() -> bool:
-    """Lets the process keep freed memory for its next tensors, where its C library is glibc's.
+    """Lets the process keep freed memory for its next tensors, if its C library is glibc.
 
-    Otherwise every large tensor gets pages of its own, which the kernel clears one by one and
-    takes back soon after: a quarter of the time of a training step on a CPU.
+    Otherwise every large tensor gets new pages, which the kernel clears one by one and takes back
+    soon after: a quarter of the time of a training step on a CPU.
 
     Returns:
-        Whether it is so from now on.
+        Whether the setting was accepted.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

@@ -1,4 +1,4 @@
-"""Processes that work for this one: they end when it does, and the death of one is told."""
+"""Worker processes: they end with this process, and if one is killed, an error says so."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from asrkit.signals import STOPPING
 SET_SIGNAL_OF_PARENTS_DEATH = 1
 """PR_SET_PDEATHSIG of prctl(2)."""
 PIPE_BYTES = 2**20
-"""What the pipe of results holds: a batch goes through the usual 64 kB in many small steps."""
+"""Bytes in the pipe of results: a batch passes through the usual 64 kB in many small steps."""
 
 
 class LostProcessError(UserError):
-    """A process that worked for this one was killed, as the system does where memory is short."""
+    """A worker process was killed, as the system does when memory is short."""
 
 
 class _Pool(ProcessPoolExecutor):
-    """Processes whose errors always arrive; those that can't be sent as they are, by their text."""
+    """Processes whose errors always arrive; those that can't be pickled, as text."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Has a function called in one of the processes."""
+        """Calls a function in one of the processes."""
         return super().submit(partial(_sendable, fn), *args, **kwargs)
 
 
@@ -41,14 +41,14 @@ class _Pool(ProcessPoolExecutor):
 def process_pool(
     jobs: int, begin: Callable[[], None] | None = None
 ) -> Iterator[ProcessPoolExecutor]:
-    """Gives processes that work for this one; none of them is left at the end, however that comes.
+    """Starts worker processes; none of them is left at the end, whatever happens.
 
-    They are forked, so `begin` and what it holds is not copied. What they return is: tensors should
-    be arrays, as torch would send a tensor through a file in /dev/shm and an open handle.
+    They are forked, so `begin` and its data are not copied. Results are: return arrays instead of
+    tensors, because PyTorch would send a tensor through a file in /dev/shm and an open handle.
 
     Args:
-        jobs: How many.
-        begin: Called in each of them first.
+        jobs: Number of processes.
+        begin: Called first in each of them.
 
     Raises:
         LostProcessError: If one of them was killed.
@@ -62,11 +62,11 @@ def process_pool(
         executor.shutdown()
     except BrokenProcessPool as error:
         raise LostProcessError(
-            f"one of {jobs} processes was killed, as the system does where memory is short; fewer "
-            "need less: --jobs, or data.num_workers"
+            f"one of {jobs} processes was killed, as the system does when memory is short; fewer "
+            "processes need less: --jobs, or data.num_workers"
         ) from error
     finally:
-        for process in set(active_children()) - others:  # they may be stuck in a broken disk
+        for process in set(active_children()) - others:  # they may be waiting for a broken disk
             process.kill()
         if executor is not None:
             executor.shutdown(cancel_futures=True)
@@ -84,13 +84,13 @@ def _start(jobs: int, begin: Callable[[], None] | None) -> ProcessPoolExecutor:
         reason = getattr(error, "strerror", None) or error
         raise UserError(
             f"{jobs} processes can't be started: {reason}; allow more open files or processes "
-            "(ulimit -n, ulimit -u), make room in /dev/shm, or do with fewer: --jobs, or "
+            "(ulimit -n, ulimit -u), make room in /dev/shm, or use fewer: --jobs, or "
             "data.num_workers, where 0 needs none"
         ) from error
 
 
 def _widen(executor: ProcessPoolExecutor) -> None:
-    """Lets the pipe of results hold more, where the system can: batches come faster."""
+    """Enlarges the pipe of results, if the system can: batches arrive faster."""
     reader = getattr(getattr(executor, "_result_queue", None), "_reader", None)
     command = getattr(fcntl, "F_SETPIPE_SZ", None)  # Linux has it
     if reader is not None and command is not None:
@@ -99,26 +99,26 @@ def _widen(executor: ProcessPoolExecutor) -> None:
 
 
 def _sendable(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Calls a function; an error that would be lost on its way through a pipe becomes its text."""
+    """Calls a function; an error that can't be sent through a pipe is replaced by its text."""
     try:
         return function(*args, **kwargs)
     except Exception as error:
         try:
             pickle.loads(pickle.dumps(error))
-        except Exception:  # classes are free to fail in any way
+        except Exception:  # pickling may fail in any way
             raise RuntimeError(f"{type(error).__name__}: {error}") from None
         raise
 
 
 def _serve(parent: int, begin: Callable[[], None] | None) -> None:
-    """Begins a process: it ends with its parent, to which it leaves all signals but SIGKILL."""
+    """Starts a process: it ends with its parent, which handles all signals except SIGKILL."""
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGINT, *STOPPING):
         signal.signal(number, signal.SIG_IGN)
     prctl = getattr(ctypes.CDLL(None), "prctl", None)  # Linux has it
     if prctl is not None:
         prctl(SET_SIGNAL_OF_PARENTS_DEATH, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before
+    if os.getppid() != parent:  # the parent died before
         os._exit(1)
     if begin is not None:
         begin()

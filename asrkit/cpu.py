@@ -1,4 +1,4 @@
-"""What this process has of the CPU, and which library multiplies matrices there."""
+"""The CPU cores of this process, and the library that multiplies matrices."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import torch
 
 
 def num_cores() -> int:
-    """Returns on how many cores this process may run."""
+    """Returns the number of cores that this process may run on."""
     return len(os.sched_getaffinity(0))
 
 
 def multiply_with_onednn() -> bool:
-    """Lets oneDNN instead of MKL multiply float32 matrices, where it does so in float32.
+    """Lets oneDNN instead of MKL multiply float32 matrices, if it does so in float32.
 
-    MKL uses only half of what an AMD CPU can do. PyTorch asks oneDNN only under leave to compute in
-    bfloat16, of which oneDNN makes use on CPUs with tiles for it (AMX, ARM): there all stays as it
-    was. On others it has float32 kernels alone.
+    MKL uses only half of what an AMD CPU can do. PyTorch calls oneDNN only with permission to
+    compute in bfloat16, which oneDNN uses on CPUs with instructions for it (AMX, ARM): there,
+    nothing changes. On others it only has float32 kernels.
 
     Returns:
-        Whether it is so from now on.
+        Whether oneDNN is used from now on.
     """
     onednn: Any = torch.backends.mkldnn  # whose annotations lack matmul
     onednn.matmul.fp32_precision = "bf16"
@@ -32,6 +32,6 @@ def multiply_with_onednn() -> bool:
 
 
 def _products_are_float32() -> bool:
-    """Whether a product keeps bits that bfloat16 hasn't."""
+    """Returns whether a product is more precise than bfloat16."""
     values = torch.full((256, 256), 1 + 2**-20)
     return torch.equal(values @ torch.eye(256), values)

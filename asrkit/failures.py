@@ -1,6 +1,6 @@
-"""What a machine does to a program, in a sentence: memory that is short, a GPU or a process lost.
+"""Failures of the machine, described in a sentence: too little memory, a lost GPU or process.
 
-Such an error comes as any exception type from within PyTorch, and only its text says what it is.
+PyTorch raises such errors with any exception type; only their text says what they are.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ import errno
 import re
 from concurrent.futures.process import BrokenProcessPool
 
-AGAIN = "what was saved is intact: the same command goes on from there"
-_PEER = "another process of this training has ended, and its own message says why; " + AGAIN
+AGAIN = "what was saved is intact: the same command continues from there"
+_PEER = "another process of this training run has ended, and its own message says why; " + AGAIN
 _MEMORY = (
     "memory is short: {error}; lower data.batch_seconds, data.max_seconds or data.num_workers "
-    "(data.decode_batch_seconds in decoding), or leave out what is long; " + AGAIN
+    "(data.decode_batch_seconds in decoding), or leave out long utterances; " + AGAIN
 )
 _SHARED = (
     "shared memory or open files are short: {error}; make room in /dev/shm, raise `ulimit -n`, or "
     "set data.num_workers=0; " + AGAIN
 )
 _GPU = (
-    "the GPU failed: {error}; if it does so again, look at it with nvidia-smi, and run once with "
+    "the GPU failed: {error}; if it happens again, check it with nvidia-smi, and run once with "
     "CUDA_LAUNCH_BLOCKING=1 and `asrkit --debug` to see where; " + AGAIN
 )
 _FAILURES = [
@@ -36,14 +36,14 @@ _FAILURES = [
 
 
 def explain_failure(error: BaseException) -> str | None:
-    """Returns what a user should know of an error that the machine made; None of others."""
+    """Returns a message for an error caused by the machine; None for others."""
     if isinstance(error, OSError):
         return _explain_os_error(error)
     if isinstance(error, MemoryError):
-        return _MEMORY.format(error=str(error) or "Python can't allocate more")
+        return _MEMORY.format(error=str(error) or "Python can't allocate more memory")
     if isinstance(error, BrokenProcessPool):
-        return f"a process was killed, as the system does where memory is short; {AGAIN}"
-    if not isinstance(error, RuntimeError):  # which those of PyTorch are
+        return f"a process was killed, as the system does when memory is short; {AGAIN}"
+    if not isinstance(error, RuntimeError):  # as raised by PyTorch
         return None
     text = str(error)
     for pattern, message in _FAILURES:

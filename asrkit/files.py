@@ -1,7 +1,7 @@
-"""Reads lines, plain or compressed; writes files that are whole or not there.
+"""Reads lines, plain or compressed; writes files completely or not at all.
 
-What is written stands beside its place first and is then renamed onto it. Whatever stops a process
-or a machine in between, a path holds its old content or its new one, never half of it.
+A file is first written under another name in the same folder and then renamed. Whatever stops a
+process or a machine in between, a path has its old content or its new one, never half of it.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ log = logging.getLogger(__name__)
 def read_lines(path: Path, errors: str = "strict") -> Iterator[str]:
     """Yields the lines of a text file without their ends; it may be compressed (.gz, .xz).
 
-    This is how every file of lines is read. Lines end where editors end them: at LF or CR LF, or
-    at CR in a file that has no LF; other separators that Unicode knows (form feed, U+0085, U+2028)
-    are characters of the text. A byte order mark at the beginning of a line, where an editor or the
-    joining of files has put it, is none.
+    Every file of lines is read in this way. Lines end as in editors: at LF or CR LF, or at CR in a
+    file without LF; other separators of Unicode (form feed, U+0085, U+2028) are characters of the
+    text. A byte order mark at the beginning of a line, left there by an editor or by concatenating
+    files, is dropped.
 
     Args:
         path: The file.
-        errors: What is done about bytes that are no UTF-8, as in `bytes.decode`.
+        errors: How to treat bytes that are not UTF-8, as in `bytes.decode`.
 
     Raises:
-        UserError: If it is missing or no UTF-8 text; names the line.
+        UserError: If it is missing or not UTF-8 text; names the line.
     """
     if not path.is_file():
         raise UserError(f"there is no text file {path}")
@@ -56,7 +56,7 @@ def read_lines(path: Path, errors: str = "strict") -> Iterator[str]:
                 damaged += REPLACEMENT in text and REPLACEMENT.encode() not in line
                 yield text.removeprefix(BYTE_ORDER_MARK)
         if damaged:
-            log.warning("%s: %d lines have bytes that are no UTF-8, read as U+FFFD", path, damaged)
+            log.warning("%s: %d lines have bytes that are not UTF-8, read as U+FFFD", path, damaged)
     except UnicodeDecodeError as error:
         utf16 = number <= 1 and error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         hint = "it looks like UTF-16" if utf16 else str(error)
@@ -71,7 +71,7 @@ def read_lines(path: Path, errors: str = "strict") -> Iterator[str]:
 def _raw_lines(file: BinaryIO) -> Iterator[bytes]:
     """Yields the lines of a file as bytes, without their ends."""
     first = next(file, b"")
-    if first and not first.endswith(b"\n"):  # there is no other line, but by old Macs' ends
+    if first and not first.endswith(b"\n"):  # a single line, unless lines end as on old Macs
         yield from first.removesuffix(b"\r").split(b"\r")
         return
     if first:
@@ -84,9 +84,9 @@ def _without_end(line: bytes) -> bytes:
 
 
 def matching(folder: Path, pattern: str) -> list[Path]:
-    """Returns the paths below a folder that match a pattern, in order, but nothing hidden.
+    """Returns the paths below a folder that match a pattern, sorted, without hidden ones.
 
-    Names that begin with a dot are no data: macOS puts `._NAME` beside every NAME on foreign disks.
+    Names that begin with a dot are not data: macOS adds `._NAME` to every NAME on foreign disks.
 
     Args:
         folder: Where to look; may be missing.
@@ -96,16 +96,16 @@ def matching(folder: Path, pattern: str) -> list[Path]:
 
 
 def is_hidden(path: Path) -> bool:
-    """Says whether a part of a relative path begins with a dot."""
+    """Returns whether a part of a relative path begins with a dot."""
     return any(part.startswith(".") for part in path.parts)
 
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """Gives the path to write to instead, of the same ending, and renames it at the end.
+    """Gives a path with the same ending to write to, which is renamed to `path` at the end.
 
-    The folder is made if needed. If writing fails, nothing of it stays and `path` is as before. The
-    name is hidden, and is this process's own; what a killed one has left of the path is removed.
+    The folder is made if needed. If writing fails, the new file is removed and `path` is as before.
+    Its name is hidden and unique to this process; files left by killed processes are removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{escape(path.stem)}.partial-*{escape(path.suffix)}"):
@@ -124,7 +124,7 @@ def replaced(path: Path) -> Iterator[Path]:
 
 
 def _writer_of(partial: Path) -> Process | None:
-    """Returns the process of this machine that was writing a file, None if it was another's."""
+    """Returns the process on this machine that was writing a file; None if on another one."""
     name = partial.name.rpartition(".partial-")[2].removesuffix(partial.suffix)
     number, _, rest = name.partition("-")
     me = this_process()
@@ -134,29 +134,29 @@ def _writer_of(partial: Path) -> Process | None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file of UTF-8 text, wholly or not at all."""
+    """Writes a file of UTF-8 text, completely or not at all."""
     with replaced(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Writes a file of UTF-8 lines, given without their ends, wholly or not at all."""
+    """Writes a file of UTF-8 lines, given without their ends, completely or not at all."""
     with replaced(path) as partial, partial.open("w", encoding="utf-8") as file:
         file.writelines(line + "\n" for line in lines)
 
 
 def json_line(value: Any) -> str:
-    """Returns a value as JSON in a line that can be written as UTF-8, other scripts as they are."""
+    """Returns a value as a line of JSON in UTF-8, with other scripts readable."""
     text = json.dumps(value, ensure_ascii=False)
     try:
         text.encode()
-    except UnicodeEncodeError:  # a file name that is no UTF-8 itself
+    except UnicodeEncodeError:  # a file name that is not UTF-8
         return json.dumps(value)
     return text
 
 
 def _sync(path: Path) -> None:
-    """Waits until a file's content, or a folder's list of names, is on the disk."""
+    """Waits until a file's content, or a folder's list of names, is on disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""Names of sets, searches, tokenizers and models, which become names of files and folders."""
+"""Names of sets, searches, tokenizers and models, which become file and folder names."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ _NAME = re.compile(r"[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]{0,199}")
 
 
 def is_name(text: str) -> bool:
-    """Returns whether a text can name a file in a folder, and not one elsewhere or a hidden one."""
+    """Returns whether a text can name a file in a folder, not one elsewhere or a hidden one."""
     return _NAME.fullmatch(text) is not None
 
 
 def require_name(text: str, what: str) -> str:
-    """Returns a name if it is one.
+    """Returns a name if it is valid.
 
     Args:
         text: The name.
-        what: Is named by it, such as "a set".
+        what: What it is the name of, such as "a set".
 
     Raises:
         UserError: If it is empty, hidden (`.x`), leads elsewhere (`../x`) or can't be printed.

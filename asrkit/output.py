@@ -1,4 +1,4 @@
-"""What is only shown must not end the work: stdout or stderr may be closed, or their disk full."""
+"""Output must not stop the work: stdout or stderr may be closed, or their disk full."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ForgivingStream:
         self._try(lambda: self._stream.writelines(lines))
 
     def flush(self) -> None:
-        """Writes what is held back."""
+        """Flushes the stream."""
         self._try(self._stream.flush)
 
     def __getattr__(self, name: str) -> Any:
@@ -47,15 +47,15 @@ class ForgivingStream:
 
 
 def forgive(name: Literal["stdout", "stderr"]) -> None:
-    """Makes this process go on where a standard stream is closed or full."""
+    """Makes this process continue if a standard stream is closed or full."""
     stream = getattr(sys, name)
     if stream is not None and not isinstance(stream, ForgivingStream):
         setattr(sys, name, ForgivingStream(stream, _say if name == "stdout" else _say_nothing))
 
 
 def _say(error: OSError) -> None:
-    log.warning("stdout can't be written (%s): going on without it", error.strerror or error)
+    log.warning("stdout can't be written (%s): continuing without it", error.strerror or error)
 
 
 def _say_nothing(error: OSError) -> None:
-    """There is no place left where it could be said."""
+    """Does nothing: there is no stream left for a message."""

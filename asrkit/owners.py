@@ -1,8 +1,8 @@
-"""Which process works in a folder: one at a time trains, decodes or prepares there.
+"""Which process works in a folder: only one at a time trains, decodes or prepares there.
 
-The owner leaves a file in the folder that says who it is. Another process is refused as long as the
-owner lives; one that died without a word is noticed if it ran on the same machine. Made by a hard
-link, the file is there for one process only, on network file systems too.
+The owner puts a file into the folder that says who it is. Another process is refused as long as the
+owner is alive; one that died without cleaning up is detected if it ran on the same machine. The
+file is made by a hard link, so that only one process succeeds, even on network file systems.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from asrkit.errors import UserError
 LOCK = "in_use.json"
 """The owner's file in a folder."""
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EACCES)
-"""What file systems without hard links answer."""
+"""Errors of file systems without hard links."""
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process: number and start tell it from others that had the number before.
+    """A process: its start distinguishes it from earlier ones with the same number.
 
     Args:
         host: Name of its machine.
-        place: Which start of which machine, and which container on it; empty if that is unknown.
-        number: The process's number there.
-        born: When it started, in the machine's own count; empty if that is unknown.
+        place: Machine, its boot, and the container on it; empty if unknown.
+        number: Number of the process there.
+        born: When it started, in ticks of the machine; empty if unknown.
     """
 
     host: str
@@ -48,14 +48,14 @@ class Process:
 
     @property
     def name(self) -> str:
-        """A word for file names."""
+        """Returns a word for file names."""
         place = f"{hash_of(self.host + self.place):08x}"
         return f"{self.number}-{self.born or 0}-{place}"
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Who works in a folder."""
+    """The process that works in a folder."""
 
     process: Process
     work: str
@@ -70,7 +70,7 @@ def this_process() -> Process:
 
 
 def is_gone(process: Process) -> bool:
-    """Returns whether a process has surely ended: only one of this machine can be known to have."""
+    """Returns whether a process has certainly ended, which is only known on its own machine."""
     host, place = _here()
     if process.host != host:
         return False
@@ -78,7 +78,7 @@ def is_gone(process: Process) -> bool:
         then, now = process.place.split(" "), place.split(" ")
         if len(then) < 3 or len(now) < 3 or not then[0]:
             return False
-        return then[0] == now[0] and then[1] != now[1]  # the machine has started anew since
+        return then[0] == now[0] and then[1] != now[1]  # the machine was rebooted since
     born = _born(process.number)
     if born is not None:
         return born != process.born
@@ -87,13 +87,13 @@ def is_gone(process: Process) -> bool:
 
 @contextmanager
 def owned(folder: Path, work: str) -> Iterator[None]:
-    """Makes this process the owner of a folder, which is made if needed, for a while.
+    """Makes this process the owner of a folder, which is made if needed, within a `with` block.
 
-    What the process itself owns it may own again.
+    A process may own again what it owns already.
 
     Args:
         folder: Where it works.
-        work: What it does there, for the message to others.
+        work: What it does there, for messages to others.
 
     Raises:
         UserError: If another process is working there, or may be.
@@ -111,7 +111,7 @@ def owned(folder: Path, work: str) -> Iterator[None]:
     try:
         yield
     finally:
-        if me[0] == os.getpid():  # else, this is a process that was forked meanwhile
+        if me[0] == os.getpid():  # otherwise, this process was forked meanwhile
             _held.discard(me)
             if _read(path) == owner:
                 path.unlink(missing_ok=True)
@@ -121,14 +121,14 @@ _held: set[tuple[int, Path]] = set()
 
 
 def _claim(path: Path, owner: Owner) -> bool:
-    """Makes the owner's file, whole and at once; returns False where there is one."""
+    """Makes the owner's file atomically; returns False if there is one."""
     text = json.dumps(asdict(owner), indent=1) + "\n"
     own = path.with_name(f".{path.name}.{owner.process.name}-{secrets.token_hex(3)}")
     own.write_text(text, encoding="utf-8")
     try:
         os.link(own, path)
     except FileExistsError:
-        return own.stat().st_nlink == 2  # the answer that it was made may have been lost
+        return own.stat().st_nlink == 2  # the reply that it was made may have been lost
     except OSError as error:
         if error.errno not in NO_LINKS:
             raise
@@ -158,24 +158,26 @@ def _take_over(path: Path) -> None:
         if not path.exists():
             return  # it has just ended
         raise UserError(
-            f"{path} says that another process works there, but can't be read: delete that file if "
+            f"{path} says that another process works there, but can't be read: delete this file if "
             "none does"
         )
     process = found.process
     who = f"process {process.number} on {process.host} ({found.command}), since {found.since}"
     if not is_gone(process):
         remedy = (
-            "wait for it or end it"
+            "wait for it, or stop it"
             if process.host == socket.gethostname() and process.place == this_process().place
-            else f"if it is no more (another machine can't see that), delete {path}"
+            else f"if it has ended (which can't be seen from another machine), delete {path}"
         )
         raise UserError(f"{path.parent} is in use: {found.work} by {who}; {remedy}")
     aside = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    with contextlib.suppress(FileNotFoundError):  # another one was faster
+    with contextlib.suppress(FileNotFoundError):  # another process was faster
         path.rename(aside)
         if _read(aside) == found:
-            print(f"asrkit: {path.parent} is taken over from {who}, which ended", file=sys.stderr)
-        else:  # that other one owns it by now
+            print(
+                f"asrkit: {path.parent} is taken over from {who}, which has ended", file=sys.stderr
+            )
+        else:  # that process owns it by now
             with contextlib.suppress(FileExistsError):
                 os.link(aside, path)
         aside.unlink()
@@ -194,7 +196,7 @@ def _read(path: Path) -> Owner | None:
 
 
 def hash_of(text: str) -> int:
-    """Returns a number of 32 bits that stays the same for a text."""
+    """Returns a 32-bit hash that is always the same for a text."""
     value = 2166136261
     for byte in text.encode("utf-8", "surrogateescape"):
         value = (value ^ byte) * 16777619 % 2**32
@@ -207,7 +209,7 @@ def _command() -> str:
 
 @cache
 def _here() -> tuple[str, str]:
-    """Returns this machine's name, and its number, its start and the container, as far as known."""
+    """Returns this machine's name, and its id, its boot and the container, as far as known."""
     parts = [_first_line("/etc/machine-id"), _first_line("/proc/sys/kernel/random/boot_id")]
     try:
         parts.append(os.readlink("/proc/self/ns/pid"))
@@ -224,7 +226,7 @@ def _first_line(path: str) -> str:
 
 
 def _born(number: int) -> str | None:
-    """Returns when a process of this machine started, or None if there is none that works."""
+    """Returns when a process of this machine started, or None if it is not running."""
     try:
         fields = Path(f"/proc/{number}/stat").read_text("utf-8", "replace").rpartition(")")[2]
     except OSError:

@@ -1,7 +1,7 @@
-"""Pictures are drawn in memory, whatever backend the environment names.
+"""Plots are drawn in memory, whatever backend the environment names.
 
 Notebooks and desktops set MPLBACKEND to a backend for their windows, which may be missing here;
-matplotlib refuses to be imported then. So no module but this one imports it, and none pyplot.
+then matplotlib can't be imported. So only this module imports it, and none imports pyplot.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ BACKEND = "MPLBACKEND"
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Returns an empty picture of so many inches, which only files and arrays show."""
+    """Returns an empty figure of the given size in inches, for files and arrays only."""
     with _without_backend():
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -31,8 +31,8 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def pixels(figure: Figure) -> NDArray[np.uint8]:
-    """Returns the pixels (height, width, 3) of a picture that `new_figure` made."""
-    canvas: Any = figure.canvas  # its methods have no types
+    """Returns the pixels (height, width, 3) of a figure from `new_figure`."""
+    canvas: Any = figure.canvas  # its methods are not annotated
     canvas.draw()
     return np.array(canvas.buffer_rgba(), dtype=np.uint8)[:, :, :3]
 
@@ -44,4 +44,4 @@ def _without_backend() -> Iterator[None]:
         yield
     finally:
         if named is not None:
-            os.environ[BACKEND] = named  # other programs that are started may have it
+            os.environ[BACKEND] = named  # for other programs started from here

@@ -1,6 +1,6 @@
-"""What the JSON files of a run folder hold: the one description that readers check them against.
+"""The content of the JSON files in a run folder, which they are checked against when read.
 
-Keys that not every reader needs may be missing; those that a newer version adds are kept.
+Keys that not every reader needs may be missing; keys added by newer versions are kept.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class HypothesisFields(TypedDict):
 
 
 class NbestLine(TypedDict):
-    """A line of nbest.jsonl: an utterance."""
+    """A line of nbest.jsonl: one utterance."""
 
     id: str
     speaker: str
@@ -35,7 +35,7 @@ class NbestLine(TypedDict):
 
 
 class SetFacts(TypedDict):
-    """What a decode notes of its set."""
+    """Facts about the set of a decode."""
 
     data: str
     name: str
@@ -108,7 +108,7 @@ class ScorePart(TypedDict):
 
 
 class CoverageFields(TypedDict):
-    """What of a set a score is of."""
+    """The part of a set that a score is for."""
 
     utterances: Count
     rejected: Count
@@ -151,14 +151,14 @@ class Environment(TypedDict):
 
 
 class EpochFields(TypedDict):
-    """What RESULTS.md needs of a line of log.jsonl, which is an epoch."""
+    """What RESULTS.md needs of a line of log.jsonl, which describes an epoch."""
 
     epoch: Count
     seconds: Amount
 
 
 class WholeEpoch(EpochFields):
-    """A line of log.jsonl. The losses of a training that diverges are no numbers."""
+    """A line of log.jsonl. Losses may be NaN if training diverges."""
 
     step: Count
     lr: AnyFloat
@@ -183,7 +183,7 @@ class TrialFields(TypedDict):
 
 
 class _Kind(NamedTuple):
-    """What a file must hold, and what makes it anew."""
+    """The expected content of a file, and what to do if it is damaged."""
 
     fields: Any
     remedy: str
@@ -193,17 +193,17 @@ KINDS = {
     "score.json": _Kind(ScoreFields, "score the set again"),
     "summary.json": _Kind(Summary, "decode the set again"),
     "search.json": _Kind(SearchNote, "decode the set again"),
-    "search_errors.json": _Kind(SearchErrors, "`asrkit search-errors` makes it anew"),
-    "environment.json": _Kind(Environment, "the command that trained the run makes it anew"),
-    "searches.json": _Kind(ListedFields, "`asrkit table` makes it anew"),
+    "search_errors.json": _Kind(SearchErrors, "`asrkit search-errors` writes it again"),
+    "environment.json": _Kind(Environment, "the command that trained the run writes it again"),
+    "searches.json": _Kind(ListedFields, "`asrkit table` writes it again"),
 }
 
 
 def read_run_file(path: Path) -> Fields:
-    """Returns what a JSON file of a run folder holds; its name tells the kind.
+    """Returns the content of a JSON file of a run folder, whose type depends on its name.
 
     Raises:
-        UserError: If it is missing or holds something else.
+        UserError: If it is missing or has other content.
     """
     kind = KINDS[path.name]
     remedy = f"{kind.remedy}"
@@ -227,10 +227,10 @@ def read_epochs(path: Path, whole: bool = True) -> list[Fields]:
 
     Args:
         path: The log.
-        whole: Whether all is needed that a training writes.
+        whole: Whether everything that training writes is needed.
 
     Raises:
-        UserError: If it is missing or another line holds something else.
+        UserError: If it is missing or another line has other content.
     """
     remedy = "restore the log from a copy, or delete that line and those after it"
     kind = WholeEpoch if whole else EpochFields
@@ -238,10 +238,10 @@ def read_epochs(path: Path, whole: bool = True) -> list[Fields]:
 
 
 def read_trials(path: Path) -> list[Fields]:
-    """Returns the decodes of a tuning.
+    """Returns the decodes of a tuning run.
 
     Raises:
-        UserError: If the file is missing, or holds none or something else.
+        UserError: If the file is missing, or has no decodes or other content.
     """
     remedy = "tune the search again"
     found = cast(list[Fields], read_json(path, list[TrialFields], remedy))

@@ -1,12 +1,12 @@
-"""A run folder: the one place that knows what its files are called.
+"""The paths in a run folder: the only place that knows its file names.
 
 RUN/resolved.yaml            the spec, with every default written out
 RUN/text/                    the tokenizer's files
 RUN/vocabulary.txt           the labels, a line each
-RUN/statistics.safetensors   mean and deviation of the features
+RUN/statistics.safetensors   mean and standard deviation of features
 RUN/checkpoints/             weights
 RUN/log.jsonl                a line per epoch
-RUN/decode/SEARCH/SET/       what a search found
+RUN/decode/SEARCH/SET/       results of a search
 RUN/tune/SEARCH.yaml         a search with tuned weights
 RUN/align/SET.ctm, SET.tsv   times of labels, symbols of frames
 RUN/prior/HEAD.json          label priors
@@ -21,7 +21,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class DecodedSet:
-    """RUN/decode/SEARCH/SET: what a search found in a set.
+    """RUN/decode/SEARCH/SET: the results of a search on a set.
 
     Args:
         folder: Where it is.
@@ -41,12 +41,12 @@ class DecodedSet:
 
     @property
     def search(self) -> Path:
-        """How they were found."""
+        """The search that found them."""
         return self.folder / "search.json"
 
     @property
     def summary(self) -> Path:
-        """Speeds, and facts of the set."""
+        """Speed, and facts about the set."""
         return self.folder / "summary.json"
 
     @property
@@ -56,13 +56,13 @@ class DecodedSet:
 
     @property
     def search_errors(self) -> Path:
-        """Errors of the search itself."""
+        """Search errors."""
         return self.folder / "search_errors.json"
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The places in a run folder.
+    """The paths in a run folder.
 
     Args:
         path: The folder.
@@ -113,12 +113,12 @@ class RunFolder:
 
     @property
     def log(self) -> Path:
-        """The numbers of each epoch."""
+        """Losses and other values of each epoch."""
         return self.path / "log.jsonl"
 
     @property
     def curves(self) -> Path:
-        """Picture of the learning curves."""
+        """Plot of the learning curves."""
         return self.path / "curves.png"
 
     @property
@@ -133,7 +133,7 @@ class RunFolder:
 
     @property
     def environment(self) -> Path:
-        """Code revision, versions, machine, size of the model."""
+        """Code revision, versions, machine, model size."""
         return self.path / "environment.json"
 
     @property
@@ -143,7 +143,7 @@ class RunFolder:
 
     @property
     def imported(self) -> Path:
-        """Which tensors it started from, and which were fresh."""
+        """Which tensors were imported, and which were initialised."""
         return self.path / "imported.tsv"
 
     @property
@@ -157,7 +157,7 @@ class RunFolder:
         return self.path / "decode"
 
     def decoded_set(self, search: str, set_name: str) -> DecodedSet:
-        """Returns the places of what a search found in a set."""
+        """Returns the paths of the results of a search on a set."""
         return DecodedSet(self.decoded / search / set_name)
 
     def tuned(self, search: str) -> Path:
@@ -173,11 +173,11 @@ class RunFolder:
         return self.path / "prior" / f"{head}.json"
 
     def times(self, set_name: str) -> Path:
-        """Returns when the labels of a set are said."""
+        """Returns the file with times of the labels of a set."""
         return self.path / "align" / f"{set_name}.ctm"
 
     def frames(self, set_name: str) -> Path:
-        """Returns the symbols of all frames of a set."""
+        """Returns the file with the symbols of all frames of a set."""
         return self.path / "align" / f"{set_name}.tsv"
 
     def phase(self, number: int) -> RunFolder:

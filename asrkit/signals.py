@@ -1,7 +1,7 @@
 """Signals that ask a process to end: a scheduler's warning, a closed terminal, `kill`.
 
-A verb that is asked so ends by an exception, so that what it holds is given back (files that are
-half written, locks, other processes). A training saves first: see `asrkit.training.signals`.
+The verb then ends by an exception, so that everything is cleaned up (half-written files, locks,
+other processes). Training saves first: see `asrkit.training.signals`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ STOPPING = tuple(
     for name in ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
     if hasattr(signal, name)
 )
-"""What schedulers, `kill` and closed terminals send; Ctrl-C is SIGINT."""
+"""Sent by schedulers, `kill` and closed terminals; Ctrl-C is SIGINT."""
 TRY_AGAIN = 75
-"""Exit code of a process that was asked to stop; the same command goes on (EX_TEMPFAIL)."""
+"""Exit code of a process that was asked to stop; the same command continues (EX_TEMPFAIL)."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
 AGAIN_AFTER = 5.0
@@ -40,18 +40,18 @@ class StoppedBySignalError(BaseException):
 
 
 class _State:
-    """What is known of the signals of this process."""
+    """The state of signal handling in this process."""
 
     asked_at = -AGAIN_AFTER
     """When the process was asked to end."""
     children: signal.Handlers = signal.SIG_DFL
-    """What forked processes do on these signals."""
+    """How forked processes handle these signals."""
 
 
 def end_by_exception() -> None:
-    """Makes the stopping signals end this process by a `StoppedBySignalError`, from now on.
+    """Makes the stopping signals end this process by a `StoppedBySignalError` from now on.
 
-    One that is ignored, such as SIGHUP below nohup, stays so.
+    Signals that are ignored, such as SIGHUP under nohup, stay ignored.
     """
     if threading.current_thread() is threading.main_thread():
         atexit.register(_ignore_at_exit)
@@ -61,22 +61,22 @@ def end_by_exception() -> None:
 
 
 def _ignore_at_exit() -> None:
-    """Ignores signals from now on: Python, as it ends, would let them kill the process."""
+    """Ignores signals from now on: while Python shuts down, they would kill the process."""
     for number in STOPPING:
         if signal.getsignal(number) is _raise:
             signal.signal(number, signal.SIG_IGN)
 
 
 def is_ending() -> None:
-    """Notes that this process is ending: another signal must not disturb that."""
+    """Records that this process is ending: another signal must not interrupt that."""
     _State.asked_at = time.monotonic()
 
 
 def children_ignore(ignore: bool) -> None:
-    """Says whether processes that are forked from now on ignore the signals that stop this one.
+    """Sets whether processes forked from now on ignore the signals that stop this one.
 
-    A scheduler may send a signal to all processes of a group; those that work for one that saves
-    must go on working until it has.
+    A scheduler may send a signal to all processes of a group; workers of a process that saves must
+    continue until it has saved.
     """
     _State.children = signal.SIG_IGN if ignore else signal.SIG_DFL
 
@@ -89,12 +89,12 @@ def _raise(number: int, frame: FrameType | None) -> None:
 
 def tell(text: str) -> None:
     """Writes a line to stderr from within a signal handler, where buffers may be in use."""
-    with contextlib.suppress(OSError):  # a closed or full stderr must not disturb the saving
+    with contextlib.suppress(OSError):  # a closed or full stderr must not interrupt saving
         os.write(2, f"asrkit: {text}\n".encode())
 
 
 def _after_fork() -> None:
-    """Gives a forked process handlers of its own: those of its parent are not meant for it."""
+    """Gives a forked process its own handlers instead of those of its parent."""
     if _State.children == signal.SIG_IGN or signal.getsignal(signal.SIGTERM) is _raise:
         signal.set_wakeup_fd(-1)
         for number in STOPPING:

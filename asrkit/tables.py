@@ -1,4 +1,4 @@
-"""Tables as text: a row per line, tabs between its cells; cells may hold anything."""
+"""Tables as text: a row per line, cells separated by tabs; cells may contain any text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from asrkit.files import read_lines, write_lines
 
 
 def write_rows(path: Path, rows: Iterable[Sequence[str]]) -> None:
-    """Writes a table, wholly or not at all; tabs, line ends and the like become escapes."""
+    """Writes a table, completely or not at all; tabs, line ends and the like are escaped."""
     write_lines(path, map(as_line, rows))
 
 
@@ -20,10 +20,10 @@ def as_line(cells: Sequence[str]) -> str:
 
 
 def read_rows(path: Path) -> Iterator[list[str]]:
-    """Yields the rows of a table that `write_rows` wrote.
+    """Yields the rows of a table written by `write_rows`.
 
     Raises:
-        UserError: If the file is missing or no UTF-8 text.
+        UserError: If the file is missing or not UTF-8 text.
     """
     for line in read_lines(path):
         yield [unescaped(cell) for cell in line.split("\t")]

@@ -1,7 +1,7 @@
-"""What people read while asrkit works: log lines, messages and tables on standard error.
+"""Log lines, messages and tables on standard error.
 
-On a terminal they are coloured and folded to its width; in a file every line stays whole. Names in
-them may come from anywhere: control characters are shown as escapes.
+On a terminal they are coloured and wrapped to its width; in a file, lines are not wrapped. Names in
+them may come from anywhere: control characters are escaped.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from rich.text import Text
 from asrkit.escapes import printable
 
 LONGEST = 2000
-"""Characters of a line of a message: what it quotes may have thousands."""
+"""Maximum number of characters in a line of a message: quotations may have thousands."""
 UNFOLDED = 10_000
-"""Columns of what is no terminal: no table is wider."""
+"""Width if there is no terminal: no table is wider."""
 
 
 def console() -> Console:
-    """Returns where messages and tables are printed."""
+    """Returns the console for messages and tables."""
     return Console(stderr=True) if sys.stderr.isatty() else Console(stderr=True, width=UNFOLDED)
 
 
 def say(text: object) -> None:
-    """Prints a verb's answer on standard output."""
+    """Prints the answer of a verb on standard output."""
     click.echo(printable(str(text)))
 
 
@@ -38,10 +38,10 @@ def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]], bold
     """Prints a table.
 
     Args:
-        title: Above it.
-        header: Of the columns.
+        title: Printed above it.
+        header: Names of the columns.
         rows: A cell for each column.
-        bold: Number of the row that stands out.
+        bold: Number of the row to highlight.
     """
     shown = Table(*(Column(_plain(cell)) for cell in header), title=_plain(title))
     for number, row in enumerate(rows):
@@ -50,7 +50,7 @@ def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]], bold
 
 
 def _plain(text: str) -> Text:
-    """Returns a text that is no markup."""
+    """Returns a text without markup."""
     return Text(printable(text))
 
 
@@ -65,7 +65,7 @@ def complain(message: str) -> None:
 
 
 def log_to_stderr(level: int = logging.INFO) -> None:
-    """Prints what is logged from now on."""
+    """Prints log messages from now on."""
     handler: logging.Handler
     if sys.stderr.isatty():
         handler = RichHandler(console=console(), show_path=False)

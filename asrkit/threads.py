@@ -1,8 +1,8 @@
-"""How many threads compute, and how they wait for each other.
+"""The number of computing threads, and how they wait for each other.
 
-Threads that wait for work spin by default, so as to lose no time. Where other programs want the
-same cores, they spin while the thread that they wait for is not running: a small model then trains
-many times slower than with one thread.
+Threads that wait for work spin by default, to lose no time. If other programs need the same cores,
+they spin while the thread they wait for is not running: then a small model trains many times slower
+than with one thread.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ import os
 from pathlib import Path
 
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
-"""What a container may use of all cores: microseconds in each period, or "max"."""
+"""The CPU quota of a container: microseconds per period, or "max"."""
 
 
 def wait_passively() -> None:
-    """Makes threads sleep while they wait; PyTorch must not be loaded yet.
+    """Makes threads sleep while they wait; must be called before PyTorch is loaded.
 
-    What the user has set stays.
+    Settings of the user take precedence.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # of GNU's library, and the standard's
-    os.environ.setdefault("KMP_BLOCKTIME", "0")  # of Intel's and LLVM's
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # GNU OpenMP, and the standard
+    os.environ.setdefault("KMP_BLOCKTIME", "0")  # Intel's and LLVM's OpenMP
 
 
 def num_cores(quota: Path = QUOTA) -> int:
-    """Returns how many cores this process may use, by its affinity and its container's share.
+    """Returns the number of cores this process may use, by its affinity and its container's quota.
 
     Args:
-        quota: File that tells the latter.
+        quota: File with the quota.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     try:
@@ -39,12 +39,12 @@ def num_cores(quota: Path = QUOTA) -> int:
 
 
 def use_threads(number: int | None) -> None:
-    """Computes with so many threads; where None, with as many as the library likes and has cores.
+    """Sets the number of computing threads.
 
     Args:
-        number: What the user has asked for, if anything.
+        number: Requested by the user; if None, the library's default, at most one per core.
     """
-    import torch  # which takes a while, and must come after `wait_passively`
+    import torch  # takes a while, and must come after `wait_passively`
 
     if number is not None:
         torch.set_num_threads(number)

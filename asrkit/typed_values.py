@@ -1,4 +1,4 @@
-"""Checks values that were read from a file against the annotations of what they should be."""
+"""Checks values read from a file against annotations."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ Check = Callable[[Any], Any]
 
 @dataclass(frozen=True)
 class AtLeast:
-    """A bound of numbers, for `Annotated`."""
+    """A lower bound of numbers, for `Annotated`."""
 
     low: float
 
 
 @dataclass(frozen=True)
 class MayBeInfinite:
-    """Lets a float be infinite or no number at all, for `Annotated`."""
+    """Allows a float to be infinite or NaN, for `Annotated`."""
 
 
 Count = Annotated[int, AtLeast(0)]
@@ -44,14 +44,14 @@ AnyFloat = Annotated[float, MayBeInfinite()]
 
 
 class WrongError(Exception):
-    """What is wrong with a value; the steps of its key path are collected from inside out."""
+    """What is wrong with a value; its key path is collected from the inside out."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.steps: list[str | int] = []
 
     def told(self) -> str:
-        """Returns what is wrong, after the key path of where."""
+        """Returns the key path and what is wrong there."""
         key = ""
         for step in reversed(self.steps):
             key = join(key, step)
@@ -80,10 +80,10 @@ def _inside(check: Check, value: Any, step: str | int) -> Any:
 
 
 def check_of(kind: Any) -> Check:
-    """Returns what checks a value, and returns it as its type has it; else it raises `WrongError`.
+    """Returns a function that returns a value as the given type, or raises `WrongError`.
 
     Args:
-        kind: A `TypedDict`, a dataclass, or such as `list[float]`, `Count | None`.
+        kind: A `TypedDict`, a dataclass, or a type such as `list[float]`, `Count | None`.
     """
     return _check_of(kind)
 
@@ -129,7 +129,7 @@ def _scalar(kind: Any) -> Check:
 
     if kind is type(None):
         return lambda value: None if value is None else _refuse("null", value)
-    assert kind in _NAMES, f"no JSON file holds a {kind}"
+    assert kind in _NAMES, f"JSON files can't contain a {kind}"
     return check
 
 
@@ -236,7 +236,7 @@ def _dataclass(kind: Any) -> Check:
 
 
 def _known(value: Any, checks: dict[str, Check], required: Any) -> dict[str, Any]:
-    """Returns the keys of a mapping that its type names."""
+    """Returns the keys of a mapping that are in its type."""
     if not isinstance(value, dict):
         _refuse(f"a mapping with {', '.join(checks)}", value)
     for name in checks:

@@ -1,8 +1,7 @@
-"""Text, names of files and what is printed are UTF-8, whatever the locale.
+"""Text, file names and output are UTF-8, whatever the locale.
 
-Python takes the encoding of file names, of output and of other packages' files from the locale,
-once, when it starts. In a locale of another encoding, manifests and tables would mean something
-else than where they were written.
+When it starts, Python takes the encoding of file names, output and other packages' files from the
+locale. With another encoding, manifests and tables would not mean the same on all machines.
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ from io import TextIOWrapper
 
 
 def use_utf8() -> None:
-    """Makes this program and those that it starts use UTF-8; the first thing that a program does.
+    """Makes this program and those that it starts use UTF-8; a program must call this first.
 
-    Where Python has started in another encoding, it starts again in its UTF-8 mode, as the same
+    If Python has started with another encoding, it starts again in its UTF-8 mode, as the same
     process with the same arguments.
     """
     if not is_utf8():
         os.environ["PYTHONUTF8"] = "1"
-        # In the encoding of the locale, which decoded them, so that their bytes stay.
+        # Encoded like they were decoded, by the locale, so that their bytes stay the same.
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
     for stream, errors in ((sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
         if isinstance(stream, TextIOWrapper):
@@ -29,7 +28,7 @@ def use_utf8() -> None:
 
 
 def is_utf8() -> bool:
-    """Says whether file names and the files of other packages are UTF-8 in this process."""
+    """Returns whether file names and the files of other packages are UTF-8 in this process."""
     if sys.flags.utf8_mode:
         return True
     names = (sys.getfilesystemencoding(), locale.getpreferredencoding(False))

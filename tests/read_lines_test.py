@@ -61,7 +61,7 @@ def test_bytes_that_are_replaced_are_counted(
     (tmp_path / "rules").write_bytes("grün\nx \ufffd\n".encode() + "grün\n".encode("latin-1"))
     with caplog.at_level(logging.WARNING):
         assert list(read_lines(tmp_path / "rules", errors="replace"))[2] == "gr\ufffdn"
-    assert "1 lines have bytes that are no UTF-8" in caplog.text
+    assert "1 lines have bytes that are not UTF-8" in caplog.text
 
 
 def test_hidden_files_are_no_data(tmp_path: Path) -> None:

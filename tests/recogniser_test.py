@@ -111,7 +111,7 @@ def test_what_can_not_be_transcribed_is_told_in_one_message(alone: Path, tmp_pat
         ((run, tmp_path), "is a folder, expected an audio file"),
         ((run, tmp_path / "movie.m4a"), "convert it, such as with `ffmpeg -i movie.m4a movie.wav`"),
         ((run, good, "--max-seconds", "0.1"), "expected 0.1 at most: cut it into shorter parts"),
-        ((run, good, "--channel", "1"), "has 1 channels, there is no number 2"),
+        ((run, good, "--channel", "1"), "has 1 channels, and no channel 2"),
         ((run, good, "--device", "abacus"), "device abacus can't be used: expected such as cpu or"),
         ((alone, good), "is not a run folder: it has no resolved.yaml; run folders in it: run"),
         ((tmp_path / "none", good), "there is no run folder"),

@@ -54,10 +54,10 @@ def test_keys_of_newer_versions_do_no_harm() -> None:
     [
         (RIGHT, "[]", r"^x is damaged: expected a mapping with name, parts.*, got a list of 0"),
         (RIGHT, "5", "^x is damaged: expected a mapping .*got 5"),
-        (RIGHT, "", "^x is damaged: no JSON"),
-        (RIGHT, RIGHT[:-20], "^x is damaged: no JSON"),
-        (RIGHT, "[" * 100_000, "^x is damaged: no JSON that can be read: too deep"),
-        ("1e-3", "9" * 5000, "^x is damaged: no JSON that can be read"),
+        (RIGHT, "", "^x is damaged: not JSON"),
+        (RIGHT, RIGHT[:-20], "^x is damaged: not JSON"),
+        (RIGHT, "[" * 100_000, "^x is damaged: not readable as JSON: too deep"),
+        ("1e-3", "9" * 5000, "^x is damaged: not readable as JSON"),
         ('"name": "n", ', "", "^x is damaged: the key 'name' is missing"),
         ('"n"', '""', "^x is damaged: the name is empty"),
         ('"n"', "null", "^x is damaged: name: expected a text, got null"),
@@ -101,15 +101,15 @@ def test_lines_are_numbered(tmp_path: Path) -> None:
     path.write_text('\ufeff{"words": 1, "rate": 2}\n\n{"words": 1, "rate": 2}\n{"words": 1')
     found = read_json_lines(path, Part)
     assert [next(found)["words"], next(found)["words"]] == [1, 1]
-    with pytest.raises(UserError, match=r"x.jsonl:4 is damaged: no JSON.*make it again"):
+    with pytest.raises(UserError, match=r"x.jsonl:4 is damaged: not JSON.*create it again"):
         next(found)
     found = read_json_lines(path, Part, cut_off=True)
     assert len(list(found)) == 2
     path.write_bytes(b'{"words": 1, "rate": 2}\n{"words": "\xff"}\n')
-    with pytest.raises(UserError, match=r"x.jsonl:2 is damaged: no UTF-8 text"):
+    with pytest.raises(UserError, match=r"x.jsonl:2 is damaged: not UTF-8 text"):
         list(read_json_lines(path, Part))
     path.write_text('{"words": 1,\n"rate": 2\n')
-    with pytest.raises(UserError, match=r"x.jsonl:3 is damaged: no JSON"):
+    with pytest.raises(UserError, match=r"x.jsonl:3 is damaged: not JSON"):
         read_json(path, Part)
 
 
