@@ -84,7 +84,7 @@ def _facts(parameter: Tensor) -> list[Any]:
 
 def _batch(experiment: Experiment, model: nn.Module) -> Batch:
     random = torch.Generator().manual_seed(1)
-    rate = getattr(experiment.data, "sample_rate", RATE)
+    rate = experiment.data.sample_rate or RATE
     lengths = torch.tensor([rate + 400 * i for i in range(UTTERANCES)])
     signal = torch.randn(UTTERANCES, int(lengths.max()), generator=random).cumsum(1).remainder(7.0)
     signal = (1000 * (signal - 3.5)).to(torch.int16)
