@@ -23,7 +23,7 @@ from asrkit.experiment.spec import available_device
 from asrkit.experiment.system import System
 from asrkit.files import matching
 from asrkit.run_folder import RunFolder
-from asrkit.search.search import Search
+from asrkit.search.search import LoadedSearch, Search
 
 
 class Recogniser:
@@ -55,19 +55,19 @@ class Recogniser:
             raise UserError(f"{run}: its spec has no search below decoding:")
         found = pick(searches, search or next(iter(searches)))
         self.search = found.name
-        self._search = build(Search, found.spec, found.path)
-        self._prepare(folder, list(searches))
+        chosen = build(Search, found.spec, found.path)
+        self._search = self._prepared(chosen, folder, list(searches))
+        self._system.eval()
 
-    def _prepare(self, folder: RunFolder, names: list[str]) -> None:
-        """Loads what the search scores with."""
+    def _prepared(self, search: Search, folder: RunFolder, names: list[str]) -> LoadedSearch:
+        """Returns the search with what it scores with."""
         try:
-            self._system.prepare(self._search)
+            return self._system.prepare(search)
         except UserError as error:
             raise UserError(
                 f"search {self.search} of {folder.path}: {error}; its searches are "
                 f"{', '.join(names)}"
             ) from error
-        self._system.eval()
 
     @property
     def sample_rate(self) -> int:
@@ -127,7 +127,7 @@ class Recogniser:
         with torch.inference_mode():
             lengths = torch.tensor([len(signal)], device=device)  # (1,)
             encoded = self._system.encode(signal[None].to(device), lengths)
-            hypotheses = self._search.run(self._system.named_heads(), encoded)[0]
+            hypotheses = self._search.run(encoded)[0]
         return self._system.tokenizer.decode(hypotheses[0].labels) if hypotheses else ""
 
 

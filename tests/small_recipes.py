@@ -17,15 +17,15 @@ from asrkit.config.build import build
 from asrkit.data.batch import Batch
 from asrkit.experiment import Experiment, load_spec
 from asrkit.experiment.decode_spec import searches_of
-from asrkit.experiment.system import Encodings, NgramHead, PlacedHead
+from asrkit.experiment.system import Encodings, Reads
 from asrkit.lm.corpus import index_sentences
 from asrkit.lm.kneser_ney import estimate
 from asrkit.lm.ngram import NgramModel
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import TrainableModel
 from asrkit.models.language_model import LanguageModel
-from asrkit.scorers.interfaces import Hypothesis, ScoringHead
-from asrkit.scorers.loader import View, plain
+from asrkit.scorers.interfaces import Hypothesis
+from asrkit.scorers.loader import FoundHead
 from asrkit.search.forced import forced
 from asrkit.search.search import Search
 from asrkit.text.vocabulary import Vocabulary
@@ -145,13 +145,13 @@ class Parts:
         self.models = [make(base).to(device).eval() for _ in range(2)]
         self.lm_folder = base.parent / "lm"
 
-    def head(self, name: str, run: Path | None, checkpoint: str, view: View = plain) -> ScoringHead:
+    def head(self, name: str, run: Path | None, checkpoint: str) -> FoundHead:
         number = int(run is not None)
         model = self.models[number]
         assert isinstance(model, AsrModel)
-        return PlacedHead(view(model.named_heads()[name]), number)
+        return FoundHead(model.named_heads()[name], name, Reads(number))
 
-    def language_model(self, run: Path, checkpoint: str) -> ScoringHead:
+    def language_model(self, run: Path, checkpoint: str) -> LanguageModel:
         if not run.name.startswith("mini_lstm"):
             names = ("lstm.yaml", "mini.yaml", "toy.yaml", "transformer.yaml")
             paths = [p for p in (self.lm_folder / name for name in names) if p.is_file()]
@@ -170,10 +170,10 @@ class Parts:
         assert isinstance(model, LanguageModel)
         return model
 
-    def ngram(self, path: Path) -> ScoringHead:
+    def ngram(self, path: Path) -> NgramModel:
         corpus = index_sentences([VOCABULARY.symbols, VOCABULARY.symbols[::-2]], VOCABULARY.symbols)
         model = NgramModel(estimate(corpus, 2, []).ngrams, VOCABULARY)
-        return NgramHead(model.to(self.device))
+        return model.to(self.device)
 
     def prior(self, path: Path, run: Path | None, checkpoint: str) -> Tensor:
         return torch.linspace(-1.0, 0.0, len(VOCABULARY) + 1).log_softmax(0)
@@ -193,12 +193,12 @@ def decoded(
     """Returns the n-best lists of a search, or one list of what it says of references."""
     parts = Parts(base, device)
     search = build(Search, node, "decoding")
-    heads = search.load(parts)
+    loaded = search.load(parts)
     with torch.inference_mode():
         encoded = parts.encode()
         if not references:
-            return search.run(heads, encoded)
-        held = forced(search, heads, encoded, references, len(VOCABULARY))
+            return loaded.run(encoded)
+        held = forced(loaded, encoded, references, len(VOCABULARY))
         return [[each for each in held if each is not None]]
 
 

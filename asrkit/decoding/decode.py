@@ -17,8 +17,8 @@ from rich.progress import Progress
 from asrkit.data.batch import Batch
 from asrkit.data.batch_info import UtteranceInfo
 from asrkit.decoding.partial_results import PartialResults
-from asrkit.scorers.interfaces import EncodedFrames, Hypothesis, ScoringHead
-from asrkit.search.search import Search
+from asrkit.scorers.interfaces import EncodedFrames, Hypothesis
+from asrkit.search.search import LoadedSearch
 from asrkit.terminal import console
 from asrkit.text.tokenizers import Tokenizer
 
@@ -36,16 +36,12 @@ class DecodableModel(Protocol):
         """Returns the frames of samples."""
         ...
 
-    def named_heads(self) -> Mapping[str, ScoringHead]:
-        """Returns the heads by name."""
-        ...
-
 
 def decode(
     model: DecodableModel,
     batches: Iterable[DecodeBatch],
     tokenizer: Tokenizer,
-    search: Search,
+    search: LoadedSearch,
     out: Path,
     device: torch.device,
     total: int,
@@ -105,19 +101,19 @@ def decode(
 
 
 def _search(
-    model: DecodableModel, batch: Batch, search: Search, device: torch.device
+    model: DecodableModel, batch: Batch, search: LoadedSearch, device: torch.device
 ) -> tuple[list[list[Hypothesis]], dict[str, float]]:
     """Returns the n-best lists of a batch, and the seconds of encoder, search and scorers."""
-    before = dict(search.scorer_seconds)
+    before = dict(search.seconds)
     start = time.perf_counter()
     with torch.inference_mode():
         encoded = model.encode(batch.signal.to(device), batch.signal_lengths.to(device))
         if device.type == "cuda":
             torch.cuda.synchronize()
         encoded_at = time.perf_counter()
-        found = search.run(model.named_heads(), encoded)
+        found = search.run(encoded)
     spent = {"encoder": encoded_at - start, "search": time.perf_counter() - encoded_at}
-    for name, seconds in search.scorer_seconds.items():
+    for name, seconds in search.seconds.items():
         spent[f"scorer {name}"] = seconds - before.get(name, 0.0)
     return found, spent
 

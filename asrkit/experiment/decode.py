@@ -30,7 +30,7 @@ from asrkit.scoring.nist.hub5 import score_hub5
 from asrkit.scoring.nist.sclite import StmScorer
 from asrkit.scoring.significance import UTTERANCES
 from asrkit.scoring.wer import Score, read_nbest, score_run
-from asrkit.search.search import Search
+from asrkit.search.search import LoadedSearch, Search
 from asrkit.training import checkpoints
 
 JUDGEMENTS = ("score.json", "search_errors.json")
@@ -69,17 +69,17 @@ def decode(
     system = System(run, data, checkpoint, device, of_data)
     found = chosen_search(Spec(system.resolved), search, spec, of_search)
     chosen = build(Search, found.spec, found.path)
-    system.prepare(chosen)
+    loaded = system.prepare(chosen)
     record_command(run)
     out = RunFolder(run).decoded_set(search, set_name).folder
-    return decode_into(out, system, found.node, chosen, data, set_name, OpenSets())
+    return decode_into(out, system, found.node, loaded, data, set_name, OpenSets())
 
 
 def decode_into(
     out: Path,
     system: System,
     node: Any,
-    search: Search,
+    search: LoadedSearch,
     data: Path,
     set_name: str,
     sets: OpenSets,
@@ -91,7 +91,7 @@ def decode_into(
         out: Folder of the result.
         system: What the search scores with.
         node: The spec node that the search was built from.
-        search: The search.
+        search: The search that the system prepared.
         data: Data folder.
         set_name: The set.
         sets: Those that the command has opened.

@@ -22,6 +22,7 @@ from asrkit.experiment.runs import open_run
 from asrkit.experiment.spec import available_device
 from asrkit.files import write_text
 from asrkit.records import read_json
+from asrkit.scorers.interfaces import FrameSource
 
 Mean = Literal["probabilities", "logarithms"]
 
@@ -70,6 +71,12 @@ def estimate_prior(
     heads = model.named_heads()
     if head not in heads:
         raise UserError(f"the model of {run} has no head {head!r}; it has {', '.join(heads)}")
+    source = heads[head]
+    if not isinstance(source, FrameSource):
+        raise UserError(
+            f"head {head!r} of {run}: a {type(source).__name__} scores no frames by themselves; "
+            "expected a CTC head"
+        )
     device = available_device()
     model.to(device)
     total = torch.zeros(len(opened.vocabulary) + 1, dtype=torch.float64)
@@ -77,7 +84,7 @@ def estimate_prior(
     for batch, _ in decode_batches(open_set(data, [set_name]), settings):
         with torch.inference_mode():
             encoded = model.encode(batch.signal.to(device), batch.signal_lengths.to(device))
-            found = heads[head].frame_scorer(encoded)
+            found = source.frame_scores(encoded)
             valid = torch.arange(found.log_probs.shape[1], device=device) < found.lengths[:, None]
             scores = found.log_probs[valid].double()  # (frames, V + 1)
             total += (scores.exp() if mean == "probabilities" else scores).sum(0).cpu()

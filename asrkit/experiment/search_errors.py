@@ -23,7 +23,7 @@ from asrkit.files import write_text
 from asrkit.run_folder import RunFolder
 from asrkit.scoring.wer import read_nbest
 from asrkit.search.forced import forced
-from asrkit.search.search import Search
+from asrkit.search.search import LoadedSearch, Search
 
 TOLERANCE = 1e-3
 """Scores that differ by less are the same: sums in another order."""
@@ -62,7 +62,7 @@ def search_errors(
     if chosen.without_pruning(0) is None:
         kind = node if isinstance(node, str) else node.get("type")
         raise UserError(f"search {search!r} ({kind}) can't be held to given sentences")
-    system.prepare(chosen)
+    loaded = system.prepare(chosen)
     lines = {line["id"]: line for line in read_nbest(folder / "nbest.jsonl")}
     found: list[dict[str, Any]] = []
     wrong = unreachable = 0
@@ -72,7 +72,7 @@ def search_errors(
         if missing:
             raise UserError(f"{folder}/nbest.jsonl has no utterance {missing[0]}: decode it anew")
         references = [system.tokenizer.encode_if_known(info.reference) for info in infos]
-        scored = _forced(system, chosen, batch, [labels or [] for labels in references])
+        scored = _forced(system, loaded, batch, [labels or [] for labels in references])
         for info, reference, forced_one in zip(infos, references, scored, strict=True):
             best = _best(lines[info.id], folder)
             wrong += best["labels"] != reference
@@ -105,10 +105,9 @@ def _best(line: dict[str, Any], folder: Path) -> dict[str, Any]:
     return found
 
 
-def _forced(system: System, search: Search, batch: Batch, references: list[list[int]]) -> Any:
+def _forced(system: System, search: LoadedSearch, batch: Batch, references: list[list[int]]) -> Any:
     with torch.inference_mode():
         encoded = system.encode(
             batch.signal.to(system.device), batch.signal_lengths.to(system.device)
         )
-        heads = system.named_heads()
-        return forced(search, heads, encoded, references, len(system.vocabulary))
+        return forced(search, encoded, references, len(system.vocabulary))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +13,8 @@ from asrkit.errors import UserError
 from asrkit.experiment.decode_spec import load_decode_spec, searches_of
 from asrkit.experiment.spec import load_spec
 from asrkit.run_folder import RunFolder
-from asrkit.scorers.loader import View, plain
+from asrkit.scorers.loader import FoundHead
+from asrkit.scorers.stand_ins import AnyHead, AnyLanguageModel
 from asrkit.search.search import Search
 from asrkit.text.vocabulary import Vocabulary
 
@@ -49,22 +49,22 @@ class Needs:
     files: list[Path] = field(default_factory=list)
     priors: list[str] = field(default_factory=list)
 
-    def head(self, name: str, run: Path | None, checkpoint: str, view: View = plain) -> Any:
+    def head(self, name: str, run: Path | None, checkpoint: str) -> FoundHead:
         """Notes the weights of another run."""
         if run is not None:
             self.language_model(run, checkpoint)
-        return _NoHead()
+        return FoundHead(AnyHead(), name)
 
-    def language_model(self, run: Path, checkpoint: str) -> Any:
+    def language_model(self, run: Path, checkpoint: str) -> AnyLanguageModel:
         """Notes its weights."""
         place = RunFolder(find_model(run, self.run, self.data))
         self.files.append(place.weights(checkpoint))
-        return _NoHead()
+        return AnyLanguageModel()
 
-    def ngram(self, path: Path) -> Any:
+    def ngram(self, path: Path) -> AnyLanguageModel:
         """Notes its file."""
         self.files.append(find_model(path, self.run, self.data))
-        return _NoHead()
+        return AnyLanguageModel()
 
     def prior(self, path: Path, run: Path | None, checkpoint: str) -> Tensor:
         """Notes its file, and whose it is."""
@@ -77,10 +77,6 @@ class Needs:
 
     def _is_own(self, path: Path) -> bool:
         return not path.exists() and self.run / path == RunFolder(self.run).prior(path.stem)
-
-
-class _NoHead:
-    """In the place of a head that is never asked to score."""
 
 
 def needs_of(run: Path, data: Path, spec: Path | None = None) -> dict[str, Needs]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,16 +19,8 @@ from asrkit.lm.ngram import NgramModel
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import Encoded
 from asrkit.models.language_model import LanguageModel
-from asrkit.scorers.interfaces import (
-    FrameScorer,
-    LabelScorer,
-    ScoringHead,
-    SymbolHead,
-    SymbolScorer,
-    scores_no_frames,
-)
-from asrkit.scorers.loader import View, plain
-from asrkit.search.search import Search
+from asrkit.scorers.loader import FoundHead
+from asrkit.search.search import LoadedSearch, Search
 from asrkit.training.checkpoints import resolve
 
 
@@ -46,45 +37,18 @@ class Encodings:
 
 
 @dataclass(frozen=True)
-class PlacedHead:
-    """A head and the number of the encoder that it reads."""
+class Reads:
+    """Takes the frames of one encoder.
 
-    head: ScoringHead
+    Args:
+        number: Which.
+    """
+
     number: int
 
-    def label_scorer(self, encoded: Any) -> LabelScorer:
-        """Returns the scorer of next labels."""
-        return self.head.label_scorer(encoded.each[self.number])
-
-    def frame_scorer(self, encoded: Any) -> FrameScorer:
-        """Returns the scorer of frame symbols."""
-        return self.head.frame_scorer(encoded.each[self.number])
-
-    def symbol_scorer(self, encoded: Any) -> SymbolScorer:
-        """Returns the scorer of symbols after labels.
-
-        Raises:
-            UserError: If the head has none.
-        """
-        if not isinstance(self.head, SymbolHead):
-            kind = type(self.head).__name__
-            raise UserError(f"the search needs a transducer head, got one of type {kind}")
-        return self.head.symbol_scorer(encoded.each[self.number])
-
-
-@dataclass(frozen=True)
-class NgramHead:
-    """An n-gram model as one of a search's heads."""
-
-    model: NgramModel
-
-    def label_scorer(self, encoded: Any) -> LabelScorer:
-        """Returns the scorer of next labels."""
-        return self.model.label_scorer(encoded)
-
-    def frame_scorer(self, encoded: Any) -> FrameScorer:
-        """There are no symbols of frames."""
-        raise scores_no_frames("an n-gram model")
+    def __call__(self, encoded: Encodings) -> Encoded:
+        """Returns its frames."""
+        return encoded.each[self.number]
 
 
 class System:
@@ -118,18 +82,21 @@ class System:
         self.models: dict[Path, torch.nn.Module] = {}
         self.others: list[Path] = []
         self.encoders = [self._asr_model(run, self.checkpoint)]
-        self.heads: dict[str, ScoringHead] = {}
 
-    def prepare(self, search: Search) -> None:
-        """Loads what a search scores with."""
-        self.others = []
-        self.heads = search.load(self)
-
-    def head(self, name: str, run: Path | None, checkpoint: str, view: View = plain) -> ScoringHead:
-        """Returns what `view` makes of a head of the decoded model, or of that of another run.
+    def prepare(self, search: Search) -> LoadedSearch:
+        """Returns a search with what it scores with.
 
         Raises:
-            UserError: If the model has no such head, or the view needs another kind of head.
+            UserError: If a scorer can't be found, or has no scores of the kind that is needed.
+        """
+        self.others = []
+        return search.load(self)
+
+    def head(self, name: str, run: Path | None, checkpoint: str) -> FoundHead:
+        """Returns a head of the decoded model, or of that of another run.
+
+        Raises:
+            UserError: If the model has no such head.
         """
         model = self.encoders[0]
         if run is not None:
@@ -138,21 +105,19 @@ class System:
             if model not in self.encoders:
                 self.encoders.append(model)
         found = model.named_heads()
+        where = run or self.run
         if name not in found:
-            where = run or self.run
             raise UserError(f"the model of {where} has no head {name!r}; it has {', '.join(found)}")
-        try:
-            return PlacedHead(view(found[name]), self.encoders.index(model))
-        except UserError as error:
-            raise UserError(f"head {name!r}: {error}") from error
+        what = f"{where}'s {type(found[name]).__name__}"
+        return FoundHead(found[name], what, Reads(self.encoders.index(model)))
 
-    def ngram(self, path: Path) -> ScoringHead:
+    def ngram(self, path: Path) -> NgramModel:
         """Returns an n-gram model over the labels, from an ARPA file."""
         path = self.find(path)
         self.others.append(path)
-        return NgramHead(NgramModel(read_arpa(path), self.vocabulary, path).to(self.device))
+        return NgramModel(read_arpa(path), self.vocabulary, path).to(self.device)
 
-    def language_model(self, run: Path, checkpoint: str) -> ScoringHead:
+    def language_model(self, run: Path, checkpoint: str) -> LanguageModel:
         """Returns a trained language model.
 
         Raises:
@@ -187,10 +152,6 @@ class System:
     def encode(self, signal: Tensor, lengths: Tensor) -> Encodings:
         """Returns the frames of samples from every encoder."""
         return Encodings([model.encode(signal, lengths) for model in self.encoders])
-
-    def named_heads(self) -> Mapping[str, ScoringHead]:
-        """Returns what scores, by the name of its entry in the search."""
-        return self.heads
 
     def _asr_model(self, run: Path, path: Path) -> AsrModel:
         model = self._model(run, path)

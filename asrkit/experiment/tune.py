@@ -200,8 +200,8 @@ def _decoded(
     search: str,
 ) -> Score:
     chosen = build(Search, node, f"decoding.{search}")
-    system.prepare(chosen)
-    decode_into(out, system, node, chosen, data, set_name, sets, max_hypotheses=NBEST)
+    loaded = system.prepare(chosen)
+    decode_into(out, system, node, loaded, data, set_name, sets, max_hypotheses=NBEST)
     return score_run(out / "nbest.jsonl", out, coverage=require_whole(out, sets))
 
 

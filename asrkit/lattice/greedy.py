@@ -16,6 +16,12 @@ def greedy_labels(log_probs: Tensor, lengths: Tensor) -> list[list[int]]:
     blank = log_probs.shape[2] - 1
     result = []
     for path, length in zip(log_probs.argmax(2).cpu(), lengths.tolist(), strict=True):
-        symbols = torch.unique_consecutive(path[:length])
-        result.append(symbols[symbols != blank].tolist())
+        result.append(collapsed(path[:length], blank))
     return result
+
+
+def collapsed(path: Tensor, blank: int) -> list[int]:
+    """Returns the labels of a path (T,) of symbols: repetitions and blanks are left out."""
+    symbols = torch.unique_consecutive(path)
+    labels: list[int] = symbols[symbols != blank].tolist()
+    return labels

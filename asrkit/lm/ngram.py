@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from asrkit.errors import UserError
 from asrkit.lm.tables import BEGIN, END, Ngrams, Table
-from asrkit.scorers.interfaces import State
+from asrkit.scorers.interfaces import Kind, State
 from asrkit.text.outputs import Outputs
 from asrkit.text.vocabulary import Vocabulary
 
@@ -44,6 +44,8 @@ class NgramModel(nn.Module):
     Raises:
         UserError: If labels are missing from the model, or n-grams whose prefix is missing.
     """
+
+    by_chunk: frozenset[Kind] = frozenset({"labels"})
 
     def __init__(
         self, ngrams: Ngrams, vocabulary: Vocabulary, source: object = "the model"

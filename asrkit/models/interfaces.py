@@ -16,10 +16,8 @@ from torch import Tensor, nn
 from asrkit.config.registry import Registry
 from asrkit.data.batch import Batch
 from asrkit.data.frame_targets import FrameTargets
-from asrkit.errors import UserError
 from asrkit.lattice.viterbi import Alignment
 from asrkit.nn.features import Features
-from asrkit.scorers.interfaces import FrameScorer, LabelScorer, scores_no_frames
 from asrkit.text.outputs import Outputs
 
 if TYPE_CHECKING:
@@ -115,7 +113,10 @@ class Encoder(nn.Module, ABC):
 
 
 class Head(nn.Module, ABC):
-    """One training loss and the scorers that decode with it; reads the last frames or one tap.
+    """One training loss; reads the last frames or one tap.
+
+    To search, it also is a source of scores: of labels, frames or symbols, as in
+    `asrkit.scorers.interfaces`.
 
     Implementations set `outputs`, the symbols that it gives probabilities to; and `given_targets`,
     if it is trained on given alignments (`batch.alignment`): what these hold.
@@ -127,14 +128,6 @@ class Head(nn.Module, ABC):
     @abstractmethod
     def loss(self, encoded: Encoded, batch: Batch) -> LossReport:
         """Returns the named parts: "loss" and any statistics."""
-
-    def label_scorer(self, encoded: Encoded) -> LabelScorer:
-        """Returns the scorer of next labels for these utterances."""
-        raise UserError(f"a head of type {type(self).__name__} does not score labels one by one")
-
-    def frame_scorer(self, encoded: Encoded) -> FrameScorer:
-        """Returns the scorer of frame symbols for these utterances."""
-        raise scores_no_frames(f"a head of type {type(self).__name__}")
 
     def min_frames(self, labels: list[int]) -> int:
         """Returns how many encoder frames the labels of one utterance need at least."""

@@ -17,7 +17,7 @@ from asrkit.models.decoders.targets import with_eos
 from asrkit.models.heads.attention import AttentionHead
 from asrkit.models.interfaces import LossPart, LossReport, models, require_share
 from asrkit.models.kinds import TextModel
-from asrkit.scorers.interfaces import FrameScorer, LabelScorer, scores_no_frames
+from asrkit.scorers.interfaces import Kind, LabelScorer
 from asrkit.text.outputs import Outputs
 from asrkit.text.vocabulary import Vocabulary
 
@@ -34,6 +34,8 @@ class LanguageModel(TextModel):
     Raises:
         ValueError: If the smoothing is no share.
     """
+
+    by_chunk: frozenset[Kind] = frozenset({"labels"})
 
     def __init__(
         self, vocabulary: Vocabulary, decoder: Factory[LabelDecoder], label_smoothing: float = 0.0
@@ -70,10 +72,6 @@ class LanguageModel(TextModel):
             tensor.shape == theirs[name].shape and torch.allclose(tensor, theirs[name], rtol=1e-4)
             for name, tensor in mine.items()
         )
-
-    def frame_scorer(self, encoded: Any) -> FrameScorer:
-        """There are no symbols of frames."""
-        raise scores_no_frames("a language model")
 
     @staticmethod
     def _no_frames(lengths: Tensor) -> Tensor:

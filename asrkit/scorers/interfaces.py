@@ -1,27 +1,34 @@
-"""The seam between models and search: scorers, and what a search returns.
+"""The seam between models and search: sources of scores, scorers, and what a search returns.
+
+A source is asked once per batch and gives what scores these utterances: a `LabelSource` scores
+labels, a `FrameSource` frames, a `SymbolSource` the symbols of frames after labels. Heads of models
+are sources of some kinds, language models are sources of labels.
 
 Hypotheses of all utterances are scored together. They are ordered by utterance: with B
-utterances and H hypotheses, row h belongs to utterance h // (H // B). A state is any nest of
-tuples, lists, dicts and tensors, every tensor with leading axis H; what has an `index_select` of
-its own counts as a tensor. The search alone picks survivors, by gathering along that axis; scorers
-never do. Where hypotheses move at different times (time-synchronous search), it also joins states.
+utterances and H hypotheses of all of them, row h belongs to utterance h // (H // B). (Searches
+write (B, H) for H hypotheses of each.) A state is any nest of tuples, lists, dicts and tensors,
+every tensor with leading axis H; what has an `index_select` of its own counts as a tensor. Only
+the search picks survivors, by gathering along that axis; scorers never do. Where hypotheses move
+at different times (time-synchronous search), it also joins states.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from asrkit.errors import UserError
 from asrkit.lattice.topologies import Topology
 
 State = Any
 IMPOSSIBLE = -1e30
-"""A log-probability of zero; finite, so that differences stay numbers."""
+"""The logarithm of zero; finite, so that differences stay numbers. Sums of it and others are told
+by being below IMPOSSIBLE / 2."""
+Kind = Literal["labels", "frames", "symbols"]
+"""What can be scored: next labels, frames by themselves, or a frame's symbols after labels."""
 
 
 class LabelScorer(Protocol):
@@ -47,23 +54,14 @@ class LabelScorer(Protocol):
         ...
 
 
-class FrameScorer(Protocol):
-    """Log-probabilities of one frame's symbols: labels 0 .. V-1 and blank, column V."""
-
-    @property
-    def log_probs(self) -> Tensor:
-        """(B, T, V + 1)."""
-        ...
-
-    @property
-    def lengths(self) -> Tensor:
-        """(B,) valid frames."""
-        ...
-
-
 @dataclass(frozen=True)
-class Frames:
-    """A frame scorer as such: log-probabilities (B, T, V + 1) and valid frames (B,)."""
+class FrameScores:
+    """Log-probabilities of the frames' symbols: labels 0 .. V-1 and blank, column V.
+
+    Args:
+        log_probs: (B, T, V + 1).
+        lengths: (B,) valid frames.
+    """
 
     log_probs: Tensor
     lengths: Tensor
@@ -73,11 +71,18 @@ class SymbolScorer(Protocol):
     """log p(symbol of a frame | what was before it): labels 0 .. V-1 and blank, column V.
 
     What was before a frame are the labels so far, and to some scorers the symbols of all frames.
+    A scorer belongs to a chunk of frames, or to whole utterances; states do not: those after the
+    last frame of a chunk are those before the first frame of the next one's scorer.
     """
 
     @property
     def topology(self) -> Topology:
         """What may follow what."""
+        ...
+
+    @property
+    def blank(self) -> int:
+        """V, the id of blank."""
         ...
 
     @property
@@ -117,33 +122,55 @@ class EncodedFrames(Protocol):
         ...
 
 
-class ScoringHead(Protocol):
-    """A head, as far as a search needs to know it."""
+@runtime_checkable
+class LabelSource(Protocol):
+    """Scores labels one after the other: attention and CTC heads, language models."""
 
     def label_scorer(self, encoded: Any) -> LabelScorer:
-        """Returns the scorer of next labels."""
-        ...
-
-    def frame_scorer(self, encoded: Any) -> FrameScorer:
-        """Returns the scorer of frame symbols."""
+        """Returns the scorer of next labels for encoded utterances."""
         ...
 
 
 @runtime_checkable
-class SymbolHead(Protocol):
-    """A head whose scores of a frame's symbols depend on the labels so far: a transducer."""
+class FrameSource(Protocol):
+    """Scores frames by themselves: a CTC head."""
+
+    def frame_scores(self, encoded: Any) -> FrameScores:
+        """Returns the scores of the frames of encoded utterances, or of a chunk of each."""
+        ...
+
+
+@runtime_checkable
+class SymbolSource(Protocol):
+    """Scores a frame's symbols after the labels so far: a transducer head."""
 
     def symbol_scorer(self, encoded: Any) -> SymbolScorer:
-        """Returns the scorer of symbols."""
+        """Returns the scorer of symbols for encoded utterances, or for a chunk of each."""
         ...
 
 
 @runtime_checkable
-class EosFrameHead(Protocol):
-    """A head whose frames may hold eos, a label that its `frame_scorer` has made part of blank."""
+class ChunkSource(Protocol):
+    """A source that can follow a stream.
 
-    def frames_without_eos(self, encoded: Any) -> FrameScorer:
-        """Returns the scorer of frame symbols where eos' probability is lost."""
+    `by_chunk` are the kinds of scores for which whole utterances are not needed: of frames and
+    symbols, where those of a chunk are what they are within the whole utterance, so that nothing
+    looks at neighbours; of labels, where no frames are read. A source that doesn't say so is asked
+    about whole utterances only.
+    """
+
+    by_chunk: frozenset[Kind]
+
+
+@runtime_checkable
+class EosFrameSource(Protocol):
+    """A CTC head that may know eos, a label that its `frame_scores` has made part of blank."""
+
+    eos: int | None
+    """Its id; None where there is none."""
+
+    def frames_without_eos(self, encoded: Any) -> FrameScores:
+        """Returns the scores of frames where eos' probability is lost."""
         ...
 
 
@@ -169,7 +196,7 @@ class LabelAttention(Protocol):
 
 
 @runtime_checkable
-class AttendingHead(Protocol):
+class AttentionSource(Protocol):
     """A head with attention to the frames."""
 
     def label_attention(self, encoded: Any) -> LabelAttention:
@@ -178,7 +205,7 @@ class AttendingHead(Protocol):
 
 
 @runtime_checkable
-class InternalLmHead(Protocol):
+class InternalLmSource(Protocol):
     """A head that has learnt which labels follow which, whatever is heard."""
 
     def internal_lm(self, encoded: Any) -> LabelScorer:
@@ -213,14 +240,6 @@ class Hypothesis:
     labels: list[int]
     score: float
     scores: dict[str, float] = field(default_factory=dict)
-
-
-def scores_no_frames(what: str) -> UserError:
-    """Returns the error of a search that wants the frames' symbols of what scores labels."""
-    return UserError(
-        f"{what} scores labels, not frames: searches over frames (and scorers of type ctc) need a "
-        "CTC head there"
-    )
 
 
 def map_state(state: State, change: Callable[[Tensor], Tensor]) -> State:

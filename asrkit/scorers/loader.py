@@ -3,20 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
-from asrkit.scorers.interfaces import ScoringHead
+from asrkit.scorers.interfaces import LabelSource
+from asrkit.scorers.sources import Source
 from asrkit.text.vocabulary import Vocabulary
 
-View = Callable[[ScoringHead], ScoringHead]
+
+def all_of(encoded: Any) -> Any:
+    """Returns all that was encoded."""
+    return encoded
 
 
-def plain(head: ScoringHead) -> ScoringHead:
-    """Returns a head as it is."""
-    return head
+@dataclass(frozen=True)
+class FoundHead:
+    """A head of a model, and what it reads.
+
+    Args:
+        head: The head.
+        what: What it is, for messages.
+        pick: Takes the frames of its own encoder of all that was encoded.
+    """
+
+    head: object
+    what: str
+    pick: Callable[[Any], Any] = all_of
+
+    @property
+    def source(self) -> Source:
+        """What the head can be asked for."""
+        return Source.of(self.head, self.what).reading(self.pick)
 
 
 class Loader(Protocol):
@@ -24,15 +44,15 @@ class Loader(Protocol):
 
     vocabulary: Vocabulary
 
-    def head(self, name: str, run: Path | None, checkpoint: str, view: View = plain) -> ScoringHead:
-        """Returns what `view` makes of a head of the decoded model, or of that of another run."""
+    def head(self, name: str, run: Path | None, checkpoint: str) -> FoundHead:
+        """Returns a head of the decoded model, or of that of another run."""
         ...
 
-    def language_model(self, run: Path, checkpoint: str) -> ScoringHead:
+    def language_model(self, run: Path, checkpoint: str) -> LabelSource:
         """Returns a trained language model."""
         ...
 
-    def ngram(self, path: Path) -> ScoringHead:
+    def ngram(self, path: Path) -> LabelSource:
         """Returns an n-gram model over the same labels, from an ARPA file."""
         ...
 

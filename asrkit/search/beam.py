@@ -6,6 +6,7 @@ A hypothesis is one alignment, or the sum of several, of a label string with the
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,14 +17,21 @@ from asrkit.search.label_states import LabelStates
 
 MULTIPLIER = 6364136223846793005
 """Of the polynomial hash (modulo 2^64) that tells label strings apart."""
+UNUSED = -7919
+"""Factor of the hashes of rows that hold no string."""
 
 
 @dataclass
 class Beam:
-    """Hypotheses of the utterances, (B, K) each, best first; labels (B, K, U).
+    """Hypotheses of the utterances, best first.
 
-    `last` is the symbol of the last frame: a label, V for blank, or -1 at the start; `rest` the
-    part of the totals that no weight scales.
+    Args:
+        totals: (B, H) what they are ranked by; IMPOSSIBLE where there is none.
+        last: (B, H) the symbol of the last frame: a label, V for blank, or -1 at the start.
+        hashes: (B, H) of their labels.
+        labels: (B, H, U).
+        sizes: (B, H) how many labels.
+        rest: (B, H) the part of the totals that no weight scales.
     """
 
     totals: Tensor
@@ -31,30 +39,42 @@ class Beam:
     hashes: Tensor
     labels: Tensor
     sizes: Tensor
-    blank: int
     rest: Tensor
 
     @classmethod
-    def first(cls, scores: Tensor) -> Beam:
-        """Returns the empty hypothesis of each utterance; scores (B, ..., V + 1) give sizes."""
-        size = (len(scores), 1)
-        zeros = torch.zeros(size, dtype=torch.int64, device=scores.device)
-        labels = zeros.new_zeros(*size, 0)
-        none, blank = scores.new_zeros(size), scores.shape[-1] - 1
-        return cls(none, zeros - 1, zeros, labels, zeros, blank, none)
+    def first(cls, lengths: Tensor, width: int = 1) -> Beam:
+        """Returns the empty hypothesis of each utterance, and `width` - 1 rows that hold none.
 
-    @property
-    def spoke(self) -> Tensor:
-        """(B, K): whether the last symbol was a label."""
-        return (self.last >= 0) & (self.last < self.blank)
+        Args:
+            lengths: (B,) any integers, for their number and device.
+            width: H.
+        """
+        zeros = lengths.new_zeros(len(lengths), width, dtype=torch.int64)
+        totals = torch.zeros_like(zeros, dtype=torch.float32)
+        totals[:, 1:] = IMPOSSIBLE
+        # Rows that hold no string have hashes of their own, so that they never merge.
+        hashes = torch.arange(width, device=zeros.device).expand_as(zeros) * UNUSED
+        labels = zeros.new_zeros(len(lengths), width, 0)
+        return cls(totals, zeros - 1, hashes, labels, zeros, torch.zeros_like(totals))
+
+    def spoke(self, blank: int) -> Tensor:
+        """Returns whether the last symbol was a label (B, H), where V is `blank`."""
+        return (self.last >= 0) & (self.last < blank)
 
     @property
     def alive(self) -> Tensor:
-        """(B, K): whether there is such a hypothesis at all."""
+        """(B, H): whether there is such a hypothesis at all."""
         return self.totals > IMPOSSIBLE / 2
 
     def moved(self, parents: Tensor, symbols: Tensor, emitted: Tensor, totals: Tensor) -> Beam:
-        """Returns the hypotheses after one more symbol each."""
+        """Returns the hypotheses after one more symbol each.
+
+        Args:
+            parents: (B, H') which hypothesis each new one goes on from.
+            symbols: (B, H') its symbol.
+            emitted: (B, H') whether that is a new label.
+            totals: (B, H') what they are ranked by.
+        """
         hashes = self.hashes.gather(1, parents)
         sizes = self.sizes.gather(1, parents)
         labels = self.labels.gather(1, parents[..., None].expand(-1, -1, self.labels.shape[2]))
@@ -66,11 +86,11 @@ class Beam:
             labels = labels.scatter(2, slot, written)
         hashes = torch.where(emitted, hashes * MULTIPLIER + symbols + 1, hashes)
         rest = self.rest.gather(1, parents)
-        return Beam(totals, symbols, hashes, labels, sizes + emitted.long(), self.blank, rest)
+        return Beam(totals, symbols, hashes, labels, sizes + emitted.long(), rest)
 
     def recombine(self, keys: Tensor, add: bool) -> None:
-        """Leaves the best hypothesis of those with one key (B, K), which gets their sum if add."""
-        same = keys[:, :, None] == keys[:, None]  # (B, K, K)
+        """Leaves the best hypothesis of those with one key (B, H), which gets their sum if add."""
+        same = keys[:, :, None] == keys[:, None]  # (B, H, H)
         earlier = same.tril(-1).any(2)  # beams are sorted: an earlier one is better
         totals = self.totals
         if add:
@@ -79,35 +99,62 @@ class Beam:
         self.totals = totals.masked_fill(earlier, IMPOSSIBLE)
 
 
-def n_best(
-    beam: Beam,
-    states: LabelStates,
-    frames: tuple[str, float],
-    eos: bool,
-    add: bool,
-    length_norm: float = 0.0,
-) -> list[list[Hypothesis]]:
+@dataclass(frozen=True)
+class Ended:
+    """Hypotheses after the last frame.
+
+    Args:
+        beam: The hypotheses.
+        totals: (B, H) what they are ranked by, the end of the sentence included.
+        parts: (B, H, S) the scores of label scorers, likewise.
+        scorers: Their names.
+        frames: Name of what scored the frames.
+        frame_score: Its own score, given utterance, place in the beam and total.
+    """
+
+    beam: Beam
+    totals: Tensor
+    parts: Tensor
+    scorers: Sequence[str]
+    frames: str
+    frame_score: Callable[[int, int, float], float]
+
+    @classmethod
+    def of(cls, beam: Beam, states: LabelStates, frames: tuple[str, float], eos: bool) -> Ended:
+        """Returns the hypotheses of a beam whose totals hold the scores of frames and labels.
+
+        Args:
+            beam: The hypotheses.
+            states: What label scorers say of them.
+            frames: Name and weight of what scored the frames.
+            eos: Whether label scorers score the end of the sentence.
+        """
+        parts, totals = states.sums, beam.totals
+        if eos:
+            parts, totals = parts + states.next[:, :, -1], totals + states.weighted()[:, :, -1]
+        labelled = parts @ states.weights  # (B, H)
+
+        def frame_score(row: int, place: int, total: float) -> float:
+            heard = total - float(labelled[row, place]) - float(beam.rest[row, place])
+            return heard / frames[1]
+
+        return cls(beam, totals, parts, list(states.scorers), frames[0], frame_score)
+
+
+def n_best(ended: Ended, add: bool, length_norm: float = 0.0) -> list[list[Hypothesis]]:
     """Returns the n-best lists, best first; hypotheses of one label string become one.
 
     Args:
-        beam: The hypotheses after the last frame.
-        states: What label scorers say of them.
-        frames: Name and weight of what scored the frames.
-        eos: Whether label scorers score the end of the sentence.
+        ended: The hypotheses after the last frame.
         add: Whether hypotheses of one label string are summed; else the best one counts.
         length_norm: Exponent e of the division of the final score by (labels + 1)^e.
     """
-    parts, totals = states.sums, beam.totals
-    if eos:
-        parts, totals = parts + states.next[:, :, -1], totals + states.weighted()[:, :, -1]
-    labelled = parts @ states.weights  # (B, K)
     result = []
-    for row in range(len(totals)):
+    for row in range(len(ended.totals)):
         hypotheses = []
-        for labels, (total, place) in _by_string(beam, totals, row, add).items():
-            scores = dict(zip(states.scorers, parts[row, place].tolist(), strict=True))
-            frame_total = total - float(labelled[row, place]) - float(beam.rest[row, place])
-            scores[frames[0]] = frame_total / frames[1]
+        for labels, (total, place) in _by_string(ended.beam, ended.totals, row, add).items():
+            scores = dict(zip(ended.scorers, ended.parts[row, place].tolist(), strict=True))
+            scores[ended.frames] = ended.frame_score(row, place, total)
             score = total / (len(labels) + 1) ** length_norm
             hypotheses.append(Hypothesis(list(labels), score, scores))
         result.append(sorted(hypotheses, key=lambda h: -h.score))

@@ -3,17 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
-from asrkit.lattice.greedy import greedy_labels
+from asrkit.lattice.greedy import collapsed
 from asrkit.scorers.entries import Scorer
-from asrkit.scorers.interfaces import EncodedFrames, Hypothesis, ScoringHead
-from asrkit.search.search import Search, searches
+from asrkit.scorers.interfaces import EncodedFrames, FrameScores, Hypothesis
+from asrkit.search.frame_search import FrameSearch
+from asrkit.search.parts import SearchParts
+from asrkit.search.search import searches
+
+
+@dataclass
+class BestPaths:
+    """The best symbols of all frames so far.
+
+    Args:
+        parts: What the search works with.
+        symbols: (B, T) of each chunk; blank where an utterance has no frame.
+        scores: (B, T) their log-probabilities; 0 where an utterance has no frame.
+        blank: V.
+    """
+
+    parts: SearchParts
+    symbols: list[Tensor] = field(default_factory=list)
+    scores: list[Tensor] = field(default_factory=list)
+    blank: int = 0
+
+    def add(self, frames: FrameScores) -> None:
+        """Adds the best symbols of a chunk."""
+        best, symbols = frames.log_probs.max(2)  # (B, T)
+        self.blank = frames.log_probs.shape[2] - 1
+        padding = torch.arange(best.shape[1], device=best.device) >= frames.lengths[:, None]
+        self.symbols.append(symbols.masked_fill(padding, self.blank))
+        self.scores.append(best.masked_fill(padding, 0.0))
 
 
 @searches.register("ctc_greedy")
-class CtcGreedySearch(Search):
+class CtcGreedySearch(FrameSearch[BestPaths]):
     """Takes the best symbol of every frame of a CTC head.
 
     Args:
@@ -24,23 +53,27 @@ class CtcGreedySearch(Search):
     """
 
     def __init__(self, scorers: Mapping[str, float | Scorer] = {"ctc": 1.0}) -> None:  # noqa: B006
-        super().__init__(scorers)
-        if len(self.weights) != 1:
+        weights = {n: e.weight if isinstance(e, Scorer) else e for n, e in scorers.items()}
+        names = [name for name, weight in weights.items() if weight]
+        if len(names) > 1:
             raise ValueError(f"scorers {scorers}: greedy decoding takes one, the CTC head's")
-        self.head_name = next(iter(self.weights))
+        super().__init__(scorers, next(iter(names), ""))
 
-    def run(
-        self, heads: Mapping[str, ScoringHead], encoded: EncodedFrames
-    ) -> list[list[Hypothesis]]:
+    def begin(self, parts: SearchParts, encoded: EncodedFrames) -> BestPaths:
+        """Returns the state before the first frame."""
+        return BestPaths(parts)
+
+    def step(self, state: BestPaths, encoded: EncodedFrames) -> None:
+        """Goes on over the next frames."""
+        scores = state.parts.frame_scores(self.frames, encoded)
+        with state.parts.timed(self.frames):
+            state.add(scores)
+
+    def end(self, state: BestPaths) -> list[list[Hypothesis]]:
         """Returns one hypothesis per utterance, scored by its best path."""
-        with self.timed(self.head_name):
-            scorer = self.head(heads, self.head_name).frame_scorer(encoded)
-            labels = greedy_labels(scorer.log_probs, scorer.lengths)
-            best = scorer.log_probs.amax(2)  # (B, T)
-            frames = torch.arange(best.shape[1], device=best.device)
-            best = best.masked_fill(frames >= scorer.lengths[:, None], 0.0)
-            totals = best.sum(1).tolist()
+        paths = torch.cat(state.symbols, dim=1).cpu()  # (B, T)
+        totals = torch.cat(state.scores, dim=1).sum(1).tolist()
         return [
-            [Hypothesis(found, total, {self.head_name: total})]
-            for found, total in zip(labels, totals, strict=True)
+            [Hypothesis(collapsed(path, state.blank), total, {self.frames: total})]
+            for path, total in zip(paths, totals, strict=True)
         ]

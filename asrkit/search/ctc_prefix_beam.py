@@ -10,15 +10,31 @@ import torch
 from torch import Tensor
 
 from asrkit.scorers.entries import Scorer
-from asrkit.scorers.interfaces import IMPOSSIBLE, EncodedFrames, Hypothesis, ScoringHead
-from asrkit.search.beam import MULTIPLIER
-from asrkit.search.frame_search import FrameSearch, beam_of_beginnings
-from asrkit.search.label_states import LabelStates
+from asrkit.scorers.interfaces import IMPOSSIBLE, EncodedFrames, Hypothesis
+from asrkit.search.beam import MULTIPLIER, Beam, Ended, n_best
+from asrkit.search.frame_search import BeamedSearch, BeamState, beam_of_beginnings
+from asrkit.search.parts import SearchParts
 from asrkit.search.search import Search, searches
 
 
+@dataclass
+class PrefixState(BeamState):
+    """Where a prefix beam search is; `last` in its beam is the last label of a string, or -1.
+
+    Args:
+        parts: What it works with.
+        labels: What label scorers say of the strings.
+        beam: The strings, whose totals nothing reads.
+        blank: (B, H) log-probability of a string's alignments that end in blank.
+        label: (B, H) of those that end in its last label.
+    """
+
+    blank: Tensor
+    label: Tensor
+
+
 @searches.register("ctc_prefix_beam")
-class CtcPrefixBeamSearch(FrameSearch):
+class CtcPrefixBeamSearch(BeamedSearch[PrefixState]):
     """Follows the most probable label strings frame by frame.
 
     A string's score is the weighted log-probability of all its alignments so far, plus what the
@@ -48,21 +64,35 @@ class CtcPrefixBeamSearch(FrameSearch):
         super().__init__(scorers, beam_size, frames)
         self.symbols, self.eos = symbols, eos
 
-    def run(
-        self, heads: Mapping[str, ScoringHead], encoded: EncodedFrames
-    ) -> list[list[Hypothesis]]:
-        """Returns an n-best list per utterance, best first."""
-        with self.timed(self.frames):
-            scorer = self.head(heads, self.frames).frame_scorer(encoded)
-        beam = self._start(scorer.log_probs)
-        states = self.label_states(heads, encoded, scorer.log_probs[:, 0])
+    def begin(self, parts: SearchParts, encoded: EncodedFrames) -> PrefixState:
+        """Returns the state before the first frame."""
+        labels = self.label_states(parts, encoded)
+        beam = Beam.first(encoded.lengths, self.beam_size)
         first = torch.zeros_like(beam.last)
-        states.advance(first, first, first > 0)  # one string becomes a beam of them
-        for frame in range(scorer.log_probs.shape[1]):
-            going = frame < scorer.lengths
-            moved = self._step(beam, states, scorer.log_probs[:, frame], going)
-            beam = moved.where(going, beam)
-        return self._n_best(beam, states)
+        labels.advance(first, first, first > 0)  # one string becomes a beam of them
+        none = torch.full_like(beam.totals, IMPOSSIBLE)
+        return PrefixState(parts, labels, beam, blank=beam.totals, label=none)
+
+    def step(self, state: PrefixState, encoded: EncodedFrames) -> None:
+        """Goes on over the next frames."""
+        scores = state.parts.frame_scores(self.frames, encoded)
+        for frame in range(scores.log_probs.shape[1]):
+            self._frame(state, scores.log_probs[:, frame], frame < scores.lengths)
+
+    def end(self, state: PrefixState) -> list[list[Hypothesis]]:
+        """Returns an n-best list per utterance, best first."""
+        frames = torch.logaddexp(state.blank, state.label)  # (B, H)
+        labels = state.labels
+        parts = labels.sums + labels.next[:, :, -1] if self.eos else labels.sums  # (B, H, S)
+        totals = state.parts.weights[self.frames] * frames + parts @ labels.weights  # (B, H)
+        totals = totals.masked_fill(frames <= IMPOSSIBLE / 2, IMPOSSIBLE)
+
+        def frame_score(row: int, place: int, total: float) -> float:
+            return float(frames[row, place])
+
+        names = list(labels.scorers)
+        ended = Ended(state.beam, totals, parts, names, self.frames, frame_score)
+        return n_best(ended, add=False)
 
     def without_pruning(self, num_labels: int) -> Search:
         """Returns a copy that looks at all labels, with a beam for all beginnings of a sequence."""
@@ -70,146 +100,100 @@ class CtcPrefixBeamSearch(FrameSearch):
         alike.beam_size, alike.symbols = beam_of_beginnings(num_labels), None
         return alike
 
-    def _start(self, log_probs: Tensor) -> _Prefixes:
-        size = (log_probs.shape[0], self.beam_size)
-        ends = log_probs.new_full(size, IMPOSSIBLE)
-        ends[:, 0] = 0.0
-        zeros = torch.zeros(size, dtype=torch.int64, device=log_probs.device)
-        # Rows that hold no string have hashes of their own, so that they never merge.
-        unused = torch.arange(self.beam_size, device=log_probs.device).expand(size) * -7919
-        none = torch.full_like(ends, IMPOSSIBLE)
-        empty = torch.zeros(*size, 0, dtype=torch.int64, device=log_probs.device)
-        return _Prefixes(ends, none, zeros - 1, unused.clone(), empty, zeros)
-
-    def _step(
-        self, beam: _Prefixes, states: LabelStates, log_probs: Tensor, going: Tensor
-    ) -> _Prefixes:
-        """Moves all strings over one frame: log_probs (B, V + 1); ended utterances (B,) stay."""
-        blank, labels = log_probs[:, -1:], log_probs[:, :-1]
-        scores, ids = self._symbols(labels)  # (B, S)
-        total = torch.logaddexp(beam.blank, beam.label)  # (B, K)
-        own = labels.gather(1, beam.last.clamp(min=0))
-        stay_blank = total + blank
-        stay_label = (beam.label + own).masked_fill(beam.last < 0, IMPOSSIBLE)
+    def _frame(self, state: PrefixState, log_probs: Tensor, going: Tensor) -> None:
+        """Moves all strings over a frame (B, V + 1); utterances not going (B,) stay."""
+        beam, blank, labels = state.beam, log_probs[:, -1:], log_probs[:, :-1]
+        scores, ids = self._symbols(labels)  # (B, C)
+        total = torch.logaddexp(state.blank, state.label)  # (B, H)
+        stay_blank, stay_label, has_parent, parent = _staying(state, total, blank, labels)
         # A repeated label needs a blank between: only alignments that end in blank extend.
-        repeats = ids[:, None] == beam.last[..., None]  # (B, K, S)
-        source = torch.where(repeats, beam.blank[..., None], total[..., None])
-        extended = source + scores[:, None]
-        has_parent, parent = _parents(beam)
-        grown_from = torch.where(
-            beam.last.gather(1, parent) == beam.last, beam.blank.gather(1, parent),
-            total.gather(1, parent),
-        )  # fmt: skip
-        joined = (grown_from + own).masked_fill(~has_parent, IMPOSSIBLE)
-        stay_label = torch.logaddexp(stay_label, joined)
+        repeats = ids[:, None] == beam.last[..., None]  # (B, H, C)
+        source = torch.where(repeats, state.blank[..., None], total[..., None])
+        extended = source + scores[:, None]  # (B, H, C)
         # What a string of the beam got from its parent is no string of its own.
-        doubled = repeats & has_parent[..., None]  # (B, K, S): the child's last label
+        doubled = repeats & has_parent[..., None]  # (B, H, C): the child's last label
         owner = torch.zeros_like(doubled, dtype=extended.dtype)
         owner = owner.scatter_add(
             1, parent[..., None].expand_as(doubled), doubled.to(extended.dtype)
         )
-        flat = extended.masked_fill(owner > 0, IMPOSSIBLE).flatten(1)
-        every = torch.cat([torch.logaddexp(stay_blank, stay_label), flat], dim=1)
-        if states.scorers:
-            so_far = states.sums @ states.weights  # (B, K)
-            wide = ids[:, None].expand(-1, self.beam_size, -1)
-            following = so_far[..., None] + states.weighted().gather(2, wide)
-            said = torch.cat([so_far, following.flatten(1)], dim=1)
-            every = self.weights[self.frames] * every + said
-        index = every.topk(self.beam_size, dim=1).indices
+        grown = extended.masked_fill(owner > 0, IMPOSSIBLE).flatten(1)  # (B, H * C)
+        every = torch.cat([torch.logaddexp(stay_blank, stay_label), grown], dim=1)
+        index = self._ranked(state, every, ids).topk(self.beam_size, dim=1).indices  # (B, H)
         same = torch.arange(self.beam_size, device=index.device)
         index = torch.where(going[:, None], index, same)
-        place = (index - self.beam_size).clamp(min=0)
-        grown = index >= self.beam_size
+        self._keep(state, index, ids)
+        none = torch.full_like(grown, IMPOSSIBLE)
+        ends_blank = torch.cat([stay_blank, none], dim=1).gather(1, index)  # (B, H)
+        ends_label = torch.cat([stay_label, grown], dim=1).gather(1, index)  # (B, H)
+        state.blank = torch.where(going[:, None], ends_blank, state.blank)
+        state.label = torch.where(going[:, None], ends_label, state.label)
+
+    def _ranked(self, state: PrefixState, every: Tensor, ids: Tensor) -> Tensor:
+        """Returns what all are ranked by (B, H + H * C): strings that stay, and those that grow.
+
+        Args:
+            state: The strings.
+            every: (B, H + H * C) their log-probabilities by the frames.
+            ids: (B, C) the labels by which they grow.
+        """
+        labels = state.labels
+        if not labels.scorers:
+            return every
+        so_far = labels.sums @ labels.weights  # (B, H)
+        wide = ids[:, None].expand(-1, self.beam_size, -1)  # (B, H, C)
+        following = so_far[..., None] + labels.weighted().gather(2, wide)
+        said = torch.cat([so_far, following.flatten(1)], dim=1)
+        return state.parts.weights[self.frames] * every + said
+
+    def _keep(self, state: PrefixState, index: Tensor, ids: Tensor) -> None:
+        """Makes the chosen ones (B, H) of all that stay and grow the beam."""
+        beam, width = state.beam, self.beam_size
+        grown = index >= width
+        place = (index - width).clamp(min=0)
         parents = torch.where(grown, torch.div(place, ids.shape[1], rounding_mode="floor"), index)
-        states.advance(parents, ids.gather(1, place % ids.shape[1]), grown)
-        hashes = beam.hashes[..., None] * MULTIPLIER + ids[:, None] + 1
-        return self._gather(beam, index, (stay_blank, stay_label), flat, (hashes, ids))
+        taken = ids.gather(1, place % ids.shape[1])  # (B, H)
+        state.labels.advance(parents, taken, grown)
+        state.beam = beam.moved(parents, taken, grown, beam.totals)
+        state.beam.last = torch.where(grown, taken, beam.last.gather(1, parents))
 
     def _symbols(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns scores and ids (B, S) of the labels that may extend a string."""
+        """Returns scores and ids (B, C) of the labels that may extend a string."""
         if self.symbols is not None and self.symbols < labels.shape[1]:
             best = labels.topk(self.symbols, dim=1)
             return best.values, best.indices
         return labels, torch.arange(labels.shape[1], device=labels.device).expand_as(labels)
 
-    def _gather(
-        self,
-        beam: _Prefixes,
-        index: Tensor,
-        stay: tuple[Tensor, Tensor],
-        flat: Tensor,
-        new: tuple[Tensor, Tensor],
-    ) -> _Prefixes:
-        width, symbols = self.beam_size, new[1].shape[1]
-        grown = index >= width
-        place = (index - width).clamp(min=0)
-        parent = torch.where(grown, torch.div(place, symbols, rounding_mode="floor"), index)
-        label = new[1].gather(1, place % symbols)
-        blank = torch.cat([stay[0], torch.full_like(flat, IMPOSSIBLE)], dim=1).gather(1, index)
-        ends = torch.cat([stay[1], flat], dim=1).gather(1, index)
-        last = torch.where(grown, label, beam.last.gather(1, parent))
-        hashes = torch.where(
-            grown, new[0].flatten(1).gather(1, place), beam.hashes.gather(1, parent)
-        )
-        sizes = beam.sizes.gather(1, parent)
-        history = beam.labels.gather(1, parent[..., None].expand(-1, -1, beam.labels.shape[2]))
-        if bool((sizes[grown] >= history.shape[2]).any()):
-            history = torch.nn.functional.pad(history, (0, 16))
-        if history.shape[2]:
-            slot = sizes.clamp(max=history.shape[2] - 1)[..., None]
-            written = torch.where(grown[..., None], label[..., None], history.gather(2, slot))
-            history = history.scatter(2, slot, written)
-        return _Prefixes(blank, ends, last, hashes, history, sizes + grown.long())
 
-    def _n_best(self, beam: _Prefixes, states: LabelStates) -> list[list[Hypothesis]]:
-        frames = torch.logaddexp(beam.blank, beam.label)  # (B, K)
-        parts = states.sums + states.next[:, :, -1] if self.eos else states.sums
-        totals = self.weights[self.frames] * frames + parts @ states.weights
-        order = totals.argsort(1, descending=True)
-        result = []
-        for row in range(len(totals)):
-            found = []
-            for place in order[row].tolist():
-                if float(frames[row, place]) > IMPOSSIBLE / 2:
-                    labels = beam.labels[row, place, : int(beam.sizes[row, place])].tolist()
-                    scores = dict(zip(states.scorers, parts[row, place].tolist(), strict=True))
-                    scores[self.frames] = float(frames[row, place])
-                    found.append(Hypothesis(labels, float(totals[row, place]), scores))
-            result.append(found)
-        return result
+def _staying(
+    state: PrefixState, total: Tensor, blank: Tensor, labels: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Returns the log-probabilities of the same strings a frame later, and their parents.
+
+    Args:
+        state: The strings.
+        total: (B, H) their log-probabilities.
+        blank: (B, 1) that of blank in the frame.
+        labels: (B, V) those of labels.
+
+    Returns:
+        (B, H) each: what ends in blank, what ends in the last label, whether another string of the
+        beam is the string without that label, and which one.
+    """
+    last = state.beam.last
+    own = labels.gather(1, last.clamp(min=0))  # (B, H)
+    stay_label = (state.label + own).masked_fill(last < 0, IMPOSSIBLE)
+    has_parent, parent = _parents(state.beam)
+    grown_from = torch.where(
+        last.gather(1, parent) == last, state.blank.gather(1, parent), total.gather(1, parent)
+    )
+    joined = (grown_from + own).masked_fill(~has_parent, IMPOSSIBLE)
+    return total + blank, torch.logaddexp(stay_label, joined), has_parent, parent
 
 
-def _parents(beam: _Prefixes) -> tuple[Tensor, Tensor]:
-    """Returns which strings (B, K) are another of the beam plus a label, and that one's place."""
+def _parents(beam: Beam) -> tuple[Tensor, Tensor]:
+    """Returns which strings (B, H) are another of the beam plus a label, and that one's place."""
     children = beam.hashes[:, None] == beam.hashes[..., None] * MULTIPLIER + (
         beam.last[:, None] + 1
-    )  # (B, K, K): the row is the parent of the column
+    )  # (B, H, H): the row is the parent of the column
     found, parent = (children & (beam.last >= 0)[:, None]).max(1)
     return found, parent
-
-
-@dataclass
-class _Prefixes:
-    """Strings of the beam, (B, K): log-probabilities of alignments that end in blank or label."""
-
-    blank: Tensor
-    label: Tensor
-    last: Tensor
-    hashes: Tensor
-    labels: Tensor
-    sizes: Tensor
-
-    def where(self, going: Tensor, other: _Prefixes) -> _Prefixes:
-        """Takes these rows where an utterance goes on (B,), the other's where it has ended."""
-        grown = self.labels.shape[2] - other.labels.shape[2]
-        padded = torch.nn.functional.pad(other.labels, (0, grown))
-        mine, row = going[:, None], going[:, None, None]
-        return _Prefixes(
-            torch.where(mine, self.blank, other.blank),
-            torch.where(mine, self.label, other.label),
-            torch.where(mine, self.last, other.last),
-            torch.where(mine, self.hashes, other.hashes),
-            torch.where(row, self.labels, padded),
-            torch.where(mine, self.sizes, other.sizes),
-        )

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from asrkit.scorers.interfaces import (
-    IMPOSSIBLE,
-    EncodedFrames,
-    FrameScorer,
-    Hypothesis,
-    LabelScorer,
-    ScoringHead,
-    State,
-    scores_no_frames,
-)
-from asrkit.search.search import Search
+from asrkit.scorers.interfaces import IMPOSSIBLE, EncodedFrames, Hypothesis, LabelScorer, State
+from asrkit.scorers.sources import Source
+from asrkit.search.parts import SearchParts
+from asrkit.search.search import LoadedSearch
 
 
 def forced(
-    search: Search,
-    heads: Mapping[str, ScoringHead],
+    loaded: LoadedSearch,
     encoded: EncodedFrames,
     references: Sequence[list[int]],
     num_labels: int,
@@ -36,8 +28,7 @@ def forced(
     what is left.
 
     Args:
-        search: One that can be held to sequences.
-        heads: What it scores with.
+        loaded: A search that can be held to sequences.
         encoded: Frames of B utterances.
         references: Labels of each utterance.
         num_labels: V.
@@ -47,12 +38,13 @@ def forced(
     """
     given = Sequences.of(references, num_labels, encoded.lengths.device)
     name = "forced sequence"
-    alike = search.without_pruning(given.longest)
+    alike = loaded.search.without_pruning(given.longest)
     if alike is None:
-        raise ValueError(f"a {type(search).__name__} can't be held to given sequences")
-    alike.weights = {**search.weights, name: 1.0}
-    along: dict[str, ScoringHead] = {n: AlongHead(head, given) for n, head in heads.items()}
-    found = alike.run({**along, name: ForcedHead(given)}, encoded)
+        raise ValueError(f"a {type(loaded.search).__name__} can't be held to given sequences")
+    parts = loaded.parts
+    along = {n: scored_along(source, given) for n, source in parts.sources.items()}
+    sources = {**along, name: Source("a forced sequence", labels=given.alone)}
+    found = alike.run(SearchParts(sources, {**parts.weights, name: 1.0}), encoded)
     result: list[Hypothesis | None] = []
     for n_best, reference in zip(found, references, strict=True):
         match = next(
@@ -95,54 +87,44 @@ class Sequences:
         """U."""
         return self.labels.shape[1]
 
-
-@dataclass(frozen=True)
-class ForcedHead:
-    """A head that allows one label sequence per utterance and nothing else."""
-
-    given: Sequences
-
-    def label_scorer(self, encoded: Any) -> LabelScorer:
-        """Returns 0 for what comes next in the sequence, and next to nothing for all else."""
-        scores = torch.zeros_like(self.given.following[..., None].expand(-1, -1, 2)).float()
-        ended = self.given.following == self.given.num_labels
-        scores[..., 1] = torch.where(ended, 0.0, IMPOSSIBLE)
-        return _Along(self.given.following, scores, self.given.num_labels, IMPOSSIBLE)
-
-    def frame_scorer(self, encoded: Any) -> FrameScorer:
-        """There are no symbols of frames."""
-        raise scores_no_frames("a forced sequence")
+    def alone(self, encoded: Any) -> LabelScorer:
+        """Returns a scorer of 0 for what comes next, and next to nothing for all else."""
+        scores = torch.zeros_like(self.following[..., None].expand(-1, -1, 2)).float()
+        ended = self.following == self.num_labels
+        scores[..., 1] = torch.where(ended, 0.0, IMPOSSIBLE)  # (B, U + 1, 2)
+        return _Along(self.following, scores, self.num_labels, IMPOSSIBLE)
 
 
-@dataclass(frozen=True)
-class AlongHead:
-    """A head that is asked about one label sequence per utterance and nothing else.
+def scored_along(source: Source, given: Sequences) -> Source:
+    """Returns a source that is asked about one label sequence per utterance and nothing else.
 
     What it says of that it says once, however often a search comes by: a search over frames may
-    take each label in any frame, with a decoder at every one.
+    take each label in any frame, with a decoder at every one. Frames are scored as they are.
     """
+    asked = source.labels
+    if asked is None:
+        return source
 
-    head: ScoringHead
-    given: Sequences
+    def labels(encoded: Any) -> LabelScorer:
+        return _along(asked(encoded), given)
 
-    def label_scorer(self, encoded: Any) -> LabelScorer:
-        """Returns what the head says of the sequences; 0 for all else, which no one may take."""
-        scorer, following = self.head.label_scorer(encoded), self.given.following
-        state, parts = scorer.initial_state(), []
-        for place in range(following.shape[1]):
-            eos = torch.full_like(following[:, place], self.given.num_labels)
-            wanted = torch.stack([following[:, place], eos], dim=1)
-            if scorer.partial:
-                parts.append(scorer.score(state, wanted))
-            else:
-                parts.append(scorer.score(state).gather(1, wanted))
-            if place < self.given.longest:
-                state = scorer.advance(state, self.given.labels[:, place])
-        return _Along(following, torch.stack(parts, dim=1), self.given.num_labels, 0.0)
+    return replace(source, labels=labels)
 
-    def frame_scorer(self, encoded: Any) -> FrameScorer:
-        """Returns that of the head."""
-        return self.head.frame_scorer(encoded)
+
+def _along(scorer: LabelScorer, given: Sequences) -> LabelScorer:
+    """Returns what a scorer says of the sequences; 0 for all else, which no one may take."""
+    following = given.following
+    state, parts = scorer.initial_state(), []
+    for place in range(following.shape[1]):
+        eos = torch.full_like(following[:, place], given.num_labels)
+        wanted = torch.stack([following[:, place], eos], dim=1)  # (B, 2)
+        if scorer.partial:
+            parts.append(scorer.score(state, wanted))
+        else:
+            parts.append(scorer.score(state).gather(1, wanted))
+        if place < given.longest:
+            state = scorer.advance(state, given.labels[:, place])
+    return _Along(following, torch.stack(parts, dim=1), given.num_labels, 0.0)
 
 
 class _Along:

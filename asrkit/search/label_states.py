@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 
 import torch
@@ -14,7 +14,7 @@ Timer = Callable[[str], AbstractContextManager[None]]
 
 
 class LabelStates:
-    """What the label scorers say of a beam of B x K label strings.
+    """What the label scorers say of a beam of B x H label strings, the empty ones at first.
 
     A scorer moves only for hypotheses that took a label; what it says of the next label is kept
     for all others.
@@ -22,41 +22,50 @@ class LabelStates:
     Args:
         scorers: Label scorers by name.
         weights: Their weights.
-        frame: (B, V + 1) of any frame, for sizes.
+        lengths: (B,) any integers, for their number and device.
         timed: Adds the time of a block to that of a scorer.
     """
 
     def __init__(
         self,
-        scorers: dict[str, LabelScorer],
-        weights: dict[str, float],
-        frame: Tensor,
+        scorers: Mapping[str, LabelScorer],
+        weights: Mapping[str, float],
+        lengths: Tensor,
         timed: Timer,
     ) -> None:
         self.scorers, self.timed = scorers, timed
-        self.weights = frame.new_tensor([weights[name] for name in scorers])
+        chosen = [weights[name] for name in scorers]
+        self.weights = torch.tensor(chosen, dtype=torch.float32, device=lengths.device)  # (S,)
         self.states: dict[str, State] = {}
-        self.num_utterances = len(frame)
-        self.next = frame.new_zeros(len(frame), 1, frame.shape[1], len(scorers))
-        """(B, K, V + 1, S): log-probability of each next label, and of eos last."""
-        self.sums = frame.new_zeros(len(frame), 1, len(scorers))
-        """(B, K, S): the scores of the labels so far."""
-        for number, (name, scorer) in enumerate(scorers.items()):
+        self.num_utterances = len(lengths)
+        first = []
+        for name, scorer in scorers.items():
             with timed(name):
                 self.states[name] = scorer.initial_state()
-                self.next[:, 0, :, number] = scorer.score(self.states[name])
+                first.append(scorer.score(self.states[name]))  # (B, V + 1)
+        width = first[0].shape[1] if first else 1
+        self.next = self.weights.new_zeros(len(lengths), 1, width, len(first))
+        """(B, H, V + 1, S): log-probability of each next label, and of eos last; (B, H, 1, 0) if
+        there are no scorers."""
+        self.sums = self.weights.new_zeros(len(lengths), 1, len(first))
+        """(B, H, S): the scores of the labels so far."""
+        for number, scores in enumerate(first):
+            self.next[:, 0, :, number] = scores
 
     def weighted(self) -> Tensor:
-        """Returns the weighted sum over scorers (B, K, V + 1) for every next label and eos."""
+        """Returns the weighted sum over scorers (B, H, V + 1) for every next label and eos.
+
+        Without scorers, the zeros (B, H, 1).
+        """
         return self.next @ self.weights
 
     def advance(self, parents: Tensor, labels: Tensor, emitted: Tensor) -> None:
         """Moves to a new beam.
 
         Args:
-            parents: (B, K') which hypothesis each new one goes on from.
-            labels: (B, K') the label that it took; anything where it took none.
-            emitted: (B, K') whether it took one.
+            parents: (B, H') which hypothesis each new one goes on from.
+            labels: (B, H') the label that it took; anything where it took none.
+            emitted: (B, H') whether it took one.
         """
         if not self.scorers:
             self.sums = self.sums.new_zeros(*parents.shape, 0)
@@ -64,10 +73,10 @@ class LabelStates:
             return
         rows = torch.arange(self.num_utterances, device=parents.device)[:, None]
         width = self.next.shape[1]
-        index = rows * width + parents  # (B, K') rows of the old states
-        gained = self.next[rows, parents, labels.masked_fill(~emitted, 0)]  # (B, K', S)
-        self.sums = self.sums[rows, parents] + gained * emitted[..., None]
-        following = self.next[rows, parents]
+        index = rows * width + parents  # (B, H') rows of the old states
+        gained = self.next[rows, parents, labels.masked_fill(~emitted, 0)]  # (B, H', S)
+        self.sums = self.sums[rows, parents] + gained * emitted[..., None]  # (B, H', S)
+        following = self.next[rows, parents]  # (B, H', V + 1, S)
         most = int(emitted.sum(1).max())
         if not most:
             self.next = following
@@ -75,9 +84,9 @@ class LabelStates:
             return
         # As many rows for every utterance, as scorers need; too many where fewer took a label.
         order = (~emitted).to(torch.uint8).argsort(dim=1, stable=True)[:, :most]  # (B, E)
-        moving = index.gather(1, order).flatten()
-        taken = labels.gather(1, order).flatten()
-        slot = emitted.long().cumsum(1) - 1  # (B, K') among the utterance's moving ones
+        moving = index.gather(1, order).flatten()  # (B * E,)
+        taken = labels.gather(1, order).flatten()  # (B * E,)
+        slot = emitted.long().cumsum(1) - 1  # (B, H') among the utterance's moving ones
         old = self.num_utterances * width
         target = torch.where(emitted, old + rows * most + slot, index).flatten()
         fresh = following.new_zeros(len(rows), most, *following.shape[2:])

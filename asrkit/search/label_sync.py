@@ -11,17 +11,15 @@ from torch import Tensor
 
 from asrkit.scorers.entries import Scorer
 from asrkit.scorers.interfaces import (
+    IMPOSSIBLE,
     EncodedFrames,
     Hypothesis,
     LabelScorer,
-    ScoringHead,
     State,
     select,
 )
+from asrkit.search.parts import SearchParts
 from asrkit.search.search import Search, searches
-
-DEAD = -1e20
-"""Score of a row that holds no hypothesis; below any real one, above impossible candidates."""
 
 
 @searches.register("label_sync")
@@ -79,13 +77,10 @@ class LabelSyncSearch(Search):
         self.max_length_ratio = max_length_ratio
         self.patience = patience
 
-    def run(
-        self, heads: Mapping[str, ScoringHead], encoded: EncodedFrames
-    ) -> list[list[Hypothesis]]:
+    def run(self, parts: SearchParts, encoded: EncodedFrames) -> list[list[Hypothesis]]:
         """Returns an n-best list per utterance, best first."""
-        scorers = {n: self.head(heads, n).label_scorer(encoded) for n in self.weights}
-        limits = (encoded.lengths * self.max_length_ratio).long().clamp(min=1)
-        beam = self._first(scorers, limits)
+        limits = (encoded.lengths * self.max_length_ratio).long().clamp(min=1)  # (B,)
+        beam = self._first(parts, parts.label_scorers(encoded), limits)
         ended: list[list[Hypothesis]] = [[] for _ in beam.utterances]
         for length in range(int(limits.max()) + 1):
             extensions = self._extend(beam)
@@ -103,9 +98,10 @@ class LabelSyncSearch(Search):
         alike.beam_size = 1
         return alike
 
-    def _first(self, scorers: dict[str, LabelScorer], limits: Tensor) -> _Beam:
+    def _first(self, parts: SearchParts, scorers: dict[str, LabelScorer], limits: Tensor) -> _Beam:
         count, device = len(limits), limits.device
         return _Beam(
+            loaded=parts,
             scorers=scorers,
             states={name: scorer.initial_state() for name, scorer in scorers.items()},
             utterances=list(range(count)),
@@ -120,14 +116,14 @@ class LabelSyncSearch(Search):
     def _extend(self, beam: _Beam) -> _Extensions:
         """Scores all extensions of all hypotheses, and finds the best live ones."""
         candidates, parts = self._score(beam)
-        parts = parts.view(*beam.totals.shape, *parts.shape[1:])  # (B, K, C, S)
-        gains = (parts * parts.new_tensor(list(self.weights.values()))).sum(3)
+        parts = parts.view(*beam.totals.shape, *parts.shape[1:])  # (B, H, C, S)
+        gains = (parts * parts.new_tensor(list(beam.loaded.weights.values()))).sum(3)  # (B, H, C)
         # Impossible for one scorer is impossible, whatever the sign of its weight.
-        gains = gains.masked_fill((parts <= DEAD).any(3), 2 * DEAD)
+        gains = gains.masked_fill((parts <= IMPOSSIBLE / 2).any(3), 2 * IMPOSSIBLE)
         scores = beam.totals[:, :, None] + gains
         growing, ending = scores[:, :, :-1] + self.length_reward, scores[:, :, -1]
         count = min(self.beam_size, growing.shape[1] * growing.shape[2])
-        best, places = growing.flatten(1).topk(count, dim=1)
+        best, places = growing.flatten(1).topk(count, dim=1)  # (B, H')
         width = growing.shape[2]
         parents, columns = torch.div(places, width, rounding_mode="floor"), places % width
         labels = columns
@@ -136,27 +132,27 @@ class LabelSyncSearch(Search):
         return _Extensions(parts + beam.parts[:, :, None], ending, best, parents, columns, labels)
 
     def _score(self, beam: _Beam) -> tuple[Tensor | None, Tensor]:
-        """Returns candidates (H, C), or None for all; and scores (H, C, S); eos is always last."""
+        """Returns candidates (B * H, C), None for all, and scores (B * H, C, S); eos comes last."""
         scores: dict[str, Tensor] = {}
         for name, scorer in beam.scorers.items():
             if not scorer.partial:
-                with self.timed(name):
+                with beam.loaded.timed(name):
                     scores[name] = scorer.score(beam.states[name])
         partial = [name for name, scorer in beam.scorers.items() if scorer.partial]
         candidates = None
         hearing = (entry.hears for name, entry in self.entries.items() if name in scores)
         choosing = self.pre_beam or any(hearing)
         if scores and partial and choosing:
-            candidates = self._candidates(scores)
+            candidates = self._candidates(scores, beam.loaded.weights)
             scores = {name: full.gather(1, candidates) for name, full in scores.items()}
         for name in partial:
-            with self.timed(name):
+            with beam.loaded.timed(name):
                 scores[name] = beam.scorers[name].score(beam.states[name], candidates)
         return candidates, torch.stack([scores[name].float() for name in beam.scorers], dim=2)
 
-    def _candidates(self, scores: dict[str, Tensor]) -> Tensor:
-        """Returns the labels (H, C) that the full scorers like best, and eos."""
-        total = sum(scores[name] * self.weights[name] for name in scores)
+    def _candidates(self, scores: dict[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+        """Returns the labels (B * H, C) that the full scorers like best, and eos."""
+        total = sum(scores[name] * weights[name] for name in scores)  # (B * H, V + 1)
         assert isinstance(total, Tensor)
         eos = total.shape[1] - 1
         count = self.pre_beam or max(int(1.5 * self.beam_size), 2)
@@ -171,11 +167,12 @@ class LabelSyncSearch(Search):
         at_limit: Tensor,
     ) -> None:
         """Moves ended hypotheses that made it into the beam aside; all of them at the limit."""
-        ending = extensions.ending  # (B, K)
-        rivals = torch.cat([extensions.best, ending], dim=1)
-        edge = rivals.topk(min(self.beam_size, rivals.shape[1]), dim=1).values[:, -1:]
-        opened = ~torch.tensor(beam.closed, device=ending.device)
-        chosen = ((ending >= edge) | at_limit[:, None]) & (ending > DEAD) & opened[:, None]
+        ending = extensions.ending  # (B, H)
+        rivals = torch.cat([extensions.best, ending], dim=1)  # (B, H' + H)
+        edge = rivals.topk(min(self.beam_size, rivals.shape[1]), dim=1).values[:, -1:]  # (B, 1)
+        opened = ~torch.tensor(beam.closed, device=ending.device)  # (B,)
+        possible = (ending > IMPOSSIBLE / 2) & opened[:, None]
+        chosen = ((ending >= edge) | at_limit[:, None]) & possible  # (B, H)
         rows, places = chosen.nonzero(as_tuple=True)
         beam.stale = [steps + 1 for steps in beam.stale]
         divisor = (beam.labels.shape[2] + 1) ** self.length_norm
@@ -196,20 +193,21 @@ class LabelSyncSearch(Search):
         """Makes the best live extensions the beam; dead rows stand where there are too few."""
         rows = torch.arange(len(beam.totals), device=beam.totals.device)[:, None]
         parents, labels = extensions.parents, extensions.labels
-        chosen = (rows * beam.totals.shape[1] + parents).flatten()
+        chosen = (rows * beam.totals.shape[1] + parents).flatten()  # (B * H',)
         for name, scorer in beam.scorers.items():
-            with self.timed(name):
+            with beam.loaded.timed(name):
                 state = select(beam.states[name], chosen)
                 beam.states[name] = scorer.advance(state, labels.flatten())
-        beam.totals = extensions.best.clamp(min=DEAD)
+        beam.totals = extensions.best.clamp(min=IMPOSSIBLE)
         beam.parts = extensions.parts[rows, parents, extensions.columns]
         beam.labels = torch.cat([beam.labels[rows, parents], labels[:, :, None]], dim=2)
 
     def _finished(self, beam: _Beam, ended: list[list[Hypothesis]], length: int) -> list[bool]:
         """Says which utterances have ended, now that live hypotheses have `length` labels."""
-        bounds, alive = self._bounds(beam, length).tolist(), (beam.totals[:, 0] > DEAD).tolist()
+        bounds = self._bounds(beam, length).tolist()
+        alive = (beam.totals[:, 0] > IMPOSSIBLE / 2).tolist()
         now = (beam.totals[:, 0] / (length + 1) ** self.length_norm).tolist()
-        late = bool(self.length_norm) or self.length_reward > 0 or not self._can_only_lose()
+        late = bool(self.length_norm) or self.length_reward > 0 or not self._can_only_lose(beam)
         wanted = self.nbest or 1
         result = []
         for row, (utterance, limit) in enumerate(
@@ -226,20 +224,20 @@ class LabelSyncSearch(Search):
     def _bounds(self, beam: _Beam, length: int) -> Tensor:
         """Returns what no live hypothesis of `length` labels can pass any more: (B,)."""
         best = beam.totals[:, 0]
-        if not self._can_only_lose():
+        if not self._can_only_lose(beam):
             return torch.full_like(best, float("inf"))
         if not self.length_norm and self.length_reward <= 0:
             return best
         more = torch.arange(max(int(beam.limits.max()) - length, 0) + 1, device=best.device)
-        reachable = best[:, None] + self.length_reward * more
+        reachable = best[:, None] + self.length_reward * more  # (B, M)
         reachable = reachable / (length + more + 1) ** self.length_norm
         beyond = (length + more > beam.limits[:, None]) & (more > 0)
-        return reachable.masked_fill(beyond, DEAD).amax(1)
+        return reachable.masked_fill(beyond, IMPOSSIBLE).amax(1)
 
-    def _can_only_lose(self) -> bool:
+    def _can_only_lose(self, beam: _Beam) -> bool:
         """Whether scorers add nothing positive to a hypothesis."""
         rewarding = any(entry.rewards for entry in self.entries.values())
-        return not rewarding and min(self.weights.values()) >= 0
+        return not rewarding and min(beam.loaded.weights.values()) >= 0
 
     def _without(self, beam: _Beam, done: list[bool]) -> _Beam:
         """Closes finished utterances, and drops them once they are a quarter of the batch."""
@@ -251,6 +249,7 @@ class LabelSyncSearch(Search):
         width = beam.totals.shape[1]
         rows = (index[:, None] * width + torch.arange(width, device=index.device)).flatten()
         return _Beam(
+            loaded=beam.loaded,
             scorers={name: scorer.subset(index) for name, scorer in beam.scorers.items()},
             states={name: select(state, rows) for name, state in beam.states.items()},
             utterances=[beam.utterances[row] for row in keep],
@@ -265,8 +264,22 @@ class LabelSyncSearch(Search):
 
 @dataclass
 class _Beam:
-    """Live hypotheses of some utterances, best first: (B, K) totals, (B, K, S) parts, and so on."""
+    """Live hypotheses of some utterances, best first, and what scores them.
 
+    Args:
+        loaded: What the search works with.
+        scorers: Label scorers of these utterances by name.
+        states: Theirs, with leading axis B * H.
+        utterances: Which of the batch they are.
+        limits: (B,) most labels.
+        totals: (B, H) weighted sums; IMPOSSIBLE where a row holds no hypothesis.
+        parts: (B, H, S) sums of each scorer.
+        labels: (B, H, U).
+        stale: Steps of each utterance without a better ended hypothesis.
+        closed: Which utterances have ended.
+    """
+
+    loaded: SearchParts
     scorers: dict[str, LabelScorer]
     states: dict[str, State]
     utterances: list[int]
@@ -280,15 +293,15 @@ class _Beam:
 
 @dataclass(frozen=True)
 class _Extensions:
-    """All extensions of a beam (B, K) by C candidates, of which the last is eos.
+    """All extensions of a beam (B, H) by C candidates, of which the last is eos.
 
     Args:
-        parts: (B, K, C, S) sums of each scorer, the extension included.
-        ending: (B, K) totals of those by eos.
-        best: (B, K') totals of the best by a label, best first.
-        parents: (B, K') which hypothesis each of them extends.
-        columns: (B, K') by which candidate.
-        labels: (B, K') that candidate's id.
+        parts: (B, H, C, S) sums of each scorer, the extension included.
+        ending: (B, H) totals of those by eos.
+        best: (B, H') totals of the best by a label, best first.
+        parents: (B, H') which hypothesis each of them extends.
+        columns: (B, H') by which candidate.
+        labels: (B, H') that candidate's id.
     """
 
     parts: Tensor

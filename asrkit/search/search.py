@@ -1,26 +1,26 @@
-"""What every search has in common."""
+"""What every search has in common: a search says how, a loaded one also with what."""
 
 from __future__ import annotations
 
 import math
-import time
 from abc import ABC, abstractmethod
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from asrkit.config.registry import Registry
 from asrkit.errors import UserError
-from asrkit.scorers.entries import HeadScorer, Scorer
-from asrkit.scorers.interfaces import EncodedFrames, Hypothesis, ScoringHead
+from asrkit.scorers.entries import Scorer
+from asrkit.scorers.head import HeadScorer
+from asrkit.scorers.interfaces import EncodedFrames, Hypothesis, Kind
 from asrkit.scorers.loader import Loader
+from asrkit.scorers.sources import Source, UnfitError
+from asrkit.search.parts import SearchParts
 
 
 class Search(ABC):
-    """Finds the best label sequences of utterances.
+    """Finds the best label sequences of utterances; has settings and an algorithm, and no state.
 
-    `scorers` has an entry for everything that scores, `weights` those that are not 0, and
-    `scorer_seconds` adds up the time that each took.
+    `scorers` has an entry for everything that scores, `weights` those that are not 0.
 
     Args:
         scorers: Entries by name; a number is the weight of the head of that name. A weight of 0
@@ -43,33 +43,68 @@ class Search(ABC):
             raise ValueError(f"weights must be finite numbers, got {', '.join(wild)}")
         if not self.entries:
             raise ValueError(f"scorers {dict(scorers)}: at least one weight must not be 0")
-        self.scorer_seconds: dict[str, float] = defaultdict(float)
+
+    @abstractmethod
+    def run(self, parts: SearchParts, encoded: EncodedFrames) -> list[list[Hypothesis]]:
+        """Returns an n-best list per utterance, best first."""
 
     @property
     def own_heads(self) -> list[str]:
         """The heads of the decoded model that the search uses."""
         names = (entry.own_head(name) for name, entry in self.entries.items())
-        return [name for name in names if name is not None]
+        inside = (name for search in self.inner.values() for name in search.own_heads)
+        return [*(name for name in names if name is not None), *inside]
 
-    def load(self, loader: Loader) -> dict[str, ScoringHead]:
-        """Returns what scores, by the name of its entry."""
-        return {name: entry.load(name, loader) for name, entry in self.entries.items()}
+    @property
+    def inner(self) -> Mapping[str, Search]:
+        """The searches whose results it reads, by name."""
+        return {}
 
-    @abstractmethod
-    def run(
-        self, heads: Mapping[str, ScoringHead], encoded: EncodedFrames
-    ) -> list[list[Hypothesis]]:
-        """Returns an n-best list per utterance, best first; `heads` are those of `load`."""
-
-    def head(self, heads: Mapping[str, ScoringHead], name: str) -> ScoringHead:
-        """Returns a head by name.
+    def load(self, loader: Loader) -> LoadedSearch:
+        """Returns the search with what it scores with.
 
         Raises:
-            UserError: If there is no such head; names those that there are.
+            UserError: If an entry's scorer can't be found, or has no scores of the kind that it is
+                used for.
         """
-        if name not in heads:
-            raise UserError(f"the search needs a head {name!r}; there are {', '.join(heads)}")
-        return heads[name]
+        sources = {name: self.source(name, loader) for name in self.entries}
+        inner = {name: search.load(loader) for name, search in self.inner.items()}
+        return LoadedSearch(self, SearchParts(sources, self.weights, inner))
+
+    def over(self, sources: Mapping[str, object]) -> LoadedSearch:
+        """Returns the search with given heads, language models or other sources, by entry.
+
+        Searches inside it take theirs from the same.
+
+        Raises:
+            UserError: If one is missing, or has no scores of the kind that it is used for.
+        """
+        for name in self.weights:
+            if name not in sources:
+                there = ", ".join(sources)
+                raise UserError(f"the search needs a head {name!r}; there are {there}")
+        found = {name: Source.of(sources[name]) for name in self.weights}
+        for name, source in found.items():
+            self._require(name, source)
+        inner = {name: search.over(sources) for name, search in self.inner.items()}
+        return LoadedSearch(self, SearchParts(found, self.weights, inner))
+
+    def source(self, name: str, loader: Loader) -> Source:
+        """Returns what an entry scores with.
+
+        Raises:
+            UserError: If it can't be found, or has no scores of the kind that it is used for.
+        """
+        try:
+            source = self.entries[name].load(name, loader)
+        except UnfitError as error:
+            raise self._unfit(name, error) from error
+        self._require(name, source)
+        return source
+
+    def kind_of(self, name: str) -> Kind:
+        """Returns which kind of scores an entry is used for."""
+        return "labels"
 
     def without_pruning(self, num_labels: int) -> Search | None:
         """Returns a copy that prunes no beginning of a single sequence of so many labels.
@@ -78,12 +113,38 @@ class Search(ABC):
         """
         return None
 
-    @contextmanager
-    def timed(self, name: str) -> Iterator[None]:
-        """Adds the time of a block to a scorer's."""
-        start = time.perf_counter()
-        yield
-        self.scorer_seconds[name] += time.perf_counter() - start
+    def _require(self, name: str, source: Source) -> None:
+        try:
+            source.require(self.kind_of(name))
+        except UnfitError as error:
+            raise self._unfit(name, error) from error
+
+    def _unfit(self, name: str, error: UnfitError) -> UserError:
+        kinds = [kind for kind, made in searches.entries.items() if made is type(self)]
+        kind = kinds[0] if kinds else type(self).__name__
+        return UserError(f"scorer {name!r} of a {kind} search: {error}")
+
+
+@dataclass(frozen=True)
+class LoadedSearch:
+    """A search and what it scores with.
+
+    Args:
+        search: How it searches.
+        parts: With what.
+    """
+
+    search: Search
+    parts: SearchParts
+
+    def run(self, encoded: EncodedFrames) -> list[list[Hypothesis]]:
+        """Returns an n-best list per utterance, best first."""
+        return self.search.run(self.parts, encoded)
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """The time that each scorer took so far."""
+        return self.parts.seconds
 
 
 searches: Registry[Search] = Registry("search", Search)

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from asrkit.scorers.entries import Scorer
-from asrkit.scorers.interfaces import IMPOSSIBLE, EncodedFrames, Hypothesis, ScoringHead
-from asrkit.search.beam import MULTIPLIER, Beam, n_best
-from asrkit.search.frame_search import FrameSearch, beam_of_beginnings
-from asrkit.search.label_states import LabelStates
+from asrkit.scorers.interfaces import IMPOSSIBLE, EncodedFrames, Hypothesis
+from asrkit.search.beam import MULTIPLIER, Beam, Ended, n_best
+from asrkit.search.frame_search import BeamedSearch, BeamState, beam_of_beginnings
+from asrkit.search.parts import SearchParts
 from asrkit.search.search import Search, searches
 
 
 @searches.register("time_sync")
-class TimeSyncSearch(FrameSearch):
+class TimeSyncSearch(BeamedSearch[BeamState]):
     """Extends every hypothesis by one symbol per frame: blank, its last label again, or a label.
 
     A new label scores its weighted log-probability in the frame plus what the label scorers say
@@ -63,20 +63,22 @@ class TimeSyncSearch(FrameSearch):
         self.scale_blank, self.emission_term = scale_blank, emission_term
         self.eos, self.length_norm = eos, length_norm
 
-    def run(
-        self, heads: Mapping[str, ScoringHead], encoded: EncodedFrames
-    ) -> list[list[Hypothesis]]:
-        """Returns an n-best list per utterance, best first."""
-        with self.timed(self.frames):
-            scorer = self.head(heads, self.frames).frame_scorer(encoded)
-        log_probs = scorer.log_probs.float()
-        states = self.label_states(heads, encoded, log_probs[:, 0])
-        beam = Beam.first(log_probs)
+    def begin(self, parts: SearchParts, encoded: EncodedFrames) -> BeamState:
+        """Returns the state before the first frame."""
+        return BeamState(parts, self.label_states(parts, encoded), Beam.first(encoded.lengths))
+
+    def step(self, state: BeamState, encoded: EncodedFrames) -> None:
+        """Goes on over the next frames."""
+        scores = state.parts.frame_scores(self.frames, encoded)
+        log_probs = scores.log_probs.float()  # (B, T, V + 1)
         for frame in range(log_probs.shape[1]):
-            beam = self._step(beam, states, log_probs[:, frame], frame < scorer.lengths)
-        frames = (self.frames, self.weights[self.frames])
-        add = self.recombination == "sum"
-        return n_best(beam, states, frames, self.eos, add, self.length_norm)
+            state.beam = self._frame(state, log_probs[:, frame], frame < scores.lengths)
+
+    def end(self, state: BeamState) -> list[list[Hypothesis]]:
+        """Returns an n-best list per utterance, best first."""
+        frames = (self.frames, state.parts.weights[self.frames])
+        ended = Ended.of(state.beam, state.labels, frames, self.eos)
+        return n_best(ended, self.recombination == "sum", self.length_norm)
 
     def without_pruning(self, num_labels: int) -> Search:
         """Returns a copy whose beam holds all beginnings of a sequence."""
@@ -85,61 +87,62 @@ class TimeSyncSearch(FrameSearch):
         alike.beam_size = beam_of_beginnings(num_labels, 1 if one else 2)
         return alike
 
-    def _step(self, beam: Beam, states: LabelStates, frame: Tensor, going: Tensor) -> Beam:
-        """Moves the beam over one frame (B, V + 1); utterances that have ended stay."""
-        scores = self._extended(beam, states.weighted(), frame)  # (B, K, V + 1)
+    def _frame(self, state: BeamState, frame: Tensor, going: Tensor) -> Beam:
+        """Returns the beam after a frame (B, V + 1); utterances not going (B,) stay."""
+        beam, weight = state.beam, state.parts.weights[self.frames]
+        scores = self._extended(beam, state.labels.weighted(), frame, weight)  # (B, H, V + 1)
         width, symbols = scores.shape[1:]
         stay = torch.full_like(scores, IMPOSSIBLE)
         stay[:, :, -1] = beam.totals  # as if a blank had come that costs nothing
         scores = torch.where(going[:, None, None], scores, stay)
         best, places = scores.flatten(1).topk(min(self.beam_size, width * symbols), dim=1)
-        parents = torch.div(places, symbols, rounding_mode="floor")
-        chosen = places % symbols
+        parents = torch.div(places, symbols, rounding_mode="floor")  # (B, H')
+        chosen = places % symbols  # (B, H')
         last = beam.last.gather(1, parents)
         emitted = (chosen < symbols - 1) & (chosen != last) & (best > IMPOSSIBLE / 2)
-        states.advance(parents, chosen, emitted)
+        state.labels.advance(parents, chosen, emitted)
         moved = beam.moved(parents, chosen, emitted, best)
         added = self._unscaled(beam, frame, parents, chosen, emitted)
         moved.rest = moved.rest + added.masked_fill(~going[:, None], 0.0)
         moved.last = torch.where(going[:, None], chosen, last)
-        return self._recombined(moved)
+        return self._recombined(moved, blank=symbols - 1)
 
-    def _extended(self, beam: Beam, labels: Tensor, frame: Tensor) -> Tensor:
-        """Returns the totals (B, K, V + 1) of all hypotheses after all symbols."""
-        weight = self.weights[self.frames]
+    def _extended(self, beam: Beam, labels: Tensor, frame: Tensor, weight: float) -> Tensor:
+        """Returns the totals (B, H, V + 1) of all hypotheses after all symbols."""
         quiet = weight if self.scale_blank else 1.0
         rows = torch.arange(len(frame), device=frame.device)[:, None]
-        repeated = frame[rows, beam.last.clamp(min=0)]  # (B, K)
-        gains = weight * frame[:, None] + labels
+        repeated = frame[rows, beam.last.clamp(min=0)]  # (B, H)
+        gains = weight * frame[:, None] + labels  # (B, H, V + 1)
         if self.emission_term:
             gains = gains + _emission(beam, frame)[..., None]
+        spoke = beam.spoke(frame.shape[1] - 1)  # (B, H)
         gains[:, :, -1] = quiet * frame[:, -1:]
         places = beam.last.clamp(min=0)[..., None]
-        repetition = torch.where(beam.spoke, quiet * repeated, gains.gather(2, places)[..., 0])
+        repetition = torch.where(spoke, quiet * repeated, gains.gather(2, places)[..., 0])
         gains = gains.scatter(2, places, repetition[..., None])
         return (beam.totals[..., None] + gains).clamp(min=IMPOSSIBLE)
 
     def _unscaled(
         self, beam: Beam, frame: Tensor, parents: Tensor, chosen: Tensor, emitted: Tensor
     ) -> Tensor:
-        """Returns what chosen symbols (B, K') added to their parents that no weight scales."""
+        """Returns what chosen symbols (B, H') added to their parents that no weight scales."""
         quiet = torch.zeros_like(frame) if self.scale_blank else frame
         new = _emission(beam, frame) if self.emission_term else torch.zeros_like(beam.totals)
         return torch.where(emitted, new.gather(1, parents), quiet.gather(1, chosen))
 
-    def _recombined(self, beam: Beam) -> Beam:
+    def _recombined(self, beam: Beam, blank: int) -> Beam:
         """Keeps one hypothesis of each label string."""
         if self.recombination == "none":
             return beam
         keys = beam.hashes
         if self.merge == "string_and_symbol":
-            keys = keys * MULTIPLIER + beam.spoke.long()
+            keys = keys * MULTIPLIER + beam.spoke(blank).long()
         beam.recombine(keys, add=self.recombination == "sum")
         return beam
 
 
 def _emission(beam: Beam, frame: Tensor) -> Tensor:
-    """Returns log(1 - p(blank) - p(repetition)) of each hypothesis (B, K)."""
+    """Returns log(1 - p(blank) - p(repetition)) of each hypothesis (B, H)."""
     repeated = frame.gather(1, beam.last.clamp(min=0))
-    said = frame[:, -1:].exp() + torch.where(beam.spoke, repeated.exp(), 0.0)
+    said = frame[:, -1:].exp() + torch.where(beam.spoke(frame.shape[1] - 1), repeated.exp(), 0.0)
     return (1 - said).clamp(min=1e-20).log()

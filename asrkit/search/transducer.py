@@ -3,31 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from asrkit.errors import UserError
 from asrkit.scorers.entries import Scorer
 from asrkit.scorers.interfaces import (
     IMPOSSIBLE,
     EncodedFrames,
     Hypothesis,
-    ScoringHead,
-    SymbolHead,
+    Kind,
     SymbolScorer,
     join,
     select,
 )
-from asrkit.search.beam import MULTIPLIER, Beam, n_best
-from asrkit.search.frame_search import FrameSearch
-from asrkit.search.label_states import LabelStates
+from asrkit.search.beam import MULTIPLIER, Beam, Ended, n_best
+from asrkit.search.frame_search import BeamedSearch, BeamState
+from asrkit.search.parts import SearchParts
 from asrkit.search.search import searches
 
 
+@dataclass
+class TransducerState(BeamState):
+    """Where a transducer search is.
+
+    Args:
+        parts: What it works with.
+        labels: What label scorers say of the hypotheses.
+        beam: The hypotheses.
+        symbols: What the transducer says of them; None before the first frames.
+    """
+
+    symbols: SymbolStates | None = None
+
+
 @searches.register("transducer")
-class TransducerSearch(FrameSearch):
+class TransducerSearch(BeamedSearch[TransducerState]):
     """Extends hypotheses frame by frame by the symbols of a transducer head.
 
     Where a frame has one symbol (RNA, CTC), all hypotheses take one. In RNN-T a hypothesis that
@@ -52,6 +65,8 @@ class TransducerSearch(FrameSearch):
         hypotheses of one label string are summed, unless recombination takes the best.
     """
 
+    scored: ClassVar[Kind] = "symbols"
+
     def __init__(
         self,
         beam_size: int,
@@ -66,103 +81,98 @@ class TransducerSearch(FrameSearch):
             raise ValueError(f"max_symbols ({max_symbols}) must be at least 1")
         self.recombination, self.max_symbols, self.eos = recombination, max_symbols, eos
 
-    def run(
-        self, heads: Mapping[str, ScoringHead], encoded: EncodedFrames
-    ) -> list[list[Hypothesis]]:
+    def begin(self, parts: SearchParts, encoded: EncodedFrames) -> TransducerState:
+        """Returns the state before the first frame."""
+        beam = Beam.first(encoded.lengths)
+        return TransducerState(parts, self.label_states(parts, encoded), beam)
+
+    def step(self, state: TransducerState, encoded: EncodedFrames) -> None:
+        """Goes on over the next frames."""
+        scorer = state.parts.symbol_scorer(self.frames, encoded)
+        if state.symbols is None:
+            state.symbols = SymbolStates(scorer)
+        state.symbols.scorer = scorer
+        for frame in range(int(scorer.lengths.max())):
+            self._frame(state, state.symbols, frame, frame < scorer.lengths)
+
+    def end(self, state: TransducerState) -> list[list[Hypothesis]]:
         """Returns an n-best list per utterance, best first."""
-        head = self.head(heads, self.frames)
-        if not isinstance(head, SymbolHead):
-            kind = type(head).__name__
-            raise UserError(f"scorer {self.frames!r}: expected a transducer head, got {kind}")
-        with self.timed(self.frames):
-            symbols = _SymbolStates(head.symbol_scorer(encoded))
-            first = symbols.score(0)
-        labels = self.label_states(heads, encoded, first[:, 0])
-        beam = Beam.first(first)
-        lengths = symbols.scorer.lengths
-        for frame in range(int(lengths.max())):
-            beam = self._frame(beam, symbols, labels, frame, frame < lengths)
-        add = self.recombination != "max"
-        frames = (self.frames, self.weights[self.frames])
-        return n_best(beam, labels, frames, self.eos, add)
+        frames = (self.frames, state.parts.weights[self.frames])
+        ended = Ended.of(state.beam, state.labels, frames, self.eos)
+        return n_best(ended, self.recombination != "max")
 
     def _frame(
-        self, beam: Beam, symbols: _SymbolStates, labels: LabelStates, frame: int, going: Tensor
-    ) -> Beam:
+        self, state: TransducerState, symbols: SymbolStates, frame: int, going: Tensor
+    ) -> None:
         """Moves the beam over a frame; utterances that have ended (not going (B,)) stay."""
-        with self.timed(self.frames):
-            symbols.enter(beam, frame)
+        with state.parts.timed(self.frames):
+            symbols.enter(state.beam, frame)
         stays = symbols.scorer.topology.labels_stay
-        inside = going[:, None] & beam.alive  # (B, K): what has not yet left the frame
+        inside = going[:, None] & state.beam.alive  # (B, H): what has not yet left the frame
         taken = 0
         while bool(inside.any()):
             may_emit = taken < self.max_symbols
-            gains = self._gains(beam, symbols, labels, frame, may_emit)
+            gains = self._gains(state, symbols, frame, may_emit)
             gains = torch.where(inside[..., None], gains, _waiting(gains))
-            every = (beam.totals[..., None] + gains).clamp(min=IMPOSSIBLE)  # (B, K, V + 1)
-            beam, emitted, moved = self._best(beam, every, symbols, labels, inside)
-            inside = moved & emitted & beam.alive if stays else torch.zeros_like(moved)
+            every = (state.beam.totals[..., None] + gains).clamp(min=IMPOSSIBLE)  # (B, H, V + 1)
+            emitted, moved = self._keep_best(state, symbols, every, inside)
+            inside = moved & emitted & state.beam.alive if stays else torch.zeros_like(moved)
             if self.recombination != "none":
-                self._recombine(beam, inside, symbols)
-                inside = inside & beam.alive
+                self._recombine(state.beam, inside, symbols)
+                inside = inside & state.beam.alive
             taken += 1
-        return beam
 
     def _gains(
-        self, beam: Beam, symbols: _SymbolStates, labels: LabelStates, frame: int, may_emit: bool
+        self, state: TransducerState, symbols: SymbolStates, frame: int, may_emit: bool
     ) -> Tensor:
-        """Returns what every symbol adds to every hypothesis: (B, K, V + 1)."""
-        with self.timed(self.frames):
-            own = self.weights[self.frames] * symbols.score(frame)
+        """Returns what every symbol adds to every hypothesis: (B, H, V + 1)."""
+        beam = state.beam
+        with state.parts.timed(self.frames):
+            own = state.parts.weights[self.frames] * symbols.score(frame)  # (B, H, V + 1)
         if not may_emit:
             return own[..., -1:] + _waiting(own)
-        gains = own + labels.weighted()
+        gains = own + state.labels.weighted()
         gains[..., -1] = own[..., -1]
         if symbols.repeats:
-            place = beam.last.clamp(min=0, max=beam.blank - 1)[..., None]
+            place = beam.last.clamp(min=0, max=symbols.blank - 1)[..., None]  # (B, H, 1)
             repeated = torch.where(
-                beam.spoke[..., None], own.gather(2, place), gains.gather(2, place)
+                beam.spoke(symbols.blank)[..., None], own.gather(2, place), gains.gather(2, place)
             )
             gains = gains.scatter(2, place, repeated)
         return gains
 
-    def _best(
-        self,
-        beam: Beam,
-        every: Tensor,
-        symbols: _SymbolStates,
-        labels: LabelStates,
-        inside: Tensor,
-    ) -> tuple[Beam, Tensor, Tensor]:
-        """Returns the best of all (B, K, V + 1), which emitted a label, and which moved."""
-        width, size = every.shape[1:]
+    def _keep_best(
+        self, state: TransducerState, symbols: SymbolStates, every: Tensor, inside: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Keeps the best of all (B, H, V + 1); returns who emitted a label, who moved (B, H')."""
+        beam, (width, size) = state.beam, every.shape[1:]
         best, places = every.flatten(1).topk(min(self.beam_size, width * size), dim=1)
-        parents = torch.div(places, size, rounding_mode="floor")
-        chosen = places % size
+        parents = torch.div(places, size, rounding_mode="floor")  # (B, H')
+        chosen = places % size  # (B, H')
         last, moved = beam.last.gather(1, parents), inside.gather(1, parents)
         emitted = (chosen < size - 1) & (best > IMPOSSIBLE / 2)
         if symbols.repeats:
             emitted &= chosen != last
-        labels.advance(parents, chosen, emitted)
-        with self.timed(self.frames):
+        state.labels.advance(parents, chosen, emitted)
+        with state.parts.timed(self.frames):
             symbols.advance(parents, chosen, emitted)
-        following = beam.moved(parents, chosen, emitted, best)
-        following.last = torch.where(moved, chosen, last)
-        return following, emitted, moved
+        state.beam = beam.moved(parents, chosen, emitted, best)
+        state.beam.last = torch.where(moved, chosen, last)
+        return emitted, moved
 
-    def _recombine(self, beam: Beam, inside: Tensor, symbols: _SymbolStates) -> None:
+    def _recombine(self, beam: Beam, inside: Tensor, symbols: SymbolStates) -> None:
         """Joins hypotheses with one label string and one future."""
         keys = beam.hashes * MULTIPLIER + inside.long()
         if symbols.repeats:
-            keys = keys * MULTIPLIER + beam.spoke.long()
+            keys = keys * MULTIPLIER + beam.spoke(symbols.blank).long()
         beam.recombine(keys, add=self.recombination == "sum")
 
 
-class _SymbolStates:
-    """What a transducer says of a beam of B x K label strings; moves where labels are emitted.
+class SymbolStates:
+    """What a transducer says of a beam of B x H label strings; moves where labels are emitted.
 
     Args:
-        scorer: The transducer's.
+        scorer: The transducer's, of the first frames; replaced by that of the next ones.
     """
 
     def __init__(self, scorer: SymbolScorer) -> None:
@@ -171,18 +181,23 @@ class _SymbolStates:
         self.num_utterances, self.width = len(scorer.lengths), 1
         self.repeats = scorer.topology.labels_repeat
 
+    @property
+    def blank(self) -> int:
+        """V."""
+        return self.scorer.blank
+
     def enter(self, beam: Beam, frame: int) -> None:
         """Moves into a frame."""
-        last = torch.where(beam.last < 0, beam.blank, beam.last)
+        last = torch.where(beam.last < 0, self.blank, beam.last)  # (B, H)
         self.state = self.scorer.enter(self.state, last.flatten(), frame)
 
     def score(self, frame: int) -> Tensor:
-        """Returns log-probabilities (B, K, V + 1) of a frame's symbols."""
+        """Returns log-probabilities (B, H, V + 1) of a frame's symbols."""
         scores = self.scorer.score(self.state, frame)
         return scores.view(self.num_utterances, -1, scores.shape[1])
 
     def advance(self, parents: Tensor, labels: Tensor, emitted: Tensor) -> None:
-        """Moves to a beam (B, K'): whom each goes on from, and its label where it emitted one."""
+        """Moves to a beam (B, H'): whom each goes on from, and its label where it emitted one."""
         rows = torch.arange(self.num_utterances, device=parents.device)[:, None]
         index = rows * self.width + parents
         old, self.width = self.num_utterances * self.width, parents.shape[1]
@@ -196,7 +211,7 @@ class _SymbolStates:
 
 
 def _waiting(gains: Tensor) -> Tensor:
-    """Returns the gains (B, K, V + 1) of what stays as it is: as if a blank cost nothing."""
+    """Returns the gains (B, H, V + 1) of what stays as it is: as if a blank cost nothing."""
     stay = torch.full_like(gains, IMPOSSIBLE)
     stay[..., -1] = 0.0
     return stay

@@ -12,11 +12,10 @@ from asrkit.scorers.interfaces import (
     EncodedFrames,
     Hypothesis,
     LabelScorer,
-    ScoringHead,
     State,
     select,
 )
-from asrkit.scorers.loader import Loader
+from asrkit.search.parts import SearchParts
 from asrkit.search.search import Search, searches
 
 
@@ -77,36 +76,24 @@ class TwoPassSearch(Search):
         self.first, self.first_weight, self.length_norm = first, first_weight, length_norm
 
     @property
-    def own_heads(self) -> list[str]:
-        """The heads of both passes."""
-        return [*super().own_heads, *self.first.own_heads]
+    def inner(self) -> Mapping[str, Search]:
+        """The first search."""
+        return {"first": self.first}
 
-    def load(self, loader: Loader) -> dict[str, ScoringHead]:
-        """Returns what scores in the second pass, and in the first by names below `first.`."""
-        before = {f"first.{name}": head for name, head in self.first.load(loader).items()}
-        return {**super().load(loader), **before}
-
-    def run(
-        self, heads: Mapping[str, ScoringHead], encoded: EncodedFrames
-    ) -> list[list[Hypothesis]]:
+    def run(self, parts: SearchParts, encoded: EncodedFrames) -> list[list[Hypothesis]]:
         """Returns the first search's lists in their new order."""
-        before = {
-            name.removeprefix("first."): head
-            for name, head in heads.items()
-            if name.startswith("first.")
-        }
-        with self.timed("first"):
-            lists = self.first.run(before, encoded)
+        with parts.timed("first"):
+            lists = parts.searches["first"].run(encoded)
         labels = [[hypothesis.labels for hypothesis in n_best] for n_best in lists]
-        parts: dict[str, list[Tensor]] = {}
-        for name in self.weights:
-            with self.timed(name):
-                scorer = self.head(heads, name).label_scorer(encoded)
-                parts[name] = score_labels(scorer, labels)
+        scores: dict[str, list[Tensor]] = {}
+        for name in parts.sources:
+            with parts.timed(name):
+                scorer = parts.label_scorers(encoded, [name])[name]
+                scores[name] = score_labels(scorer, labels)
         return [
             sorted(
                 (
-                    self._rescored(old, {n: float(s[row][place]) for n, s in parts.items()})
+                    self._rescored(old, {n: float(s[row][place]) for n, s in scores.items()})
                     for place, old in enumerate(n_best)
                 ),
                 key=lambda hypothesis: -hypothesis.score,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ from asrkit.data.batch import Batch
 from asrkit.data.batch_info import UtteranceInfo
 from asrkit.decoding.decode import DecodeBatch, decode, distinct
 from asrkit.errors import UserError
-from asrkit.scorers.interfaces import EncodedFrames, Hypothesis, ScoringHead
-from asrkit.search.search import Search
+from asrkit.scorers.interfaces import EncodedFrames, Hypothesis, LabelScorer
+from asrkit.scorers.sources import Source
+from asrkit.search.parts import SearchParts
+from asrkit.search.search import LoadedSearch, Search
 from asrkit.text.tokenizers import Tokenizer
 
 TEXTS = ["grüße\u2028neu", "b", "c", "d", "e"]  # \u2028 counts as a line end for splitlines
@@ -41,18 +43,13 @@ class Model:
         self.encoded += len(lengths)
         return Encoded(signal[:, 0])
 
-    def named_heads(self) -> Mapping[str, ScoringHead]:
-        return {}
-
 
 class FakeSearch(Search):
     def __init__(self) -> None:
         super().__init__({"fake": 1.0})
 
-    def run(
-        self, heads: Mapping[str, ScoringHead], encoded: EncodedFrames
-    ) -> list[list[Hypothesis]]:
-        with self.timed("fake"):
+    def run(self, parts: SearchParts, encoded: EncodedFrames) -> list[list[Hypothesis]]:
+        with parts.timed("fake"):
             return [
                 # The second spells the words of the first by other labels.
                 [
@@ -61,6 +58,14 @@ class FakeSearch(Search):
                 ]
                 for i in encoded.lengths.tolist()
             ]
+
+
+def never(encoded: object) -> LabelScorer:
+    raise AssertionError("this search asks nobody")
+
+
+def loaded() -> LoadedSearch:
+    return FakeSearch().over({"fake": Source("a fake", labels=never)})
 
 
 class FakeTokenizer(Tokenizer):
@@ -92,7 +97,7 @@ def batches(stop_after: int | None = None) -> Iterator[DecodeBatch]:
 def run(out: Path, model: Model, stop_after: int | None = None, key: str = "k") -> dict[str, Any]:
     tokenizer, device = FakeTokenizer(), torch.device("cpu")
     source = batches(stop_after)
-    return decode(model, source, tokenizer, FakeSearch(), out, device, 5, key, max_hypotheses=2)
+    return decode(model, source, tokenizer, loaded(), out, device, 5, key, max_hypotheses=2)
 
 
 def interrupted(out: Path) -> Path:
@@ -135,7 +140,7 @@ def test_lines_say_that_nothing_is_known_of_what_was_spoken(tmp_path: Path) -> N
         for batch, infos in batches():
             yield batch, [replace(info, reference="", transcribed=False) for info in infos]
 
-    decode(Model(), untold(), FakeTokenizer(), FakeSearch(), tmp_path, torch.device("cpu"), 5)
+    decode(Model(), untold(), FakeTokenizer(), loaded(), tmp_path, torch.device("cpu"), 5)
     lines = (tmp_path / "nbest.jsonl").read_text().split("\n")[:-1]
     assert [json.loads(line)["transcribed"] for line in lines] == [False] * 5
     run(tmp_path, Model())

@@ -107,7 +107,7 @@ def test_a_search_finds_the_most_probable_sentence() -> None:
 
     search = LabelSyncSearch({"ngram": 1.0}, beam_size=60)
     heads = {"ngram": model}
-    found, other = search.run(heads, Frames(torch.tensor([3, 2])))  # type: ignore[arg-type]
+    found, other = search.over(heads).run(Frames(torch.tensor([3, 2])))
 
     def log_prob(sentence: tuple[str, ...]) -> float:
         tokens = ("<s>", *sentence, "</s>")

@@ -18,10 +18,10 @@ from asrkit.models.heads.attention import AttentionHead
 from asrkit.models.heads.ctc import CtcHead
 from asrkit.models.interfaces import Encoded
 from asrkit.nn.masking import length_mask
-from asrkit.scorers.entries import CoverageScorer, Scorer
+from asrkit.scorers.coverage import CoverageScorer
+from asrkit.scorers.entries import Scorer
 from asrkit.scorers.interfaces import Hypothesis
-from asrkit.scorers.loader import View, plain
-from asrkit.scorers.views import Coverage
+from asrkit.scorers.loader import FoundHead
 from asrkit.search.label_sync import LabelSyncSearch
 from asrkit.search.time_sync import TimeSyncSearch
 from asrkit.text.vocabulary import Vocabulary
@@ -64,15 +64,16 @@ class OneModel:
         ctc = CtcHead(TwoBlocks(), VOCABULARY, 1.0).eval().requires_grad_(False)
         self.heads: dict[str, Any] = {"attention": make(kind), "ctc": ctc}
 
-    def head(self, name: str, run: Any, checkpoint: str, view: View = plain) -> Any:
-        return view(self.heads[name])
+    def head(self, name: str, run: Any, checkpoint: str) -> FoundHead:
+        head = self.heads[name]
+        return FoundHead(head, f"the {type(head).__name__}")
 
 
 def search_with(
     weights: dict[str, float | Scorer], kind: str, seen: Encoded
 ) -> list[list[Hypothesis]]:
     search = LabelSyncSearch(weights, 100, patience=99, nbest=4)
-    return search.run(search.load(OneModel(kind)), seen)  # type: ignore[arg-type]
+    return search.load(OneModel(kind)).run(seen)  # type: ignore[arg-type]
 
 
 def covered(decoder: LabelDecoder, frames: Tensor, labels: tuple[int, ...], end: bool) -> int:
@@ -137,10 +138,10 @@ def test_a_batch_finds_what_single_utterances_find(kind: str) -> None:
     weights: dict[str, float | Scorer] = {"attention": 0.6, "ctc": 0.4}
     weights["coverage"] = CoverageScorer(0.5, threshold=THRESHOLD)
     for search in (LabelSyncSearch(weights, 3), TimeSyncSearch(weights, 3)):
-        heads = search.load(OneModel(kind))  # type: ignore[arg-type]
-        together = search.run(heads, encoded([0, 1, 2]))
+        loaded = search.load(OneModel(kind))  # type: ignore[arg-type]
+        together = loaded.run(encoded([0, 1, 2]))
         for row in range(3):
-            alone = search.run(heads, encoded([row]))[0]
+            alone = loaded.run(encoded([row]))[0]
             assert [h.labels for h in alone] == [h.labels for h in together[row]]
             for one, other in zip(alone, together[row], strict=True):
                 assert one.scores == pytest.approx(other.scores, abs=1e-4)
@@ -155,7 +156,10 @@ def test_a_weight_of_zero_is_an_absent_scorer() -> None:
 
 
 def test_what_has_no_attention_has_no_coverage() -> None:
-    with pytest.raises(UserError, match="needs an attention head, got one of type CtcHead"):
-        Coverage(OneModel("lstm").heads["ctc"], 0.5)
+    search = LabelSyncSearch({"coverage": CoverageScorer(1.0, head="ctc")}, 3)
+    with pytest.raises(
+        UserError, match="the CtcHead has no attention to frames; expected an attent"
+    ):
+        search.load(OneModel("lstm"))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"threshold \(0\) must be positive"):
         CoverageScorer(1.0, threshold=0)

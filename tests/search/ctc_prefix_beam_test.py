@@ -21,11 +21,8 @@ class Frames:
     log_probs: Tensor
     lengths: Tensor
 
-    def frame_scorer(self, encoded: Any) -> Frames:
+    def frame_scores(self, encoded: Any) -> Frames:
         return self
-
-    def label_scorer(self, encoded: Any) -> Any:
-        raise AssertionError("a search over frames needs no label scorer")
 
 
 def by_dictionary(log_probs: Tensor, beam_size: int) -> list[tuple[tuple[int, ...], float]]:
@@ -55,7 +52,7 @@ def test_narrow_beams_keep_what_dictionaries_keep(seed: int, beam_size: int) -> 
     frames = Frames((1.5 * torch.randn(2, 25, V + 1)).log_softmax(2), lengths)
     for symbols in (None, V):
         search = CtcPrefixBeamSearch(beam_size, symbols=symbols)
-        found = search.run({"ctc": frames}, frames)
+        found = search.over({"ctc": frames}).run(frames)
         for utterance, length in enumerate(lengths.tolist()):
             expected = by_dictionary(frames.log_probs[utterance, :length], beam_size)
             assert [tuple(h.labels) for h in found[utterance]] == [s for s, _ in expected]
@@ -67,7 +64,7 @@ def test_narrow_beams_keep_what_dictionaries_keep(seed: int, beam_size: int) -> 
 def test_no_string_is_twice_in_a_list(seed: int) -> None:
     torch.manual_seed(seed)
     frames = Frames((0.5 * torch.randn(2, 40, V + 1)).log_softmax(2), torch.tensor([40, 11]))
-    for found in CtcPrefixBeamSearch(8).run({"ctc": frames}, frames):
+    for found in CtcPrefixBeamSearch(8).over({"ctc": frames}).run(frames):
         strings = [tuple(hypothesis.labels) for hypothesis in found]
         assert len(set(strings)) == len(strings) == 8
 
@@ -76,7 +73,7 @@ def test_few_symbols_per_frame_find_a_clear_utterance() -> None:
     path = torch.tensor([[0, 0, V, 0, 3, 3, V, 1]])
     log_probs = (6.0 * torch.nn.functional.one_hot(path, V + 1)).log_softmax(2)
     frames = Frames(log_probs, torch.tensor([8]))
-    best = CtcPrefixBeamSearch(3, symbols=1).run({"ctc": frames}, frames)[0][0]
+    best = CtcPrefixBeamSearch(3, symbols=1).over({"ctc": frames}).run(frames)[0][0]
     assert best.labels == [0, 0, 3, 1]
 
 

@@ -10,10 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from asrkit.scorers.ctc import CtcScorer
 from asrkit.scorers.ctc_prefix import CtcPrefixScorer
-from asrkit.scorers.entries import CtcScorer, LanguageModelScorer, LengthScorer, Scorer
+from asrkit.scorers.entries import Scorer
 from asrkit.scorers.interfaces import State
-from asrkit.scorers.label_scorers import LengthReward
+from asrkit.scorers.language_model import LanguageModelScorer
+from asrkit.scorers.length_reward import LengthScorer, length_reward
 from asrkit.search.label_sync import LabelSyncSearch
 
 V, T = 2, 5
@@ -55,9 +57,6 @@ class Head:
     def label_scorer(self, encoded: Any) -> Any:
         return self.scorer
 
-    def frame_scorer(self, encoded: Any) -> Any:
-        raise AssertionError("a search over labels needs no frame scorer")
-
 
 def tables(seed: int, scale: float = 1.5) -> Tensor:
     torch.manual_seed(seed)
@@ -84,7 +83,7 @@ def test_n_best_lists_are_the_best_of_all_strings(seed: int, options: dict[str, 
     heads = {"a": Head(TableScorer(first)), "b": Head(TableScorer(second))}
     weights = {"a": 0.7, "b": 0.5}
     search = LabelSyncSearch(weights, 100, patience=999, nbest=4, **options)
-    for utterance, n_best in enumerate(search.run(heads, Encoded())):
+    for utterance, n_best in enumerate(search.over(heads).run(Encoded())):
         expected = {}
         for count in range(int(Encoded.lengths[utterance]) + 1):
             for labels in itertools.product(range(V), repeat=count):
@@ -109,7 +108,7 @@ def test_a_negative_weight_does_not_make_the_impossible_likely() -> None:
         "ctc": Head(CtcPrefixScorer(log_probs, Encoded.lengths)),
     }
     search = LabelSyncSearch({"a": 1.0, "ctc": -0.3}, 100, max_length_ratio=3.0, pre_beam=V)
-    for utterance, n_best in enumerate(search.run(heads, Encoded())):
+    for utterance, n_best in enumerate(search.over(heads).run(Encoded())):
         for hypothesis in n_best:
             assert abs(hypothesis.score) < 1e3
             assert len(hypothesis.labels) <= int(Encoded.lengths[utterance])
@@ -134,7 +133,7 @@ def test_a_language_model_alone_does_not_choose_what_ctc_looks_at() -> None:
             "lm": Head(TableScorer(likely)),
         }
         search = LabelSyncSearch(scorers, 1, pre_beam=pre_beam)
-        found[pre_beam] = search.run(heads, encoded)[0][0].labels
+        found[pre_beam] = search.over(heads).run(encoded)[0][0].labels
     assert found[None] == [said]
     assert said not in found[2], "what two candidates of the language model leave out"
 
@@ -146,7 +145,7 @@ def test_a_clear_utterance_ends_soon() -> None:
         encoded = Encoded()
         encoded.lengths = torch.tensor([500])
         search = LabelSyncSearch({"a": 1.0}, 4, **options)  # type: ignore[arg-type]
-        assert search.run({"a": Head(scorer)}, encoded)[0][0].labels == [0]
+        assert search.over({"a": Head(scorer)}).run(encoded)[0][0].labels == [0]
         assert scorer.calls < 10
 
 
@@ -170,10 +169,10 @@ def test_rewards_that_are_still_to_come_keep_an_utterance_open() -> None:
     encoded.lengths = torch.tensor([6])
     heads = {
         "a": Head(TableScorer(table[None])),
-        "length": Head(LengthReward(V).label_scorer(encoded)),
+        "length": length_reward(V),
     }
     search = LabelSyncSearch({"a": 1.0, "length": LengthScorer(2.0)}, 4)
-    best = search.run(heads, encoded)[0][0]
+    best = search.over(heads).run(encoded)[0][0]
     assert best.labels == [0] * 6
     assert best.score == pytest.approx(-4.0 - 6 * 0.7 + 6 * 2.0, abs=1e-4)
 
@@ -214,7 +213,7 @@ def test_an_early_end_does_not_stop_a_search_whose_live_hypotheses_are_better(
     }
     for beam_size in (2, 4, 12):
         options = {name: x for name, x in reward.items() if name != "ilm"}
-        best = LabelSyncSearch(weights, beam_size, **options).run(heads, encoded)[0][0]  # type: ignore[arg-type]
+        best = LabelSyncSearch(weights, beam_size, **options).over(heads).run(encoded)[0][0]  # type: ignore[arg-type]
         assert best.labels == [0] * 30
 
 

@@ -65,7 +65,7 @@ class Head:
             return BigramScorer(self.tables)
         return CtcPrefixScorer(self.frames.log_probs, self.frames.lengths)
 
-    def frame_scorer(self, encoded: Any) -> Any:
+    def frame_scores(self, encoded: Any) -> Any:
         return self.frames
 
 
@@ -146,7 +146,7 @@ def test_label_sync_with_a_wide_beam_finds_the_best_of_all_strings(
     frames, tables = random_case(seed, [4, 3, 2])
     heads = {"ctc": Head(frames), "attention": Head(frames, tables)}
     search = LabelSyncSearch(weights, beam_size=40, pre_beam=V)
-    found = search.run(heads, frames)
+    found = search.over(heads).run(frames)
     for utterance, n_best in enumerate(found):
         exact = string_probabilities(frames, utterance)
         length = int(frames.lengths[utterance])
@@ -181,24 +181,24 @@ def test_a_batch_finds_what_single_utterances_find(options: dict[str, float]) ->
     frames, tables = random_case(3, [4, 1, 3, 2])
     search = LabelSyncSearch({"attention": 0.5, "ctc": 0.5}, beam_size=3, **options)  # type: ignore[arg-type]
     heads = {"ctc": Head(frames), "attention": Head(frames, tables)}
-    together = search.run(heads, frames)
+    together = search.over(heads).run(frames)
     for utterance in range(4):
         alone = only(frames, utterance)
         table = tables[utterance : utterance + 1]
         single: Mapping[str, Any] = {"ctc": Head(alone), "attention": Head(alone, table)}
-        assert as_pairs(search.run(single, alone)[0]) == as_pairs(together[utterance])
+        assert as_pairs(search.over(single).run(alone)[0]) == as_pairs(together[utterance])
 
 
 def test_unknown_heads_are_named() -> None:
     frames, _ = random_case(0, [4])
     with pytest.raises(UserError, match="needs a head 'lm'; there are ctc"):
-        LabelSyncSearch({"lm": 1.0}, beam_size=2).run({"ctc": Head(frames)}, frames)
+        LabelSyncSearch({"lm": 1.0}, beam_size=2).over({"ctc": Head(frames)}).run(frames)
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_prefix_beam_with_a_wide_beam_equals_enumeration(seed: int) -> None:
     frames, _ = random_case(seed, [4, 3, 1])
-    found = CtcPrefixBeamSearch(beam_size=40).run({"ctc": Head(frames)}, frames)
+    found = CtcPrefixBeamSearch(beam_size=40).over({"ctc": Head(frames)}).run(frames)
     for utterance, n_best in enumerate(found):
         exact = string_probabilities(frames, utterance)
         ranked = sorted(exact.items(), key=lambda item: -item[1])[:5]
@@ -210,10 +210,10 @@ def test_prefix_beam_with_a_wide_beam_equals_enumeration(seed: int) -> None:
 def test_prefix_beam_of_a_batch_finds_what_single_utterances_find() -> None:
     frames, _ = random_case(5, [4, 2])
     search = CtcPrefixBeamSearch(beam_size=2)
-    together = search.run({"ctc": Head(frames)}, frames)
+    together = search.over({"ctc": Head(frames)}).run(frames)
     for utterance in range(2):
         alone = only(frames, utterance)
-        single = search.run({"ctc": Head(alone)}, alone)[0]
+        single = search.over({"ctc": Head(alone)}).run(alone)[0]
         assert as_pairs(single) == as_pairs(together[utterance])
 
 
@@ -221,7 +221,7 @@ def test_greedy_collapses_repeats_and_blanks() -> None:
     path = torch.tensor([[0, 0, V, 0], [1, V, 1, 1]])
     log_probs = torch.nn.functional.one_hot(path, V + 1).float().mul(9).log_softmax(2)
     frames = Frames(log_probs, torch.tensor([4, 2]))
-    found = CtcGreedySearch().run({"ctc": Head(frames)}, frames)
+    found = CtcGreedySearch().over({"ctc": Head(frames)}).run(frames)
     assert [n_best[0].labels for n_best in found] == [[0, 0], [1]]
 
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from asrkit.scorers.frame_changes import FrameChanges, collapse_blanks
-from asrkit.scorers.label_scorers import LengthReward
+from asrkit.scorers.ctc import FrameChanges, collapse_blanks
+from asrkit.scorers.length_reward import length_reward
 from asrkit.search.ctc_prefix_beam import CtcPrefixBeamSearch
 from asrkit.search.label_sync import LabelSyncSearch
 from asrkit.search.time_sync import TimeSyncSearch
@@ -80,7 +80,7 @@ def test_wide_beams_equal_enumeration(
         search = TimeSyncSearch(
             SCORERS, 400, "ctc", recombination, "string_and_symbol", scaled, term, eos
         )
-        found = search.run(heads_of(frames, tables, others), frames)
+        found = search.over(heads_of(frames, tables, others)).run(frames)
         for row, n_best in enumerate(found):
             frame = frames.log_probs[row, : int(frames.lengths[row])]
             labels = partial(label_score, tables[row], others[row], eos)
@@ -100,7 +100,7 @@ def test_scores_by_name_do_not_depend_on_the_weights(term: bool) -> None:
     heads: dict[str, Any] = {"ctc": Head(frames), "attention": Head(frames, tables)}
     weights = {"ctc": 0.7, "attention": 0.5}
     search = TimeSyncSearch(weights, 400, "ctc", emission_term=term, merge="string_and_symbol")
-    for row, n_best in enumerate(search.run(heads, frames)):
+    for row, n_best in enumerate(search.over(heads).run(frames)):
         frame = frames.log_probs[row, : int(frames.lengths[row])].tolist()
         for hypothesis in n_best:
             # Those of some alignment of the string: only new labels have a weight.
@@ -143,7 +143,7 @@ def test_narrow_beams_keep_what_the_published_search_keeps(beam_size: int) -> No
         frames = Frames((2 * torch.randn(2, 9, V + 1)).log_softmax(2), lengths)
         tables = torch.randn(2, V + 1, V + 1).log_softmax(2)
         search = TimeSyncSearch({"ctc": 0.4, "attention": 0.6}, beam_size)
-        found = search.run({"ctc": Head(frames), "attention": Head(frames, tables)}, frames)
+        found = search.over({"ctc": Head(frames), "attention": Head(frames, tables)}).run(frames)
         for row, n_best in enumerate(found):
             expected = plain_search(
                 frames.log_probs[row, : int(lengths[row])], tables[row], beam_size
@@ -156,8 +156,8 @@ def test_label_sync_prefix_beam_and_enumeration_agree() -> None:
     for seed in range(10):
         frames, tables = random_case(seed, [4, 3, 2])
         heads: dict[str, Any] = {"ctc": Head(frames), "attention": Head(frames, tables)}
-        by_frame = CtcPrefixBeamSearch(60, weights).run(heads, frames)
-        by_label = LabelSyncSearch(weights, 40, pre_beam=V).run(heads, frames)
+        by_frame = CtcPrefixBeamSearch(60, weights).over(heads).run(frames)
+        by_label = LabelSyncSearch(weights, 40, pre_beam=V).over(heads).run(frames)
         for row in range(3):
             exact = string_probabilities(frames, row)
             best = by_frame[row][0]
@@ -174,18 +174,18 @@ def test_a_batch_finds_what_single_utterances_find(kind: str) -> None:
     frames, tables = random_case(3, [4, 1, 3, 2])
     weights = {"ctc": 0.4, "attention": 0.6}
     search = TimeSyncSearch(weights, 3) if kind == "time_sync" else CtcPrefixBeamSearch(3, weights)
-    together = search.run({"ctc": Head(frames), "attention": Head(frames, tables)}, frames)
+    together = search.over({"ctc": Head(frames), "attention": Head(frames, tables)}).run(frames)
     for row in range(4):
         alone, table = only(frames, row), tables[row : row + 1]
         heads = {"ctc": Head(alone), "attention": Head(alone, table)}
-        assert as_pairs(search.run(heads, alone)[0]) == as_pairs(together[row])
+        assert as_pairs(search.over(heads).run(alone)[0]) == as_pairs(together[row])
 
 
 def test_weights_of_zero_are_absent_scorers() -> None:
     frames, tables = random_case(5, [4, 3])
     heads = {"ctc": Head(frames), "attention": Head(frames, tables)}
-    without = TimeSyncSearch({"ctc": 1.0}, 4).run(heads, frames)
-    with_zero = TimeSyncSearch({"ctc": 1.0, "attention": 0.0}, 4).run(heads, frames)
+    without = TimeSyncSearch({"ctc": 1.0}, 4).over(heads).run(frames)
+    with_zero = TimeSyncSearch({"ctc": 1.0, "attention": 0.0}, 4).over(heads).run(frames)
     assert [as_pairs(n) for n in without] == [as_pairs(n) for n in with_zero]
     with pytest.raises(ValueError, match="at least one weight must not be 0"):
         TimeSyncSearch({"ctc": 0.0}, 4)
@@ -195,9 +195,9 @@ def test_weights_of_zero_are_absent_scorers() -> None:
 
 def test_a_length_reward_adds_its_weight_for_every_label() -> None:
     frames, tables = random_case(6, [4, 3])
-    heads: dict[str, Any] = {"attention": Head(frames, tables), "length": LengthReward(V)}
-    plain = LabelSyncSearch({"attention": 1.0}, 40, length_reward=0.7).run(heads, frames)
-    entry = LabelSyncSearch({"attention": 1.0, "length": 0.7}, 40).run(heads, frames)
+    heads: dict[str, Any] = {"attention": Head(frames, tables), "length": length_reward(V)}
+    plain = LabelSyncSearch({"attention": 1.0}, 40, length_reward=0.7).over(heads).run(frames)
+    entry = LabelSyncSearch({"attention": 1.0, "length": 0.7}, 40).over(heads).run(frames)
     assert [n[0].labels for n in plain] == [n[0].labels for n in entry]
     for one, other in zip(plain, entry, strict=True):
         assert one[0].score == pytest.approx(other[0].score, abs=1e-4)

@@ -15,7 +15,7 @@ from torch import Tensor
 from asrkit.errors import UserError
 from asrkit.lattice.topologies import CtcTopology, RnaTopology, RnntTopology, Topology
 from asrkit.scorers.interfaces import State
-from asrkit.scorers.label_scorers import LengthReward
+from asrkit.scorers.length_reward import length_reward
 from asrkit.search.transducer import TransducerSearch
 from tests.search.search_test import Frames, Head, V, as_pairs
 
@@ -31,6 +31,10 @@ class Symbols:
     tables: Tensor
     lengths: Tensor
     topology: Topology
+
+    @property
+    def blank(self) -> int:
+        return V
 
     def initial_state(self) -> State:
         return torch.zeros_like(self.lengths)
@@ -52,12 +56,6 @@ class Transducer:
 
     def symbol_scorer(self, encoded: Any) -> Symbols:
         return self.symbols
-
-    def label_scorer(self, encoded: Any) -> Any:
-        raise NotImplementedError
-
-    def frame_scorer(self, encoded: Any) -> Any:
-        raise NotImplementedError
 
 
 def example(topology: Topology, seed: int, lengths: list[int]) -> tuple[Symbols, Tensor]:
@@ -110,11 +108,11 @@ def test_wide_beams_equal_enumeration(
     heads: dict[str, Any] = {
         "transducer": Transducer(symbols),
         "attention": Head(Frames(symbols.tables[:, :, 0], symbols.lengths), bigrams),
-        "length": LengthReward(V),
+        "length": length_reward(V),
     }
     scorers = {"transducer": 1.0, **weights}
     search = TransducerSearch(400, scorers, recombination=recombination, max_symbols=2)
-    for row, n_best in enumerate(search.run(heads, symbols)):
+    for row, n_best in enumerate(search.over(heads).run(symbols)):
         exact = enumerated(symbols, row, recombination != "max", 2)
         assert {tuple(h.labels) for h in n_best} == exact.keys()
         for hypothesis in n_best:
@@ -138,7 +136,7 @@ def test_a_batch_finds_what_single_utterances_find(topology: Topology, beam_size
         part = Symbols(symbols.tables[rows], symbols.lengths[rows], topology)
         frames = Frames(part.tables[:, :, 0], part.lengths)
         heads: dict[str, Any] = {"transducer": Transducer(part)}
-        return search.run(heads | {"attention": Head(frames, bigrams[rows])}, part)
+        return search.over(heads | {"attention": Head(frames, bigrams[rows])}).run(part)
 
     together = run([0, 1, 2, 3])
     for row in range(4):
@@ -167,7 +165,7 @@ def test_a_beam_of_one_is_greedy(topology: Topology, most: int) -> None:
     for seed in range(10):
         symbols, _ = example(topology, seed, [9, 6])
         heads: dict[str, Any] = {"transducer": Transducer(symbols)}
-        found = TransducerSearch(1, max_symbols=most).run(heads, symbols)
+        found = TransducerSearch(1, max_symbols=most).over(heads).run(symbols)
         assert [tuple(n[0].labels) for n in found] == [greedy(symbols, r, most) for r in (0, 1)]
 
 
@@ -176,15 +174,17 @@ def test_a_frame_has_at_most_so_many_labels(most: int) -> None:
     symbols, _ = example(RnntTopology(), 0, [3])
     symbols.tables[..., V] -= 50  # a label is always better, until blank has to be paid for
     heads: dict[str, Any] = {"transducer": Transducer(symbols)}
-    (n_best,) = TransducerSearch(1, max_symbols=most).run(heads, symbols)
+    (n_best,) = TransducerSearch(1, max_symbols=most).over(heads).run(symbols)
     assert len(n_best[0].labels) == 3 * most
 
 
 def test_what_is_no_transducer_is_refused() -> None:
     symbols, bigrams = example(RnaTopology(), 0, [3])
     other: dict[str, Any] = {"transducer": Head(Frames(symbols.tables[:, :, 0], symbols.lengths))}
-    with pytest.raises(UserError, match="expected a transducer head, got Head"):
-        TransducerSearch(4).run(other, symbols)
+    with pytest.raises(
+        UserError, match="the Head scores labels and frames, not .* expected a transducer"
+    ):
+        TransducerSearch(4).over(other).run(symbols)
     with pytest.raises(ValueError, match="must be one of the scorers: ctc"):
         TransducerSearch(4, {"ctc": 1.0})
     with pytest.raises(ValueError, match="max_symbols \\(0\\) must be at least 1"):
@@ -199,7 +199,7 @@ def test_no_label_string_is_twice_in_a_list(
 ) -> None:
     symbols, _ = example(topology, seed, [7, 4])
     search = TransducerSearch(6, recombination=recombination, max_symbols=3)
-    for found in search.run({"transducer": Transducer(symbols)}, symbols):
+    for found in search.over({"transducer": Transducer(symbols)}).run(symbols):
         strings = [tuple(hypothesis.labels) for hypothesis in found]
         assert len(strings) > 1
         assert len(set(strings)) == len(strings)

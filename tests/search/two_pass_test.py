@@ -46,8 +46,7 @@ def test_a_second_pass_orders_by_the_sum_over_all_alignments() -> None:
     heads: dict[str, Any] = {"ctc": Head(frames), "attention": Head(frames, tables)}
     first = LabelSyncSearch({"attention": 1.0}, beam_size=30, nbest=15)
     search = TwoPassSearch(first, {"ctc": 0.3, "attention": 0.7})
-    named = {**heads, **{f"first.{name}": head for name, head in heads.items()}}
-    for row, n_best in enumerate(search.run(named, frames)):
+    for row, n_best in enumerate(search.over(heads).run(frames)):
         exact = string_probabilities(frames, row)
         assert [h.score for h in n_best] == sorted((h.score for h in n_best), reverse=True)
         for hypothesis in n_best:
@@ -77,11 +76,11 @@ def test_a_forced_search_says_of_a_sentence_what_the_free_one_says(search: Searc
         frames, tables = random_case(seed, [4, 3])
         heads: dict[str, Any] = {"ctc": Head(frames), "attention": Head(frames, tables)}
         search.__dict__.update(wide)
-        free = search.run(heads, frames)
+        free = search.over(heads).run(frames)
         search.__dict__.update(beam_size=2)
         for place in range(3):
             references = [n_best[place].labels for n_best in free]
-            found = forced(search, heads, frames, references, V)
+            found = forced(search.over(heads), frames, references, V)
             for row, hypothesis in enumerate(found):
                 assert hypothesis is not None
                 assert hypothesis.labels == references[row]
@@ -92,7 +91,7 @@ def test_a_forced_search_says_of_a_sentence_what_the_free_one_says(search: Searc
 def test_sentences_without_a_path_are_told() -> None:
     frames, tables = random_case(4, [4, 2])
     heads: dict[str, Any] = {"ctc": Head(frames), "attention": Head(frames, tables)}
-    found = forced(TimeSyncSearch(WEIGHTS, 3), heads, frames, [[0, 1], [0, 0]], V)
+    found = forced(TimeSyncSearch(WEIGHTS, 3).over(heads), frames, [[0, 1], [0, 0]], V)
     assert found[0] is not None
     assert found[1] is None  # a repeated label needs three frames
 
@@ -103,7 +102,7 @@ def test_what_a_search_does_not_look_at_it_can_still_be_held_to() -> None:
     label = int(frames.log_probs[:, :, :V].sum((0, 1)).argmin())
     for symbols in (None, 1):
         search = CtcPrefixBeamSearch(2, {"ctc": 1.0}, symbols=symbols)
-        for row, hypothesis in enumerate(forced(search, heads, frames, [[label]] * 2, V)):
+        for row, hypothesis in enumerate(forced(search.over(heads), frames, [[label]] * 2, V)):
             assert hypothesis is not None
             exact = string_probabilities(frames, row)[(label,)]
             assert hypothesis.score == pytest.approx(math.log(exact), abs=1e-4)

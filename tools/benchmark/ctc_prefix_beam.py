@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import click
 import torch
@@ -26,7 +25,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from asrkit.models.interfaces import Encoded
-from asrkit.scorers.interfaces import Frames
+from asrkit.scorers.interfaces import FrameScores
 from asrkit.search.ctc_prefix_beam import CtcPrefixBeamSearch
 
 Search = Callable[[Tensor], list[list[int]]]
@@ -48,19 +47,18 @@ def posteriors(utterances: int, frames: int, labels: int) -> Tensor:
 class Given:
     """A head whose log-probabilities are the frames themselves."""
 
-    def frame_scorer(self, encoded: Encoded) -> Frames:
+    def frame_scores(self, encoded: Encoded) -> FrameScores:
         """Returns the frames (B, T, V + 1)."""
-        return Frames(encoded.frames, encoded.lengths)
+        return FrameScores(encoded.frames, encoded.lengths)
 
 
 def asrkit_search(beam: int, symbols: int | None) -> Search:
     """Returns asrkit's search: log-probabilities (B, T, V + 1) to labels."""
-    search = CtcPrefixBeamSearch(beam, symbols=symbols)
-    heads: Any = {"ctc": Given()}  # it needs no more of a head
+    search = CtcPrefixBeamSearch(beam, symbols=symbols).over({"ctc": Given()})
 
     def run(batch: Tensor) -> list[list[int]]:
         encoded = Encoded(batch, torch.full((len(batch),), batch.shape[1]))
-        return [n_best[0].labels for n_best in search.run(heads, encoded)]
+        return [n_best[0].labels for n_best in search.run(encoded)]
 
     return run
 

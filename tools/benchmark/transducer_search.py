@@ -124,14 +124,14 @@ def asrkit_parts(model: Planted) -> tuple[Encode, dict[str, Search]]:
         "output.bias": torch.zeros(LABELS + 1),
     }
     head.load_state_dict(weights)
-    search = TransducerSearch(BEAM)
+    search = TransducerSearch(BEAM).over({"transducer": head})
 
     def encode(features: Tensor) -> object:
         return encoder(features, torch.full((len(features),), features.shape[1]))
 
     def run(frames: Tensor) -> list[list[int]]:
         encoded = Encoded(frames, torch.full((len(frames),), frames.shape[1]))
-        return [n_best[0].labels for n_best in search.run({"transducer": head}, encoded)]
+        return [n_best[0].labels for n_best in search.run(encoded)]
 
     return encode, {"asrkit": run}
 

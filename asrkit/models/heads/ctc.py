@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from asrkit.data.batch import Batch
 from asrkit.data.frame_targets import FrameTargets
-from asrkit.errors import UserError
 from asrkit.lattice.cells import frame_scores
 from asrkit.lattice.greedy import greedy_labels
 from asrkit.lattice.topologies import CtcTopology
@@ -26,7 +25,7 @@ from asrkit.models.interfaces import (
 from asrkit.models.taps import require_tap
 from asrkit.nn.dropout import Dropout
 from asrkit.scorers.ctc_prefix import CtcPrefixScorer
-from asrkit.scorers.interfaces import Frames, FrameScorer, LabelScorer
+from asrkit.scorers.interfaces import FrameScores, Kind, LabelScorer
 from asrkit.text.outputs import Outputs
 from asrkit.text.vocabulary import Vocabulary
 
@@ -50,6 +49,8 @@ class CtcHead(Head):
 
     Source: Graves et al. 2006; with eos, the reference system for joint search.
     """
+
+    by_chunk: frozenset[Kind] = frozenset({"frames"})
 
     def __init__(
         self,
@@ -117,23 +118,15 @@ class CtcHead(Head):
         """Returns CTC prefix scores, for label-synchronous search."""
         return CtcPrefixScorer(self.log_probs(encoded), encoded.lengths)
 
-    def frame_scorer(self, encoded: Encoded) -> FrameScorer:
+    def frame_scores(self, encoded: Encoded) -> FrameScores:
         """Returns the frames' log-probabilities, for time-synchronous search."""
-        return Frames(self.log_probs(encoded), encoded.lengths)
+        return FrameScores(self.log_probs(encoded), encoded.lengths)
 
-    def frames_without_eos(self, encoded: Encoded) -> FrameScorer:
-        """Returns the frames' log-probabilities (B, T, V + 1), that of eos lost.
-
-        Raises:
-            UserError: If eos is no label of this head.
-        """
-        if self.eos is None:
-            raise UserError(
-                "mask_eos: false needs a CTC head that was trained with `eos: true`, this one has "
-                "no such label; leave mask_eos out"
-            )
+    def frames_without_eos(self, encoded: Encoded) -> FrameScores:
+        """Returns log-probabilities (B, T, V + 1) of frames, that of eos lost, if it has one."""
+        assert self.eos is not None
         symbols = self.symbol_log_probs(encoded)
-        return Frames(torch.cat([symbols[..., :-2], symbols[..., -1:]], 2), encoded.lengths)
+        return FrameScores(torch.cat([symbols[..., :-2], symbols[..., -1:]], 2), encoded.lengths)
 
     def pictures(self, encoded: Encoded, batch: Batch) -> Pictures:
         """Returns the best paths."""

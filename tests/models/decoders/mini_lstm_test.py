@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,11 +19,9 @@ from asrkit.models.heads.attention import AttentionHead
 from asrkit.models.heads.ctc import CtcHead
 from asrkit.models.interfaces import Encoded
 from asrkit.models.language_model import LanguageModel
-from asrkit.scorers.entries import InternalLmScorer
 from asrkit.scorers.interfaces import join, select
-from asrkit.scorers.internal_lm import MiniLstm
-from asrkit.scorers.loader import View, plain
-from asrkit.scorers.views import InternalLm, TrainedInternalLm
+from asrkit.scorers.internal_lm import InternalLmScorer, MiniLstm
+from asrkit.scorers.loader import FoundHead
 from asrkit.search.label_sync import LabelSyncSearch
 from asrkit.search.time_sync import TimeSyncSearch
 from asrkit.text.outputs import Outputs
@@ -116,8 +115,8 @@ class OneModel:
         self.heads: dict[str, Any] = {"attention": make(kind), "ctc": ctc}
         self.model = language_model(kind)
 
-    def head(self, name: str, run: Any, checkpoint: str, view: View = plain) -> Any:
-        return view(self.heads[name])
+    def head(self, name: str, run: Any, checkpoint: str) -> FoundHead:
+        return FoundHead(self.heads[name], f"the {type(self.heads[name]).__name__}")
 
     def language_model(self, run: Any, checkpoint: str) -> Any:
         assert (str(run), checkpoint) == ("ilm", "average")
@@ -132,7 +131,7 @@ def entry(weight: float) -> InternalLmScorer:
 def test_searches_find_the_best_of_all_strings(kind: str) -> None:
     loader, seen = OneModel(kind), encoded([0, 1, 2])
     search = LabelSyncSearch({"attention": 1.0, "ilm": entry(-0.4)}, 100, patience=99, nbest=3)
-    lists = search.run(search.load(loader), seen)  # type: ignore[arg-type]
+    lists = search.load(loader).run(seen)  # type: ignore[arg-type]
     assert search.own_heads == ["attention", "attention"]
     for row, n_best in enumerate(lists):
         length = int(LENGTHS[row])
@@ -153,10 +152,10 @@ def test_searches_find_the_best_of_all_strings(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_batch_finds_what_single_utterances_find_frame_by_frame(kind: str) -> None:
     search = TimeSyncSearch({"attention": 0.6, "ctc": 0.4, "ilm": entry(-0.2)}, 3)
-    heads = search.load(OneModel(kind))  # type: ignore[arg-type]
-    together = search.run(heads, encoded([0, 1, 2]))
+    loaded = search.load(OneModel(kind))  # type: ignore[arg-type]
+    together = loaded.run(encoded([0, 1, 2]))
     for row in range(3):
-        alone = search.run(heads, encoded([row]))[0]
+        alone = loaded.run(encoded([row]))[0]
         assert [h.labels for h in alone] == [h.labels for h in together[row]]
         for one, other in zip(alone, together[row], strict=True):
             assert one.scores == pytest.approx(other.scores, abs=1e-4)
@@ -165,12 +164,14 @@ def test_a_batch_finds_what_single_utterances_find_frame_by_frame(kind: str) -> 
 def test_the_decoder_must_be_that_of_the_head() -> None:
     loader = OneModel("transformer")
     loader.heads["attention"].decoder.output.bias += 0.1
-    with pytest.raises(UserError, match="ilm is not its internal language model"):
+    with pytest.raises(UserError, match="ilm is not the internal language model of the Attention"):
         entry(-0.1).load("ilm", loader)  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="other is not its internal language model"):
-        TrainedInternalLm(make("lstm"), model=loader.model, where="other")
-    with pytest.raises(UserError, match="of type CtcHead, and reads no labels"):
-        InternalLm(loader.heads["ctc"])
+    other: Any = FoundHead(make("lstm"), "another head")
+    with pytest.raises(UserError, match="ilm is not the internal language model of another head"):
+        MiniLstm(Path("ilm")).source(other, loader)  # type: ignore[arg-type]
+    search = LabelSyncSearch({"ilm": InternalLmScorer(-0.1, head="ctc")}, 3)
+    with pytest.raises(UserError, match="scorer 'ilm' of a label_sync search: the CtcHead reads"):
+        search.load(loader)  # type: ignore[arg-type]
 
 
 def test_what_cannot_be_is_refused() -> None:

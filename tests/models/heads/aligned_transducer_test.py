@@ -187,7 +187,7 @@ def test_wide_beams_equal_enumeration(
     head, seen = make(topology, fast, label_rnn=label_rnn), encoded(torch.tensor([4]))
     with torch.no_grad():
         exact = strings(head, seen)
-        (n_best,) = TransducerSearch(300, recombination="none").run(heads(head), seen)
+        (n_best,) = TransducerSearch(300, recombination="none").over(heads(head)).run(seen)
     assert {tuple(h.labels) for h in n_best} == exact.keys()
     for hypothesis in n_best:
         wanted = math.log(sum(map(math.exp, exact[tuple(hypothesis.labels)])))
@@ -214,7 +214,7 @@ def test_recombined_hypotheses_go_on_from_the_better_state() -> None:
                     key = labels if symbol == V else (*labels, symbol)
                     after[key] = max(after.get(key, (-math.inf, [])), (score, new))
             best = after
-        (n_best,) = TransducerSearch(500, recombination="max").run(heads(head), seen)
+        (n_best,) = TransducerSearch(500, recombination="max").over(heads(head)).run(seen)
     assert {tuple(h.labels) for h in n_best} == best.keys()
     for hypothesis in n_best:
         assert hypothesis.score == pytest.approx(best[tuple(hypothesis.labels)][0], abs=1e-4)
@@ -229,10 +229,10 @@ def test_a_batch_finds_what_single_utterances_find(
     head, seen = make(topology, FAST, label_rnn=label_rnn), encoded()
     search = TransducerSearch(4, recombination=recombination)
     with torch.no_grad():
-        together = search.run(heads(head), seen)
+        together = search.over(heads(head)).run(seen)
         for row, length in enumerate(LENGTHS.tolist()):
             part = Encoded(seen.frames[row : row + 1, :length], LENGTHS[row : row + 1])
-            (alone,) = search.run(heads(head), part)
+            (alone,) = search.over(heads(head)).run(part)
             assert [h.labels for h in alone] == [h.labels for h in together[row]]
             scores = [h.score for h in together[row]]
             assert [h.score for h in alone] == pytest.approx(scores, abs=1e-4)
@@ -341,7 +341,7 @@ def test_eight_utterances_are_learnt_with_window_attention(topology: Topology) -
     batch = Batch(list("abcdefgh"), torch.zeros(8, 6), lengths, labels, sizes)
     seen = learn(head, batch, frames, lengths)
     with torch.no_grad():
-        found = TransducerSearch(4).run(heads(head), seen)
+        found = TransducerSearch(4).over(heads(head)).run(seen)
     for row, n_best in enumerate(found):
         assert n_best[0].labels == labels[row, : sizes[row]].tolist()
 
@@ -357,7 +357,7 @@ def test_eight_alignments_are_learnt_with_a_fast_rnn(topology: Topology) -> None
     batch = Batch(list("abcdefgh"), torch.zeros(8, 6), lengths, labels, sizes, symbols)
     seen = learn(head, batch, frames, lengths)
     with torch.no_grad():
-        found = TransducerSearch(4).run(heads(head), seen)
+        found = TransducerSearch(4).over(heads(head)).run(seen)
     for row, n_best in enumerate(found):
         assert n_best[0].labels == labels[row, : sizes[row]].tolist()
 

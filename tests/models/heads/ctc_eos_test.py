@@ -16,8 +16,8 @@ from asrkit.lattice.greedy import greedy_labels
 from asrkit.lattice.topologies import min_frames
 from asrkit.models.heads.ctc import CtcHead, appended
 from asrkit.models.interfaces import Encoded
-from asrkit.scorers.entries import CtcScorer
-from asrkit.scorers.loader import View, plain
+from asrkit.scorers.ctc import CtcScorer
+from asrkit.scorers.loader import FoundHead
 from asrkit.search.ctc_prefix_beam import CtcPrefixBeamSearch
 from asrkit.search.label_sync import LabelSyncSearch
 from asrkit.search.time_sync import TimeSyncSearch
@@ -80,7 +80,7 @@ def test_fewest_frames_count_eos() -> None:
 
 def test_searches_see_a_distribution_in_which_eos_is_blank() -> None:
     head, seen = make(), encoded()
-    frames = head.frame_scorer(seen).log_probs
+    frames = head.frame_scores(seen).log_probs
     torch.testing.assert_close(frames.exp().sum(2), torch.ones(4, 4))
     symbols = head.symbol_log_probs(seen)
     torch.testing.assert_close(frames[..., :V], symbols[..., :V])
@@ -96,8 +96,8 @@ class OneHead:
     def __init__(self, head: Any) -> None:
         self.only = head
 
-    def head(self, name: str, run: Any, checkpoint: str, view: View = plain) -> Any:
-        return view(self.only)
+    def head(self, name: str, run: Any, checkpoint: str) -> FoundHead:
+        return FoundHead(self.only, f"the {type(self.only).__name__}")
 
 
 @pytest.mark.parametrize("mask_eos", [True, False])
@@ -113,7 +113,7 @@ def test_all_searches_find_the_best_string_of_all(mask_eos: bool) -> None:
     blanks, ignored = ({EOS, BLANK}, set()) if mask_eos else ({BLANK}, {EOS})
     for search in searches:
         with torch.no_grad():
-            found = search.run(search.load(OneHead(head)), seen)  # type: ignore[arg-type]
+            found = search.load(OneHead(head)).run(seen)  # type: ignore[arg-type]
         for row, n_best in enumerate(found):
             exact = summed(symbols[row], int(LENGTHS[row]), blanks, ignored)
             assert n_best[0].score == pytest.approx(math.log(max(exact.values())), abs=1e-4)
@@ -124,8 +124,7 @@ def test_all_searches_find_the_best_string_of_all(mask_eos: bool) -> None:
 
 def test_a_head_without_eos_has_none_to_lose() -> None:
     search = CtcPrefixBeamSearch(4, {"ctc": CtcScorer(1.0, mask_eos=False)})
-    heads = search.load(OneHead(make(eos=False)))  # type: ignore[arg-type]
     with pytest.raises(UserError, match="trained with `eos: true`"):
-        search.run(heads, encoded())
-    with pytest.raises(UserError, match="needs a CTC head, got one of type object"):
+        search.load(OneHead(make(eos=False)))  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="the object has frames .* expected a CTC head that was tr"):
         search.load(OneHead(object()))  # type: ignore[arg-type]

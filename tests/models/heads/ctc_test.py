@@ -78,7 +78,7 @@ def test_the_tap_is_what_is_read() -> None:
     head = make(tap=1)
     expected = head.output(seen.taps[1]).log_softmax(2)
     torch.testing.assert_close(head.log_probs(seen), expected)
-    scorer = head.frame_scorer(seen)
+    scorer = head.frame_scores(seen)
     torch.testing.assert_close(scorer.log_probs, expected)
     assert scorer.lengths.tolist() == LENGTHS.tolist()
 
@@ -86,7 +86,7 @@ def test_the_tap_is_what_is_read() -> None:
 def test_both_kinds_of_scorer_agree_on_the_empty_transcript() -> None:
     seen = encoded([0, 1, 2])
     head = make()
-    blanks = head.frame_scorer(seen).log_probs[:, :, VOCABULARY.blank].cumsum(1)
+    blanks = head.frame_scores(seen).log_probs[:, :, VOCABULARY.blank].cumsum(1)
     scorer = head.label_scorer(seen)
     ended = scorer.score(scorer.initial_state())[:, VOCABULARY.eos]
     torch.testing.assert_close(ended, blanks.gather(1, LENGTHS[:, None] - 1)[:, 0])

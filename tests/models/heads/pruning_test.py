@@ -136,7 +136,7 @@ def test_what_was_learnt_by_heart_within_windows_is_found(topology: str) -> None
     heads: dict[str, Any] = {"transducer": head.eval()}
     with torch.no_grad():
         seen = Encoded(lift(frames), lengths)
-        found = TransducerSearch(4).run(heads, seen)
+        found = TransducerSearch(4).over(heads).run(seen)
         pruned = float(head.loss(seen, batch)["loss"].total)
         head.pruning = None
         exact = float(head.loss(seen, batch)["loss"].total)

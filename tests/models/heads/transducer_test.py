@@ -112,7 +112,7 @@ def test_search_scores_are_the_loss(topology: Topology) -> None:
     head, seen = make(topology, blank=SigmoidBlank()), encoded([0])
     heads: dict[str, Any] = {"transducer": head}
     with torch.no_grad():
-        (n_best,) = TransducerSearch(300, max_symbols=5).run(heads, seen)
+        (n_best,) = TransducerSearch(300, max_symbols=5).over(heads).run(seen)
         for hypothesis in n_best[:5]:
             labels = torch.tensor([hypothesis.labels], dtype=torch.int64)
             sizes = torch.tensor([len(hypothesis.labels)])
@@ -200,7 +200,7 @@ def test_what_was_learnt_by_heart_is_found(
     heads: dict[str, Any] = {"transducer": head}
     with torch.no_grad():
         seen = Encoded(lift(frames), lengths)
-        found = TransducerSearch(4).run(heads, seen)
+        found = TransducerSearch(4).over(heads).run(seen)
         alignment = head.align(seen, labels, sizes)
     for row, n_best in enumerate(found):
         wanted = labels[row, : sizes[row]].tolist()

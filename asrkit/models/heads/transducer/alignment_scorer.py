@@ -48,6 +48,11 @@ class AlignmentScorer:
     topology: Topology
     num_symbols: int
 
+    @property
+    def blank(self) -> int:
+        """V."""
+        return self.num_symbols - 1
+
     def initial_state(self) -> State:
         """Returns the states of the B empty hypotheses, which are in no frame: scores are 0."""
         size = len(self.frames)

@@ -29,7 +29,7 @@ from asrkit.models.taps import require_tap
 from asrkit.nn.dropout import Dropout
 from asrkit.nn.masking import length_mask
 from asrkit.nn.readouts import Readout, TanhReadout
-from asrkit.scorers.interfaces import State, SymbolScorer
+from asrkit.scorers.interfaces import Kind, State, SymbolScorer
 from asrkit.text.outputs import Outputs
 from asrkit.text.vocabulary import Vocabulary
 
@@ -102,6 +102,8 @@ class TransducerHead(Head):
         narrow = bottleneck_dim is not None
         self.bottleneck = nn.Linear(encoder.dim, size) if narrow else nn.Identity()
         self.context = context(input_dim=size)
+        # A context looks at the frames around, which a stream may not have yet.
+        self.by_chunk: frozenset[Kind] = frozenset() if self.context.dim else frozenset({"symbols"})
         self.label_rnn = label_rnn(predictor_dim=self.predictor.dim, context_dim=self.context.dim)
         self.fast = fast(outputs=outputs, frame_dim=size, predictor_dim=self.label_rnn.dim)
         self._check_alignments(pruned=pruning is not None)
@@ -298,6 +300,11 @@ class TransducerScorer:
     frames: Tensor
     lengths: Tensor
     topology: Topology
+
+    @property
+    def blank(self) -> int:
+        """V."""
+        return self.head.output.out_features - 1
 
     def initial_state(self) -> State:
         """Returns the states of the B empty hypotheses."""

@@ -1,0 +1,30 @@
+"""An n-gram model as a scorer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from asrkit.scorers.entries import Scorer, scorers
+from asrkit.scorers.loader import Loader
+from asrkit.scorers.sources import Source
+
+
+@scorers.register("ngram")
+@dataclass(frozen=True)
+class NgramScorer(Scorer):
+    """An n-gram model over the same labels, made by `asrkit ngram --units`.
+
+    Args:
+        weight: Factor of its log-probabilities.
+        arpa: The file.
+        eos: Whether it scores the end of the sentence, too.
+    """
+
+    weight: float
+    arpa: Path
+    eos: bool = True
+
+    def find(self, name: str, loader: Loader) -> Source:
+        """Returns the n-gram model."""
+        return Source.of(loader.ngram(self.arpa), f"the n-gram model {self.arpa}")

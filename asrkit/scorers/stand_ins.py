@@ -1,0 +1,33 @@
+"""What stands in the place of models that have not been read, where a search is loaded to look at.
+
+A search is loaded to learn which files it needs, and whether its scorers fit, before there are
+weights.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+
+class AnyHead:
+    """A head of which nothing is known: it may score whatever is needed of it."""
+
+    def __init__(self) -> None:
+        self.eos = 0
+        self.label_scorer = self.frame_scores = self.symbol_scorer = _unread
+        self.frames_without_eos = self.label_attention = self.internal_lm = _unread
+
+
+class AnyLanguageModel:
+    """A language model of which nothing is known: it scores labels."""
+
+    def __init__(self) -> None:
+        self.label_scorer = _unread
+
+    def stands_beside(self, head: object) -> bool:
+        """Returns True: it may be the internal one of this head."""
+        return True
+
+
+def _unread(encoded: object) -> NoReturn:
+    raise AssertionError("a model that has not been read was asked for scores")

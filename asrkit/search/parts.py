@@ -1,0 +1,82 @@
+"""What a loaded search works with, and how long each scorer took."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Protocol
+
+from asrkit.scorers.interfaces import (
+    EncodedFrames,
+    FrameScores,
+    Hypothesis,
+    LabelScorer,
+    SymbolScorer,
+)
+from asrkit.scorers.sources import Source
+
+
+class FindsLists(Protocol):
+    """A search that is part of another one, loaded."""
+
+    def run(self, encoded: EncodedFrames) -> list[list[Hypothesis]]:
+        """Returns an n-best list per utterance, best first."""
+        ...
+
+
+class SearchParts:
+    """Sources of scores by name, with their weights and a stopwatch; and searches inside a search.
+
+    What is asked for was required when the search was loaded, so that it is there.
+
+    Args:
+        sources: By the name of their entry.
+        weights: Factors of their scores, by the same names.
+        searches: Loaded searches whose results are read, by name.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[str, Source],
+        weights: Mapping[str, float],
+        searches: Mapping[str, FindsLists] = MappingProxyType({}),
+    ) -> None:
+        self.sources, self.weights, self.searches = dict(sources), dict(weights), searches
+        self.seconds: dict[str, float] = defaultdict(float)
+        """The time that each took so far."""
+
+    def label_scorers(
+        self, encoded: EncodedFrames, names: Iterable[str] | None = None
+    ) -> dict[str, LabelScorer]:
+        """Returns scorers of next labels by name: those named, or those of all sources."""
+        chosen = self.sources if names is None else names
+        return {name: self._labels(name, encoded) for name in chosen}
+
+    def frame_scores(self, name: str, encoded: EncodedFrames) -> FrameScores:
+        """Returns the scores of frames."""
+        scores = self.sources[name].frames
+        assert scores is not None
+        with self.timed(name):
+            return scores(encoded)
+
+    def symbol_scorer(self, name: str, encoded: EncodedFrames) -> SymbolScorer:
+        """Returns the scorer of frames' symbols after labels."""
+        scorer = self.sources[name].symbols
+        assert scorer is not None
+        with self.timed(name):
+            return scorer(encoded)
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Adds the time of a block to a scorer's."""
+        start = time.perf_counter()
+        yield
+        self.seconds[name] += time.perf_counter() - start
+
+    def _labels(self, name: str, encoded: EncodedFrames) -> LabelScorer:
+        scorer = self.sources[name].labels
+        assert scorer is not None
+        return scorer(encoded)
