@@ -150,14 +150,18 @@ def single_gaussians(frames: Tensor, states: Tensor, num_states: int) -> Mixture
     return Mixtures(offsets, torch.zeros(num_states), mean.float(), variance.float())
 
 
-def accumulate(mixtures: Mixtures, frames: Tensor, by_state: SortedFrames) -> Statistics:
+def accumulate(
+    mixtures: Mixtures, frames: Tensor, by_state: SortedFrames, counted: Tensor | None = None
+) -> Statistics:
     """Counts frames to the Gaussians of their states, by posterior probability.
 
     Args:
         mixtures: The model.
         frames: (T, D).
         by_state: Which frame belongs to which state.
+        counted: (T, D) what sums are taken of, where that is not what is scored.
     """
+    counted = frames if counted is None else counted
     size = mixtures.means.shape
     found = Statistics(
         torch.zeros(size[0], dtype=torch.float64),
@@ -166,14 +170,14 @@ def accumulate(mixtures: Mixtures, frames: Tensor, by_state: SortedFrames) -> St
     )
     offsets = mixtures.offsets.tolist()
     for place, state in enumerate(by_state.states):
-        chosen = frames[by_state.order[by_state.ends[place] : by_state.ends[place + 1]]]
-        joint = mixtures.log_joint(chosen, state)
+        rows = by_state.order[by_state.ends[place] : by_state.ends[place + 1]]
+        joint = mixtures.log_joint(frames[rows], state)
         total = joint.logsumexp(1, keepdim=True)
         posteriors = (joint - total).exp().T  # (C, T)
-        rows = slice(offsets[state], offsets[state + 1])
-        found.counts[rows] += posteriors.sum(1)
-        found.sums[rows] += posteriors @ chosen
-        found.squares[rows] += posteriors @ chosen.square()
+        own, chosen = slice(offsets[state], offsets[state + 1]), counted[rows]
+        found.counts[own] += posteriors.sum(1)
+        found.sums[own] += posteriors @ chosen
+        found.squares[own] += posteriors @ chosen.square()
         found.log_likelihood += float(total.double().sum())
         found.frames += len(chosen)
     return found

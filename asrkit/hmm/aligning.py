@@ -1,0 +1,106 @@
+"""Aligns all utterances of a set with a model, several at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asrkit.hmm.alignments import Alignment, alignment_of
+from asrkit.hmm.graphs import GraphCompiler
+from asrkit.hmm.model import Model
+from asrkit.hmm.speech import Utterance
+from asrkit.hmm.viterbi import BEAM, best_path
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """What aligning a set gave.
+
+    Args:
+        found: The alignments by name of the utterance.
+        failed: Names of utterances that have no path.
+        score: Sum of all paths' log-likelihoods, less their costs.
+        frames: Of the utterances that have one.
+    """
+
+    found: dict[str, Alignment]
+    failed: list[str]
+    score: float
+    frames: int
+
+    @property
+    def score_per_frame(self) -> float:
+        """Mean of the paths' scores."""
+        return self.score / max(self.frames, 1)
+
+
+def align(
+    utterances: Iterable[Utterance],
+    frames: Tensor,
+    model: Model,
+    compiler: GraphCompiler,
+    beam: float = BEAM,
+    jobs: int = 1,
+) -> Aligned:
+    """Aligns utterances.
+
+    Args:
+        utterances: With their places in the frames.
+        frames: (N, D) features of all of them.
+        model: What they are scored by.
+        compiler: Makes the graphs of their transcripts.
+        beam: Of the search.
+        jobs: Threads.
+    """
+
+    def one(utterance: Utterance) -> tuple[str, Alignment, float] | str:
+        own = frames[utterance.begin : utterance.end]
+        result = align_one(utterance.words, own, model, compiler, beam)
+        return utterance.name if result is None else (utterance.name, *result)
+
+    results = list(_mapped(one, list(utterances), jobs))
+    done = [result for result in results if not isinstance(result, str)]
+    return Aligned(
+        {name: alignment for name, alignment, _ in done},
+        [result for result in results if isinstance(result, str)],
+        sum(score for _, _, score in done),
+        sum(len(alignment) for _, alignment, _ in done),
+    )
+
+
+def align_one(
+    words: Iterable[str], frames: Tensor, model: Model, compiler: GraphCompiler, beam: float = BEAM
+) -> tuple[Alignment, float] | None:
+    """Returns the alignment of one utterance and its score; None where it has no path.
+
+    Args:
+        words: The transcript.
+        frames: (T, D) features.
+        model: What they are scored by.
+        compiler: Makes the graph.
+        beam: Of the search.
+    """
+    phones = compiler.compile(list(words))
+    expanded = model.state_graph(phones)
+    states, columns = np.unique(expanded.graph.states, return_inverse=True)
+    scores = model.mixtures.log_likelihoods(frames, torch.from_numpy(states).long())
+    path = best_path(expanded.graph, scores.numpy(), columns.astype(np.int32), beam)
+    if path is None:
+        return None
+    return alignment_of(path.states, expanded, phones), path.score
+
+
+def _mapped(function: Callable[[Item], Result], items: list[Item], jobs: int) -> Iterable[Result]:
+    if jobs <= 1:
+        return map(function, items)
+    with ThreadPoolExecutor(jobs) as pool:
+        return list(pool.map(function, items))

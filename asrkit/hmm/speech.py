@@ -1,0 +1,141 @@
+"""A set in memory: cepstra of all utterances, one after the other, normalised by speaker."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from asrkit.data.audio import AudioError
+from asrkit.data.cuts import UNKNOWN, read_cut, speaker_of, text_of
+from asrkit.errors import UserError
+from asrkit.hmm.features import FrontEnd, Mfcc, normalized_by_speaker
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """What is known of an utterance, and which frames are its own.
+
+    Args:
+        name: Its name.
+        speaker: Who speaks; the utterance's own name where that is not known.
+        words: The transcript.
+        begin: First frame.
+        end: Frame after the last.
+    """
+
+    name: str
+    speaker: str
+    words: tuple[str, ...]
+    begin: int
+    end: int
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return self.end - self.begin
+
+
+@dataclass(frozen=True)
+class Speech:
+    """Utterances and their N frames.
+
+    Args:
+        utterances: In the order of their frames.
+        frames: (N, D).
+    """
+
+    utterances: list[Utterance]
+    frames: Tensor
+
+    def __iter__(self) -> Iterator[tuple[Utterance, Tensor]]:
+        """Yields utterances with their frames (T, D)."""
+        for utterance in self.utterances:
+            yield utterance, self.frames[utterance.begin : utterance.end]
+
+    @cached_property
+    def speakers(self) -> dict[str, list[Utterance]]:
+        """The utterances of every speaker."""
+        found: dict[str, list[Utterance]] = {}
+        for utterance in self.utterances:
+            found.setdefault(utterance.speaker, []).append(utterance)
+        return found
+
+    def transformed(self, front: FrontEnd) -> Tensor:
+        """Returns the features (N, D) of all utterances."""
+        return torch.cat([front(frames) for _, frames in self])
+
+    def subset(self, utterances: Iterable[Utterance]) -> Speech:
+        """Returns the speech of some utterances."""
+        kept, parts, begin = [], [], 0
+        for one in utterances:
+            parts.append(self.frames[one.begin : one.end])
+            kept.append(Utterance(one.name, one.speaker, one.words, begin, begin + len(one)))
+            begin += len(one)
+        return Speech(kept, torch.cat(parts))
+
+
+def read_speech(
+    cuts: Iterable[Any], mfcc: Mfcc, normalize_variance: bool = False, jobs: int = 1
+) -> Speech:
+    """Returns the cepstra of a set, normalised by speaker.
+
+    Utterances that can't be read are left out, with a warning each.
+
+    Args:
+        cuts: The set.
+        mfcc: How samples become cepstra.
+        normalize_variance: Whether their variance becomes 1, and not only their mean 0.
+        jobs: Threads that read and compute.
+
+    Raises:
+        UserError: If no utterance is left.
+    """
+
+    def read(cut: Any) -> Tensor | AudioError:
+        try:
+            return mfcc(read_cut(cut, mfcc.sample_rate))
+        except AudioError as error:
+            return error
+
+    utterances, parts, begin = [], [], 0
+    cuts = list(cuts)
+    for cut, frames in zip(cuts, _in_threads(read, cuts, jobs), strict=True):
+        if isinstance(frames, AudioError):
+            log.warning("left out: %s", frames)
+            continue
+        speaker = speaker_of(cut)
+        end = begin + len(frames)
+        words = tuple(text_of(cut).split())
+        name = cut.id if speaker == UNKNOWN else speaker
+        utterances.append(Utterance(cut.id, name, words, begin, end))
+        parts.append(frames)
+        begin = end
+    if not utterances:
+        raise UserError(f"none of the {len(cuts)} utterances can be used: see the messages above")
+    alone = sum(one.speaker == one.name for one in utterances)
+    if alone:
+        log.warning("%d utterances have no speaker, and are normalised alone", alone)
+    numbers: dict[str, int] = {}
+    owners = torch.tensor([numbers.setdefault(u.speaker, len(numbers)) for u in utterances])
+    sizes = torch.tensor([len(one) for one in utterances])
+    speakers = owners.repeat_interleave(sizes)
+    frames = normalized_by_speaker(torch.cat(parts), speakers, normalize_variance)
+    return Speech(utterances, frames)
+
+
+def _in_threads(
+    function: Callable[[Any], Tensor | AudioError], items: list[Any], jobs: int
+) -> Iterator[Tensor | AudioError]:
+    if jobs <= 1:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(jobs) as pool:
+        yield from pool.map(function, items)
