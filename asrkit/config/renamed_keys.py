@@ -53,6 +53,7 @@ class Note:
 
 
 SELF_ATTENTION = "model.encoder.blocks.*.module."
+HEAD = "model.heads.*."
 
 RENAMED: list[Rename] = [
     Rename("model.encoder.span", "model.encoder.context.span", "conformer"),
@@ -66,4 +67,11 @@ RENAMED: list[Rename] = [
         f"{SELF_ATTENTION}projections.initial_scale",
         "self_attention",
     ),
+    Rename(f"{HEAD}readout_dim", f"{HEAD}joiner.dim", "transducer"),
+    Rename(f"{HEAD}readout", f"{HEAD}joiner.readout", "transducer"),
+    Rename(f"{HEAD}blank", f"{HEAD}joiner.blank", "transducer"),
+    Rename(f"{HEAD}dropout", f"{HEAD}joiner.dropout", "transducer"),
+    Rename(f"{HEAD}tap", f"{HEAD}input.tap", "transducer"),
+    Rename(f"{HEAD}bottleneck_dim", f"{HEAD}input.bottleneck_dim", "transducer"),
+    Rename(f"{HEAD}context", f"{HEAD}input.context", "transducer"),
 ]

@@ -30,8 +30,7 @@ model:
       weight: 1.0
       topology: rna
       predictor: {type: stateless, dim: 16, dropout: 0.0}
-      readout_dim: 32
-      dropout: 0.0
+      joiner: {dim: 32, dropout: 0.0}
 training:
   {epochs: 20, optimizer: adamw, schedule: {type: constant, value: 0.02}, max_grad_norm: 5.0}
 decoding: {transducer: {type: transducer, beam_size: 4}}

@@ -39,7 +39,7 @@ model:
       weight: 0.5
       topology: rna
       predictor: {type: stateless, dim: 4}
-      readout_dim: 4
+      joiner: {dim: 4}
 training: {epochs: 1, optimizer: adamw, schedule: {type: constant, value: 1e-3}}
 decoding:
   ctc:

@@ -17,6 +17,7 @@ from asrkit.models.asr_model import AsrModel
 from asrkit.models.heads.ctc import CtcHead
 from asrkit.models.heads.transducer.criteria import Criterion, FullSum, GivenAlignment
 from asrkit.models.heads.transducer.head import TransducerHead
+from asrkit.models.heads.transducer.parts import JoinerSettings
 from asrkit.models.interfaces import Head
 from asrkit.models.predictors.lstm import LstmPredictor
 from asrkit.nn.chunks import Chunking
@@ -45,8 +46,7 @@ def make(
             weight=1.0,
             topology=topology or RnaTopology(),
             predictor=partial(LstmPredictor, embedding_dim=3, hidden_dim=4, dropout=0.0),
-            readout_dim=4,
-            dropout=0.0,
+            joiner=JoinerSettings(4, dropout=0.0),
             criterion=criterion or GivenAlignment(focal=2.0),
         ),
         "ctc": partial(CtcHead, weight=1.0, dropout=0.0),

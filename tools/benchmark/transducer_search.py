@@ -104,6 +104,7 @@ def asrkit_parts(model: Planted) -> tuple[Encode, dict[str, Search]]:
 
     from asrkit.lattice.topologies import RnntTopology
     from asrkit.models.heads.transducer.head import TransducerHead
+    from asrkit.models.heads.transducer.parts import JoinerSettings
     from asrkit.models.interfaces import Encoded
     from asrkit.models.predictors.lstm import LstmPredictor
     from asrkit.search.transducer import TransducerSearch
@@ -113,7 +114,8 @@ def asrkit_parts(model: Planted) -> tuple[Encode, dict[str, Search]]:
     encoder = parts[0]
     predictor = partial(LstmPredictor, embedding_dim=HIDDEN, hidden_dim=HIDDEN)
     vocabulary = Vocabulary([f"l{i}" for i in range(LABELS)])
-    head = TransducerHead(encoder, vocabulary, 1.0, RnntTopology(), predictor, JOINER).eval()
+    joiner = JoinerSettings(JOINER)
+    head = TransducerHead(encoder, vocabulary, 1.0, RnntTopology(), predictor, joiner).eval()
     weights = {
         "predictor.embedding.weight": model.embedding,
         **{f"predictor.layers.0.{name}": tensor for name, tensor in model.lstm.items()},

@@ -24,6 +24,7 @@ from asrkit.models.heads.transducer.fast_rnns import FastLstm, FastRnn, NoFastRn
 from asrkit.models.heads.transducer.frame_contexts import FrameContext, WindowAttention
 from asrkit.models.heads.transducer.head import TransducerHead
 from asrkit.models.heads.transducer.label_rnns import LabelLstm, LabelRnn, NoLabelRnn
+from asrkit.models.heads.transducer.parts import HeadInput, JoinerSettings
 from asrkit.models.interfaces import Encoded, Head
 from asrkit.models.predictors.lstm import LstmPredictor
 from asrkit.models.predictors.stateless import StatelessPredictor
@@ -62,12 +63,8 @@ def make(
         weight=0.7,
         topology=topology,
         predictor=predictor,
-        readout_dim=8,
-        readout=MaxoutReadout(),
-        blank=SigmoidBlank(),
-        dropout=0.02,
-        bottleneck_dim=bottleneck_dim,
-        context=WINDOW,
+        joiner=JoinerSettings(8, MaxoutReadout(), SigmoidBlank(), dropout=0.02),
+        input=HeadInput(bottleneck_dim=bottleneck_dim, context=WINDOW),
         label_rnn=label_rnn,
         fast=fast,
         criterion=criterion or (FullSum() if summed else GivenAlignment()),
@@ -289,9 +286,11 @@ def built(**changes: Any) -> Head:
         "weight": 1.0,
         "topology": "rna",
         "predictor": {"type": "lstm", "embedding_dim": 3, "hidden_dim": 4, "switchout": 0.1},
-        "readout_dim": 6,
-        "bottleneck_dim": 3,
-        "context": {"type": "window_attention", "window": 5, "key_dim": 2},
+        "joiner": {"dim": 6},
+        "input": {
+            "bottleneck_dim": 3,
+            "context": {"type": "window_attention", "window": 5, "key_dim": 2},
+        },
         "fast": {"type": "lstm", "hidden_dim": 4, "embedding_dim": 3, "switchout": 0.05},
         "criterion": {"type": "alignment", "focal": 2.0},
     }
@@ -309,12 +308,12 @@ def test_what_can_not_be_summed_is_refused_when_it_is_built() -> None:
     with pytest.raises(SpecError, match=r"label_rnn \(LabelLstm\) depends on the alignment"):
         built(fast="none", label_rnn=label_rnn, criterion="full_sum")
     with pytest.raises(SpecError, match="label_rnn reads the context of frames, but they have non"):
-        built(context="none", label_rnn=label_rnn)
+        built(input={"context": "none"}, label_rnn=label_rnn)
     for fast in ("none", {"type": "lstm", "hidden_dim": 4, "embedding_dim": 3}):
         with pytest.raises(SpecError, match=r"\(RnntTopology\) lets a frame have several"):
             built(topology="rnnt", fast=fast)
     with pytest.raises(SpecError, match=r"bottleneck_dim \(0\)"):
-        built(bottleneck_dim=0)
+        built(input={"bottleneck_dim": 0})
     with pytest.raises(SpecError, match=r"focal \(-1.0\)"):
         built(criterion={"type": "alignment", "focal": -1})
 

@@ -37,8 +37,7 @@ def tree(topology: str, pruning: dict[str, Any] | None) -> dict[str, Any]:
         "weight": 0.7,
         "topology": topology,
         "predictor": {"type": "lstm", "embedding_dim": 6, "hidden_dim": 8, "dropout": 0.0},
-        "readout_dim": 16,
-        "dropout": 0.0,
+        "joiner": {"dim": 16, "dropout": 0.0},
         "pruning": pruning,
     }
 

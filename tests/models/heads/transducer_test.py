@@ -19,6 +19,7 @@ from asrkit.lattice.topologies import CtcTopology, RnaTopology, RnntTopology, To
 from asrkit.losses.full_sum import full_sum_loss
 from asrkit.losses.symbols import SigmoidBlank, SoftmaxBlank, SymbolDistribution
 from asrkit.models.heads.transducer.head import TransducerHead
+from asrkit.models.heads.transducer.parts import JoinerSettings
 from asrkit.models.interfaces import Encoded
 from asrkit.models.predictors.interfaces import Predictor
 from asrkit.models.predictors.lstm import LstmPredictor
@@ -48,9 +49,7 @@ def make(
         weight=0.7,
         topology=topology,
         predictor=predictor,
-        readout_dim=8,
-        readout=readout or TanhReadout(),
-        blank=blank or SoftmaxBlank(),
+        joiner=JoinerSettings(8, readout or TanhReadout(), blank or SoftmaxBlank()),
     ).eval()
 
 

@@ -43,6 +43,19 @@ class Criterion(ABC):
     def __call__(self, head: Transducer, encoded: Encoded, batch: Batch) -> LossReport:
         """Returns the named parts: "loss" and any statistics."""
 
+    @abstractmethod
+    def check(self, topology: Topology, reader: str | None, pruned: bool) -> None:
+        """Makes sure that a head can be trained so.
+
+        Args:
+            topology: What may follow what in an alignment.
+            reader: The RNN whose outputs depend on the alignment so far, if there is one.
+            pruned: Whether most of the joiner's work is left out.
+
+        Raises:
+            ValueError: If it can't.
+        """
+
 
 criteria: Registry[Criterion] = Registry("criterion", Criterion)
 
@@ -55,6 +68,15 @@ class FullSum(Criterion):
     """
 
     given_alignments = False
+
+    def check(self, topology: Topology, reader: str | None, pruned: bool) -> None:
+        """Refuses an RNN that reads alignments: these can't be summed then."""
+        if reader is not None:
+            raise ValueError(
+                f"{reader} depends on the alignment, so that alignments can't be summed; expected "
+                "criterion: alignment, trained on alignments of a model with criterion: full_sum "
+                "and without this RNN"
+            )
 
     def __call__(self, head: Transducer, encoded: Encoded, batch: Batch) -> LossReport:
         """Returns the loss per label, and how many utterances had no alignment.
@@ -90,6 +112,20 @@ class GivenAlignment(Criterion):
         if focal < 0:
             raise ValueError(f"focal ({focal}) must be at least 0")
         self.focal = focal
+
+    def check(self, topology: Topology, reader: str | None, pruned: bool) -> None:
+        """Refuses pruning, and alignments with several symbols in a frame."""
+        if pruned:
+            raise ValueError(
+                f"pruning is for sums over alignments, criterion ({type(self).__name__}) is given "
+                "them; expected pruning: null"
+            )
+        if topology.labels_stay:
+            raise ValueError(
+                f"criterion ({type(self).__name__}) needs one symbol per frame, but topology "
+                f"({type(topology).__name__}) lets a frame have several; expected topology: rna or "
+                "ctc"
+            )
 
     def __call__(self, head: Transducer, encoded: Encoded, batch: Batch) -> LossReport:
         """Returns the loss per frame, and the share of frames with another best symbol.

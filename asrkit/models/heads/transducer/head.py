@@ -16,19 +16,17 @@ from asrkit.lattice.topologies import Topology
 from asrkit.lattice.viterbi import Alignment
 from asrkit.losses.joiner_loss import Joiner, joiner_alignment, joiner_loss
 from asrkit.losses.pruned_loss import pruned_joiner_loss
-from asrkit.losses.symbols import SoftmaxBlank, SymbolDistribution
 from asrkit.models.heads.transducer.alignment_scorer import AlignmentScorer
 from asrkit.models.heads.transducer.criteria import Criterion, FullSum
 from asrkit.models.heads.transducer.fast_rnns import FastRnn, NoFastRnn
-from asrkit.models.heads.transducer.frame_contexts import FrameContext, NoContext
 from asrkit.models.heads.transducer.label_rnns import LabelRnn, NoLabelRnn
+from asrkit.models.heads.transducer.parts import HeadInput, JoinerSettings
 from asrkit.models.heads.transducer.pruning import Pruning
 from asrkit.models.interfaces import Encoded, Encoder, Head, LossReport, heads, require_weight
 from asrkit.models.predictors.interfaces import Predictor
 from asrkit.models.taps import require_tap
 from asrkit.nn.dropout import Dropout
 from asrkit.nn.masking import length_mask
-from asrkit.nn.readouts import Readout, TanhReadout
 from asrkit.scorers.interfaces import Kind, State, SymbolScorer
 from asrkit.text.outputs import Outputs
 from asrkit.text.vocabulary import Vocabulary
@@ -44,23 +42,15 @@ class TransducerHead(Head):
         weight: Of the loss in the training objective.
         topology: What may follow what in an alignment.
         predictor: What the labels so far say.
-        readout_dim: Size to which frames and predictor are projected before they are added.
-        readout: What becomes of the sum before the output layer.
-        blank: How blank gets its probability; labels are smoothed here.
-        dropout: Before all projections.
-        tap: Block, counted from 1, whose output is read; the last where null.
-        bottleneck_dim: Size to which frames are projected before anything reads them; null for
-            none.
-        context: What the joiner sees around a frame.
+        joiner: How frames and predictor become probabilities.
+        input: What is read of the encoder.
         label_rnn: What replaces the predictor's words in the joiner, and may depend on contexts.
         fast: What replaces the frame in the joiner, and may depend on the alignment so far.
         criterion: What is trained: all alignments of the labels, or given ones.
         pruning: Cheap loss by which most of the joiner's work is left out; none where null.
 
     Raises:
-        ValueError: If the encoder has no such tap, a size is impossible, an RNN that reads
-            alignments is to be trained on all of them, or given alignments have several labels in
-            a frame or are to be pruned.
+        ValueError: If the encoder has no such tap, or the criterion can't train the other parts.
 
     Source: Graves 2012, section 2; Zeyer et al. 2020 (topologies, blank apart, SlowRNN and
         FastRNN that read alignments).
@@ -73,47 +63,39 @@ class TransducerHead(Head):
         weight: float,
         topology: Topology,
         predictor: Factory[Predictor],
-        readout_dim: int,
-        readout: Readout = TanhReadout(),  # noqa: B008 - has no state
-        blank: SymbolDistribution = SoftmaxBlank(),  # noqa: B008 - has no state
-        dropout: float = 0.1,
-        tap: int | None = None,
-        bottleneck_dim: int | None = None,
-        context: Factory[FrameContext] = NoContext,
+        joiner: JoinerSettings,
+        input: HeadInput = HeadInput(),  # noqa: B008 - has no state
         label_rnn: Factory[LabelRnn] = NoLabelRnn,
         fast: Factory[FastRnn] = NoFastRnn,
         criterion: Criterion = FullSum(),  # noqa: B008 - has no state
         pruning: Factory[Pruning] | None = None,
     ) -> None:
         super().__init__()
-        require_tap(encoder, tap)
+        require_tap(encoder, input.tap)
         require_weight(weight)
-        self.weight, self.tap = weight, tap
-        self.topology, self.blank, self.criterion = topology, blank, criterion
+        self.weight, self.tap = weight, input.tap
+        self.topology, self.blank, self.criterion = topology, joiner.blank, criterion
         self.outputs = outputs = Outputs.labels_with_blank(vocabulary)
         targets = FrameTargets(outputs, topology.labels_repeat)
         self.aligned_targets = None if topology.labels_stay else targets
         self.given_targets = targets if criterion.given_alignments else None
         self.predictor = predictor(inputs=Outputs.labels_with_eos(vocabulary))
-        self.dropout = Dropout(dropout)
-        size = encoder.dim if bottleneck_dim is None else bottleneck_dim
-        if size < 1:
-            raise ValueError(f"bottleneck_dim ({bottleneck_dim}) must be at least 1, or null")
-        narrow = bottleneck_dim is not None
-        self.bottleneck = nn.Linear(encoder.dim, size) if narrow else nn.Identity()
-        self.context = context(input_dim=size)
+        self.dropout = Dropout(joiner.dropout)
+        size = input.size(encoder.dim)
+        self.bottleneck = input.bottleneck(encoder.dim)
+        self.context = input.context(input_dim=size)
         # A context looks at the frames around, which a stream may not have yet.
         self.by_chunk: frozenset[Kind] = frozenset() if self.context.dim else frozenset({"symbols"})
         self.label_rnn = label_rnn(predictor_dim=self.predictor.dim, context_dim=self.context.dim)
         self.fast = fast(outputs=outputs, frame_dim=size, predictor_dim=self.label_rnn.dim)
-        self._check_alignments(pruned=pruning is not None)
+        criterion.check(topology, self._alignment_reader(), pruned=pruning is not None)
         # One bias is enough; beside the predictor it is also the internal language model's.
-        self.frame_projection = nn.Linear(self.fast.dim, readout_dim, bias=False)
+        self.frame_projection = nn.Linear(self.fast.dim, joiner.dim, bias=False)
         seen = self.context.dim
-        self.context_projection = nn.Linear(seen, readout_dim, bias=False) if seen else None
-        self.label_projection = nn.Linear(self.label_rnn.dim, readout_dim)
-        self.readout = readout
-        self.output = nn.Linear(readout.output_dim(readout_dim), len(outputs))
+        self.context_projection = nn.Linear(seen, joiner.dim, bias=False) if seen else None
+        self.label_projection = nn.Linear(self.label_rnn.dim, joiner.dim)
+        self.readout = joiner.readout
+        self.output = joiner.output(len(outputs))
         self.pruning: Pruning | None = None
         if pruning is not None:
             sizes = {"frame_dim": encoder.dim, "state_dim": self.predictor.dim}
@@ -259,27 +241,6 @@ class TransducerHead(Head):
             if network.needs_alignment:
                 return f"{key} ({type(network).__name__})"
         return None
-
-    def _check_alignments(self, pruned: bool) -> None:
-        """Refuses alignments that are missing for an RNN, or that are no symbols of frames."""
-        reader = self._alignment_reader()
-        if reader is not None and not self.criterion.given_alignments:
-            raise ValueError(
-                f"{reader} depends on the alignment, so that alignments can't be summed; expected "
-                "criterion: alignment, trained on alignments of a model with criterion: full_sum "
-                "and without this RNN"
-            )
-        if self.criterion.given_alignments and pruned:
-            raise ValueError(
-                f"pruning is for sums over alignments, criterion ({type(self.criterion).__name__}) "
-                "is given them; expected pruning: null"
-            )
-        if self.criterion.given_alignments and self.topology.labels_stay:
-            raise ValueError(
-                f"criterion ({type(self.criterion).__name__}) needs one symbol per frame, but "
-                f"topology ({type(self.topology).__name__}) lets a frame have several; expected "
-                "topology: rna or ctc"
-            )
 
 
 @dataclass(frozen=True)
