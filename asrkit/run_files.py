@@ -1,21 +1,31 @@
-"""The content of the JSON files in a run folder, which they are checked against when read.
+"""What the JSON files of a run folder hold: the one description by which they are written and read.
 
-Keys that not every reader needs may be missing; keys added by newer versions are kept.
+Keys that not every reader needs have defaults, as older files lack them.
 """
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, NotRequired, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, TypeVar, cast
 
 from asrkit.errors import UserError
 from asrkit.records import Amount, AnyFloat, Count, read_json, read_json_lines
 
+T = TypeVar("T")
 Fields = dict[str, Any]
 
 
-class HypothesisFields(TypedDict):
-    """One hypothesis of an n-best list, with the score of each scorer."""
+@dataclass(frozen=True)
+class WrittenHypothesis:
+    """One hypothesis of an n-best list.
+
+    Args:
+        text: Its words.
+        labels: Their label ids.
+        score: The search's.
+        scores: Those of each scorer, by name.
+    """
 
     text: str
     labels: list[Count]
@@ -23,19 +33,57 @@ class HypothesisFields(TypedDict):
     scores: dict[str, AnyFloat]
 
 
-class NbestLine(TypedDict):
-    """A line of nbest.jsonl: one utterance."""
+@dataclass(frozen=True, kw_only=True)
+class NbestLine:
+    """A line of nbest.jsonl: an utterance and what was found.
+
+    Args:
+        id: Of the utterance.
+        speaker: Who speaks.
+        seconds: Its length.
+        reference: What was said.
+        transcribed: Whether that is known.
+        text: The best hypothesis's words; empty where there is none.
+        hypotheses: Best first.
+    """
 
     id: str
     speaker: str
+    seconds: Amount = 0.0
     reference: str
-    transcribed: NotRequired[bool]
+    transcribed: bool = True
     text: str
-    hypotheses: NotRequired[list[HypothesisFields]]
+    hypotheses: list[WrittenHypothesis] = field(default_factory=list)
+
+    @property
+    def reference_words(self) -> list[str]:
+        """What was said, by word."""
+        return self.reference.split()
+
+    @property
+    def words(self) -> list[str]:
+        """The best hypothesis, by word."""
+        return self.text.split()
+
+    def as_json(self) -> Fields:
+        """Returns what the line holds; that something is transcribed goes without saying."""
+        found = asdict(self)
+        if self.transcribed:
+            del found["transcribed"]
+        return found
 
 
-class SetFacts(TypedDict):
-    """Facts about the set of a decode."""
+@dataclass(frozen=True)
+class SetFacts:
+    """What a decode notes of its set.
+
+    Args:
+        data: The data folder.
+        name: Of the set.
+        manifest: Digest of its utterances.
+        utterances: How many there are.
+        rejected: How many did not get into the manifest.
+    """
 
     data: str
     name: str
@@ -44,14 +92,35 @@ class SetFacts(TypedDict):
     rejected: Count
 
 
-class Summary(TypedDict):
-    """summary.json of a decoded set."""
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """summary.json of a decoded set.
 
+    Args:
+        utterances: How many were decoded.
+        hypotheses_per_utterance: On average.
+        audio_seconds: Length of all utterances.
+        seconds: Time of encoder and search.
+        rtf: That over the length; none without audio.
+        encoder_seconds: Time of the encoder.
+        search_seconds: Time of the search.
+        scorer_seconds: Time of each scorer, by name.
+        threads: That computed on the CPU.
+        set: What the set was.
+        lists: Digest of the n-best lists.
+    """
+
+    utterances: Count | None = None
+    hypotheses_per_utterance: Amount = 0.0
+    audio_seconds: Amount = 0.0
+    seconds: Amount = 0.0
     rtf: Amount | None
-    threads: NotRequired[Count]
-    utterances: NotRequired[Count]
-    set: NotRequired[SetFacts | None]
-    lists: NotRequired[str]
+    encoder_seconds: Amount = 0.0
+    search_seconds: Amount = 0.0
+    scorer_seconds: dict[str, AnyFloat] = field(default_factory=dict)
+    threads: Count | None = None
+    set: SetFacts | None = None
+    lists: str | None = None
 
 
 class ScorerNode(TypedDict):
@@ -72,77 +141,69 @@ class SearchNode(TypedDict):
     first: NotRequired[dict[str, Any]]
 
 
-class SearchNote(TypedDict):
-    """search.json of a decoded set: how it was found."""
+@dataclass(frozen=True)
+class SearchNote:
+    """search.json of a decoded set: how it was found.
+
+    Args:
+        search: The search's spec node.
+        checkpoint: The decoded weights.
+        command: That decoded.
+        fingerprint: Of everything that the lists depend on.
+    """
 
     search: str | SearchNode
-    checkpoint: NotRequired[str]
-    command: NotRequired[str]
-    fingerprint: NotRequired[str]
+    checkpoint: str | None = None
+    command: str | None = None
+    fingerprint: str | None = None
 
 
-class ErrorCounts(TypedDict):
-    """Word errors."""
+@dataclass(frozen=True)
+class SearchError:
+    """A sentence whose reference scores higher than what the search found.
 
-    substitutions: Count
-    deletions: Count
-    insertions: Count
-    words: Count
+    Args:
+        id: Of the utterance.
+        reference: What was said.
+        found: The best hypothesis.
+        reference_score: The search's score of the reference.
+        found_score: That of the hypothesis.
+    """
 
-
-class SpeakerInterval(TypedDict):
-    """An interval from resampling speakers."""
-
-    low: Amount
-    high: Amount
-
-
-class ScorePart(TypedDict):
-    """The errors of a category of an STM file."""
-
-    title: str
-    group: Count
-    segments: NotRequired[Count]
-    wer: Amount
-    errors: ErrorCounts
+    id: str
+    reference: str
+    found: str
+    reference_score: AnyFloat
+    found_score: AnyFloat
 
 
-class CoverageFields(TypedDict):
-    """The part of a set that a score is for."""
-
-    utterances: Count
-    rejected: Count
-    not_decoded: Count
-    without_reference: NotRequired[Count]
-    edited: bool
+_Listed = list[SearchError]
 
 
-class ScoreFields(TypedDict):
-    """score.json of a scored set."""
+@dataclass(frozen=True, kw_only=True)
+class SearchErrors:
+    """search_errors.json of a decoded set.
 
-    wer: Amount
-    low: Amount
-    high: Amount
-    cer: Amount
-    errors: ErrorCounts
-    utterances: Count
-    missing: NotRequired[Count]
-    coverage: NotRequired[CoverageFields | None]
-    parts: NotRequired[dict[str, ScorePart]]
-    by_speakers: NotRequired[SpeakerInterval | None]
-    references: NotRequired[str]
-
-
-class SearchErrors(TypedDict):
-    """search_errors.json of a decoded set."""
+    Args:
+        sentences: How many there are.
+        wrong: How many of them have other labels than their reference.
+        search_errors: How many are errors of the search.
+        rate: Those in percent.
+        unreachable_references: References that no path reaches or no labels spell.
+        list: The search errors.
+    """
 
     sentences: Count
+    wrong: Count = 0
     search_errors: Count
     rate: Amount
+    unreachable_references: Count = 0
+    list: _Listed = field(default_factory=_Listed)
 
 
-class Environment(TypedDict):
-    """environment.json of a run."""
+@dataclass(frozen=True)
+class Environment:
+    """What is read of environment.json of a run."""
 
     git_revision: str
     device: str
@@ -166,51 +227,45 @@ class WholeEpoch(EpochFields):
     dev: dict[str, AnyFloat]
 
 
-class ListedFields(TypedDict):
-    """searches.json of a run: which searches its tables compare."""
+@dataclass(frozen=True)
+class Trial:
+    """One decode of tune/SEARCH.json.
 
-    dev: str
-    tests: list[str]
-    searches: list[str]
-    places: NotRequired[dict[str, list[str]]]
-
-
-class TrialFields(TypedDict):
-    """One decode of tune/SEARCH.json."""
+    Args:
+        weights: Weights and settings by name.
+        wer: In percent.
+        low: Lower end of its 95 % interval.
+        high: Upper end.
+    """
 
     weights: dict[str, float]
     wer: Amount
+    low: AnyFloat = 0.0
+    high: AnyFloat = 0.0
 
 
-class _Kind(NamedTuple):
-    """The expected content of a file, and what to do if it is damaged."""
-
-    fields: Any
-    remedy: str
-
-
-KINDS = {
-    "score.json": _Kind(ScoreFields, "score the set again"),
-    "summary.json": _Kind(Summary, "decode the set again"),
-    "search.json": _Kind(SearchNote, "decode the set again"),
-    "search_errors.json": _Kind(SearchErrors, "`asrkit search-errors` writes it again"),
-    "environment.json": _Kind(Environment, "the command that trained the run writes it again"),
-    "searches.json": _Kind(ListedFields, "`asrkit table` writes it again"),
+REMEDIES: dict[type, str] = {
+    Summary: "decode the set again",
+    SearchNote: "decode the set again",
+    SearchErrors: "make it again by `asrkit search-errors`",
+    Environment: "make it again by the command that trained the run",
 }
 
 
-def read_run_file(path: Path) -> Fields:
-    """Returns the content of a JSON file of a run folder, whose type depends on its name.
+def read_run_file(path: Path, kind: type[T]) -> T:
+    """Returns what a JSON file of a run folder holds.
+
+    Args:
+        path: The file.
+        kind: `Summary`, `SearchNote`, `SearchErrors` or `Environment`.
 
     Raises:
         UserError: If it is missing or has other content.
     """
-    kind = KINDS[path.name]
-    remedy = f"{kind.remedy}"
-    return cast(Fields, read_json(path, kind.fields, remedy))
+    return read_json(path, kind, REMEDIES[kind])
 
 
-def read_nbest(path: Path) -> list[Fields]:
+def read_nbest(path: Path) -> list[NbestLine]:
     """Returns the utterances of an n-best file.
 
     Raises:
@@ -218,8 +273,7 @@ def read_nbest(path: Path) -> list[Fields]:
     """
     if not path.is_file():
         raise UserError(f"{path} is missing; decode the set first")
-    remedy = "decode the set again"
-    return cast(list[Fields], list(read_json_lines(path, NbestLine, remedy)))
+    return list(read_json_lines(path, NbestLine, "decode the set again"))
 
 
 def read_epochs(path: Path, whole: bool = True) -> list[Fields]:
@@ -237,14 +291,14 @@ def read_epochs(path: Path, whole: bool = True) -> list[Fields]:
     return cast(list[Fields], list(read_json_lines(path, kind, remedy, cut_off=True)))
 
 
-def read_trials(path: Path) -> list[Fields]:
-    """Returns the decodes of a tuning run.
+def read_trials(path: Path) -> list[Trial]:
+    """Returns the decodes of a tuning.
 
     Raises:
         UserError: If the file is missing, or has no decodes or other content.
     """
     remedy = "tune the search again"
-    found = cast(list[Fields], read_json(path, list[TrialFields], remedy))
-    if not found or any(trial["weights"].keys() != found[0]["weights"].keys() for trial in found):
+    found = read_json(path, list[Trial], remedy)
+    if not found or any(trial.weights.keys() != found[0].weights.keys() for trial in found):
         raise UserError(f"{path}: expected decodes with the same names of weights; {remedy}")
     return found

@@ -18,6 +18,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from asrkit.files import matching
+
 
 @dataclass(frozen=True)
 class DecodedSet:
@@ -58,6 +60,51 @@ class DecodedSet:
     def search_errors(self) -> Path:
         """Search errors."""
         return self.folder / "search_errors.json"
+
+    @property
+    def utterances(self) -> Path:
+        """Word errors by utterance."""
+        return self.folder / "utterances.tsv"
+
+    @property
+    def segments(self) -> Path:
+        """Word errors by segment of an STM file, as older versions wrote them."""
+        return self.folder / "segments.tsv"
+
+    @property
+    def speakers(self) -> Path:
+        """Word errors by speaker."""
+        return self.folder / "speakers.tsv"
+
+    @property
+    def aligned_text(self) -> Path:
+        """References over hypotheses, for people."""
+        return self.folder / "aligned.txt"
+
+    @property
+    def aligned(self) -> Path:
+        """References over hypotheses, for programs."""
+        return self.folder / "aligned.jsonl"
+
+    @property
+    def ctm(self) -> Path:
+        """The best hypotheses with times, as NIST's programs read them."""
+        return self.folder / "hypotheses.ctm"
+
+    @property
+    def trn(self) -> Path:
+        """The best hypotheses as texts, as NIST's programs read them."""
+        return self.folder / "hypotheses.trn"
+
+    @property
+    def hubscr(self) -> Path:
+        """Folder of hubscr.pl's reports."""
+        return self.folder / "hubscr"
+
+    @property
+    def judgements(self) -> tuple[Path, Path]:
+        """What is said of the n-best lists; new lists make it void."""
+        return self.score, self.search_errors
 
 
 @dataclass(frozen=True)
@@ -159,6 +206,10 @@ class RunFolder:
     def decoded_set(self, search: str, set_name: str) -> DecodedSet:
         """Returns the paths of the results of a search on a set."""
         return DecodedSet(self.decoded / search / set_name)
+
+    def scored_sets(self) -> list[DecodedSet]:
+        """Returns what was decoded and scored, sorted by search and set."""
+        return [DecodedSet(path.parent) for path in matching(self.decoded, "*/*/score.json")]
 
     def tuned(self, search: str) -> Path:
         """Returns the spec of a search with tuned weights."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +12,8 @@ import yaml
 
 from asrkit.data.manifests import Source, write_manifest
 from asrkit.experiment.tuned_values import values_of
+from asrkit.run_files import NbestLine, read_nbest
 from asrkit.scoring.weights import Decoded, pool
-from asrkit.scoring.wer import read_nbest
 from asrkit.training.checkpoints import load_weights, resolve
 from tests.cli_test import asrkit, place
 
@@ -156,7 +155,7 @@ def test_references_that_no_labels_spell_are_left_out_not_in_the_way(joint: Path
 def test_lists_tell_what_other_weights_would_give(
     joint: Path, search: str, settings: list[str]
 ) -> None:
-    def lists(ctc: str) -> list[dict[str, Any]]:
+    def lists(ctc: str) -> list[NbestLine]:
         options = ("--data", joint / "data", "--run", joint / "run", "--set", "dev")
         spec = ("--spec", joint / "joint.yaml", "--search", search)
         done = asrkit("decode", *options, *spec, *settings, ctc)
@@ -171,14 +170,12 @@ def test_lists_tell_what_other_weights_would_give(
     found = pool([Decoded(before, weights)], norm)
     vector = np.array([{**weights, "ctc": 0.9}[name] for name in found.names])
     totals = (found.scores @ vector + found.rest) / found.norms
-    flat = [h for line in before for h in line["hypotheses"]]
-    expected = {
-        (line["id"], tuple(h["labels"])): h["score"] for line in after for h in line["hypotheses"]
-    }
-    ids = [line["id"] for line in before for _ in line["hypotheses"]]
+    flat = [h for line in before for h in line.hypotheses]
+    expected = {(line.id, tuple(h.labels)): h.score for line in after for h in line.hypotheses}
+    ids = [line.id for line in before for _ in line.hypotheses]
     both = 0
     for name, hypothesis, total in zip(ids, flat, totals, strict=True):
-        actual = expected.get((name, tuple(hypothesis["labels"])))
+        actual = expected.get((name, tuple(hypothesis.labels)))
         if actual is not None:
             both += 1
             assert total == pytest.approx(actual, abs=1e-4)

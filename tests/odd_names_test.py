@@ -12,10 +12,19 @@ from asrkit.data.alignments import Alignments, read_alignments
 from asrkit.data.frame_targets import FrameTargets
 from asrkit.data.manifests import Unusable, read_unusable, write_unusable
 from asrkit.experiment.record import record_command, this_command
+from asrkit.files import write_lines
 from asrkit.reports.commands import read_commands
 from asrkit.reports.markdown import escaped, picture, unescaped
-from asrkit.scoring.edits import Errors, align_words
-from asrkit.scoring.error_tables import aligned_texts, read_counts, speaker_rows, utterance_rows
+from asrkit.run_files import NbestLine
+from asrkit.scoring.edits import Errors, WordAligner
+from asrkit.scoring.error_tables import (
+    aligned_lines,
+    aligned_texts,
+    read_aligned,
+    read_counts,
+    speaker_rows,
+    utterance_rows,
+)
 from asrkit.scoring.nist.ctm import write_trn
 from asrkit.tables import write_rows
 from asrkit.text.outputs import Outputs
@@ -41,18 +50,17 @@ def test_alignments_come_back(tmp_path: Path) -> None:
 
 
 def test_counts_of_utterances_and_speakers_come_back(tmp_path: Path) -> None:
-    lines = [
-        {"id": name, "speaker": NAME, "reference": "a b", "text": "a"} for name in (NAME, BYTES)
-    ]
-    aligned = align_words(lines)
-    errors = [found for found, _ in aligned]
-    write_rows(tmp_path / "utterances.tsv", utterance_rows(lines, errors))
+    lines = [NbestLine(id=name, speaker=NAME, reference="a b", text="a") for name in (NAME, BYTES)]
+    aligned = WordAligner()(lines).utterances
+    write_rows(tmp_path / "utterances.tsv", utterance_rows(aligned))
     found = read_counts(tmp_path / "utterances.tsv", 2)
     assert {name: counted.speaker for name, counted in found.items()} == {NAME: NAME, BYTES: NAME}
     assert found[NAME].errors == Errors(deletions=1, words=2)
-    write_rows(tmp_path / "speakers.tsv", speaker_rows(lines, errors))
+    write_rows(tmp_path / "speakers.tsv", speaker_rows(aligned))
     assert read_counts(tmp_path / "speakers.tsv", 2).keys() == {NAME}
-    assert len(aligned_texts(lines, aligned)) == 2 * 5, "lines of pictures"
+    assert len(aligned_texts(aligned)) == 2 * 5, "lines of pictures"
+    write_lines(tmp_path / "aligned.jsonl", aligned_lines(aligned))
+    assert [line.id for line in read_aligned(tmp_path / "aligned.jsonl")] == [NAME, BYTES]
     write_trn(tmp_path / "hypotheses.trn", [(NAME, "a"), (BYTES, "b")])
     assert (tmp_path / "hypotheses.trn").read_bytes().count(b"\n") == 2
 

@@ -56,7 +56,7 @@ READERS: dict[str, tuple[str, Callable[[Path], Any], Any]] = {
     ),
     "unusable": ("a\tb\tc\n", lambda p: [u.id for u in read_unusable(p)], ["a"]),
     "log": (json.dumps(EPOCH) + "\n", lambda p: [e["epoch"] for e in read_log(p)], [1]),
-    "n-best": (json.dumps(NBEST) + "\n", lambda p: [e["id"] for e in read_nbest(p)], ["a"]),
+    "n-best": (json.dumps(NBEST) + "\n", lambda p: [e.id for e in read_nbest(p)], ["a"]),
     "spec": ("a: 1\n", lambda p: load(p).tree, {"a": 1}),
     "librispeech": ("a X Y\n", lambda p: librispeech.read_transcripts(p), {"a": "X Y"}),
     "switchboard": (

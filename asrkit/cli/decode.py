@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -49,5 +50,5 @@ def decode(
     from asrkit import experiment
 
     summary = experiment.decode(run, data, set_name, search, checkpoint, spec, overrides)
-    rows = [(name, str(value)) for name, value in summary.items() if name != "set"]
+    rows = [(name, str(value)) for name, value in asdict(summary).items() if name != "set"]
     table(f"{search} on {set_name}", ["what", "value"], rows)

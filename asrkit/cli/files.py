@@ -23,7 +23,10 @@ OF_SET = ("nbest", "score", "summary", "search_errors")
 
 @click.group()
 def files() -> None:
-    """Say what files are called, for other programs: a line each, as they are."""
+    """Say what files are called, for other programs: a line each, as they are.
+
+    Example: asrkit files spec conf/conformer.yaml
+    """
 
 
 @files.command()

@@ -65,7 +65,7 @@ def score(
     for line in _remarks(result):
         say(f"  {line}")
     for name, part in result.parts.items():
-        say(f"  {name:<6} {part['wer']:6.2f} % of {part['errors']['words']} words")
+        say(f"  {name:<6} {part.wer:6.2f} % of {part.errors.words} words")
     if result.against is not None:
         found = result.against
         say(

@@ -37,7 +37,7 @@ def search_errors(
 
     report = experiment.search_errors(run, data, set_name, search, overrides)
     say(
-        f"{set_name} {search}: {report['search_errors']} search errors in {report['sentences']} "
-        f"sentences ({report['rate']} %), {report['wrong']} wrong sentences, "
-        f"{report['unreachable_references']} references without a path"
+        f"{set_name} {search}: {report.search_errors} search errors in {report.sentences} "
+        f"sentences ({report.rate} %), {report.wrong} wrong sentences, "
+        f"{report.unreachable_references} references without a path"
     )

@@ -7,9 +7,9 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from rich.progress import Progress
@@ -17,6 +17,8 @@ from rich.progress import Progress
 from asrkit.data.batch import Batch
 from asrkit.data.batch_info import UtteranceInfo
 from asrkit.decoding.partial_results import PartialResults
+from asrkit.run_files import NbestLine, SearchNote, SetFacts, Summary, WrittenHypothesis
+from asrkit.run_folder import DecodedSet
 from asrkit.scorers.interfaces import EncodedFrames, Hypothesis
 from asrkit.search.search import LoadedSearch
 from asrkit.terminal import console
@@ -47,10 +49,9 @@ def decode(
     total: int,
     fingerprint: str = "",
     max_hypotheses: int = 10,
-    facts: Mapping[str, Any] = MappingProxyType({}),
-    beside: Mapping[str, str] = MappingProxyType({}),
-    void: Sequence[str] = (),
-) -> dict[str, Any]:
+    facts: SetFacts | None = None,
+    note: SearchNote | None = None,
+) -> Summary:
     """Writes OUT/nbest.jsonl and OUT/summary.json; an interrupted call goes on where it stopped.
 
     Args:
@@ -63,9 +64,9 @@ def decode(
         total: Number of utterances, for the progress bar.
         fingerprint: Of everything the result depends on; lines of another one are not reused.
         max_hypotheses: Most hypotheses that are written per utterance; no two have the same words.
-        facts: What else the summary says.
-        beside: Names and texts of further files, which replace older ones with the lists.
-        void: Names of files that say something of older lists.
+        facts: What the set is.
+        note: How the lists are found; it replaces an older one with the lists. What was said of
+            older lists is removed.
 
     Returns:
         The summary; its times include those of the interrupted calls.
@@ -74,7 +75,8 @@ def decode(
         UserError: If a file cannot be written.
     """
     model.eval()
-    results = PartialResults(out / "nbest.partial.jsonl", fingerprint)
+    place = DecodedSet(out)
+    results = PartialResults(place.partial, fingerprint)
     names: list[str] = []
     with Progress(console=console(), disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("decoding", total=total)
@@ -86,18 +88,23 @@ def decode(
                     _line(info, distinct(hypotheses, tokenizer)[:max_hypotheses])
                     for info, hypotheses in zip(infos, found, strict=True)
                 ]
-                results.add(lines, spent)
+                results.add([line.as_json() for line in lines], spent)
             names.extend(info.id for info in infos)
             progress.advance(task, len(infos))
     lines_by_name = [results.lines[name] for name in sorted(names)]
     nbest = "".join(line + "\n" for line in lines_by_name)
     digest = hashlib.sha256(nbest.encode()).hexdigest()
-    summary = {**_summary(lines_by_name, results.spent), **facts, "lists": digest}
-    files = {"nbest.jsonl": nbest, "summary.json": json.dumps(summary, indent=2) + "\n", **beside}
-    results.finish(
-        {out / name: text for name, text in files.items()}, [out / name for name in void]
-    )
+    summary = replace(_summary(lines_by_name, results.spent), set=facts, lists=digest)
+    files = {place.nbest: nbest, place.summary: _as_text(summary)}
+    if note is not None:
+        files[place.search] = _as_text(note)
+    # Beside the lists there is never a judgement of others, or the settings of others.
+    results.finish(files, place.judgements)
     return summary
+
+
+def _as_text(record: Summary | SearchNote) -> str:
+    return json.dumps(asdict(record), indent=2) + "\n"
 
 
 def _search(
@@ -137,28 +144,22 @@ def distinct(
     return list(found.values())
 
 
-def _line(info: UtteranceInfo, hypotheses: Sequence[tuple[str, Hypothesis]]) -> dict[str, Any]:
-    written = [
-        {
-            "text": text,
-            "labels": hypothesis.labels,
-            "score": hypothesis.score,
-            "scores": hypothesis.scores,
-        }
-        for text, hypothesis in hypotheses
-    ]
-    return {
-        "id": info.id,
-        "speaker": info.speaker,
-        "seconds": info.seconds,
-        "reference": info.reference,
-        **({} if info.transcribed else {"transcribed": False}),
-        "text": written[0]["text"] if written else "",
-        "hypotheses": written,
-    }
+def _line(info: UtteranceInfo, hypotheses: Sequence[tuple[str, Hypothesis]]) -> NbestLine:
+    return NbestLine(
+        id=info.id,
+        speaker=info.speaker,
+        seconds=info.seconds,
+        reference=info.reference,
+        transcribed=info.transcribed,
+        text=hypotheses[0][0] if hypotheses else "",
+        hypotheses=[
+            WrittenHypothesis(text, found.labels, found.score, found.scores)
+            for text, found in hypotheses
+        ],
+    )
 
 
-def _summary(lines: Sequence[str], spent: Mapping[str, float]) -> dict[str, Any]:
+def _summary(lines: Sequence[str], spent: Mapping[str, float]) -> Summary:
     audio = spent.get("audio", 0.0)
     encoder, search = spent.get("encoder", 0.0), spent.get("search", 0.0)
     counts = [len(json.loads(line)["hypotheses"]) for line in lines]
@@ -167,14 +168,14 @@ def _summary(lines: Sequence[str], spent: Mapping[str, float]) -> dict[str, Any]
         for name, seconds in spent.items()
         if name.startswith("scorer ")
     }
-    return {
-        "utterances": len(lines),
-        "hypotheses_per_utterance": round(sum(counts) / max(len(counts), 1), 2),
-        "audio_seconds": round(audio, 2),
-        "seconds": round(encoder + search, 3),
-        "rtf": round((encoder + search) / audio, 5) if audio else None,
-        "encoder_seconds": round(encoder, 3),
-        "search_seconds": round(search, 3),
-        "scorer_seconds": scorers,
-        "threads": torch.get_num_threads(),
-    }
+    return Summary(
+        utterances=len(lines),
+        hypotheses_per_utterance=round(sum(counts) / max(len(counts), 1), 2),
+        audio_seconds=round(audio, 2),
+        seconds=round(encoder + search, 3),
+        rtf=round((encoder + search) / audio, 5) if audio else None,
+        encoder_seconds=round(encoder, 3),
+        search_seconds=round(search, 3),
+        scorer_seconds=scorers,
+        threads=torch.get_num_threads(),
+    )

@@ -16,25 +16,23 @@ from asrkit.decoding.decode import decode as decode_set
 from asrkit.errors import UserError
 from asrkit.experiment.decode_settings import split
 from asrkit.experiment.decode_spec import chosen_search
-from asrkit.experiment.decoded_sets import PARTIAL, require_whole, set_facts
+from asrkit.experiment.decoded_sets import require_whole, set_facts
 from asrkit.experiment.prior import hash_of
 from asrkit.experiment.record import record_command, this_command
 from asrkit.experiment.references import warn_of_references
 from asrkit.experiment.spec import available_device
 from asrkit.experiment.system import System
 from asrkit.owners import owned
-from asrkit.reports.run_texts import read_json
-from asrkit.run_folder import RunFolder
+from asrkit.run_files import SearchNote, Summary, read_nbest, read_run_file
+from asrkit.run_folder import DecodedSet, RunFolder
+from asrkit.scoring.edits import Aligner, WordAligner
 from asrkit.scoring.nist.ctm import write_ctm, write_trn
-from asrkit.scoring.nist.hub5 import score_hub5
+from asrkit.scoring.nist.hub5 import Hub5Scorer
 from asrkit.scoring.nist.sclite import StmScorer
 from asrkit.scoring.significance import UTTERANCES
-from asrkit.scoring.wer import Score, read_nbest, score_run
+from asrkit.scoring.wer import Score, score_run
 from asrkit.search.search import LoadedSearch, Search
 from asrkit.training import checkpoints
-
-JUDGEMENTS = ("score.json", "search_errors.json")
-"""What is said of n-best lists in their folder; new lists make it void."""
 
 
 def decode(
@@ -45,7 +43,7 @@ def decode(
     checkpoint: str = "average",
     spec: Path | None = None,
     overrides: Sequence[str] = (),
-) -> dict[str, Any]:
+) -> Summary:
     """Decodes one set with one search; writes RUN/decode/SEARCH/SET/nbest.jsonl.
 
     Args:
@@ -84,7 +82,7 @@ def decode_into(
     set_name: str,
     sets: OpenSets,
     max_hypotheses: int = 10,
-) -> dict[str, Any]:
+) -> Summary:
     """Decodes one set with a prepared system; notes beside the result how it was found.
 
     Args:
@@ -104,14 +102,9 @@ def decode_into(
     warn_of_references(set_name, cuts, system.tokenizer)
     weights = [(str(path), hash_of(path)) for path in system.files()]
     facts = set_facts(data, set_name, cuts)
-    depends_on = [node, weights, set_name, facts["manifest"], max_hypotheses]
+    depends_on = [node, weights, set_name, facts.manifest, max_hypotheses]
     fingerprint = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
-    note = {
-        "search": node,
-        "checkpoint": str(system.checkpoint),
-        "command": this_command(),
-        "fingerprint": fingerprint,
-    }
+    note = SearchNote(node, str(system.checkpoint), this_command(), fingerprint)
     with owned(out, f"decoding of {set_name}"):
         return decode_set(
             model=system,
@@ -123,10 +116,8 @@ def decode_into(
             total=len(cuts),
             fingerprint=fingerprint,
             max_hypotheses=max_hypotheses,
-            facts={"set": facts},
-            # Beside the lists there is never a judgement of others, or the settings of others.
-            beside={"search.json": json.dumps(note, indent=2) + "\n"},
-            void=JUDGEMENTS,
+            facts=facts,
+            note=note,
         )
 
 
@@ -136,15 +127,17 @@ def searched_with(folder: Path, sets: OpenSets) -> tuple[Any, str]:
     Raises:
         UserError: If there is no result.
     """
-    path = folder / "search.json"
-    if (folder / "nbest.jsonl").is_file():
+    place = DecodedSet(folder)
+    if place.nbest.is_file():
         require_whole(folder, sets)
-    if not path.is_file() or not (folder / "nbest.jsonl").is_file():
+    if not place.search.is_file() or not place.nbest.is_file():
         raise UserError(f"{folder} has no decoded set; first `asrkit decode`")
-    note = read_json(path)
-    if "checkpoint" not in note:
-        raise UserError(f"{path} does not say which checkpoint decoded: decode the set again")
-    return note["search"], note["checkpoint"]
+    note = read_run_file(place.search, SearchNote)
+    if note.checkpoint is None:
+        raise UserError(
+            f"{place.search} does not say which checkpoint decoded: decode the set again"
+        )
+    return note.search, note.checkpoint
 
 
 def score(
@@ -177,30 +170,36 @@ def score(
         raise UserError("--glm maps the references of an STM file: give --stm as well")
     if drop_hesitations and glm is None:
         raise UserError("--drop-hesitations needs --stm and --glm, which say what a hesitation is")
-    folder = RunFolder(run).decoded_set(search, set_name).folder
-    nbest = folder / "nbest.jsonl"
-    if not nbest.is_file() and not (folder / PARTIAL).is_file():
+    place = RunFolder(run).decoded_set(search, set_name)
+    if not place.nbest.is_file() and not place.partial.is_file():
         raise UserError(
-            f"{nbest} is missing; first `asrkit decode --run {run} --set {set_name} "
+            f"{place.nbest} is missing; first `asrkit decode --run {run} --set {set_name} "
             f"--search {search} --data DIR`"
         )
     sets = OpenSets()
-    coverage = require_whole(folder, sets)
+    coverage = require_whole(place.folder, sets)
     parent = None
     if against is not None:
         other = RunFolder(against).decoded_set(search, set_name)
         require_whole(other.folder, sets)
         parent = other.nbest
     record_command(run)
+    aligner = _aligner(place, stm, glm, drop_hesitations)
+    return score_run(place.nbest, place.folder, parent, aligner, units, coverage)
+
+
+def _aligner(
+    place: DecodedSet, stm: Path | None, glm: Path | None, drop_hesitations: bool
+) -> Aligner:
     if stm is None:
-        return score_run(nbest, folder, parent, units=units, coverage=coverage)
+        return WordAligner()
     if glm is not None:
-        return score_hub5(nbest, folder, stm, glm, parent, drop_hesitations, units, coverage)
+        return Hub5Scorer(stm, glm, drop_hesitations)
     scorer = StmScorer(stm)
-    lines = read_nbest(nbest)
-    write_ctm(folder / "hypotheses.ctm", scorer.words(lines))
-    write_trn(folder / "hypotheses.trn", ((line["id"], line["text"]) for line in lines))
-    return score_run(nbest, folder, parent, scorer, hash_of(stm), units, coverage)
+    lines = read_nbest(place.nbest)
+    write_ctm(place.ctm, scorer.words(lines))
+    write_trn(place.trn, ((line.id, line.text) for line in lines))
+    return scorer
 
 
 def average(run: Path, best: int | None = None, last: int | None = None) -> Path:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,25 +24,25 @@ from asrkit.data.manifests import (
 from asrkit.data.open_sets import OpenSets
 from asrkit.decoding.partial_results import fingerprint_of
 from asrkit.errors import UserError
-from asrkit.reports.run_texts import read_json
+from asrkit.run_files import (
+    NbestLine,
+    SearchNote,
+    SetFacts,
+    Summary,
+    read_nbest,
+    read_run_file,
+)
+from asrkit.run_folder import DecodedSet
 from asrkit.scoring.coverage import Coverage
-from asrkit.scoring.wer import read_nbest
-
-PARTIAL = "nbest.partial.jsonl"
 
 log = logging.getLogger(__name__)
 
 
-def set_facts(data: Path, set_name: str, cuts: Iterable[Any]) -> dict[str, Any]:
+def set_facts(data: Path, set_name: str, cuts: Iterable[Any]) -> SetFacts:
     """Returns what a decode notes of a set: where its manifest is, its digest, what is missing."""
     each = list(cuts)
-    return {
-        "data": str(data.absolute()),
-        "name": set_name,
-        "manifest": digest_of(each),
-        "utterances": len(each),
-        "rejected": len(read_unusable(rejected_path(data, set_name))),
-    }
+    rejected = len(read_unusable(rejected_path(data, set_name)))
+    return SetFacts(str(data.absolute()), set_name, digest_of(each), len(each), rejected)
 
 
 def digest_of(cuts: Iterable[Any]) -> str:
@@ -69,69 +69,71 @@ def require_whole(folder: Path, sets: OpenSets) -> Coverage | None:
         UserError: If another decode of the set was interrupted, lists are missing, or the manifest
             has changed since.
     """
-    nbest = folder / "nbest.jsonl"
-    _require_finished(folder)
-    lines = read_nbest(nbest)
-    if not (folder / "summary.json").is_file():
-        log.warning("%s has no summary.json: nothing says whether its lists are whole", folder)
+    place = DecodedSet(folder)
+    _require_finished(place)
+    lines = read_nbest(place.nbest)
+    if not place.summary.is_file():
+        log.warning(
+            "%s has no %s: nothing says whether its lists are whole", folder, place.summary.name
+        )
         return None
-    summary = read_json(folder / "summary.json")
-    if len(lines) != summary.get("utterances"):
+    summary = read_run_file(place.summary, Summary)
+    if len(lines) != summary.utterances:
         raise UserError(
-            f"{nbest} has lists of {len(lines)} utterances, but {summary.get('utterances')} were "
+            f"{place.nbest} has lists of {len(lines)} utterances, but {summary.utterances} were "
             "decoded: it was cut or changed; decode the set again"
         )
-    facts = summary.get("set")
+    facts = summary.set
     if facts is None:
         return None
     _require_same_manifest(folder, facts, lines, sets)
-    edited = hashlib.sha256(nbest.read_bytes()).hexdigest() != summary.get("lists")
+    edited = hashlib.sha256(place.nbest.read_bytes()).hexdigest() != summary.lists
     if edited:
-        log.warning("%s was changed after it was decoded; the score says so", nbest)
+        log.warning("%s was changed after it was decoded; the score says so", place.nbest)
     return Coverage(
-        facts["utterances"] + facts["rejected"],
-        facts["rejected"],
-        facts["utterances"] - len(lines),
+        facts.utterances + facts.rejected,
+        facts.rejected,
+        facts.utterances - len(lines),
         edited=edited,
     )
 
 
-def _require_finished(folder: Path) -> None:
-    partial, note = folder / PARTIAL, folder / "search.json"
-    if not partial.is_file():
+def _require_finished(place: DecodedSet) -> None:
+    if not place.partial.is_file():
         return
-    if not (folder / "nbest.jsonl").is_file():
-        raise UserError(f"{folder} is decoded in part only: the same `asrkit decode` goes on")
-    known = read_json(note).get("fingerprint") if note.is_file() else None
-    if known is None or known != fingerprint_of(partial):
+    if not place.nbest.is_file():
+        raise UserError(f"{place.folder} is decoded in part only: the same `asrkit decode` goes on")
+    note = place.search
+    known = read_run_file(note, SearchNote).fingerprint if note.is_file() else None
+    if known is None or known != fingerprint_of(place.partial):
         raise UserError(
-            f"{partial} is of an interrupted decode with other settings or weights than "
-            f"{folder / 'nbest.jsonl'}: finish it by the same `asrkit decode`, or delete it and "
-            f"judge the lists of before, whose settings {note} has"
+            f"{place.partial} is of an interrupted decode with other settings or weights than "
+            f"{place.nbest}: finish it by the same `asrkit decode`, or delete it and judge the "
+            f"lists of before, whose settings {note} has"
         )
 
 
 def _require_same_manifest(
-    folder: Path, facts: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], sets: OpenSets
+    folder: Path, facts: SetFacts, lines: Sequence[NbestLine], sets: OpenSets
 ) -> None:
-    data, name = Path(facts["data"]), facts["name"]
+    data, name = Path(facts.data), facts.name
     path = existing_manifest(data, name)
     if path is None:
         path = manifest_path(data, name)
         log.warning("%s is gone: whether it is as it was when decoded can't be told", path)
         return
     cuts = list(sets.open(data, [name]))
-    if digest_of(cuts) != facts["manifest"]:
+    if digest_of(cuts) != facts.manifest:
         raise UserError(
             f"{path} has changed since {folder} was decoded ({_changes(cuts, lines)}): decode the "
             "set again"
         )
 
 
-def _changes(cuts: Sequence[Any], lines: Sequence[Mapping[str, Any]]) -> str:
+def _changes(cuts: Sequence[Any], lines: Sequence[NbestLine]) -> str:
     """Returns what a manifest has that lists don't, and the other way round, in words."""
     now = {cut.id: text_of(cut) for cut in cuts}
-    then = {line["id"]: line["reference"] for line in lines}
+    then = {line.id: line.reference for line in lines}
     kinds = {
         "new utterances": now.keys() - then.keys(),
         "utterances that are gone": then.keys() - now.keys(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from asrkit.experiment.record import record_command
 from asrkit.experiment.spec import available_device
 from asrkit.experiment.system import System
 from asrkit.files import write_text
-from asrkit.run_folder import RunFolder
-from asrkit.scoring.wer import read_nbest
+from asrkit.run_files import NbestLine, SearchError, SearchErrors, WrittenHypothesis, read_nbest
+from asrkit.run_folder import DecodedSet, RunFolder
 from asrkit.search.forced import forced
 from asrkit.search.search import LoadedSearch, Search
 
@@ -31,7 +32,7 @@ TOLERANCE = 1e-3
 
 def search_errors(
     run: Path, data: Path, set_name: str, search: str, overrides: Sequence[str] = ()
-) -> dict[str, Any]:
+) -> SearchErrors:
     """Scores the references by the search that decoded a set; writes search_errors.json there.
 
     A search error is a sentence whose labels differ from the reference's although the search
@@ -53,7 +54,8 @@ def search_errors(
 
     Source: reference system for joint search, section on search errors.
     """
-    folder = RunFolder(run).decoded_set(search, set_name).folder
+    place = RunFolder(run).decoded_set(search, set_name)
+    folder = place.folder
     sets = OpenSets()
     node, checkpoint = searched_with(folder, sets)
     device = available_device()
@@ -63,46 +65,44 @@ def search_errors(
         kind = node if isinstance(node, str) else node.get("type")
         raise UserError(f"search {search!r} ({kind}) can't be held to given sentences")
     loaded = system.prepare(chosen)
-    lines = {line["id"]: line for line in read_nbest(folder / "nbest.jsonl")}
-    found: list[dict[str, Any]] = []
+    lines = {line.id: line for line in read_nbest(place.nbest)}
+    found: list[SearchError] = []
     wrong = unreachable = 0
     cuts = with_transcripts(sets.open(data, [set_name]), set_name, "search errors")
     for batch, infos in decode_batches(cuts, system.speech):
         missing = [info.id for info in infos if info.id not in lines]
         if missing:
-            raise UserError(f"{folder}/nbest.jsonl has no utterance {missing[0]}: decode it anew")
+            raise UserError(f"{place.nbest} has no utterance {missing[0]}: decode it anew")
         references = [system.tokenizer.encode_if_known(info.reference) for info in infos]
         scored = _forced(system, loaded, batch, [labels or [] for labels in references])
         for info, reference, forced_one in zip(infos, references, scored, strict=True):
-            best = _best(lines[info.id], folder)
-            wrong += best["labels"] != reference
+            best = _best(lines[info.id], place)
+            wrong += best.labels != reference
             unreachable += reference is None or forced_one is None
-            if reference is None or forced_one is None or best["labels"] == reference:
+            if reference is None or forced_one is None or best.labels == reference:
                 continue
-            if forced_one.score > best["score"] + TOLERANCE:
-                entry = {"id": info.id, "reference": info.reference, "found": best["text"]}
-                scores = {"reference_score": forced_one.score, "found_score": best["score"]}
-                found.append({**entry, **scores})
+            if forced_one.score > best.score + TOLERANCE:
+                scores = forced_one.score, best.score
+                found.append(SearchError(info.id, info.reference, best.text, *scores))
     total = len(cuts)
-    report = {
-        "sentences": total,
-        "wrong": wrong,
-        "search_errors": len(found),
-        "rate": round(100 * len(found) / max(total, 1), 2),
-        "unreachable_references": unreachable,
-        "list": found,
-    }
+    report = SearchErrors(
+        sentences=total,
+        wrong=wrong,
+        search_errors=len(found),
+        rate=round(100 * len(found) / max(total, 1), 2),
+        unreachable_references=unreachable,
+        list=found,
+    )
     record_command(run)
-    text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
-    write_text(folder / "search_errors.json", text)
+    text = json.dumps(asdict(report), indent=2, ensure_ascii=False) + "\n"
+    write_text(place.search_errors, text)
     return report
 
 
-def _best(line: dict[str, Any], folder: Path) -> dict[str, Any]:
-    if not line.get("hypotheses"):
-        raise UserError(f"{folder}/nbest.jsonl has no hypothesis of {line['id']}: decode it anew")
-    found: dict[str, Any] = line["hypotheses"][0]
-    return found
+def _best(line: NbestLine, place: DecodedSet) -> WrittenHypothesis:
+    if not line.hypotheses:
+        raise UserError(f"{place.nbest} has no hypothesis of {line.id}: decode it again")
+    return line.hypotheses[0]
 
 
 def _forced(system: System, search: LoadedSearch, batch: Batch, references: list[list[int]]) -> Any:

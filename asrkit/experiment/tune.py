@@ -14,7 +14,7 @@ from asrkit.config.build import build
 from asrkit.config.yaml_loader import Spec
 from asrkit.data.open_sets import OpenSets
 from asrkit.data.transcripts import with_transcripts
-from asrkit.experiment.decode import JUDGEMENTS, decode_into
+from asrkit.experiment.decode import decode_into
 from asrkit.experiment.decode_spec import chosen_search
 from asrkit.experiment.decoded_sets import require_whole
 from asrkit.experiment.record import record_command
@@ -29,12 +29,13 @@ from asrkit.experiment.tuned_values import (
     values_of,
     with_values,
 )
-from asrkit.experiment.tuning_pictures import Trial, plot_surface, plot_trials
+from asrkit.experiment.tuning_pictures import plot_surface, plot_trials
 from asrkit.files import replaced, write_text
 from asrkit.owners import owned
-from asrkit.run_folder import RunFolder
+from asrkit.run_files import NbestLine, Trial, read_nbest
+from asrkit.run_folder import DecodedSet, RunFolder
 from asrkit.scoring.weights import Decoded, Pool, best_weights, pool
-from asrkit.scoring.wer import Score, read_nbest, score_run, transcribed
+from asrkit.scoring.wer import Score, score_run, transcribed
 from asrkit.search.search import Search
 
 NBEST = 30
@@ -100,7 +101,7 @@ def tune(
             out = trial / str(number)
             tried = with_values(node, point)
             score = _decoded(out, system, tried, data, set_name, sets, search)
-            history.add(point, score, transcribed(read_nbest(out / "nbest.jsonl")))
+            history.add(point, score, transcribed(read_nbest(DecodedSet(out).nbest)))
             point = history.following()
             if history.knows(point):
                 break
@@ -144,7 +145,7 @@ class _History:
         weights = {name: value for name, value in values.items() if not is_setting(name)}
         return {**values, **kept(weights, self.weights)} if self.weights else dict(values)
 
-    def add(self, point: dict[str, float], score: Score, lines: list[dict[str, Any]]) -> None:
+    def add(self, point: dict[str, float], score: Score, lines: list[NbestLine]) -> None:
         """Adds the result of a decode with some values."""
         weights = {n: value for n, value in point.items() if value and not is_setting(n)}
         self.trials.append(Trial(point, score.wer, score.low, score.high))
@@ -202,7 +203,7 @@ def _decoded(
     chosen = build(Search, node, f"decoding.{search}")
     loaded = system.prepare(chosen)
     decode_into(out, system, node, loaded, data, set_name, sets, max_hypotheses=NBEST)
-    return score_run(out / "nbest.jsonl", out, coverage=require_whole(out, sets))
+    return score_run(DecodedSet(out).nbest, out, coverage=require_whole(out, sets))
 
 
 def publish(decoded: Path, out: Path) -> None:
@@ -214,8 +215,10 @@ def publish(decoded: Path, out: Path) -> None:
     """
     out.mkdir(parents=True, exist_ok=True)
     # What says something of the lists goes before them and comes after them.
-    for name in (*JUDGEMENTS, "summary.json", "search.json"):
-        (out / name).unlink(missing_ok=True)
-    for name in ("nbest.jsonl", "search.json", "summary.json"):
-        with replaced(out / name) as partial:
-            shutil.copyfile(decoded / name, partial)
+    new, old = DecodedSet(decoded), DecodedSet(out)
+    for path in (*old.judgements, old.summary, old.search):
+        path.unlink(missing_ok=True)
+    pairs = (new.nbest, old.nbest), (new.search, old.search), (new.summary, old.summary)
+    for source, path in pairs:
+        with replaced(path) as partial:
+            shutil.copyfile(source, partial)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +10,8 @@ import numpy as np
 from asrkit.experiment.tuned_values import Ranges
 from asrkit.files import replaced
 from asrkit.plotting import new_figure
+from asrkit.run_files import Trial
 from asrkit.scoring.weights import Pool
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One decode: its weights and settings, and its WER in percent with interval."""
-
-    weights: dict[str, float]
-    wer: float
-    low: float
-    high: float
 
 
 def plot_surface(

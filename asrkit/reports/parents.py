@@ -7,15 +7,12 @@ from pathlib import Path
 from asrkit.config.explain import difference
 from asrkit.config.yaml_loader import load
 from asrkit.errors import UserError
-from asrkit.files import matching
 from asrkit.reports import markdown
-from asrkit.reports.run_texts import NONE, read_json
-from asrkit.run_folder import RunFolder
+from asrkit.reports.run_texts import NONE
+from asrkit.run_folder import DecodedSet, RunFolder
 from asrkit.scoring.error_tables import Counted, read_counts
+from asrkit.scoring.score import read_score
 from asrkit.scoring.significance import Comparison, compared
-
-COUNTED = {"segments.tsv": 3, "utterances.tsv": 2}
-"""Files of counts, and the column where these begin; segments where a set was scored as Hub5."""
 
 
 def against_parent(run: Path) -> str:
@@ -48,30 +45,27 @@ def against_parent(run: Path) -> str:
 
 def _rows(run: Path, parent: Path) -> list[list[str]]:
     rows = []
-    for folder in (path.parent for path in matching(run, "decode/*/*/score.json")):
-        theirs = parent / folder.relative_to(run)
-        cells = [markdown.escaped(part) for part in (folder.name, folder.parent.name)]
-        cells.append(f"{read_json(folder / 'score.json')['wer']:.2f}")
-        name = next(name for name in COUNTED if (folder / name).is_file())
-        if not (theirs / name).is_file():
+    for ours in RunFolder(run).scored_sets():
+        search, set_name = ours.folder.parent.name, ours.folder.name
+        theirs = RunFolder(parent).decoded_set(search, set_name)
+        cells = [markdown.escaped(set_name), markdown.escaped(search)]
+        cells.append(f"{read_score(ours.score).wer:.2f}")
+        if not any(path.is_file() for path in (theirs.utterances, theirs.segments)):
             rows.append([*cells, "not scored", "", "", ""])
             continue
-        by_utterances, by_speakers = compare_scored(folder, theirs, name)
+        by_utterances, by_speakers = compare_scored(ours, theirs)
         cells += [f"{by_utterances.other:.2f}", f"{by_utterances.difference:+.2f}"]
         cells.append(f"{by_utterances.probability_of_noise:.3f}")
         rows.append([*cells, f"{by_speakers.probability_of_noise:.3f}" if by_speakers else NONE])
     return rows
 
 
-def compare_scored(
-    folder: Path, other_folder: Path, name: str
-) -> tuple[Comparison, Comparison | None]:
+def compare_scored(ours: DecodedSet, theirs: DecodedSet) -> tuple[Comparison, Comparison | None]:
     """Compares errors as they were counted when the sets were scored, whatever the rules.
 
     Args:
-        folder: Of a scored set.
-        other_folder: Of another run for the same set.
-        name: The file of counts, one of COUNTED.
+        ours: A scored set.
+        theirs: The same set of another run.
 
     Returns:
         With utterances and with speakers as units; None where no two speakers are known.
@@ -79,35 +73,41 @@ def compare_scored(
     Raises:
         UserError: If both were scored on other utterances or references.
     """
-    path, other = folder / name, other_folder / name
-    ours, theirs = (read_counts(each, COUNTED[name]) for each in (path, other))
-    if ours.keys() != theirs.keys():
-        different = sorted(ours.keys() ^ theirs.keys())
+    (path, counts), (other, their_counts) = _counts(ours), _counts(theirs)
+    if counts.keys() != their_counts.keys():
+        different = sorted(counts.keys() ^ their_counts.keys())
         raise UserError(
             f"{path} and {other} have other {path.stem}, such as {different[0]}: they can't be "
             "compared; decode and score both runs on the same set"
         )
-    _require_same_references(folder, other_folder, ours, theirs)
-    pairs = [counted.errors for counted in ours.values()], [theirs[id].errors for id in ours]
-    speakers = [counted.speaker for counted in ours.values()]
+    _require_same_references(ours, theirs, counts, their_counts)
+    pairs = [each.errors for each in counts.values()], [their_counts[id].errors for id in counts]
+    speakers = [each.speaker for each in counts.values()]
     known = len(set(speakers)) > 1 and all(speakers)
     return compared(*pairs), compared(*pairs, speakers) if known else None
 
 
+def _counts(place: DecodedSet) -> tuple[Path, dict[str, Counted]]:
+    """Returns the errors by utterance, and their file: older Hub5 scores have one of segments."""
+    if place.segments.is_file():
+        return place.segments, read_counts(place.segments, 3)
+    return place.utterances, read_counts(place.utterances, 2)
+
+
 def _require_same_references(
-    folder: Path, other: Path, ours: dict[str, Counted], theirs: dict[str, Counted]
+    place: DecodedSet, other: DecodedSet, ours: dict[str, Counted], theirs: dict[str, Counted]
 ) -> None:
     """Raises if two sets were scored against other references.
 
     Scores that don't say what they were scored against must have the same numbers of words.
     """
-    digests = [read_json(each / "score.json").get("references") for each in (folder, other)]
+    digests = [read_score(each.score).references for each in (place, other)]
     if all(digests):
         same = digests[0] == digests[1]
     else:
         same = all(ours[name].errors.words == theirs[name].errors.words for name in ours)
     if not same:
         raise UserError(
-            f"{folder} and {other} were scored against other references: they can't be compared; "
-            "score both against the same"
+            f"{place.folder} and {other.folder} were scored against other references: they "
+            "can't be compared; score both against the same"
         )

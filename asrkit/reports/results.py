@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from asrkit.errors import UserError
-from asrkit.files import matching, write_text
+from asrkit.files import write_text
 from asrkit.reports.commands import option_of, read_commands
 from asrkit.reports.markdown import escaped, fenced, folded, picture
 from asrkit.reports.parents import against_parent
 from asrkit.reports.results_file import Results, Row, below, joined
-from asrkit.reports.run_texts import NONE, existing, read_json, read_text, rtf_text
+from asrkit.reports.run_texts import NONE, existing, read_text, rtf_text
 from asrkit.reports.search_table import listed_searches, search_section
-from asrkit.run_files import read_epochs
-from asrkit.run_folder import RunFolder
-from asrkit.scoring.coverage import coverage_of
+from asrkit.run_files import Environment, Summary, read_epochs, read_run_file
+from asrkit.run_folder import DecodedSet, RunFolder
+from asrkit.scoring.edits import Errors
+from asrkit.scoring.score import Score, ScorePart, read_score
 
 INTRODUCTION = """# Results
 
@@ -82,61 +83,62 @@ def _rows(run: Path) -> list[Row]:
 def _cells(run: Path) -> list[list[str]]:
     facts, log = _facts(run), _log(run)
     shared = [
-        f"{facts['parameters'] / 1e6:.1f} M",
+        f"{facts.parameters / 1e6:.1f} M",
         str(log[-1]["epoch"]),
         f"{log[-1]['seconds'] / 3600:.2f}",
     ]
-    shared_end = [f"{facts['device']}, {facts['threads']} threads", facts["git_revision"]]
+    shared_end = [f"{facts.device}, {facts.threads} threads", facts.git_revision]
     rows = []
     listed = listed_searches(run)
-    for folder in _scored(run):
-        if folder.parent.name in listed:
+    for place in _scored(run):
+        search, set_name = place.folder.parent.name, place.folder.name
+        if search in listed:
             continue  # the run's section has a table of them
-        score, summary = read_json(folder / "score.json"), read_json(folder / "summary.json")
+        score, summary = read_score(place.score), read_run_file(place.summary, Summary)
         rows.append(
             [
-                *(escaped(part) for part in (run.name, folder.name, folder.parent.name)),
-                f"{score['wer']:.2f}",
-                f"{score['low']:.2f} – {score['high']:.2f}",
+                *(escaped(part) for part in (run.name, set_name, search)),
+                f"{score.wer:.2f}",
+                f"{score.low:.2f} – {score.high:.2f}",
                 _interval_by_speakers(score),
-                _counts(score["errors"]),
-                f"{score['cer']:.2f}",
-                str(score["errors"]["words"]),
-                coverage_of(score),
+                _counts(score.errors),
+                f"{score.cer:.2f}",
+                str(score.errors.words),
+                score.scored_of,
                 *shared,
                 rtf_text(summary),
                 *shared_end,
             ]
         )
         for part in _corpora(score):
-            names = run.name, f"{folder.name}, {part['title']}", folder.parent.name
-            cells = [*map(escaped, names), f"{part['wer']:.2f}"]
-            words, segments = str(part["errors"]["words"]), str(part.get("segments", NONE))
-            cells += ["", "", _counts(part["errors"]), "", words, segments]
+            names = run.name, f"{set_name}, {part.title}", search
+            cells = [*map(escaped, names), f"{part.wer:.2f}"]
+            segments = NONE if part.segments is None else str(part.segments)
+            cells += ["", "", _counts(part.errors), "", str(part.errors.words), segments]
             rows.append([*cells, *[""] * (len(HEADER) - len(cells))])
     return rows
 
 
-def _interval_by_speakers(score: dict[str, Any]) -> str:
-    found = score.get("by_speakers")
-    return f"{found['low']:.2f} – {found['high']:.2f}" if found else NONE
+def _interval_by_speakers(score: Score) -> str:
+    found = score.by_speakers
+    return f"{found.low:.2f} – {found.high:.2f}" if found else NONE
 
 
-def _counts(errors: dict[str, int]) -> str:
-    return " / ".join(str(errors[key]) for key in ("substitutions", "deletions", "insertions"))
+def _counts(errors: Errors) -> str:
+    return f"{errors.substitutions} / {errors.deletions} / {errors.insertions}"
 
 
-def _corpora(score: dict[str, Any]) -> list[dict[str, Any]]:
+def _corpora(score: Score) -> list[ScorePart]:
     """Returns the parts of a set that its STM file says are other corpora."""
-    return [part for part in score.get("parts", {}).values() if part["group"] == 1]
+    return [part for part in score.parts.values() if part.group == 1]
 
 
-def _scored(run: Path) -> list[Path]:
-    """Returns the folders RUN/decode/SEARCH/SET that have scores."""
-    folders = [path.parent for path in matching(run, "decode/*/*/score.json")]
-    if not folders:
+def _scored(run: Path) -> list[DecodedSet]:
+    """Returns the places of all scored sets."""
+    found = RunFolder(run).scored_sets()
+    if not found:
         raise UserError(f"{run} has no scores; first `asrkit decode` and `asrkit score` its sets")
-    return folders
+    return found
 
 
 def _section(run: Path, out: Path) -> str:
@@ -163,11 +165,11 @@ def _commands(run: Path) -> list[str]:
     return read_commands(existing(RunFolder(run).commands))
 
 
-def _facts(run: Path) -> dict[str, Any]:
+def _facts(run: Path) -> Environment:
     path = RunFolder(run).environment
     if not path.is_file():
         raise UserError(f"{run} is no run folder: {path} is missing")
-    return read_json(path)
+    return read_run_file(path, Environment)
 
 
 def _log(run: Path) -> list[dict[str, Any]]:

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from asrkit.errors import UserError
-from asrkit.run_files import read_run_file
+from asrkit.run_files import Summary
 
 NONE = "–"
 """Stands where there is nothing to report."""
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Returns what a JSON file of a run folder holds.
-
-    Raises:
-        UserError: If it is missing or damaged.
-    """
-    return read_run_file(path)
-
-
-def rtf_text(summary: dict[str, Any]) -> str:
+def rtf_text(summary: Summary) -> str:
     """Returns the real-time factor of a decoded set; there is none where there was no audio."""
-    return NONE if summary["rtf"] is None else f"{summary['rtf']:.4f}"
+    return NONE if summary.rtf is None else f"{summary.rtf:.4f}"
 
 
 def read_text(path: Path) -> str:

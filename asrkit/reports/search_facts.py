@@ -8,25 +8,35 @@ from typing import Any
 
 from asrkit.errors import UserError
 from asrkit.reports.commands import latest
-from asrkit.reports.run_texts import NONE, read_json
-from asrkit.run_files import read_trials
-from asrkit.run_folder import RunFolder
+from asrkit.reports.run_texts import NONE
+from asrkit.run_files import SearchErrors, SearchNote, Summary, read_run_file, read_trials
+from asrkit.run_folder import DecodedSet, RunFolder
 
 
-def folder_of(run: Path, search: str, set_name: str) -> Path:
-    """Returns the folder of a set that a search has decoded.
+def place_of(run: Path, search: str, set_name: str) -> DecodedSet:
+    """Returns the place of a set that a search has decoded.
 
     Raises:
         UserError: If it was not decoded, or not scored.
     """
-    folder = RunFolder(run).decoded_set(search, set_name).folder
-    for name, verb in (("search.json", "decode"), ("score.json", "score")):
-        if not (folder / name).is_file():
+    place = RunFolder(run).decoded_set(search, set_name)
+    for path, verb in ((place.search, "decode"), (place.score, "score")):
+        if not path.is_file():
             raise UserError(
-                f"{folder / name} is missing; first `asrkit {verb} --run {run} --set {set_name} "
+                f"{path} is missing; first `asrkit {verb} --run {run} --set {set_name} "
                 f"--search {search}`"
             )
-    return folder
+    return place
+
+
+def summary_of(run: Path, search: str, set_name: str) -> Summary:
+    """Returns the speeds of a decode."""
+    return read_run_file(place_of(run, search, set_name).summary, Summary)
+
+
+def note_of(run: Path, search: str, set_name: str) -> SearchNote:
+    """Returns how a set was decoded."""
+    return read_run_file(place_of(run, search, set_name).search, SearchNote)
 
 
 def node_of(run: Path, search: str, sets: Sequence[str]) -> Any:
@@ -35,12 +45,13 @@ def node_of(run: Path, search: str, sets: Sequence[str]) -> Any:
     Raises:
         UserError: If it is not.
     """
-    nodes = [read_json(folder_of(run, search, name) / "search.json")["search"] for name in sets]
+    nodes = [note_of(run, search, name).search for name in sets]
     for name, node in zip(sets, nodes, strict=True):
         if node != nodes[0]:
+            first, other = (place_of(run, search, each).search for each in (sets[0], name))
             raise UserError(
-                f"search {search!r} decoded {name} in another way than {sets[0]}: compare "
-                f"{run}/decode/{search}/{{{sets[0]},{name}}}/search.json, and decode one again"
+                f"search {search!r} decoded {name} in another way than {sets[0]}: compare {first} "
+                f"and {other}, and decode one again"
             )
     return nodes[0]
 
@@ -78,18 +89,17 @@ def tuned_weights(run: Path, search: str) -> dict[str, float]:
     if not path.is_file():
         return {}
     trials = read_trials(path)
-    best: dict[str, float] = min(trials, key=lambda trial: trial["wer"])["weights"]
-    moved = {name for trial in trials for name in best if trial["weights"][name] != best[name]}
+    best = min(trials, key=lambda trial: trial.wer).weights
+    moved = {name for trial in trials for name in best if trial.weights[name] != best[name]}
     return {name: weight for name, weight in best.items() if name in moved}
 
 
-def search_errors_text(folder: Path) -> str:
+def search_errors_text(place: DecodedSet) -> str:
     """Returns how many search errors a decoded set has, if they were counted."""
-    path = folder / "search_errors.json"
-    if not path.is_file():
+    if not place.search_errors.is_file():
         return NONE
-    report = read_json(path)
-    return f"{report['rate']:.2f} % ({report['search_errors']} of {report['sentences']})"
+    report = read_run_file(place.search_errors, SearchErrors)
+    return f"{report.rate:.2f} % ({report.search_errors} of {report.sentences})"
 
 
 def search_commands(run: Path, known: Sequence[str], search: str, sets: Sequence[str]) -> list[str]:
@@ -98,10 +108,9 @@ def search_commands(run: Path, known: Sequence[str], search: str, sets: Sequence
     if tuned_weights(run, search):
         found += latest(known, "tune", search)
     for name in sets:
-        note = read_json(folder_of(run, search, name) / "search.json")
-        decode = note.get("command")
+        decode = note_of(run, search, name).command
         found += [decode] if decode else latest(known, "decode", search, name)
         found += latest(known, "score", search, name)
-        if (folder_of(run, search, name) / "search_errors.json").is_file():
+        if place_of(run, search, name).search_errors.is_file():
             found += latest(known, "search-errors", search, name)
     return list(dict.fromkeys(found))

@@ -11,23 +11,25 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from asrkit.errors import UserError
 from asrkit.files import matching, write_text
+from asrkit.records import read_json
 from asrkit.reports import markdown
 from asrkit.reports.commands import read_commands
-from asrkit.reports.run_texts import NONE, read_json, rtf_text
+from asrkit.reports.run_texts import NONE, rtf_text
 from asrkit.reports.search_facts import (
-    folder_of,
     node_of,
+    place_of,
     search_commands,
     search_errors_text,
+    summary_of,
     tuned_weights,
     weights_text,
 )
+from asrkit.run_files import Environment, read_run_file
 from asrkit.run_folder import RunFolder
-from asrkit.scoring.coverage import coverage_of
+from asrkit.scoring.score import Score, read_score
 
 INTRODUCTION = """A row is a way to search, a column what scores beside it. WER in percent, with the
 95 % bootstrap interval over utterances; bold is the best on {dev}. Weights with a star were tuned
@@ -128,21 +130,16 @@ def search_section(run: Path) -> str:
 def _listed(run: Path) -> Listed | None:
     if not (RunFolder(run).searches).is_file():
         return None
-    found = read_json(RunFolder(run).searches)
-    return Listed(found["dev"], found["tests"], found["searches"], found.get("places", {}))
+    return read_json(RunFolder(run).searches, Listed, "make it again by `asrkit table`")
 
 
 def _section(run: Path, listed: Listed, tables: str) -> str:
-    summaries = [
-        read_json(folder_of(run, name, test) / "summary.json")
-        for name in listed.searches
-        for test in listed.tests
-    ]
+    summaries = [summary_of(run, name, test) for name in listed.searches for test in listed.tests]
     introduction = INTRODUCTION.format(
         dev=listed.dev,
         tests=" and ".join(listed.tests),
-        device=read_json(RunFolder(run).environment)["device"],
-        threads=" or ".join(sorted({str(summary.get("threads", NONE)) for summary in summaries})),
+        device=read_run_file(RunFolder(run).environment, Environment).device,
+        threads=" or ".join(sorted({str(summary.threads or NONE) for summary in summaries})),
     )
     known = read_commands(RunFolder(run).commands)
     commands = "\n\n".join(
@@ -165,7 +162,7 @@ def _tables(run: Path, listed: Listed) -> str:
 def _size(run: Path, listed: Listed, set_name: str) -> str:
     """Returns a set's name and size; sizes, if searches were scored on other parts of it."""
     scores = [_score(run, name, set_name) for name in listed.searches]
-    sizes = {f"{s['errors']['words']} words, {coverage_of(s)} utterances": None for s in scores}
+    sizes = {f"{s.errors.words} words, {s.scored_of} utterances": None for s in scores}
     return f"{set_name} ({'; '.join(sizes)})"
 
 
@@ -173,7 +170,7 @@ def _grid(run: Path, listed: Listed, set_name: str) -> str:
     """Returns the WERs on a set, in rows and columns."""
     places = {listed.place(name): name for name in listed.searches}
     rows, columns = (list(dict.fromkeys(keys)) for keys in zip(*places, strict=True))
-    best = min(listed.searches, key=lambda name: _score(run, name, listed.dev)["wer"])
+    best = min(listed.searches, key=lambda name: _score(run, name, listed.dev).wer)
     lines = []
     for row in rows:
         names = [places.get((row, column)) for column in columns]
@@ -196,12 +193,12 @@ def _title(run: Path, row: str, listed: Listed) -> str:
 
 def _wer(run: Path, search: str, set_name: str, bold: bool) -> str:
     score = _score(run, search, set_name)
-    rate = f"**{score['wer']:.2f}**" if bold else f"{score['wer']:.2f}"
-    return f"{rate} ({score['low']:.2f} – {score['high']:.2f})"
+    rate = f"**{score.wer:.2f}**" if bold else f"{score.wer:.2f}"
+    return f"{rate} ({score.low:.2f} – {score.high:.2f})"
 
 
-def _score(run: Path, search: str, set_name: str) -> dict[str, Any]:
-    return read_json(folder_of(run, search, set_name) / "score.json")
+def _score(run: Path, search: str, set_name: str) -> Score:
+    return read_score(place_of(run, search, set_name).score)
 
 
 def _scored_everywhere(run: Path, sets: Sequence[str]) -> list[str]:
@@ -209,7 +206,7 @@ def _scored_everywhere(run: Path, sets: Sequence[str]) -> list[str]:
     names = [
         folder.name
         for folder in folders
-        if all((folder / name / "score.json").is_file() for name in sets)
+        if all(RunFolder(run).decoded_set(folder.name, name).score.is_file() for name in sets)
     ]
     if not names:
         raise UserError(
@@ -226,6 +223,6 @@ def _details(run: Path, search: str, listed: Listed) -> list[str]:
     weights = weights_text(shown, tuned_weights(run, search))
     row = [markdown.escaped(search), str(beam), weights]
     for test in listed.tests:
-        folder = folder_of(run, search, test)
-        row += [rtf_text(read_json(folder / "summary.json")), search_errors_text(folder)]
+        summary = summary_of(run, search, test)
+        row += [rtf_text(summary), search_errors_text(place_of(run, search, test))]
     return row

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+
+from asrkit.records import Count
 
 
 @dataclass(frozen=True)
@@ -18,10 +19,10 @@ class Coverage:
         edited: Whether the lists were changed after decoding.
     """
 
-    utterances: int
-    rejected: int = 0
-    not_decoded: int = 0
-    without_reference: int = 0
+    utterances: Count
+    rejected: Count = 0
+    not_decoded: Count = 0
+    without_reference: Count = 0
     edited: bool = False
 
     @property
@@ -48,11 +49,3 @@ class Coverage:
         shown = f"{self.scored} of {self.utterances}" if lost else str(self.scored)
         remarks = self.remarks()
         return f"{shown} ({', '.join(remarks)})" if remarks else shown
-
-
-def coverage_of(score: dict[str, Any]) -> str:
-    """Returns how many utterances the score of a score.json is of, and what is missing."""
-    found = score.get("coverage")
-    keys = ("utterances", "rejected", "not_decoded", "edited")
-    shown = str(Coverage(*(found[key] for key in keys)) if found else score["utterances"])
-    return shown + (f" ({score['missing']} not decoded)" if score.get("missing") else "")

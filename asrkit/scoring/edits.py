@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
 
 import kaldialign
+
+from asrkit.records import Count
+from asrkit.run_files import NbestLine
 
 EMPTY = "*"
 """Stands where one of two aligned texts has no word."""
@@ -16,10 +20,10 @@ EMPTY = "*"
 class Errors:
     """Edit operations of some texts, and the number of reference words."""
 
-    substitutions: int = 0
-    deletions: int = 0
-    insertions: int = 0
-    words: int = 0
+    substitutions: Count = 0
+    deletions: Count = 0
+    insertions: Count = 0
+    words: Count = 0
 
     @property
     def total(self) -> int:
@@ -42,25 +46,99 @@ class Errors:
         )
 
 
-class Aligned(NamedTuple):
-    """Pairs of reference and recognised words, with EMPTY in the gaps, and their errors."""
+Kind = Literal["correct", "substitution", "deletion", "insertion"]
 
+
+class AlignedWord(NamedTuple):
+    """A reference word and a recognised one; None where the other has no counterpart."""
+
+    reference: str | None
+    found: str | None
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """The alignment of an utterance or segment.
+
+    Args:
+        id: Its name.
+        speaker: Who speaks.
+        errors: Word errors.
+        characters: Character errors.
+        words: Pairs of words.
+        labels: Categories that an STM file puts it into.
+    """
+
+    id: str
+    speaker: str
     errors: Errors
-    pairs: list[tuple[str, str]]
+    characters: Errors
+    words: list[AlignedWord]
+    labels: Sequence[str] = ()
 
 
-Aligner = Callable[[Sequence[dict[str, Any]]], list[Aligned]]
-"""Aligns the best hypotheses of the lines of an n-best file."""
+@dataclass(frozen=True)
+class AlignedSet:
+    """The alignments of a set.
+
+    Args:
+        utterances: In the order of the set.
+        titles: Of categories, by label.
+        missing: Segments that were not decoded.
+        scorer: What counted the errors.
+    """
+
+    utterances: list[Aligned]
+    titles: Mapping[str, str] = field(default_factory=dict)
+    missing: int = 0
+    scorer: str = "asrkit"
+
+    @property
+    def errors(self) -> list[Errors]:
+        """Word errors of each utterance."""
+        return [each.errors for each in self.utterances]
+
+    @property
+    def speakers(self) -> list[str]:
+        """Who speaks each utterance."""
+        return [each.speaker for each in self.utterances]
 
 
-def align(reference: Sequence[str], found: Sequence[str]) -> list[tuple[str, str]]:
-    """Returns a cheapest alignment of two token sequences, with EMPTY in the gaps."""
+class Aligner(Protocol):
+    """Aligns the best hypotheses of the lines of an n-best file with references.
+
+    `references` is a digest of its own references, empty where it takes those of the lines;
+    `fills` says that what was not decoded counts as empty, so that no line need be there.
+    """
+
+    references: str
+    fills: bool
+
+    def __call__(self, lines: Sequence[NbestLine]) -> AlignedSet:
+        """Returns the alignments."""
+        ...
+
+    def official(self, found: AlignedSet, lines: Sequence[NbestLine], out: Path) -> AlignedSet:
+        """Returns them with the errors of an official program, if one is installed.
+
+        Args:
+            found: The alignments.
+            lines: What was aligned.
+            out: Folder for the program's reports.
+        """
+        ...
+
+
+def align(reference: Sequence[str], found: Sequence[str]) -> list[tuple[str | None, str | None]]:
+    """Returns a cheapest alignment of two token sequences, with None in the gaps."""
     # Tokens are numbered, so that no token can be mistaken for the gap.
     ids: dict[str, int] = {}
     numbered = [
         [ids.setdefault(token, len(ids) + 1) for token in text] for text in (reference, found)
     ]
-    tokens = {number: token for token, number in ids.items()} | {0: EMPTY}
+    tokens: dict[int, str | None] = {number: token for token, number in ids.items()}
+    tokens[0] = None
     pairs = kaldialign.align(numbered[0], numbered[1], 0)
     return [(tokens[a], tokens[b]) for a, b in pairs]
 
@@ -73,20 +151,38 @@ def count_errors(reference: Sequence[str], found: Sequence[str]) -> Errors:
     return Errors(counts["sub"], counts["del"], counts["ins"], len(reference))
 
 
-def align_words(lines: Sequence[dict[str, Any]]) -> list[Aligned]:
+class WordAligner:
     """Aligns with the references of the n-best file, by the fewest edit operations."""
-    return [
-        Aligned(word_errors(line), align(line["reference"].split(), line["text"].split()))
-        for line in lines
-    ]
+
+    references = ""
+    fills = False
+
+    def __call__(self, lines: Sequence[NbestLine]) -> AlignedSet:
+        """Returns the alignments."""
+        return AlignedSet(
+            [
+                Aligned(
+                    line.id,
+                    line.speaker,
+                    count_errors(line.reference_words, line.words),
+                    character_errors(line),
+                    [_word(a, b) for a, b in align(line.reference_words, line.words)],
+                )
+                for line in lines
+            ]
+        )
+
+    def official(self, found: AlignedSet, lines: Sequence[NbestLine], out: Path) -> AlignedSet:
+        """Returns them as they are."""
+        return found
 
 
-def word_errors(line: dict[str, Any]) -> Errors:
-    """Returns the word errors of one line of an n-best file."""
-    return count_errors(line["reference"].split(), line["text"].split())
+def _word(reference: str | None, found: str | None) -> AlignedWord:
+    if reference is None or found is None:
+        return AlignedWord(reference, found, "insertion" if reference is None else "deletion")
+    return AlignedWord(reference, found, "correct" if reference == found else "substitution")
 
 
-def character_errors(line: dict[str, Any]) -> Errors:
+def character_errors(line: NbestLine) -> Errors:
     """Returns the character errors of one line of an n-best file; spaces between words count."""
-    reference, found = (list(" ".join(line[key].split())) for key in ("reference", "text"))
-    return count_errors(reference, found)
+    return count_errors(list(" ".join(line.reference_words)), list(" ".join(line.words)))

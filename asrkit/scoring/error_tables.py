@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from asrkit.errors import UserError
 from asrkit.escapes import escaped
-from asrkit.scoring.edits import Aligned, Errors
+from asrkit.files import json_line
+from asrkit.records import read_json_lines
+from asrkit.scoring.edits import EMPTY, Aligned, Errors, Kind
 from asrkit.tables import as_line, read_rows
 
 COLUMNS = ("wer", "words", "substitutions", "deletions", "insertions")
@@ -33,17 +34,21 @@ def _row(name: str, errors: Errors) -> list[str]:
     return [name, f"{errors.rate:.2f}", *map(str, parts)]
 
 
-def utterance_rows(lines: Sequence[dict[str, Any]], errors: Sequence[Errors]) -> list[list[str]]:
-    """Returns the rows of utterances.tsv for the lines of an n-best file."""
-    rows = [[*_row(line["id"], e), line["speaker"]] for line, e in zip(lines, errors, strict=True)]
-    return [["utterance", *COLUMNS, "speaker"], *rows]
+def utterance_rows(utterances: Sequence[Aligned]) -> list[list[str]]:
+    """Returns the rows of utterances.tsv; a last column has the categories, if there are any."""
+    labels = any(each.labels for each in utterances)
+    rows = [["utterance", *COLUMNS, "speaker", *(["labels"] if labels else [])]]
+    for each in utterances:
+        last = [",".join(each.labels)] if labels else []
+        rows.append([*_row(each.id, each.errors), each.speaker, *last])
+    return rows
 
 
-def speaker_rows(lines: Sequence[dict[str, Any]], errors: Sequence[Errors]) -> list[list[str]]:
+def speaker_rows(utterances: Sequence[Aligned]) -> list[list[str]]:
     """Returns the rows of speakers.tsv, the highest rate first."""
     speakers: dict[str, Errors] = defaultdict(Errors)
-    for line, e in zip(lines, errors, strict=True):
-        speakers[line["speaker"]] = speakers[line["speaker"]] + e
+    for each in utterances:
+        speakers[each.speaker] = speakers[each.speaker] + each.errors
     ranked = sorted(speakers.items(), key=lambda item: (-item[1].rate, item[0]))
     return [["speaker", *COLUMNS], *(_row(name, e) for name, e in ranked)]
 
@@ -75,19 +80,64 @@ def read_counts(path: Path, counts_at: int) -> dict[str, Counted]:
     return found
 
 
-def aligned_texts(lines: Sequence[dict[str, Any]], aligned: Sequence[Aligned]) -> list[str]:
+def aligned_texts(utterances: Sequence[Aligned]) -> list[str]:
     """Returns reference over hypothesis for every utterance, with a mark under errors."""
     rows = []
-    for line, (e, pairs) in zip(lines, aligned, strict=True):
-        widths = [max(len(a), len(b)) for a, b in pairs]
-        marks = ["" if a == b else "^" for a, b in pairs]
-        rows.append(f"{escaped(line['id'])}  ({e.total} errors in {e.words} words)")
-        for title, row in (
-            ("REF", [a for a, _ in pairs]),
-            ("HYP", [b for _, b in pairs]),
-            ("   ", marks),
-        ):
-            cells = [word.ljust(width) for word, width in zip(row, widths, strict=True)]
+    for each in utterances:
+        rows.append(
+            f"{escaped(each.id)}  ({each.errors.total} errors in {each.errors.words} words)"
+        )
+        columns = [
+            (w.reference or EMPTY, w.found or EMPTY, "" if w.kind == "correct" else "^")
+            for w in each.words
+        ]
+        widths = [max(map(len, column)) for column in columns]
+        for number, title in enumerate(("REF", "HYP", "   ")):
+            cells = [c[number].ljust(width) for c, width in zip(columns, widths, strict=True)]
             rows.append(f"{title} {' '.join(cells)}".rstrip())
         rows.append("")
     return rows
+
+
+@dataclass(frozen=True)
+class AlignedLine:
+    """A line of aligned.jsonl: the alignment of an utterance.
+
+    Args:
+        id: Its name.
+        speaker: Who speaks.
+        errors: Word errors.
+        words: Reference, hypothesis and kind of each pair; null where one has no counterpart.
+        labels: Categories that an STM file puts it into.
+    """
+
+    id: str
+    speaker: str
+    errors: Errors
+    words: list[tuple[str | None, str | None, Kind]]
+    labels: list[str] = field(default_factory=list)
+
+
+def aligned_lines(utterances: Sequence[Aligned]) -> list[str]:
+    """Returns the lines of aligned.jsonl."""
+    return [
+        json_line(
+            {
+                "id": each.id,
+                "speaker": each.speaker,
+                "errors": asdict(each.errors),
+                "words": each.words,
+                "labels": list(each.labels),
+            }
+        )
+        for each in utterances
+    ]
+
+
+def read_aligned(path: Path) -> list[AlignedLine]:
+    """Returns the alignments of a scored set.
+
+    Raises:
+        UserError: If the file is missing or holds something else.
+    """
+    return list(read_json_lines(path, AlignedLine, "score the set again"))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from asrkit.records import Amount, Count
 from asrkit.scoring.edits import Errors
 
 RESAMPLINGS = 10_000
@@ -25,9 +26,9 @@ UTTERANCES, SPEAKERS = "utterances", "speakers"
 class Interval:
     """The 95 % interval of a rate, in percent, and how many units it was resampled from."""
 
-    low: float
-    high: float
-    units: int
+    low: Amount
+    high: Amount
+    units: Count = 0
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asrkit.errors import UserError
+from asrkit.run_files import NbestLine, WrittenHypothesis
 from asrkit.scoring.edits import Errors, count_errors
 
 UNLIKELY = -1e20
@@ -20,7 +20,7 @@ UNLIKELY = -1e20
 class Decoded:
     """One decode of a set: lines of n-best lists, and the weights that they were found with."""
 
-    lines: Sequence[dict[str, Any]]
+    lines: Sequence[NbestLine]
     weights: Mapping[str, float]
 
 
@@ -79,25 +79,25 @@ def pool(decodes: Sequence[Decoded], length_norm: float = 0.0) -> Pool:
     words = 0
     for lines in zip(*(decoded.lines for decoded in decodes), strict=True):
         starts.append(len(rows))
-        reference = lines[0]["reference"].split()
+        reference = lines[0].reference_words
         words += len(reference)
-        seen: dict[tuple[int, ...], Any] = {}
+        seen: dict[tuple[int, ...], tuple[WrittenHypothesis, Mapping[str, float]]] = {}
         for decoded, line in zip(decodes, lines, strict=True):
-            for hypothesis in line.get("hypotheses", []):
-                seen.setdefault(tuple(hypothesis["labels"]), (hypothesis, decoded.weights))
+            for hypothesis in line.hypotheses:
+                seen.setdefault(tuple(hypothesis.labels), (hypothesis, decoded.weights))
         counted: dict[str, Errors] = {}
         for labels, (hypothesis, weights) in seen.items():
-            missing = [name for name in names if name not in hypothesis["scores"]]
+            missing = [name for name in names if name not in hypothesis.scores]
             if missing:
-                raise UserError(f"utterance {lines[0]['id']}: no score of {missing[0]!r} is stored")
-            text = hypothesis["text"]
+                raise UserError(f"utterance {lines[0].id}: no score of {missing[0]!r} is stored")
+            text = hypothesis.text
             if text not in counted:
                 counted[text] = count_errors(reference, text.split())
-            scores = [hypothesis["scores"][name] for name in names]
+            scores = [hypothesis.scores[name] for name in names]
             weighted = sum(weights[name] * x for name, x in zip(names, scores, strict=True))
             norm = (len(labels) + 1.0) ** length_norm
             rows.append(scores)
-            rest.append(hypothesis["score"] * norm - weighted if weighted > UNLIKELY else 0.0)
+            rest.append(hypothesis.score * norm - weighted if weighted > UNLIKELY else 0.0)
             norms.append(norm)
             errors.append(counted[text].total)
     return Pool(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -16,6 +15,7 @@ from asrkit.data.batch import Batch
 from asrkit.data.batch_info import UtteranceInfo
 from asrkit.decoding.decode import DecodeBatch, decode, distinct
 from asrkit.errors import UserError
+from asrkit.run_files import Summary
 from asrkit.scorers.interfaces import EncodedFrames, Hypothesis, LabelScorer
 from asrkit.scorers.sources import Source
 from asrkit.search.parts import SearchParts
@@ -94,7 +94,7 @@ def batches(stop_after: int | None = None) -> Iterator[DecodeBatch]:
         yield batch, [UtteranceInfo(f"u{i}", "s", TEXTS[i], 2.0) for i in ids]
 
 
-def run(out: Path, model: Model, stop_after: int | None = None, key: str = "k") -> dict[str, Any]:
+def run(out: Path, model: Model, stop_after: int | None = None, key: str = "k") -> Summary:
     tokenizer, device = FakeTokenizer(), torch.device("cpu")
     source = batches(stop_after)
     return decode(model, source, tokenizer, loaded(), out, device, 5, key, max_hypotheses=2)
@@ -115,10 +115,10 @@ def test_lines_and_summary(tmp_path: Path) -> None:
         (f"u{i}", text, text) for i, text in enumerate(TEXTS)
     ]
     assert [h["scores"] for h in entries[1]["hypotheses"]] == [{"fake": -1.0}, {"fake": -3.0}]
-    assert summary == json.loads((tmp_path / "summary.json").read_text())
-    assert (summary["utterances"], summary["audio_seconds"]) == (5, 10.0)
-    assert summary["hypotheses_per_utterance"] == 2.0
-    assert set(summary["scorer_seconds"]) == {"fake"}
+    assert asdict(summary) == json.loads((tmp_path / "summary.json").read_text())
+    assert (summary.utterances, summary.audio_seconds) == (5, 10.0)
+    assert summary.hypotheses_per_utterance == 2.0
+    assert set(summary.scorer_seconds) == {"fake"}
     assert {path.name for path in tmp_path.iterdir()} == {"nbest.jsonl", "summary.json"}
 
 
@@ -152,7 +152,7 @@ def test_an_interrupted_decode_goes_on(tmp_path: Path) -> None:
     model = Model()
     summary = run(tmp_path / "a", model)
     assert model.encoded == 1  # the last batch alone
-    assert (summary["utterances"], summary["audio_seconds"]) == (5, 10.0)
+    assert (summary.utterances, summary.audio_seconds) == (5, 10.0)
     run(tmp_path / "b", Model())
     whole = (tmp_path / "b" / "nbest.jsonl").read_bytes()
     assert (tmp_path / "a" / "nbest.jsonl").read_bytes() == whole
@@ -181,7 +181,7 @@ def test_damaged_lines_are_decoded_again(tmp_path: Path) -> None:
     lines[2] = b"\0" * 20
     partial.write_bytes(b"\n".join(lines))
     model = Model()
-    assert run(tmp_path, model)["utterances"] == 5
+    assert run(tmp_path, model).utterances == 5
     assert model.encoded == 5
 
 
@@ -196,5 +196,5 @@ def test_a_full_disk_keeps_what_is_decoded(tmp_path: Path, monkeypatch: pytest.M
         run(tmp_path, Model())
     monkeypatch.undo()
     model = Model()
-    assert run(tmp_path, model)["utterances"] == 5
+    assert run(tmp_path, model).utterances == 5
     assert model.encoded == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,7 @@ def run(tmp_path: Path) -> Path:
     data = tmp_path / "data"
     facts = set_facts(data, "test", open_set(data, ["test"]))
     digest = hashlib.sha256(nbest.encode()).hexdigest()
-    summary = {"utterances": 3, "set": facts, "lists": digest, "rtf": 0.1}
+    summary = {"utterances": 3, "set": asdict(facts), "lists": digest, "rtf": 0.1}
     (folder / "summary.json").write_text(json.dumps(summary))
     search = {"type": "label_sync", "scorers": {}, "beam_size": 2}
     note = {"search": search, "checkpoint": "x", "fingerprint": "of beam 2"}

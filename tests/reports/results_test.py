@@ -3,8 +3,8 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,9 +12,10 @@ from asrkit.errors import UserError
 from asrkit.reports.markdown import table as markdown_table
 from asrkit.reports.results import INTRODUCTION, write_results
 from asrkit.reports.search_table import write_search_table
+from asrkit.run_files import NbestLine
 from asrkit.scoring.coverage import Coverage
-from asrkit.scoring.edits import Aligned, Errors
-from asrkit.scoring.nist.hub5 import score_hub5
+from asrkit.scoring.edits import AlignedSet, Errors, WordAligner
+from asrkit.scoring.nist.hub5 import Hub5Scorer
 from asrkit.scoring.wer import score_run
 from tests.scoring.nist.hub5_test import FOUND, without_hubscr, write
 
@@ -108,11 +109,14 @@ def test_a_parent_that_was_not_scored_is_said_so(run: Path, tmp_path: Path) -> N
 
 
 def test_runs_are_compared_by_the_errors_that_were_counted(run: Path, tmp_path: Path) -> None:
-    def strict(lines: Sequence[dict[str, Any]]) -> list[Aligned]:
-        return [Aligned(Errors(0, 2, 2, 2), []) for _ in lines]
+    class Strict(WordAligner):
+        def __call__(self, lines: Sequence[NbestLine]) -> AlignedSet:
+            found = super().__call__(lines)
+            wrong = [replace(each, errors=Errors(0, 2, 2, 2)) for each in found.utterances]
+            return replace(found, utterances=wrong)
 
     decode = run.parent / "base" / "decode" / "greedy" / "test"
-    score_run(decode / "nbest.jsonl", decode, aligner=strict)
+    score_run(decode / "nbest.jsonl", decode, aligner=Strict())
     write_results([run], tmp_path / "RESULTS.md")
     assert "| 50.00 | 200.00      | -150.00" in (tmp_path / "RESULTS.md").read_text()
     nbest = (decode / "nbest.jsonl").read_text()
@@ -170,7 +174,7 @@ def test_telephone_sets_have_rows_for_their_corpora(tmp_path: Path) -> None:
         run = make_run(tmp_path / name, "ONE TWO", spec)
         folder = run / "decode" / "greedy" / "test"
         nbest, stm, glm = write(folder, found)
-        score_hub5(nbest, folder, stm, glm)
+        score_run(nbest, folder, aligner=Hub5Scorer(stm, glm))
     table = write_results([tmp_path / "first"], tmp_path / "RESULTS.md")
     rows = [[cell.strip() for cell in line.split("|")[2:5]] for line in table.splitlines()[2:]]
     assert rows == [
@@ -179,8 +183,15 @@ def test_telephone_sets_have_rows_for_their_corpora(tmp_path: Path) -> None:
         ["test, Swbd", "greedy", "44.44"],
     ]
     assert "| test | greedy | 25.00 | 30.00       | -5.00" in (tmp_path / "RESULTS.md").read_text()
-    (tmp_path / "base/decode/greedy/test/segments.tsv").write_text("segment\n")
-    with pytest.raises(UserError, match="have other segments, such as"):
+    scored = tmp_path / "base/decode/greedy/test"
+    rows = [line.split("\t") for line in (scored / "utterances.tsv").read_text().splitlines()]
+    older = [[row[0], row[-1], *row[1:-1]] for row in rows]
+    (scored / "utterances.tsv").unlink()
+    (scored / "segments.tsv").write_text("".join("\t".join(row) + "\n" for row in older))
+    write_results([tmp_path / "first"], tmp_path / "older.md")
+    assert (tmp_path / "older.md").read_text() == (tmp_path / "RESULTS.md").read_text()
+    (scored / "segments.tsv").write_text("segment\n")
+    with pytest.raises(UserError, match="have other utterances, such as"):
         write_results([tmp_path / "first"], tmp_path / "RESULTS.md")
 
 

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from asrkit.errors import UserError
+from asrkit.run_files import NbestLine, WrittenHypothesis
 from asrkit.scoring.weights import Decoded, best_weights, pool
 
 
-def line(number: int, hypotheses: list[tuple[str, float, float]]) -> dict[str, Any]:
-    return {
-        "id": f"u{number}",
-        "reference": "a b",
-        "hypotheses": [
-            {"text": text, "labels": [ord(c) for c in text], "scores": {"x": x, "y": y}, "score": x}
-            for text, x, y in hypotheses
-        ],
-    }
+def line(number: int, hypotheses: list[tuple[str, float, float]]) -> NbestLine:
+    written = [
+        WrittenHypothesis(text, [ord(c) for c in text], x, {"x": x, "y": y})
+        for text, x, y in hypotheses
+    ]
+    return NbestLine(
+        id=f"u{number}", speaker="", reference="a b", text=written[0].text, hypotheses=written
+    )
 
 
 # x alone prefers the wrong one, y alone as well, elsewhere; half of each is right everywhere.
@@ -61,10 +61,11 @@ def test_lists_of_several_decodes_are_joined_without_doubles() -> None:
 def test_what_no_weight_scales_is_still_counted() -> None:
     # As if a reward of labels: half a point for a string of two, four points for one of seven.
     lines = [line(0, [("a b", -2.0, -1.0), ("a b b b", -6.0, -2.0)])]
-    for hypothesis, reward in zip(lines[0]["hypotheses"], (0.5, 4.0), strict=True):
-        norm = len(hypothesis["labels"]) + 1
-        scores = hypothesis["scores"]
-        hypothesis["score"] = (scores["x"] + 0.5 * scores["y"] + reward) / norm
+    for place, (hypothesis, reward) in enumerate(zip(lines[0].hypotheses, (0.5, 4.0), strict=True)):
+        norm = len(hypothesis.labels) + 1
+        scores = hypothesis.scores
+        score = (scores["x"] + 0.5 * scores["y"] + reward) / norm
+        lines[0].hypotheses[place] = replace(hypothesis, score=score)
     found = pool([Decoded(lines, {"x": 1.0, "y": 0.5})], length_norm=1.0)
     assert found.rest == pytest.approx([0.5, 4.0])
     assert found.rate({"x": 1.0, "y": 0.5}) == 100.0, "the longer one is better, as in the search"

@@ -10,15 +10,23 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from asrkit.data.stm import Segment
-from asrkit.scoring.edits import EMPTY, Aligned
+from asrkit.scoring.edits import AlignedWord, Errors
 from asrkit.scoring.nist import word_graph
 from asrkit.scoring.nist.ctm import CtmWord
 
 
-def align(reference: str, hypothesis: str) -> Aligned:
-    """Returns the cheapest alignment with a reference and its errors.
+class AlignedText(NamedTuple):
+    """The errors of a text, and its words."""
+
+    errors: Errors
+    words: list[AlignedWord]
+
+
+def align(reference: str, hypothesis: str) -> AlignedText:
+    """Returns the errors of the cheapest alignment with a reference, and its words.
 
     Args:
         reference: Words, with alternatives and optional ones.
@@ -29,8 +37,7 @@ def align(reference: str, hypothesis: str) -> Aligned:
     """
     words = word_graph.line_of(hypothesis.lower().split())
     pairs = word_graph.align(word_graph.parse(reference.lower()), words)
-    shown = [(str(a or EMPTY), str(b or EMPTY)) for a, b in pairs]
-    return Aligned(word_graph.errors_of(pairs), shown)
+    return AlignedText(word_graph.errors_of(pairs), word_graph.words_of(pairs))
 
 
 def in_order(segments: Iterable[Segment]) -> list[Segment]:

@@ -5,6 +5,7 @@ Both give the same numbers; sclite's are those that papers quote.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 import shutil
@@ -14,12 +15,19 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from asrkit.data.stm import Segment, read_stm, write_stm
 from asrkit.errors import UserError
-from asrkit.scoring.edits import Aligned, Errors
-from asrkit.scoring.nist.counts import align, in_order, in_time, overlaps, words_of_segments
+from asrkit.run_files import NbestLine
+from asrkit.scoring.edits import Aligned, AlignedSet, Errors, character_errors
+from asrkit.scoring.nist.counts import (
+    AlignedText,
+    align,
+    in_order,
+    in_time,
+    overlaps,
+    words_of_segments,
+)
 from asrkit.scoring.nist.ctm import CtmWord, spread, write_ctm
 
 Counter = Callable[[Sequence[Segment], Sequence[CtmWord]], list[Errors]]
@@ -39,8 +47,11 @@ class StmScorer:
         UserError: If the file can't be read, or two of its segments have the same name.
     """
 
+    fills = False
+
     def __init__(self, path: Path, counter: Counter | None = None) -> None:
         self.path = path
+        self.references = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
         self.segments = in_order(read_stm(path))
         self.by_name = {segment.id: segment for segment in self.segments}
         if len(self.by_name) < len(self.segments):
@@ -56,13 +67,13 @@ class StmScorer:
         if self.counter is None:
             log.info("sclite is not installed: counting word errors as it would do")
 
-    def words(self, lines: Iterable[dict[str, Any]]) -> list[CtmWord]:
+    def words(self, lines: Iterable[NbestLine]) -> list[CtmWord]:
         """Returns the best hypotheses of an n-best list as words with times, in order of time.
 
         Raises:
             UserError: If an utterance is no segment of the file, or a segment has no hypothesis.
         """
-        texts = {line["id"]: line["text"] for line in lines}
+        texts = {line.id: line.text for line in lines}
         unknown = [name for name in texts if name not in self.by_name]
         if unknown:
             raise UserError(
@@ -79,7 +90,7 @@ class StmScorer:
         words = (word for s in self.segments for word in spread(s, texts.get(s.id, "")))
         return in_time(self.segments, words)
 
-    def __call__(self, lines: Sequence[dict[str, Any]]) -> list[Aligned]:
+    def __call__(self, lines: Sequence[NbestLine]) -> AlignedSet:
         """Returns the alignment and errors of each line of an n-best list.
 
         Raises:
@@ -87,7 +98,8 @@ class StmScorer:
         """
         words = self.words(lines)
         scored = [segment for segment in self.segments if not segment.ignored]
-        found = dict(zip((s.id for s in self.segments), self._texts(words), strict=True))
+        texts = words_of_segments(self.segments, words)
+        found = dict(zip((s.id for s in self.segments), texts, strict=True))
         aligned = {segment.id: self._align(segment, found[segment.id]) for segment in scored}
         if self.counter is not None:
             counts = self.counter(self.segments, words)
@@ -95,12 +107,18 @@ class StmScorer:
                 segment.id: aligned[segment.id]._replace(errors=errors)
                 for segment, errors in zip(scored, counts, strict=True)
             }
-        return [aligned.get(line["id"], Aligned(Errors(), [])) for line in lines]
+        utterances = []
+        for line in lines:
+            errors, pairs = aligned.get(line.id, AlignedText(Errors(), []))
+            characters = character_errors(line)
+            utterances.append(Aligned(line.id, line.speaker, errors, characters, pairs))
+        return AlignedSet(utterances, scorer="asrkit" if self.counter is None else "sclite")
 
-    def _texts(self, words: list[CtmWord]) -> list[str]:
-        return words_of_segments(self.segments, words)
+    def official(self, found: AlignedSet, lines: Sequence[NbestLine], out: Path) -> AlignedSet:
+        """Returns them as they are: sclite has counted already, where it is installed."""
+        return found
 
-    def _align(self, segment: Segment, text: str) -> Aligned:
+    def _align(self, segment: Segment, text: str) -> AlignedText:
         try:
             return align(segment.text, text)
         except ValueError as error:

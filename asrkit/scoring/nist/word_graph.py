@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterable, Iterator
 from ctypes import c_float
 from dataclasses import dataclass, field
 from itertools import product
+from typing import cast
 
-from asrkit.scoring.edits import Errors
+from asrkit.scoring.edits import AlignedWord, Errors, Kind
 
 NOTHING = "@"
 """The empty alternative."""
@@ -223,3 +224,17 @@ def errors_of(pairs: Iterable[Pair], agrees: Agrees = operator.eq) -> Errors:
         elif b is not None:
             total += Errors(insertions=int(not b.optional), words=int(b.optional))
     return total
+
+
+def words_of(pairs: Iterable[Pair], agrees: Agrees = operator.eq) -> list[AlignedWord]:
+    """Returns an alignment as words, optional ones in parentheses, and what each pair counts as."""
+    found = []
+    for a, b in pairs:
+        errors = errors_of([(a, b)], agrees)
+        kind: Kind = "correct"
+        if errors.total:
+            wrong = "insertion" if a is None else "deletion" if b is None else "substitution"
+            kind = cast(Kind, wrong)
+        reference, other = (None if token is None else str(token) for token in (a, b))
+        found.append(AlignedWord(reference, other, kind))
+    return found

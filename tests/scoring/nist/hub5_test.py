@@ -13,9 +13,10 @@ from asrkit.errors import UserError
 from asrkit.scoring.edits import Errors
 from asrkit.scoring.nist.ctm import CtmWord
 from asrkit.scoring.nist.glm import read_glm
-from asrkit.scoring.nist.hub5 import aligned, errors_in, score_hub5
+from asrkit.scoring.nist.hub5 import Hub5Scorer, aligned, errors_in
 from asrkit.scoring.nist.hub5_stm import clean_stm, plain_text, read_hub5_stm
 from asrkit.scoring.nist.hubscr import counted, ctm_words
+from asrkit.scoring.wer import Score, score_run
 from tests.scoring.nist.glm_test import RULES
 
 STM = """;; CATEGORY "0" "" ""
@@ -53,6 +54,12 @@ def write(folder: Path, found: dict[str, str], stm: str = STM) -> tuple[Path, Pa
     return paths
 
 
+def score_hub5(
+    nbest: Path, out: Path, stm: Path, glm: Path, against: Path | None = None, **options: bool
+) -> Score:
+    return score_run(nbest, out, against, Hub5Scorer(stm, glm, **options))
+
+
 @pytest.fixture
 def without_hubscr(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
@@ -74,8 +81,8 @@ def test_a_set_is_scored_by_category(tmp_path: Path) -> None:
     }
     aligned = (tmp_path / "aligned.txt").read_text()
     assert "REF HE IS (%HESITATION) A POLICE OFFICER\nHYP HE IS *             A POLICE *" in aligned
-    row = (tmp_path / "segments.tsv").read_text().splitlines()[5]
-    assert row == "sw_1-A-00003000-00004000\tO,sw\t80.00\t5\t1\t2\t1\tsw_1_A"
+    row = (tmp_path / "utterances.tsv").read_text().splitlines()[5]
+    assert row == "sw_1-A-00003000-00004000\t80.00\t5\t1\t2\t1\tsw_1_A\tO,sw"
 
 
 @pytest.mark.usefixtures("without_hubscr")
@@ -97,7 +104,7 @@ def _order(paths: tuple[Path, Path, Path], out: Path) -> tuple[Path, Path, Path,
 def test_hesitations_of_hypotheses_may_be_left_out(tmp_path: Path) -> None:
     found = {**FOUND, "sw_1-B-00000000-00002000": "uh hel- hello"}
     paths = _order(write(tmp_path, found), tmp_path)
-    assert score_hub5(*paths).parts["sw"]["errors"]["insertions"] == 3
+    assert score_hub5(*paths).parts["sw"].errors.insertions == 3
     kept = score_hub5(*paths, drop_hesitations=True)
     assert kept.errors == Errors(0, 4, 1, 20), "E is deleted now, and nothing inserted but X"
 
@@ -213,9 +220,9 @@ def test_hubscr_counts_the_same(
     paths = _order(write(tmp_path, found, "\n".join(lines) + "\n"), tmp_path)
     official = score_hub5(*paths)
     assert official.scorer == "hubscr.pl"
-    theirs = (tmp_path / "segments.tsv").read_text().splitlines()
+    theirs = (tmp_path / "utterances.tsv").read_text().splitlines()
     monkeypatch.setenv("PATH", "/nowhere")
     ours = score_hub5(*paths)
-    rows = (tmp_path / "segments.tsv").read_text().splitlines()
+    rows = (tmp_path / "utterances.tsv").read_text().splitlines()
     assert rows == theirs
     assert ours.errors == official.errors

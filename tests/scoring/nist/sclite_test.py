@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from asrkit.data.stm import Segment, write_stm
 from asrkit.errors import UserError
+from asrkit.run_files import NbestLine
 from asrkit.scoring.edits import Errors
 from asrkit.scoring.nist import sclite
 from asrkit.scoring.nist.ctm import CtmWord
@@ -40,10 +41,10 @@ def no_sclite(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sclite, "installed_sclite", lambda: None)
 
 
-def lines(texts: Sequence[str] = TEXTS) -> list[dict[str, Any]]:
+def lines(texts: Sequence[str] = TEXTS) -> list[NbestLine]:
     spoken = [SEGMENTS[0], SEGMENTS[3]]
     return [
-        {"id": s.id, "speaker": s.speaker, "reference": s.text, "text": text}
+        NbestLine(id=s.id, speaker=s.speaker, reference=s.text, text=text)
         for s, text in zip(spoken, texts, strict=True)
     ]
 
@@ -57,9 +58,10 @@ def test_a_run_is_scored_by_the_rules_of_nist(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     nbest = tmp_path / "nbest.jsonl"
-    nbest.write_text("".join(json.dumps(line) + "\n" for line in lines()))
+    nbest.write_text("".join(json.dumps(line.as_json()) + "\n" for line in lines()))
     other = tmp_path / "other.jsonl"
-    other.write_text("".join(json.dumps(line) + "\n" for line in lines(["it's fine", "thank you"])))
+    theirs = lines(["it's fine", "thank you"])
+    other.write_text("".join(json.dumps(line.as_json()) + "\n" for line in theirs))
     with caplog.at_level(logging.INFO):
         scorer = StmScorer(stm(tmp_path))
     assert "sclite is not installed" in caplog.text
@@ -78,10 +80,10 @@ def test_a_counter_decides_the_errors(tmp_path: Path) -> None:
         seen.extend(word.word for word in words)
         return [Errors(1, 2, 3, 4), Errors(), Errors(5, 6, 7, 8)]
 
-    first, second = StmScorer(stm(tmp_path), counter)(lines())
+    first, second = StmScorer(stm(tmp_path), counter)(lines()).utterances
     assert (first.errors, second.errors) == (Errors(1, 2, 3, 4), Errors(5, 6, 7, 8))
     assert seen == ["IT'S", "okay", "thank", "me"]
-    assert second.pairs == [("thank", "thank"), ("you", "me")]
+    assert [word[:2] for word in second.words] == [("thank", "thank"), ("you", "me")]
 
 
 def test_overlapping_segments_are_said_and_counted_as_sclite_does(
@@ -92,19 +94,19 @@ def test_overlapping_segments_are_said_and_counted_as_sclite_does(
         Segment("talk", "1", "bob", 2.0, 6.0, "five six seven eight"),
     ]
     path = stm(tmp_path, overlapping)
-    found = [{"id": s.id, "text": s.text} for s in overlapping]
+    found = [NbestLine(id=s.id, speaker="", reference="", text=s.text) for s in overlapping]
     with caplog.at_level(logging.WARNING):
         scorer = StmScorer(path)
     assert "1 segments begin before an earlier one" in caplog.text
     starts = [word.start for word in scorer.words(found)]
     assert starts == sorted(starts)
-    errors = [each.errors for each in scorer(found)]
+    errors = scorer(found).errors
     assert errors == [Errors(0, 0, 2, 4), Errors(0, 2, 0, 4)]
     monkeypatch.undo()
     program = sclite.installed_sclite()
     if program is None:
         pytest.skip("sclite (SCTK) is not installed: its counts can't be compared with ours")
-    assert [each.errors for each in StmScorer(path, program)(found)] == errors
+    assert StmScorer(path, program)(found).errors == errors
 
 
 def test_other_sets_are_refused(tmp_path: Path) -> None:
@@ -112,12 +114,12 @@ def test_other_sets_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="1 of 2 segments .* not decoded, such as talk-1-00004000"):
         scorer(lines()[:1])
     with pytest.raises(UserError, match="has no segment of utterance u1 .* and 0 more"):
-        scorer([*lines(), {**lines()[0], "id": "u1"}])
+        scorer([*lines(), replace(lines()[0], id="u1")])
     with pytest.raises(UserError, match="two segments of the same recording, channel and times"):
         StmScorer(stm(tmp_path, [SEGMENTS[0], SEGMENTS[0]]))
     with pytest.raises(UserError, match="segment talk-1-00000000-00001000: '{' without '}'"):
         StmScorer(stm(tmp_path, [Segment("talk", "1", "s", 0.0, 1.0, "{ a", ())]))(
-            [{"id": "talk-1-00000000-00001000", "text": "a"}]
+            [NbestLine(id="talk-1-00000000-00001000", speaker="", reference="", text="a")]
         )
 
 
@@ -136,7 +138,7 @@ def script(path: Path, text: str) -> Path:
 def test_sclite_gets_references_and_hypotheses(tmp_path: Path) -> None:
     program = script(tmp_path / "sclite", f"cp $2 $5 {tmp_path}\ncat <<'E'\n{OUTPUT}E\n")
     scorer = StmScorer(stm(tmp_path), Sclite([str(program)]))
-    assert [errors for errors, _ in scorer(lines())] == [Errors(0, 0, 0, 3), Errors(1, 0, 0, 2)]
+    assert scorer(lines()).errors == [Errors(0, 0, 0, 3), Errors(1, 0, 0, 2)]
     assert "<o> it's { ok / okay } (uh)" in (tmp_path / "reference.stm").read_text()
     assert "talk 1 4.500 0.500 me" in (tmp_path / "hypothesis.ctm").read_text()
 
