@@ -21,7 +21,7 @@ from asrkit.terminal import say
 @run_option
 @data_option
 @set_option
-@click.option("--head", default="ctc", show_default=True, help="Name of a CTC or transducer head.")
+@click.option("--head", default="ctc", show_default=True, help="Name of a head that aligns.")
 @checkpoint_option
 @click.option(
     "--speed",

@@ -1,4 +1,4 @@
-"""`asrkit prior`: how often a CTC output says each symbol, averaged over many frames."""
+"""`asrkit prior`: how often a head says each of its symbols, averaged over many frames."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ from asrkit.experiment.record import record_command
 from asrkit.experiment.runs import open_run
 from asrkit.experiment.spec import available_device
 from asrkit.files import write_text
+from asrkit.models.asr_model import AsrModel
+from asrkit.models.interfaces import PosteriorHead
 from asrkit.records import read_json
-from asrkit.scorers.interfaces import FrameSource
+from asrkit.text.outputs import OutputFields, Outputs
 
 Mean = Literal["probabilities", "logarithms"]
 
@@ -33,11 +35,13 @@ class Prior:
 
     Args:
         weights: Hash of the checkpoint that it was estimated with.
-        log_prior: Log-priors of all symbols, blank or end of sentence last.
+        log_prior: Log-priors of all symbols, in order of their ids.
+        outputs: What the symbols are; files of older versions are of labels and blank.
     """
 
     weights: str
     log_prior: list[float]
+    outputs: OutputFields | None = None
 
 
 def estimate_prior(
@@ -55,72 +59,100 @@ def estimate_prior(
         run: Folder of a trained run.
         data: Data folder.
         set_name: The set that is averaged over, which should be training data.
-        head: A CTC head.
+        head: A CTC head, or another one that says how probable each symbol of a frame is.
         checkpoint: "average", "best", "last" or a path.
         mean: Whether probabilities are averaged, or their logarithms (and then normalised).
         overrides: Such as data.max_decode_seconds=600.
 
     Raises:
-        UserError: If the model has no such head, or the set no frames.
+        UserError: If the model has no such head, it scores no frames, or the set has none.
 
     Source: Manohar et al. 2015, section 3 (mean posterior).
     """
     opened = open_run(run, data)
     settings = heard_with(opened.experiment.speech, overrides)
     model, path = opened.asr_model(checkpoint)
-    heads = model.named_heads()
-    if head not in heads:
-        raise UserError(f"the model of {run} has no head {head!r}; it has {', '.join(heads)}")
-    source = heads[head]
-    if not isinstance(source, FrameSource):
-        raise UserError(
-            f"head {head!r} of {run}: a {type(source).__name__} scores no frames by themselves; "
-            "expected a CTC head"
-        )
+    source = _posterior_head(model, head, run)
     device = available_device()
     model.to(device)
-    total = torch.zeros(len(opened.vocabulary) + 1, dtype=torch.float64)
+    total = torch.zeros(len(source.outputs), dtype=torch.float64)
     frames = 0
     for batch, _ in decode_batches(open_set(data, [set_name]), settings):
         with torch.inference_mode():
             encoded = model.encode(batch.signal.to(device), batch.signal_lengths.to(device))
-            found = source.frame_scores(encoded)
-            valid = torch.arange(found.log_probs.shape[1], device=device) < found.lengths[:, None]
-            scores = found.log_probs[valid].double()  # (frames, V + 1)
+            log_probs, lengths = source.log_posteriors(encoded)
+            valid = torch.arange(log_probs.shape[1], device=device) < lengths[:, None]
+            scores = log_probs[valid].double()  # (frames, K)
             total += (scores.exp() if mean == "probabilities" else scores).sum(0).cpu()
             frames += len(scores)
     if not frames:
         raise UserError(f"set {set_name} of {data} has no frames to average over")
     log_prior = (total / frames).log() if mean == "probabilities" else total / frames
     record_command(run)
-    return write_prior(opened.folder.prior(head), log_prior.log_softmax(0), path, frames)
+    place, log_prior = opened.folder.prior(head), log_prior.log_softmax(0)
+    return write_prior(place, log_prior, source.outputs, path, frames)
 
 
-def write_prior(path: Path, log_prior: Tensor, weights: Path, frames: int) -> Path:
-    """Writes log-priors (V + 1,) and what they were estimated with."""
-    entry = {"weights": hash_of(weights), "frames": frames, "log_prior": log_prior.tolist()}
-    write_text(path, json.dumps(entry) + "\n")
+def _posterior_head(model: AsrModel, name: str, run: Path) -> PosteriorHead:
+    heads: dict[str, object] = {**model.named_heads()}
+    if name not in heads:
+        raise UserError(f"the model of {run} has no head {name!r}; it has {', '.join(heads)}")
+    head = heads[name]
+    if not isinstance(head, PosteriorHead):
+        others = ", ".join(n for n, h in heads.items() if isinstance(h, PosteriorHead))
+        raise UserError(
+            f"head {name!r} of {run} has no prior: a {type(head).__name__} does not say how "
+            f"probable each symbol of a frame is; heads that do: {others or 'none'}"
+        )
+    return head
+
+
+def write_prior(
+    path: Path, log_prior: Tensor, outputs: Outputs, weights: Path, frames: int
+) -> Path:
+    """Writes log-priors (K,) of outputs, and what they were estimated with."""
+    entry = {
+        "weights": hash_of(weights),
+        "frames": frames,
+        "outputs": outputs.fields(),
+        "log_prior": log_prior.tolist(),
+    }
+    write_text(path, json.dumps(entry, ensure_ascii=False) + "\n")
     return path
 
 
-def read_prior(path: Path, weights: Path, size: int) -> Tensor:
-    """Returns log-priors (V + 1,).
+def read_prior(path: Path, weights: Path, outputs: Outputs) -> Tensor:
+    """Returns log-priors (K,) of outputs.
 
     Raises:
-        UserError: If there is no such file, or it was estimated with other weights.
+        UserError: If there is no such file, or it was estimated with other weights, or for other
+            outputs.
     """
     if not path.is_file():
         raise UserError(f"there is no prior {path}; make it by `asrkit prior --run RUN --data DIR`")
-    entry = read_json(path, Prior, "make it anew by `asrkit prior --run RUN --data DIR`")
+    entry = read_json(path, Prior, "make it again by `asrkit prior --run RUN --data DIR`")
     log_prior = torch.tensor(entry.log_prior)
-    if entry.weights != hash_of(weights) or len(log_prior) != size:
+    held = outputs if entry.outputs is None else _outputs_of(entry.outputs, path)
+    if held != outputs:
         raise UserError(
-            f"{path} was estimated with other weights than {weights}; make it anew by "
+            f"{path} is the prior of {held.told()}, the head has {outputs.told()}"
+            f"{held.difference(outputs)}; make it by `asrkit prior --head HEAD` for this head"
+        )
+    if entry.weights != hash_of(weights) or len(log_prior) != len(outputs):
+        raise UserError(
+            f"{path} was estimated with other weights than {weights}; make it again by "
             "`asrkit prior --run RUN --data DIR`"
         )
     if not math.isclose(float(log_prior.exp().sum()), 1.0, abs_tol=1e-3):
         raise UserError(f"{path}: the priors don't sum to one")
     return log_prior
+
+
+def _outputs_of(fields: OutputFields, path: Path) -> Outputs:
+    try:
+        return Outputs.of_fields(fields)
+    except ValueError as error:
+        raise UserError(f"{path} is damaged: outputs: {error}; make it again") from error
 
 
 def hash_of(path: Path) -> str:

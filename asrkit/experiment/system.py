@@ -21,6 +21,7 @@ from asrkit.models.interfaces import Encoded
 from asrkit.models.language_model import LanguageModel
 from asrkit.scorers.loader import FoundHead
 from asrkit.search.search import LoadedSearch, Search
+from asrkit.text.outputs import Outputs
 from asrkit.training.checkpoints import resolve
 
 
@@ -134,7 +135,7 @@ class System:
         weights = self.checkpoint if run is None else resolve(self.find(run), checkpoint)
         path = self.find(path)
         self.others.append(path)
-        return read_prior(path, weights, len(self.vocabulary) + 1)
+        return read_prior(path, weights, Outputs.labels_with_blank(self.vocabulary))
 
     def find(self, path: Path) -> Path:
         """Returns where a search's file or run folder is."""

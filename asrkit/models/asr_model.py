@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -76,7 +78,7 @@ class AsrModel(SpeechModel):
 
     def encode(self, signal: Tensor, lengths: Tensor) -> Encoded:
         """Returns the frames of samples (B, N) with lengths (B,), without augmentation."""
-        return self.encoder(*self.features(signal, lengths))  # type: ignore[no-any-return]
+        return self._frames(*self.features(signal, lengths))
 
     def named_heads(self) -> dict[str, Head]:
         """Returns the heads by name."""
@@ -107,7 +109,11 @@ class AsrModel(SpeechModel):
             if self.training:
                 for augment in self.augment.values():
                     features, lengths = augment(features, lengths, step)
-        return self.encoder(features, lengths), batch
+        return self._frames(features, lengths), batch
+
+    def _frames(self, features: Tensor, lengths: Tensor) -> Encoded:
+        encoded: Encoded = self.encoder(features, lengths)
+        return replace(encoded, feature_lengths=lengths)
 
     def _cut(self, batch: Batch, features: Tensor, lengths: Tensor, chunking: Chunking) -> Batch:
         assert self.given_targets is not None, "chunks need given alignments"

@@ -72,11 +72,14 @@ class Encoded:
         frames: (B, T, D); padding has any value.
         lengths: (B,) valid frames.
         taps: Outputs of tapped blocks, (B, T, D) by block number, counted from 1.
+        feature_lengths: (B,) valid feature frames that went in, which the model adds for heads
+            that score feature frames.
     """
 
     frames: Tensor
     lengths: Tensor
     taps: Mapping[int, Tensor] = field(default_factory=dict)
+    feature_lengths: Tensor | None = None
 
     def at(self, tap: int | None) -> Tensor:
         """Returns the last frames, or those of a tapped block."""

@@ -148,7 +148,7 @@ def test_a_head_of_ones_own_is_checked_trained_and_shown(place: Path) -> None:
     spec, data, run = spec_of(place), place / "data", place / "run"
     checked = asrkit("check", spec, "--data", data)
     assert checked.exit_code == 0, checked.output
-    assert "1 x too few frames, such as train-2: labels need 80 frames, there are 60" in (
+    assert "1 x too few frames, such as train-2: labels need 80 frames, but there are 60" in (
         " ".join(checked.output.split())
     )
     trained = asrkit("train", spec, "--data", data, "--run", run)

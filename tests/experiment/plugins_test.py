@@ -97,7 +97,10 @@ def test_plugins_beside_the_spec_go_with_the_run(place: Path) -> None:
     (place / "other").mkdir()
     (place / "other" / "variant.yaml").write_text("extends: ../conf/spec.yaml\nseed: 2\n")
     assert asrkit("check", place / "other" / "variant.yaml").exit_code == 0
-    assert asrkit("files", spec).output.split() == [str(spec), str(spec.with_name("my_parts.py"))]
+    assert asrkit("files", "spec", spec).output.split() == [
+        str(spec),
+        str(spec.with_name("my_parts.py")),
+    ]
     assert asrkit("tokenizer", "characters", "--data", data).exit_code == 0
     result = asrkit("train", spec, "--data", data, "--run", run)
     assert result.exit_code == 0, result.output
