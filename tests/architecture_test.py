@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from asrkit.config.explain import argument_docs, first_line
+from asrkit.config.listing import argument_docs, first_line
 from asrkit.config.registry import all_registries, import_all
 from asrkit.config.signatures import constructor_parameters
 

@@ -14,8 +14,9 @@ def list_names(kind: str | None) -> None:
 
     Example: asrkit list encoder
     """
-    from asrkit.config.explain import list_registry
+    from asrkit.config.listing import list_kinds
     from asrkit.config.registry import import_all
+    from asrkit.experiment.check import ROOTS
 
     import_all()
-    say(list_registry(kind))
+    say(list_kinds(ROOTS, kind))

@@ -15,6 +15,7 @@ from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
+from asrkit.config.annotations import SCALARS, annotation_name
 from asrkit.config.factories import CheckedFactory as CheckedFactory
 from asrkit.config.factories import Make, Unbuilt
 from asrkit.config.factories import dry as dry
@@ -24,8 +25,6 @@ from asrkit.config.problems import Problem, SpecError
 from asrkit.config.registry import Factory, Registry, registry_of
 from asrkit.config.renames import old_names
 from asrkit.config.signatures import (
-    SCALARS,
-    annotation_name,
     constructor_parameters,
     default_of,
     describe,
@@ -283,11 +282,12 @@ class _Walk:
         name = given.pop("type", registry.default)
         if name is None:
             names = ", ".join(sorted(registry.entries))
-            self.problem(path, f"missing key 'type'; a {registry.kind} is one of {names}")
+            kind = annotation_name(interface)
+            self.problem(path, f"missing key 'type'; {kind} is one of {names}")
         elif name not in registry.entries:
             hint = did_you_mean(name, list(registry.entries))
             names = ", ".join(sorted(registry.entries))
-            message = f"{name!r} is no {registry.kind}{hint}; there are {names}"
+            message = f"unknown {registry.kind} {name!r}{hint}; there are {names}"
             self.problem(path if short else join(path, "type"), message)
         else:
             return registry.entries[name], name, given

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any
 
-from asrkit.config.ordered import Ordered
-from asrkit.config.registry import Factory, Registry, registry_of
+from asrkit.config.registry import Registry, registry_of
 
 
 def constructor_parameters(
@@ -86,38 +84,6 @@ def _registered(kind: type) -> tuple[Registry[Any] | None, str | None]:
                     return registry, name
             return registry, None
     return None, None
-
-
-SCALARS: tuple[type, ...] = (bool, int, float, str, Path)
-NAMES: dict[Any, str] = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "a text",
-    Path: "a path",
-    type(None): "null",
-}
-
-
-def annotation_name(annotation: Any) -> str:
-    """Returns how messages call the values of an annotation, such as "a whole number"."""
-    if annotation in NAMES:
-        return NAMES[annotation]
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Literal:
-        return "one of " + ", ".join(repr(a) for a in arguments)
-    if origin is Factory:
-        return annotation_name(arguments[0])
-    if origin in (Union, types.UnionType):
-        return " or ".join(annotation_name(a) for a in arguments)
-    if origin in (list, tuple):
-        return f"a list of {annotation_name(arguments[0])}"
-    if origin is Ordered:
-        return f"named parts in order, each {annotation_name(arguments[0])}"
-    if origin is dict:
-        return "a mapping of names"
-    registry = registry_of(annotation) if isinstance(annotation, type) else None
-    return f"a {registry.kind}" if registry else f"a {getattr(annotation, '__name__', annotation)}"
 
 
 def shown(value: Any) -> str:

@@ -300,6 +300,10 @@ def explain(spec_path: Path, overrides: Sequence[str], key: str) -> str:
     return explain_key(interface_of(spec), spec, key)
 
 
+ROOTS: tuple[type, ...] = (Experiment, DecodeSpec)
+"""What spec files describe."""
+
+
 def interface_of(spec: Spec) -> type:
     """Returns the class whose parts a spec names."""
     return DecodeSpec if is_decode_spec(spec) else Experiment

@@ -96,7 +96,10 @@ def test_builds_parts_with_late_arguments_and_defaults() -> None:
     [
         ({"main": {"type": "circle", "radius": 1, "radios": 1}}, "did you mean 'radius'?"),
         ({"main": {"type": "circle"}}, "missing key 'radius' (a number) of shape 'circle'"),
-        ({"main": {"type": "circel", "radius": 1}}, "is no shape; did you mean 'circle'?"),
+        (
+            {"main": {"type": "circel", "radius": 1}},
+            "unknown shape 'circel'; did you mean 'circle'",
+        ),
         ({"main": {"radius": 1}}, "missing key 'type'; a shape is one of circle, square"),
         ({"main": {"type": "circle", "radius": 1, "scale": 2.0}}, "the part around it supplies it"),
         ({"main": {"type": "circle", "radius": "big"}}, "expected a number, got the text 'big'"),
@@ -121,7 +124,7 @@ def test_reports_all_problems_at_once_with_file_and_line(tmp_path: Path) -> None
     found = messages(load(path))
     assert len(found) == 4, found
     assert any(text.startswith(f"{path}:4: foo: unknown key") for text in found)
-    assert any(text.startswith(f"{path}:3: others[0].type: 'squar'") for text in found)
+    assert any(text.startswith(f"{path}:3: others[0].type: unknown shape") for text in found)
 
 
 def test_build_refuses_with_every_problem() -> None:

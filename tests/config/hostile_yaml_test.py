@@ -106,7 +106,7 @@ def test_files_of_a_spec_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "loop.yaml").write_text("extends: [loop2.yaml]\n")
     (tmp_path / "loop2.yaml").write_text("extends: loop.yaml\n")
     monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(main, ["files", "top.yaml", "sub/c.yaml"])
+    result = CliRunner().invoke(main, ["files", "spec", "top.yaml", "sub/c.yaml"])
     assert result.stdout.split("\n") == ["top.yaml", "a b.yaml", "sub/c.yaml", ""]
     result = CliRunner().invoke(main, ["files", "loop.yaml"])
     assert result.exit_code == 2
