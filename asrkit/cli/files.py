@@ -36,7 +36,7 @@ def spec(specs: tuple[Path, ...]) -> None:
 
     Example: asrkit files spec conf/conformer.yaml
     """
-    _print(path for each in specs for path in spec_files(each))
+    _print(dict.fromkeys(path for each in specs for path in spec_files(each)))
 
 
 @files.command()

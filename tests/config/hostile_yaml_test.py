@@ -108,7 +108,7 @@ def test_files_of_a_spec_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(main, ["files", "spec", "top.yaml", "sub/c.yaml"])
     assert result.stdout.split("\n") == ["top.yaml", "a b.yaml", "sub/c.yaml", ""]
-    result = CliRunner().invoke(main, ["files", "loop.yaml"])
+    result = CliRunner().invoke(main, ["files", "spec", "loop.yaml"])
     assert result.exit_code == 2
     assert "loop.yaml: extends itself" in result.output.replace("\n", "")
 
