@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from asrkit.lattice.cells import cell_targets, exact_dtype, occupations
+from asrkit.lattice.cells import cell_targets, occupations
 from asrkit.lattice.lattice import INFINITY
 from asrkit.lattice.topologies import Topology
 from asrkit.losses.full_sum import full_sum_loss
-from asrkit.losses.joiner_loss import MAX_LOGITS, Joiner
+from asrkit.losses.joiner import Joiner, JoinerGradients, JoinerTensors
 from asrkit.losses.pruning import Windows
 from asrkit.nn.masking import length_mask
 
@@ -56,9 +56,9 @@ def pruned_joiner_loss(
     given = (labels, lengths, label_lengths, topology)
     if not torch.is_grad_enabled():
         cells = _Cells.of(windows, lengths, prediction.shape[1])
-        inputs = _Inputs.of(encoder, prediction, joiner, label_lengths)
+        inputs = _flat(encoder, prediction, joiner, label_lengths)
         targets = cell_targets(labels, label_lengths, topology).flatten(1)
-        scores, _ = inputs.scores(cells, targets)
+        scores, _ = _scores(inputs, cells, targets)
         return full_sum_loss(cells.spread(scores, -INFINITY), *given)
     tensors = (encoder, prediction, joiner.weight, joiner.bias)
     losses: Tensor = _PrunedLoss.apply(*tensors, joiner, *given, windows)  # type: ignore[no-untyped-call]
@@ -115,96 +115,53 @@ class _Cells:
         return values.flatten(1)[:, self.cells]
 
 
-@dataclass(frozen=True)
-class _Inputs:
-    """The joiner's tensors in the dtype of the matrix products.
-
-    Args:
-        joiner: Distribution and activation.
-        encoder: (B · T, J).
-        prediction: (B · (U + 1), J), zeros in the padding.
-        weight: (V + 1, H).
-        bias: (V + 1,).
-    """
-
-    joiner: Joiner
-    encoder: Tensor
-    prediction: Tensor
-    weight: Tensor
-    bias: Tensor
-
-    @classmethod
-    def of(
-        cls,
-        encoder: Tensor,
-        prediction: Tensor,
-        joiner: Joiner,
-        label_lengths: Tensor,
-        dtype: torch.dtype | None = None,
-    ) -> _Inputs:
-        """Returns the inputs in this dtype, or in the one that autocast or the tensors ask for."""
-        device = encoder.device.type
-        if dtype is None and torch.is_autocast_enabled(device):
-            dtype = torch.get_autocast_dtype(device)
-        dtype = dtype or torch.promote_types(encoder.dtype, prediction.dtype)
-        mask = length_mask(label_lengths + 1, prediction.shape[1])
-        known = prediction.detach().masked_fill(~mask[..., None], 0.0)
-        tensors = (encoder.detach().flatten(0, 1), known.flatten(0, 1), joiner.weight, joiner.bias)
-        return cls(joiner, *(each.detach().to(dtype) for each in tensors))
-
-    def max_frames(self, cells: _Cells) -> int:
-        """Returns the number of frames to compute at a time."""
-        limit = self.joiner.max_logits or MAX_LOGITS.get(self.encoder.device.type, 2**22)
-        return max(1, limit // (cells.cells.shape[1] * len(self.weight)))
-
-    def sums(self, cells: _Cells, part: slice) -> Tensor:
-        """Returns (C, S, J)."""
-        return self.prediction[cells.counts[part]] + self.encoder[cells.frames[part]][:, None]
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Returns (C, S, V + 1) from hidden (C, S, H)."""
-        logits = torch.addmm(self.bias, hidden.flatten(0, 1), self.weight.T)
-        return logits.to(exact_dtype(logits)).view(*hidden.shape[:2], -1)
-
-    @torch.no_grad()
-    def scores(self, cells: _Cells, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns (K, R, S) scores and (R, S) normalisers; targets (K - 1, B · (U + 1))."""
-        normaliser = torch.empty_like(cells.counts, dtype=exact_dtype(self.encoder))
-        scores = normaliser.new_empty((len(targets) + 1, *normaliser.shape))
-        with torch.autocast(self.encoder.device.type, enabled=False):
-            for part in cells.parts(self.max_frames(cells)):
-                logits = self.logits(self.joiner.activation(self.sums(cells, part)))
-                found = self.joiner.distribution.scores(logits, targets[:, cells.counts[part]])
-                scores[:, part], normaliser[part] = found
-        return scores, normaliser
+def _flat(
+    encoder: Tensor,
+    prediction: Tensor,
+    joiner: Joiner,
+    label_lengths: Tensor,
+    dtype: torch.dtype | None = None,
+) -> JoinerTensors:
+    """Returns the tensors, flat: encoder (B · T, J), prediction (B · (U + 1), J), its padding 0."""
+    mask = length_mask(label_lengths + 1, prediction.shape[1])
+    known = prediction.detach().masked_fill(~mask[..., None], 0.0)
+    return JoinerTensors.of(encoder.detach().flatten(0, 1), known.flatten(0, 1), joiner, dtype)
 
 
-@dataclass(frozen=True)
-class _Gradients:
-    """Gradients summed over parts, in at least float32, with the shapes of `_Inputs`."""
+def _parts(inputs: JoinerTensors, cells: _Cells) -> Iterator[slice]:
+    """Yields slices of the R frames, as many as are computed at a time."""
+    return cells.parts(max(1, inputs.cells_at_a_time // cells.cells.shape[1]))
 
-    encoder: Tensor
-    prediction: Tensor
-    weight: Tensor
-    bias: Tensor
 
-    def add_logits(self, inputs: _Inputs, hidden: Tensor, outputs: Tensor) -> Tensor:
-        """Adds the gradient of logits, outputs (C, S, V + 1); returns that of hidden (C, S, H)."""
-        rows, flat = hidden.flatten(0, 1), outputs.flatten(0, 1)
-        self.bias.add_(flat.sum(0))
-        flat = flat.to(rows.dtype)
-        if self.weight.dtype == rows.dtype:
-            self.weight.addmm_(flat.T, rows)
-        else:
-            self.weight.add_(flat.T @ rows)
-        return (flat @ inputs.weight).view_as(hidden)
+def _sums(inputs: JoinerTensors, cells: _Cells, part: slice) -> Tensor:
+    """Returns (C, S, J) for the cells of a slice."""
+    return inputs.prediction[cells.counts[part]] + inputs.encoder[cells.frames[part]][:, None]
 
-    def add_sums(self, cells: _Cells, part: slice, inner: Tensor) -> None:
-        """Adds the gradient of sums, inner (C, S, J)."""
-        dtype = self.encoder.dtype
-        self.encoder[cells.frames[part]] = inner.sum(1, dtype=dtype)
-        places = cells.counts[part].flatten()
-        self.prediction.index_add_(0, places, inner.flatten(0, 1).to(dtype))
+
+def _logits(inputs: JoinerTensors, hidden: Tensor) -> Tensor:
+    """Returns (C, S, V + 1) from hidden (C, S, H)."""
+    return inputs.products(hidden).to(inputs.exact_dtype)
+
+
+@torch.no_grad()
+def _scores(inputs: JoinerTensors, cells: _Cells, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns (K, R, S) scores and (R, S) normalisers; targets (K - 1, B · (U + 1))."""
+    normaliser = torch.empty_like(cells.counts, dtype=inputs.exact_dtype)
+    scores = normaliser.new_empty((len(targets) + 1, *normaliser.shape))
+    with torch.autocast(inputs.encoder.device.type, enabled=False):
+        for part in _parts(inputs, cells):
+            logits = _logits(inputs, inputs.joiner.activation(_sums(inputs, cells, part)))
+            found = inputs.joiner.distribution.scores(logits, targets[:, cells.counts[part]])
+            scores[:, part], normaliser[part] = found
+    return scores, normaliser
+
+
+def _add_sums(to: JoinerGradients, cells: _Cells, part: slice, inner: Tensor) -> None:
+    """Adds the gradient of sums, inner (C, S, J)."""
+    dtype = to.encoder.dtype
+    to.encoder[cells.frames[part]] = inner.sum(1, dtype=dtype)
+    places = cells.counts[part].flatten()
+    to.prediction.index_add_(0, places, inner.flatten(0, 1).to(dtype))
 
 
 class _PrunedLoss(torch.autograd.Function):
@@ -226,9 +183,9 @@ class _PrunedLoss(torch.autograd.Function):
     ) -> Tensor:
         """Returns (B,) losses."""
         cells = _Cells.of(windows, lengths, prediction.shape[1])
-        inputs = _Inputs.of(encoder, prediction, joiner, label_lengths)
+        inputs = _flat(encoder, prediction, joiner, label_lengths)
         targets = cell_targets(labels, label_lengths, topology).flatten(1)
-        scores, normaliser = inputs.scores(cells, targets)
+        scores, normaliser = _scores(inputs, cells, targets)
         spread = cells.spread(scores, -INFINITY)
         losses, occupation = occupations(spread, labels, lengths, label_lengths, topology)
         kept = cells.collect(occupation)
@@ -246,24 +203,22 @@ class _PrunedLoss(torch.autograd.Function):
         encoder, prediction, weight, bias = tensors
         joiner = replace(ctx.joiner, weight=weight, bias=bias)
         cells: _Cells = ctx.cells
-        inputs = _Inputs.of(encoder, prediction, joiner, label_lengths, ctx.dtype)
+        inputs = _flat(encoder, prediction, joiner, label_lengths, ctx.dtype)
         shapes = (inputs.encoder, inputs.prediction, weight, bias)
-        sums = _Gradients(*(torch.zeros_like(each, dtype=normaliser.dtype) for each in shapes))
+        sums = JoinerGradients.zeros(shapes, normaliser.dtype)
         factors = gradients[0].to(normaliser.dtype)[cells.utterances]
         with torch.autocast(encoder.device.type, enabled=False):
-            for part in cells.parts(inputs.max_frames(cells)):
+            for part in _parts(inputs, cells):
                 with torch.enable_grad():
-                    before = inputs.sums(cells, part).requires_grad_()
+                    before = _sums(inputs, cells, part).requires_grad_()
                     hidden = joiner.activation(before)
                 outputs = joiner.distribution.gradient(
-                    inputs.logits(hidden.detach()),
+                    _logits(inputs, hidden.detach()),
                     normaliser[part],
                     occupation[:, part],
                     targets[:, cells.counts[part]],
                 ).mul_(factors[part, None, None])
-                upstream = sums.add_logits(inputs, hidden.detach(), outputs)
+                upstream = sums.add_output(inputs, hidden.detach(), outputs)
                 (inner,) = torch.autograd.grad(hidden, before, upstream)
-                sums.add_sums(cells, part, inner)
-        found = (sums.encoder, sums.prediction, sums.weight, sums.bias)
-        given = (each.view_as(to).to(to.dtype) for each, to in zip(found, tensors, strict=True))
-        return (*given, None, None, None, None, None, None)
+                _add_sums(sums, cells, part, inner)
+        return (*sums.like(tensors), None, None, None, None, None, None)

@@ -15,7 +15,8 @@ from asrkit.lattice.topologies import CtcTopology, RnaTopology, RnntTopology, To
 from asrkit.lattice.viterbi import best_alignment
 from asrkit.losses.blocks import blocks
 from asrkit.losses.full_sum import full_sum_loss
-from asrkit.losses.joiner_loss import Joiner, joiner_alignment, joiner_loss
+from asrkit.losses.joiner import Joiner
+from asrkit.losses.joiner_loss import joiner_alignment, joiner_loss
 from asrkit.losses.symbols import SigmoidBlank, SoftmaxBlank, SymbolDistribution
 
 ALL = pytest.mark.parametrize("topology", [RnntTopology(), RnaTopology(), CtcTopology()])

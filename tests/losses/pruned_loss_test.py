@@ -12,7 +12,8 @@ from torch import Tensor
 
 from asrkit.lattice.topologies import RnaTopology, RnntTopology, Topology
 from asrkit.losses.full_sum import full_sum_loss
-from asrkit.losses.joiner_loss import Joiner, joiner_loss
+from asrkit.losses.joiner import Joiner
+from asrkit.losses.joiner_loss import joiner_loss
 from asrkit.losses.pruned_loss import pruned_joiner_loss
 from asrkit.losses.pruning import Windows, best_windows
 from asrkit.losses.symbols import SigmoidBlank, SoftmaxBlank, SymbolDistribution

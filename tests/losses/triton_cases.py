@@ -21,7 +21,8 @@ from asrkit.lattice.topologies import CtcTopology, RnaTopology, RnntTopology, To
 from asrkit.losses import joiner_loss as joiner_module
 from asrkit.losses import softmax, triton_softmax
 from asrkit.losses.full_sum import full_sum_loss
-from asrkit.losses.joiner_loss import Joiner, joiner_loss
+from asrkit.losses.joiner import Joiner
+from asrkit.losses.joiner_loss import joiner_loss
 from asrkit.losses.symbols import SigmoidBlank, SoftmaxBlank, SymbolDistribution
 
 DEVICE = "cpu" if triton.knobs.runtime.interpret else "cuda"

@@ -115,7 +115,8 @@ def test_kernels_serve_on_a_gpu_where_nothing_is_recorded(monkeypatch: pytest.Mo
 def test_losses_on_a_cpu_do_not_import_triton() -> None:
     code = """
 import sys, torch
-from asrkit.losses.joiner_loss import Joiner, joiner_loss
+from asrkit.losses.joiner import Joiner
+from asrkit.losses.joiner_loss import joiner_loss
 from asrkit.lattice.topologies import RnaTopology
 encoder = torch.zeros(1, 2, 3, requires_grad=True)
 given = (torch.zeros(1, 1, dtype=torch.int64), torch.tensor([2]), torch.tensor([1]))

@@ -23,7 +23,7 @@ from asrkit.acceleration import triton_serves
 from asrkit.lattice.cells import valid_lattice
 from asrkit.lattice.recursions import both_scores
 from asrkit.lattice.topologies import RnntTopology
-from asrkit.losses.joiner_loss import MAX_LOGITS
+from asrkit.losses.joiner import MAX_LOGITS
 from asrkit.losses.softmax import pick_log_probs, put_gradient
 
 

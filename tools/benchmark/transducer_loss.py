@@ -36,7 +36,8 @@ from asrkit.files import read_lines
 from asrkit.lattice.cells import cell_targets
 from asrkit.lattice.topologies import RnntTopology
 from asrkit.losses.full_sum import full_sum_loss
-from asrkit.losses.joiner_loss import Joiner, joiner_loss
+from asrkit.losses.joiner import Joiner
+from asrkit.losses.joiner_loss import joiner_loss
 from asrkit.losses.pruned_loss import pruned_joiner_loss
 from asrkit.losses.pruning import best_windows
 from asrkit.losses.symbols import SoftmaxBlank

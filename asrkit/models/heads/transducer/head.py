@@ -14,7 +14,8 @@ from asrkit.errors import UserError
 from asrkit.lattice.alignments import aligned_labels
 from asrkit.lattice.topologies import Topology
 from asrkit.lattice.viterbi import Alignment
-from asrkit.losses.joiner_loss import Joiner, joiner_alignment, joiner_loss
+from asrkit.losses.joiner import Joiner
+from asrkit.losses.joiner_loss import joiner_alignment, joiner_loss
 from asrkit.losses.pruned_loss import pruned_joiner_loss
 from asrkit.models.heads.transducer.alignment_scorer import AlignmentScorer
 from asrkit.models.heads.transducer.criteria import Criterion, FullSum
