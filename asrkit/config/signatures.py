@@ -28,6 +28,9 @@ def constructor_parameters(
 def type_hints(target: Callable[..., Any]) -> dict[str, Any]:
     """Returns the annotations of a constructor."""
     constructor: Any = target
+    if isinstance(target, type) and is_dataclass(target):
+        # Inherited fields are annotated by names of the module that they were written in.
+        return typing.get_type_hints(target)
     if isinstance(target, type):
         constructor = getattr(target, "__init__")  # noqa: B009 - mypy refuses the plain access
     return typing.get_type_hints(constructor)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -189,3 +191,20 @@ def test_dataclass_factories_are_filled() -> None:
 def test_registry_refuses_a_name_twice() -> None:
     with pytest.raises(ValueError, match="shape 'circle' is already registered"):
         shapes.register("circle")(Square)
+
+
+def test_inherited_fields_of_a_dataclass_keep_the_names_of_their_module(tmp_path: Path) -> None:
+    (tmp_path / "first_part.py").write_text(
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+        "from pathlib import Path\n@dataclass\nclass First:\n    place: Path\n"
+    )
+    (tmp_path / "second_part.py").write_text(
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+        "import first_part\n@dataclass\nclass Second(first_part.First):\n    size: int\n"
+    )
+    code = "from asrkit.config.signatures import type_hints; import second_part; "
+    code += "print(sorted(type_hints(second_part.Second)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "['place', 'size']\n", done.stderr
