@@ -7,15 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from asrkit.hmm.alignments import Alignment, alignment_of
 from asrkit.hmm.graphs import GraphCompiler
 from asrkit.hmm.model import Model
 from asrkit.hmm.speech import Utterance
-from asrkit.hmm.viterbi import BEAM, best_path
+from asrkit.hmm.viterbi import BEAM, best_path_by_mixtures
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -91,9 +89,7 @@ def align_one(
     """
     phones = compiler.compile(list(words))
     expanded = model.state_graph(phones)
-    states, columns = np.unique(expanded.graph.states, return_inverse=True)
-    scores = model.mixtures.log_likelihoods(frames, torch.from_numpy(states).long())
-    path = best_path(expanded.graph, scores.numpy(), columns.astype(np.int32), beam)
+    path = best_path_by_mixtures(expanded.graph, model.mixtures, frames, beam)
     if path is None:
         return None
     return alignment_of(path.states, expanded, phones), path.score

@@ -49,12 +49,12 @@ class Mixtures:
         return len(self.log_weights)
 
     @cached_property
-    def _factors(self) -> Tensor:
+    def factors(self) -> Tensor:
         """(G, 2 D) what [x, x²] is multiplied with."""
         return torch.cat([self.means / self.variances, -0.5 / self.variances], dim=1).float()
 
     @cached_property
-    def _constants(self) -> Tensor:
+    def constants(self) -> Tensor:
         """(G,) what is added, the logarithm of the weight in it."""
         scaled = self.means.square() / self.variances + self.variances.log() + math.log(2 * math.pi)
         return (self.log_weights - 0.5 * scaled.sum(1)).float()
@@ -74,7 +74,7 @@ class Mixtures:
         for size in sizes.unique().tolist():
             which = (sizes == size).nonzero()[:, 0]
             rows = (self.offsets[states[which], None] + torch.arange(size)).flatten()
-            scores = torch.addmm(self._constants[rows, None], self._factors[rows], powers)
+            scores = torch.addmm(self.constants[rows, None], self.factors[rows], powers)
             if size > 1:
                 scores = scores.view(len(which), size, len(frames)).logsumexp(1)
             result[which] = scores
@@ -84,7 +84,7 @@ class Mixtures:
         """Returns log p(frame, Gaussian | state) (T, C) of frames (T, D)."""
         begin, end = self.offsets[state : state + 2].tolist()
         powers = torch.cat([frames, frames.square()], dim=1).float()
-        return torch.addmm(self._constants[begin:end], powers, self._factors[begin:end].T)
+        return torch.addmm(self.constants[begin:end], powers, self.factors[begin:end].T)
 
 
 @dataclass

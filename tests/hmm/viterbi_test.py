@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,11 +13,11 @@ import torch
 from asrkit.errors import UserError
 from asrkit.hmm import viterbi
 from asrkit.hmm.alignments import alignment_of, flat_alignment
-from asrkit.hmm.gaussians import single_gaussians
+from asrkit.hmm.gaussians import mixed_up, single_gaussians
 from asrkit.hmm.graphs import GraphCompiler, PhoneGraph, UtteranceGraph, state_graph, transitions_of
 from asrkit.hmm.topology import Costs, Phones, Topology, published_topology
 from asrkit.hmm.tree import monophone_tree
-from asrkit.hmm.viterbi import best_path
+from asrkit.hmm.viterbi import best_path, best_path_by_mixtures
 from tests.hmm.toy import COMPILER, LEXICON, PHONES, TOPOLOGY, TREE, Speaker
 
 SKIPPING = Topology(
@@ -141,7 +142,7 @@ def test_compiled_and_plain_loops_find_the_same(monkeypatch: pytest.MonkeyPatch)
     tree = monophone_tree(PHONES, SKIPPING)
     scores = np.random.default_rng(5).normal(size=(40, tree.num_states)).astype(np.float32)
     fast = best_path(expanded.graph, scores, expanded.graph.states, beam=30.0)
-    for name in ("_search", "_prune", "_traced"):
+    for name in ("_search", "_entered", "_prune", "_traced", "_log_likelihood"):
         function = getattr(viterbi, name)
         monkeypatch.setattr(viterbi, name, getattr(function, "py_func", function))
     slow = best_path(expanded.graph, scores, expanded.graph.states, beam=30.0)
@@ -149,6 +150,27 @@ def test_compiled_and_plain_loops_find_the_same(monkeypatch: pytest.MonkeyPatch)
     assert slow is not None
     assert fast.score == slow.score
     assert fast.states.tolist() == slow.states.tolist()
+
+
+def test_scores_of_mixtures_are_those_of_their_states() -> None:
+    torch.manual_seed(0)
+    words = ["ab", "ca", "d"]
+    _, expanded = graph_of(words, TOPOLOGY)
+    frames, states = torch.randn(60, 5), torch.arange(2000) % TREE.num_states
+    mixtures = single_gaussians(torch.randn(2000, 5), states, TREE.num_states)
+    mixtures = mixed_up(mixtures, torch.bincount(states), 2 * TREE.num_states, min_frames=5)
+    mixtures = replace(mixtures, means=mixtures.means + torch.randn_like(mixtures.means))
+    scores = mixtures.log_likelihoods(frames).numpy()
+    for beam in (math.inf, 30.0):
+        one = best_path(expanded.graph, scores, expanded.graph.states, beam)
+        other = best_path_by_mixtures(expanded.graph, mixtures, frames, beam)
+        assert one is not None
+        assert other is not None
+        assert other.score == pytest.approx(one.score, abs=1e-2)
+        assert other.states.tolist() == one.states.tolist()
+    frames[3, 2] = math.nan
+    with pytest.raises(ValueError, match="finite"):
+        best_path_by_mixtures(expanded.graph, mixtures, frames)
 
 
 def test_signals_of_known_states_are_aligned_within_two_frames() -> None:
