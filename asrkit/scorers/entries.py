@@ -42,7 +42,7 @@ class Scorer(ABC):
     def load(self, name: str, loader: Loader) -> Source:
         """Returns what scores; `name` is the entry's."""
         source = Source.of(self.find(name, loader))
-        return source if self.eos else without_eos(source, loader.vocabulary.eos)
+        return source if self.eos else without_eos(source, len(loader.vocabulary))
 
     @abstractmethod
     def find(self, name: str, loader: Loader) -> Source | LabelSource | FrameSource | SymbolSource:

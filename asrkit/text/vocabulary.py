@@ -1,8 +1,7 @@
-"""Symbols and their ids, including blank and end of sentence.
+"""The labels that texts are made of, and their ids.
 
-The V labels have ids 0 .. V-1. Every output layer has V + 1 entries: the last one, id V, is
-*blank* for frame-wise outputs (CTC, transducer) and *end of sentence* for label-wise outputs
-(attention decoder, language model), where it is also the begin-of-sentence input.
+The V labels have ids 0 .. V-1. Blank and end of sentence are not among them: these are symbols of
+an output layer, beside the labels (`outputs.py`).
 """
 
 from __future__ import annotations
@@ -32,21 +31,6 @@ class Vocabulary:
         self.unknown = None if unknown is None else self._ids[unknown]
 
     def __len__(self) -> int:
-        return len(self.symbols)
-
-    @property
-    def blank(self) -> int:
-        """The id of blank in frame-wise outputs: V."""
-        return len(self.symbols)
-
-    @property
-    def eos(self) -> int:
-        """The id of end of sentence in label-wise outputs: V."""
-        return len(self.symbols)
-
-    @property
-    def bos(self) -> int:
-        """The id of begin of sentence in label-wise inputs: V, the same as eos."""
         return len(self.symbols)
 
     def id_of(self, symbol: str) -> int | None:

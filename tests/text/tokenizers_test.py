@@ -68,9 +68,9 @@ def test_missing_and_damaged_files_are_named(tmp_path: Path) -> None:
         CharacterTokenizer(tmp_path)
 
 
-def test_vocabulary_ends_with_blank_and_eos() -> None:
+def test_a_vocabulary_has_labels_only() -> None:
     vocabulary = Vocabulary(["a", "b"], unknown="b")
-    assert vocabulary.blank == vocabulary.eos == vocabulary.bos == len(vocabulary) == 2
+    assert len(vocabulary) == 2
     assert vocabulary.id_of("z") == 1
     with pytest.raises(ValueError, match="is not in the vocabulary"):
         Vocabulary(["a"], unknown="z")

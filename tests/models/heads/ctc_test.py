@@ -86,9 +86,9 @@ def test_the_tap_is_what_is_read() -> None:
 def test_both_kinds_of_scorer_agree_on_the_empty_transcript() -> None:
     seen = encoded([0, 1, 2])
     head = make()
-    blanks = head.frame_scores(seen).log_probs[:, :, VOCABULARY.blank].cumsum(1)
+    blanks = head.frame_scores(seen).log_probs[:, :, head.outputs.blank].cumsum(1)
     scorer = head.label_scorer(seen)
-    ended = scorer.score(scorer.initial_state())[:, VOCABULARY.eos]
+    ended = scorer.score(scorer.initial_state())[:, len(VOCABULARY)]
     torch.testing.assert_close(ended, blanks.gather(1, LENGTHS[:, None] - 1)[:, 0])
 
 

@@ -265,8 +265,8 @@ class TransducerScorer:
 
     @property
     def blank(self) -> int:
-        """V."""
-        return self.head.output.out_features - 1
+        """The id of blank, which is also read before the first frame."""
+        return self.head.outputs.blank
 
     def initial_state(self) -> State:
         """Returns the states of the B empty hypotheses."""
