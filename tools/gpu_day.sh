@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# All that has to be seen on a machine with a GPU and without network, in one command.
+# All that has to be tried on a machine with a GPU and without network, in one command.
 #   tools/gpu_day.sh pack DIR --corpus CORPORA    on a machine with network: wheels and audio, small
 #   tools/gpu_day.sh run --pack DIR --minutes 8 --out OUT
 #                                                 there: tests, kernels, benchmarks, a training
-#   tools/gpu_day.sh run --out OUT tests kernels  some of the parts, for machines that one has briefly
+#   tools/gpu_day.sh run --out OUT tests kernels  some of the parts, if the machine is only available briefly
 #   tools/gpu_day.sh run --help                   the parts and options
 # Without a GPU `run` does the same in miniature. Packages that Python lacks are taken from the pack,
 # and nothing is installed: they are unpacked into a temporary folder.

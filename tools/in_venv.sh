@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs a command in asrkit's own virtual environment, .venv, made and filled first if it is not there.
+# Runs a command in asrkit's own virtual environment, .venv, which is set up first if needed.
 #   tools/in_venv.sh recipes/librispeech/run.sh --toy
 #   tools/in_venv.sh tests/run.sh
-# The second one installs what only tests need, too; kenlm is left out where it can't be built.
+# The second one also installs what only tests need; kenlm is left out if it can't be built.
 set -euo pipefail
 unset CDPATH
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
@@ -24,7 +24,7 @@ fill() {
   [[ -x $venv/bin/pip ]] || "$python" -m venv "$venv"
   install "$extra"
   if [[ $extra == test ]] && ! install kenlm >"$venv/kenlm.log" 2>&1; then
-    echo "   kenlm can't be built, which takes a C++ compiler: see $venv/kenlm.log;" >&2
+    echo "   kenlm can't be built, which needs a C++ compiler: see $venv/kenlm.log;" >&2
     echo "   the tests that compare with it are skipped" >&2
   fi
   touch "$venv/.installed-$extra-$version"
@@ -33,7 +33,7 @@ fill() {
 if ! is_filled; then
   mkdir -p "$venv"
   exec 9>"$venv/.lock"
-  flock 9 # another one may be filling it
+  flock 9 # another process may be setting it up
   is_filled || fill
   exec 9>&-
 fi

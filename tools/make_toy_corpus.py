@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes a small corpus of synthesised speech in the exact layout of a real one.
+"""Makes a small corpus of synthesised speech in exactly the layout of a real one.
 
     python tools/make_toy_corpus.py --layout librispeech --out toy/corpus
     python tools/make_toy_corpus.py --layout an4 --out toy/corpus
@@ -12,7 +12,8 @@ The last two take real speech from the folder that holds LibriSpeech instead: a 
 talk, and readers talk to each other on the telephone.
 
 Ten voices of eSpeak NG (the PyPI package espeakng-loader) speak short commands of a small
-vocabulary at their own pitch and speed. The same options give the same corpus, sample by sample.
+vocabulary, each with its own pitch and speed. The same options give the same corpus, sample by
+sample.
 """
 
 from __future__ import annotations
@@ -52,12 +53,12 @@ SAMPLE_RATE = 16000
 VERBS = ["START", "STOP", "OPEN", "CLOSE", "REPEAT", "DELETE", "ENTER"]
 OBJECTS = ["WINDOW", "DOOR", "FILE", "LETTER", "MUSIC", "ALARM"]
 NUMBERS = ["ZERO", "ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE"]
-# Voices without breath noise, which eSpeak NG would draw anew each time.
+# Voices without breath noise, which would differ each time.
 MEN = ("m1", "m2", "m3", "m5", "m7")
 WOMEN = ("f1", "f4", "Annie", "linda", "belinda")
 VARIANTS = tuple(name for pair in zip(MEN, WOMEN, strict=True) for name in pair)
 TEXT_LINES = 1000
-"""Sentences of the text for language models."""
+"""Number of sentences in the text for language models."""
 SYNCHRONOUS, RATE, PITCH = 2, 1, 3  # constants of espeak-ng/speak_lib.h
 
 
@@ -72,7 +73,7 @@ class Voice:
 
     @property
     def sex(self) -> str:
-        """F or M, as corpora list it."""
+        """F or M, as listed in corpora."""
         return "F" if self.variant in WOMEN else "M"
 
 
@@ -88,7 +89,7 @@ class Synthesizer:
             import espeakng_loader
         except ImportError as error:
             raise click.ClickException(
-                "toy corpora are spoken by espeakng-loader: pip install espeakng-loader"
+                "toy corpora need espeakng-loader: pip install espeakng-loader"
             ) from error
         self._library = ctypes.CDLL(espeakng_loader.get_library_path())
         data = str(Path(espeakng_loader.get_data_path()).parent).encode()
@@ -98,7 +99,7 @@ class Synthesizer:
         signature = ctypes.CFUNCTYPE(
             ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
         )
-        self._callback = signature(self._collect)  # kept: C holds no reference
+        self._callback = signature(self._collect)  # C does not keep a reference
         self._library.espeak_SetSynthCallback(self._callback)
 
     def speak(self, text: str, voice: Voice) -> NDArray[np.int16]:
@@ -123,7 +124,7 @@ class Synthesizer:
 
 
 def voices(seed: int) -> list[Voice]:
-    """Returns the speakers, each with a pitch and a speed of its own."""
+    """Returns the speakers, each with its own pitch and speed."""
     draw = random.Random(seed)
     return [
         Voice(101 + index, variant, draw.randrange(140, 190), draw.randrange(30, 70))
@@ -142,7 +143,7 @@ def sentence(draw: random.Random) -> str:
 def write_librispeech(out: Path, parts: dict[str, int], seed: int) -> None:
     """Writes OUT/LibriSpeech/PART/SPEAKER/CHAPTER/*.flac with *.trans.txt, and SPEAKERS.TXT.
 
-    There is a text for language models, too, which is not written like the transcripts.
+    It also writes a text for language models, which is not written like the transcripts.
     """
     synthesizer, root = Synthesizer(), out / "LibriSpeech"
     rows = [";ID  |SEX| SUBSET           |MINUTES| NAME"]
@@ -198,7 +199,7 @@ def write_an4(out: Path, parts: dict[str, int], seed: int) -> None:
 
 @dataclass(frozen=True)
 class Talk:
-    """What one speaker says: texts and 16 kHz samples of utterance after utterance."""
+    """The utterances of one speaker: texts and 16 kHz samples."""
 
     name: str
     sex: str
@@ -218,7 +219,7 @@ def spoken_talks(part: str, number: int, count: int, seed: int) -> Iterator[Talk
 
 
 def chapters_of_librispeech(source: Path, part: str) -> Iterator[Talk]:
-    """Yields every chapter of LibriSpeech's train, dev or test parts that are there as a talk."""
+    """Yields every chapter of the available train, dev or test parts of LibriSpeech as a talk."""
     root = source / "LibriSpeech"
     speakers = (line.split("|") for line in read_lines(root / "SPEAKERS.TXT"))
     sexes = {fields[0].strip(): fields[1].strip() for fields in speakers if len(fields) > 1}
@@ -259,7 +260,7 @@ def write_talk(folder: Path, part: str, talk: Talk, draw: random.Random) -> None
 def write_tedlium2(out: Path, talks: Mapping[str, Iterable[Talk]], seed: int) -> None:
     """Writes OUT/TEDLIUM_release2: talks of each part, a dictionary, a text for language models.
 
-    The dictionary has letters in the place of phonemes.
+    The dictionary has letters instead of phonemes.
     """
     root, texts = out / "TEDLIUM_release2", dict[str, list[str]]()
     for part, some in talks.items():
@@ -286,7 +287,7 @@ def write_toy_tedlium2(out: Path, parts: dict[str, int], seed: int) -> None:
 
 
 def part_voices(number: int, seed: int) -> list[Voice]:
-    """Returns the speakers of a part: numbers differ between parts, pitch and speed as well."""
+    """Returns the speakers of a part: numbers, pitch and speed differ between parts."""
     return [
         Voice(voice.number + 100 * number, voice.variant, voice.rate, voice.pitch)
         for voice in voices(seed + number)
@@ -296,7 +297,7 @@ def part_voices(number: int, seed: int) -> list[Voice]:
 def write_conversations(out: Path, parts: dict[str, int], seed: int) -> None:
     """Writes telephone conversations between two voices in the layout of Switchboard and Hub5'00.
 
-    The last pair of training voices has one conversation only, which can be held out for free.
+    The last pair of training voices has only one conversation, which can be held out at no cost.
     """
     synthesizer = Synthesizer()
     made: dict[str, list[Conversation]] = {}
@@ -321,7 +322,7 @@ def write_conversations(out: Path, parts: dict[str, int], seed: int) -> None:
 
 
 def remark(draw: random.Random) -> str:
-    """Returns a command as people say it on the telephone."""
+    """Returns a command as spoken on the telephone."""
     opening = draw.choice(["", "", "uh ", "it's ", "i'm ", "uh-huh "])
     return f"{opening}{sentence(draw).lower()}"
 
@@ -347,9 +348,9 @@ def relay(layout: str, out: Path, source: Path, utterances: int | None, seed: in
         click.echo(f"{out}: {count} utterances of {source}/LibriSpeech")
         return
     if layout != "tedlium2":
-        raise click.UsageError("--source goes with --layout tedlium2 or switchboard")
+        raise click.UsageError("--source is only for --layout tedlium2 or switchboard")
     if utterances is not None:
-        raise click.UsageError("--layout tedlium2 takes --source without --utterances")
+        raise click.UsageError("--layout tedlium2 with --source does not take --utterances")
     for part in PARTS[layout]:
         if not matching(source / "LibriSpeech", f"{part}*/*/*/*.trans.txt"):
             raise click.ClickException(f"{source}/LibriSpeech has no part {part}*: see --source")
@@ -361,12 +362,14 @@ def relay(layout: str, out: Path, source: Path, utterances: int | None, seed: in
 @click.command()
 @click.option("--layout", type=click.Choice(list(LAYOUTS)), required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True)
-@click.option("--utterances", type=int, help="Of the first part; the others shrink with it.")
+@click.option(
+    "--utterances", type=int, help="Utterances of the first part; the others scale with it."
+)
 @click.option("--seed", default=1, show_default=True)
 @click.option(
     "--source",
     type=click.Path(path_type=Path),
-    help="Folder that holds LibriSpeech: re-lay its speech as tedlium2 or switchboard.",
+    help="Folder that holds LibriSpeech: write its speech in the layout tedlium2 or switchboard.",
 )
 def main(layout: str, out: Path, utterances: int | None, seed: int, source: Path | None) -> None:
     """Makes a toy corpus."""

@@ -22,18 +22,16 @@ from asrkit.utf8 import use_utf8
 
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), default=Path("RESULTS.md"))
-@click.option(
-    "--keep", is_flag=True, help="Also the runs that are in the file, as they stand there."
-)
+@click.option("--keep", is_flag=True, help="Also keep the runs that are in the file.")
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
 def main(out: Path, keep: bool, runs: Sequence[Path]) -> None:
     """Writes RESULTS.md from run folders.
 
-    A run takes the place of one of the same name. With --keep, all others stay in the file word by
-    word, whether their folders are there or not.
+    A run replaces one with the same name. With --keep, all others stay in the file unchanged,
+    whether their folders exist or not.
     """
     if not runs and not keep:
-        raise click.UsageError("give run folders, or --keep to write the file anew as it is")
+        raise click.UsageError("give run folders, or --keep to write the file again as it is")
     try:
         earlier = read_results(out)
         table = write_results(runs, out, earlier if keep else NOTHING)
@@ -47,10 +45,10 @@ def main(out: Path, keep: bool, runs: Sequence[Path]) -> None:
 
 
 def changes(earlier: Results, given: Sequence[str], keep: bool) -> list[str]:
-    """Returns what became of the runs that the file had, in words.
+    """Returns messages about the runs that were in the file.
 
     Args:
-        earlier: What it had.
+        earlier: The rows of those runs.
         given: Names of the runs that were written.
         keep: Whether the others stay.
     """
@@ -58,10 +56,10 @@ def changes(earlier: Results, given: Sequence[str], keep: bool) -> list[str]:
     for name in (name for name in earlier.names if name in given):
         rows = earlier.rows.get(name, [])
         by = ", ".join(dict.fromkeys(row.get("revision", "") for row in rows)) or "unknown"
-        lines.append(f"{name}: takes the place of {len(rows)} rows of that name (revision {by})")
+        lines.append(f"{name}: replaces {len(rows)} rows of that name (revision {by})")
     others = [name for name in earlier.names if name not in given]
     if others:
-        what = "kept as they were" if keep else "no longer in the file, as --keep is not given"
+        what = "kept unchanged" if keep else "no longer in the file, because --keep was not given"
         lines.append(f"{', '.join(others)}: {what}")
     return lines
 

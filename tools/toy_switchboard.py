@@ -1,6 +1,6 @@
 """Conversations in the layout of Switchboard and Hub5'00: two-channel audio, ISIP transcripts, STM.
 
-Used by make_toy_corpus.py, which has the utterances synthesised or takes them from LibriSpeech.
+Used by make_toy_corpus.py, which synthesises the utterances or takes them from LibriSpeech.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from asrkit.files import matching, read_lines, write_lines
 
 RATE = 8000
 TURNS = 30
-"""Most utterances of a conversation."""
+"""Largest number of utterances in a conversation."""
 GAP = 0.3
 """Seconds of silence between turns, on average."""
 CONTRACTIONS = {"it's": "IT IS", "i'm": "I AM"}
@@ -67,7 +67,7 @@ class Caller:
 
 @dataclass(frozen=True)
 class Turn:
-    """What is said without a break: words in lower case and 8 kHz samples (N,)."""
+    """An utterance without a break: words in lower case and 8 kHz samples (N,)."""
 
     words: str
     samples: NDArray[np.int16]
@@ -75,7 +75,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Segment:
-    """A turn with its place: side 0 or 1, beginning and end in seconds."""
+    """A turn with its position: side 0 or 1, start and end in seconds."""
 
     side: int
     start: float
@@ -85,7 +85,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Conversation:
-    """Two callers, what they say when, and both channels (N, 2)."""
+    """Two callers, their turns with times, and both channels (N, 2)."""
 
     callers: Sequence[Caller]
     segments: list[Segment]
@@ -93,14 +93,14 @@ class Conversation:
 
 
 def spoken_at(samples: NDArray[np.int16], rate: int) -> NDArray[np.int16]:
-    """Returns samples (N,) at the rate of telephones."""
+    """Returns samples (N,) at 8 kHz."""
     played = torchaudio.functional.resample(torch.from_numpy(samples).float(), rate, RATE)
     result: NDArray[np.int16] = played.round().clamp(-32768, 32767).to(torch.int16).numpy()
     return result
 
 
 def converse(callers: Sequence[Caller], turns: Sequence[Turn], draw: random.Random) -> Conversation:
-    """Returns the conversation in which two callers take turns; some overlap a little."""
+    """Returns a conversation in which two callers take turns; some turns overlap a little."""
     place, segments = int(GAP * RATE), []
     starts = []
     for number, turn in enumerate(turns):
@@ -157,7 +157,7 @@ def write(path: Path, lines: Sequence[str]) -> None:
 
 
 def transcript(conversation: Conversation, side: int, name: str, draw: random.Random) -> list[str]:
-    """Returns the ISIP transcript of one side, with the silence between its turns."""
+    """Returns the ISIP transcript of one side, including silence between its turns."""
     parts, place = [], 0.0
     for segment in conversation.segments:
         if segment.side == side:
@@ -172,7 +172,7 @@ def transcript(conversation: Conversation, side: int, name: str, draw: random.Ra
 
 
 def notation(words: str, draw: random.Random) -> str:
-    """Returns words as ISIP writes them: some laughing, coined, mispronounced or with noises."""
+    """Returns words in ISIP notation: some laughed, coined, mispronounced or with noises."""
     written = []
     for word in words.split():
         marks = [f"[laughter-{word}]", f"{{{word}}}", f"{word}_1", f"[{word}/{word}s]"]
@@ -194,10 +194,10 @@ def stm_lines(conversation: Conversation, name: str, corpus: str) -> list[str]:
 
 
 def relay_switchboard(source: Path, out: Path, utterances: int | None, seed: int) -> int:
-    """Lets the readers of LibriSpeech talk to each other; returns the number of utterances.
+    """Makes conversations between readers of LibriSpeech; returns the number of utterances.
 
-    Neighbouring readers of a part are the two sides; the part that is called train is for training,
-    the one that is called test for testing.
+    Neighbouring readers of a part are the two sides; parts named train are for training, those
+    named test for testing.
 
     Raises:
         click.ClickException: If there is no such part.
@@ -230,7 +230,7 @@ def dialogues(part: Path, count: int | None, draw: random.Random) -> Iterator[Co
 
 
 def read_sexes(path: Path) -> dict[str, str]:
-    """Returns the sex of each reader, where LibriSpeech's table is there."""
+    """Returns the sex of each reader, if LibriSpeech's table is there."""
     if not path.is_file():
         return {}
     rows = [line.split("|") for line in read_lines(path)]
@@ -238,7 +238,7 @@ def read_sexes(path: Path) -> dict[str, str]:
 
 
 def utterances_of(reader: Path) -> list[tuple[Path, str]]:
-    """Returns audio files and words of a reader."""
+    """Returns the audio files and words of a reader."""
     found = []
     for path in matching(reader, "*/*.trans.txt"):
         for line in read_lines(path):
@@ -248,6 +248,6 @@ def utterances_of(reader: Path) -> list[tuple[Path, str]]:
 
 
 def read(path: Path) -> NDArray[np.int16]:
-    """Returns the samples (N,) of a file at the rate of telephones."""
+    """Returns the samples (N,) of a file at 8 kHz."""
     samples, rate = soundfile.read(path, dtype="int16")
     return spoken_at(samples, rate)

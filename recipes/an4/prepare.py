@@ -26,13 +26,13 @@ ARCHIVE = Archive(
     "https://dldata-public.s3.us-east-2.amazonaws.com/an4_sphere.tar.gz",
     "sha256:a0525579493735d32b60fb6fa5975dd0eaacde087b0a4eeb7f13b7ef33077b12",
 )
-"""A copy, over https, of what www.speech.cs.cmu.edu/databases/an4 has without it."""
+"""A copy, over https, of www.speech.cs.cmu.edu/databases/an4, which only has http."""
 DEV_SPEAKERS = 8
-"""Held-out speakers, one in nine where there are few: like the test set, none is in training."""
+"""Number of held-out speakers, one in nine of few: like test speakers, none is in training."""
 
 
 def read_part(corpus: Path, part: str) -> Iterator[Source]:
-    """Yields the utterances of the official train or test part; without a transcript, text is None.
+    """Yields the utterances of the official train or test part; text is None without a transcript.
 
     Raises:
         UserError: If a list is missing or can't be read.
@@ -51,7 +51,7 @@ def read_part(corpus: Path, part: str) -> Iterator[Source]:
 
 
 def parse(line: str, path: Path) -> tuple[str, str]:
-    """Returns utterance and text of a line such as `<s> YES </s> (an251-fash-b)`."""
+    """Returns utterance name and text of a line such as `<s> YES </s> (an251-fash-b)`."""
     match = re.fullmatch(r"(.*)\((\S+)\)\s*", line)
     if match is None:
         raise UserError(f"{path}: expected `words (utterance)`, got {line!r}")
@@ -75,7 +75,7 @@ def download(corpus: Path) -> None:
     try:
         archive = download_archive(ARCHIVE, corpus.parent)
         unpack(archive, "an4", corpus)
-        click.echo(f"unpacked {corpus}; {archive} is not needed any more")
+        click.echo(f"unpacked {corpus}; {archive} is no longer needed")
     except (UserError, OSError) as error:
         raise click.ClickException(
             f"AN4 is not in {corpus}: {error}; or unpack an4_sphere.tar.gz by hand and give its "

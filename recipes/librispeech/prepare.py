@@ -2,7 +2,7 @@
 """LibriSpeech (OpenSLR 12 and 31): read English books, 16 kHz FLAC.
 
 A corpus folder has LibriSpeech/PART/SPEAKER/CHAPTER/*.flac and *.trans.txt. The manifests are
-named by their use: `train` joins the training parts, every other part keeps its own name.
+named by their use: `train` joins the training parts, all other parts keep their own names.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ MD5 = {
     "train-clean-5": "5df7d4e78065366204ca6845bb08f490",
     "dev-clean-2": "6d7ab67ac6a1d2c993d050e16d61080d",
 }
-"""What md5sum.txt of OpenSLR 12 and 31 says of the archives."""
+"""MD5 digests of the archives, from md5sum.txt of OpenSLR 12 and 31."""
 
 
 def archive_of(part: str) -> Archive:
@@ -81,7 +81,7 @@ def read_part(corpus: Path, part: str) -> Iterator[Source]:
 
 
 def read_transcripts(path: Path) -> dict[str, str]:
-    """Returns the texts of a chapter by utterance; none where the file is missing."""
+    """Returns the texts of a chapter by utterance; none if the file is missing."""
     if not path.is_file():
         return {}
     parts = (line.split(maxsplit=1) for line in read_lines(path))
@@ -91,7 +91,7 @@ def read_transcripts(path: Path) -> dict[str, str]:
 def sets_of(corpus: Path, size: str) -> dict[str, list[str]]:
     """Returns manifest names and their parts: train, and every dev and test part by its own name.
 
-    OpenSLR 31 calls its dev part dev-clean-2; it stands in where dev-clean-mini is missing.
+    OpenSLR 31 calls its dev part dev-clean-2; it is used if dev-clean-mini is missing.
     """
     chosen = SETS[size]
     parts = [*chosen["dev"], *chosen["test"]]
@@ -123,9 +123,7 @@ def download(corpus: Path, size: str) -> None:
         for part in missing:
             archive = download_archive(archive_of(part), corpus)
             unpack(archive, f"LibriSpeech/{part}", corpus / "LibriSpeech" / part)
-            click.echo(
-                f"unpacked {part} into {corpus}/LibriSpeech; {archive} is not needed any more"
-            )
+            click.echo(f"unpacked {part} into {corpus}/LibriSpeech; {archive} is no longer needed")
     except (UserError, OSError) as error:
         raise click.ClickException(
             f"{', '.join(missing)} not in {corpus}/LibriSpeech: {error}; or unpack the archives of "

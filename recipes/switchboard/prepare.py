@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Switchboard: telephone conversations between strangers, 8 kHz, a channel for each side.
 
-The corpus folder holds what the Linguistic Data Consortium ships, in whatever folders; it is
-searched for these names:
+The corpus folder has the files of the Linguistic Data Consortium, in any folders below it; they are
+found by these names:
 
 | files                                       | what                                  | from       |
 | ------------------------------------------- | ------------------------------------- | ---------- |
@@ -17,7 +17,7 @@ searched for these names:
 
 Sets: `train_dev` is all of Switchboard. `dev` is some whole conversations of it, and `train` the
 conversations that share no speaker with them. `hub5e_00`, `hub5e_01` and `rt03s` are the segments
-of their STM files; those files, mended, and their mapping rules go to DATA/scoring.
+of their STM files; those files, with errors fixed, and their mapping rules go to DATA/scoring.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ from asrkit.utf8 import use_utf8
 
 RATE = 8000
 DEV_SHARE = 0.01
-"""So many of the conversations are held out as dev set: about 24 of 2438, and at least one."""
-WHERE = "see the top of recipes/switchboard/prepare.py for what the corpus folder must hold"
+"""Share of conversations held out as dev set: about 24 of 2438, and at least one."""
+WHERE = "see the top of recipes/switchboard/prepare.py for what the corpus folder must contain"
 TRANSCRIPT = re.compile(r"^sw(\d{4})([AB])-ms98-a-trans\.text$")
 LINE = re.compile(r"^(\S+)\s+([\d.]+)\s+([\d.]+)\s*(.*)$")
 
@@ -56,7 +56,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SetFiles:
-    """Which files a test set has: patterns of their paths, in the order of preference."""
+    """The files of a test set: patterns of their paths, in order of preference."""
 
     stm: str
     glm: tuple[str, ...]
@@ -77,7 +77,7 @@ class Corpus:
     """The files below the corpus folder, and those below further folders, by name.
 
     Args:
-        folders: A file of a later folder stands for one of the same name in those before it.
+        folders: A file in a later folder takes precedence over one of the same name.
     """
 
     def __init__(self, *folders: Path) -> None:
@@ -98,7 +98,7 @@ class Corpus:
         return [path for path in self.paths if re.search(pattern, f"/{path.as_posix()}")]
 
     def recording(self, name: str) -> Path:
-        """Returns the audio file of a recording, or where it should be."""
+        """Returns the audio file of a recording, or the path where it should be."""
         return self.audio.get(name, self.folder / f"{name}.sph")
 
 
@@ -123,7 +123,7 @@ def read_speakers(corpus: Corpus) -> dict[str, tuple[str, str]]:
 def read_conversations(
     corpus: Corpus, speakers: dict[str, tuple[str, str]], spelled: Callable[[str], bool]
 ) -> dict[str, list[Source]]:
-    """Returns the utterances of each conversation, those without words left out.
+    """Returns the utterances of each conversation, without those that have no words.
 
     Raises:
         UserError: If there are no transcripts, or a line is damaged.
@@ -150,7 +150,7 @@ def read_conversations(
 def read_transcript(
     path: Path, spelled: Callable[[str], bool] = by_case
 ) -> Iterator[tuple[str, float, float, str]]:
-    """Yields name, beginning, end and words of the utterances of one side that have words.
+    """Yields name, start, end and words of the utterances of one side that have words.
 
     Raises:
         UserError: If a line is damaged.
@@ -171,16 +171,15 @@ def read_transcript(
 def held_out(speakers: dict[str, tuple[str, str]], count: int) -> tuple[set[str], set[str]]:
     """Chooses conversations for the dev set, so that few others share a speaker with them.
 
-    One after the other, that conversation is taken whose speakers cost the training set the fewest
-    further conversations; the one with the lowest number of several.
+    In each step, the conversation is taken whose speakers cost the training set the fewest further
+    conversations; among several, the one with the lowest number.
 
     Args:
         speakers: Callers of each conversation.
         count: Number of dev conversations.
 
     Returns:
-        The dev conversations, and the others that have one of their speakers: they are in neither
-        set.
+        The dev conversations, and the others with one of their speakers, which are in neither set.
     """
     calls = Counter(caller for pair in speakers.values() for caller in set(pair))
     chosen: set[str] = set()
@@ -229,7 +228,7 @@ def training_sets(conversations: dict[str, list[Source]]) -> dict[str, list[Sour
 def write_test_set(
     corpus: Corpus, name: str, files: SetFiles, data: Path, jobs: int, demands: Demands
 ) -> int | None:
-    """Writes manifest, STM and GLM file of a test set; returns its size, None if it is not there.
+    """Writes manifest, STM and GLM file of a test set; returns its size, None if it is missing.
 
     Raises:
         UserError: If its mapping rules are missing.
@@ -261,13 +260,13 @@ def write_test_set(
 
 
 def is_compressed(path: Path) -> bool:
-    """Says whether a SPHERE file is shorten-compressed."""
+    """Returns whether a SPHERE file is shorten-compressed."""
     with path.open("rb") as file:
         return b"shorten" in file.read(1024)
 
 
 def expand_file(path: Path, out: Path) -> None:
-    """Writes a compressed SPHERE file with its samples as they are.
+    """Expands a compressed SPHERE file; samples stay the same.
 
     Raises:
         UserError: If sph2pipe fails.
@@ -282,7 +281,7 @@ def expand_file(path: Path, out: Path) -> None:
 
 
 class Errors(click.Group):
-    """Prints problems that users can mend without a traceback."""
+    """Prints problems that users can fix without a traceback."""
 
     def invoke(self, ctx: click.Context) -> object:
         """Runs the command."""
@@ -331,12 +330,12 @@ def expand(corpus: Path, data: Path, jobs: int) -> None:
     if wanted and not shutil.which("sph2pipe"):
         raise UserError(
             f"{len(wanted)} files are shorten-compressed SPHERE, such as {wanted[0]}: install "
-            "sph2pipe (LDC's, or github.com/burrmill/sph2pipe) so that it is on the PATH"
+            "sph2pipe (LDC's, or github.com/burrmill/sph2pipe) and put it on the PATH"
         )
     out.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(lambda path: expand_file(path, out / path.name), wanted))
-    click.echo(f"expanded {len(wanted)} files, {len(compressed) - len(wanted)} were already")
+    click.echo(f"expanded {len(wanted)} files, {len(compressed) - len(wanted)} were before")
 
 
 @main.command()
@@ -345,7 +344,7 @@ def expand(corpus: Path, data: Path, jobs: int) -> None:
 @jobs_option
 @set_options
 def manifests(corpus: Path, data: Path, jobs: int, choices: Choices) -> None:
-    """Writes the manifests, and the files that test sets are scored with."""
+    """Writes the manifests, and the files for scoring test sets."""
     files = Corpus(corpus, data / "expanded")
     dictionaries = files.named(r"/sw-ms98-dict\.text$")
     spelled = read_dictionary(dictionaries[-1]) if dictionaries else by_case
@@ -362,7 +361,7 @@ def manifests(corpus: Path, data: Path, jobs: int, choices: Choices) -> None:
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 def text(files: tuple[Path, ...], out: Path) -> None:
-    """Writes text for language models like the transcripts: small letters, ' and -."""
+    """Writes text for language models like the transcripts: lower case, ' and -."""
     try:
         click.echo(write_sentences(files, out, spoken))
     except UserError as error:
@@ -370,7 +369,7 @@ def text(files: tuple[Path, ...], out: Path) -> None:
 
 
 def spoken(line: str) -> str | None:
-    """Returns a line's words as transcripts have them, None if it has digits or other signs."""
+    """Returns a line like a transcript, None if it has digits or other characters."""
     words = latin_words(line, joiners="'-")
     return None if words is None else words.lower()
 

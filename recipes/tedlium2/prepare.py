@@ -3,21 +3,21 @@
 
 A corpus folder has TEDLIUM_release2/{train,dev,test}/{sph/TALK.sph,stm/TALK.stm}, the dictionary
 TEDLIUM.152k.dic and texts for language models in LM. Every segment of an STM file becomes an
-utterance: a part of the talk's recording. Talks come in the order of their names, their segments
-in the order of time, and all 8 talks of dev and 11 of test stay whole.
+utterance: a part of the talk's recording. Talks are sorted by name, their segments by time; dev has
+all of its 8 talks, and test all of its 11.
 
-What is done to the texts, as in Kaldi's recipe unless said otherwise:
+Texts are normalised as follows, as in Kaldi's recipe unless noted otherwise:
 
 - segments with `ignore_time_segment_in_scoring` instead of words are left out;
 - marks are dropped: `<sil>`, `<unk>` (Kaldi keeps it), `{NOISE}` and `[NOISE]` (Kaldi keeps them as
   words), numbers of pronunciation variants as in `read(2)`, an utterance name in parentheses at the
   end;
-- `it 's` becomes `it's` where the dictionary has the joined word. With `--apostrophes split`,
+- `it 's` becomes `it's` if the dictionary has the joined word. With `--apostrophes split`,
   `it's` becomes `it 's` everywhere instead: RETURNN's published word error rates count such words.
 
-The same texts go to the manifests and to DATA/stm/SET.stm, the references for scoring. A segment
-that has no words left is no training utterance; in dev and test, what is recognised there counts as
-inserted.
+The same texts go to the manifests and to DATA/stm/SET.stm, the references for scoring. Segments
+without any words left are not used for training; in dev and test, words recognised there count as
+insertions.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ ARCHIVE = Archive(
 )
 MARKS = re.compile(r"<[^>]*>|\{\w+\}|\[\w+\]|\(\d\)|\(\S*\)\s*$")
 LABELS = {"F0_M": ("o", "f0", "male"), "F0_F": ("o", "f0", "female")}
-"""Some files have tags of their own; scores by category need the same ones everywhere."""
+"""Some files have other tags; scores by category need the same ones everywhere."""
 HEADER = [
     'LABEL "o" "Overall" "Overall results"',
     'LABEL "f0" "f0" "Wideband channel"',
@@ -63,7 +63,7 @@ def root_of(corpus: Path) -> Path:
 
 
 def read_part(corpus: Path, part: str, apostrophes: Apostrophes) -> Iterator[Segment]:
-    """Yields the segments of a part with normalised texts, talk by talk and in order of time.
+    """Yields the segments of a part with normalised texts, talk by talk and sorted by time.
 
     Raises:
         UserError: If the part's folder is missing, has no talks, or a talk has no audio.
@@ -85,7 +85,7 @@ def read_part(corpus: Path, part: str, apostrophes: Apostrophes) -> Iterator[Seg
 
 
 def normalized(segment: Segment, apostrophes: Apostrophes) -> Segment:
-    """Returns a segment with the words that are to be recognised."""
+    """Returns a segment with the words to be recognised."""
     names = tuple(name for label in segment.labels for name in LABELS.get(label, (label,)))
     if segment.ignored:
         return replace(segment, labels=names)
@@ -97,7 +97,7 @@ class Joined:
     """Joins a word with a following one that starts with an apostrophe.
 
     Args:
-        corpus: The corpus folder; its dictionary says which joined words there are.
+        corpus: The corpus folder; its dictionary has the joined words.
 
     Raises:
         UserError: If the dictionary is missing.
@@ -107,7 +107,7 @@ class Joined:
         path = root_of(corpus) / "TEDLIUM.152k.dic"
         if not path.is_file():
             raise UserError(
-                f"{path} is missing: it says which words are joined with 's and the like; "
+                f"{path} is missing, which says which words are joined with 's and the like; "
                 "without it, use --apostrophes split"
             )
         self.words = {line.split()[0] for line in read_lines(path) if line.strip()}
@@ -129,28 +129,28 @@ def split(words: list[str]) -> list[str]:
 
 
 def treatment(apostrophes: str, corpus: Path) -> Apostrophes:
-    """Returns what is done to apostrophes: joined or split."""
+    """Returns how apostrophes are handled: joined or split."""
     return Joined(corpus) if apostrophes == "joined" else split
 
 
 class Spoken:
-    """Writes lines of any text as the talks' transcripts are written: small letters, no marks.
+    """Writes lines of any text like the transcripts of talks: lower case, no marks.
 
     Args:
-        apostrophes: What is done to words with apostrophes.
+        apostrophes: How words with apostrophes are handled.
     """
 
     def __init__(self, apostrophes: Apostrophes) -> None:
         self.apostrophes = apostrophes
 
     def __call__(self, line: str) -> str | None:
-        """Returns the line's words, None if it has digits or signs of other scripts."""
+        """Returns the words of a line, None if it has digits or characters of other scripts."""
         words = latin_words(MARKS.sub(" ", line))
         return None if words is None else " ".join(self.apostrophes(words.lower().split()))
 
 
 def sources(corpus: Path, part: str, segments: list[Segment]) -> Iterator[Source]:
-    """Yields the utterances of a part: all segments with words, and those to be scored without."""
+    """Yields the utterances of a part: segments with words, and in dev and test those without."""
     folder = root_of(corpus) / part / "sph"
     for segment in segments:
         if not segment.ignored and (segment.text or part != "train"):
@@ -160,16 +160,16 @@ def sources(corpus: Path, part: str, segments: list[Segment]) -> Iterator[Source
 
 
 def left_out(part: str, segments: list[Segment]) -> str:
-    """Returns how many segments of a part become no utterances, and why; empty if all do."""
+    """Returns how many segments of a part are left out, and why; empty if none is."""
     unscored = sum(segment.ignored for segment in segments)
     silent = sum(not segment.ignored and not segment.text for segment in segments)
     counts = {"not to be scored": unscored, "without words": silent if part == "train" else 0}
     said = [f"{count} {why}" for why, count in counts.items() if count]
-    return f"; left out are segments: {', '.join(said)}" if said else ""
+    return f"; segments left out: {', '.join(said)}" if said else ""
 
 
 def is_whole(corpus: Path) -> bool:
-    """Says whether all parts are there."""
+    """Returns whether all parts are there."""
     return all((root_of(corpus) / part / "stm").is_dir() for part in PARTS)
 
 
@@ -191,13 +191,14 @@ def download(corpus: Path) -> None:
     if root_of(corpus).exists():
         missing = [part for part in PARTS if not (root_of(corpus) / part / "stm").is_dir()]
         raise click.ClickException(
-            f"{root_of(corpus)} is there, but not whole: {', '.join(missing)}/stm missing; move it "
+            f"{root_of(corpus)} is there, but incomplete: {', '.join(missing)}/stm missing; "
+            "move it "
             "away to download the release, or unpack TEDLIUM_release2.tar.gz there by hand"
         )
     try:
         archive = download_archive(ARCHIVE, corpus)
         unpack(archive, root_of(corpus).name, root_of(corpus))
-        click.echo(f"unpacked {root_of(corpus)}; {archive} is not needed any more")
+        click.echo(f"unpacked {root_of(corpus)}; {archive} is no longer needed")
     except (UserError, OSError) as error:
         raise click.ClickException(
             f"TED-LIUM release 2 is not in {root_of(corpus)}: {error}; or unpack "
@@ -237,7 +238,7 @@ def manifests(corpus: Path, data: Path, apostrophes: str, jobs: int, choices: Ch
 @corpus_option
 @apostrophes_option
 def text(files: tuple[Path, ...], out: Path, corpus: Path, apostrophes: str) -> None:
-    """Writes text for language models like the transcripts; the release has such in LM/*.gz."""
+    """Writes text for language models like the transcripts; the release has some in LM/*.gz."""
     try:
         click.echo(write_sentences(files, out, Spoken(treatment(apostrophes, corpus))))
     except UserError as error:

@@ -52,9 +52,9 @@ def test_segments_are_utterances_talk_by_talk_in_time(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout == (
         "train: 6 utterances of 2 talks; "
-        "left out are segments: 2 not to be scored, 2 without words\n"
-        "dev: 4 utterances of 1 talks; left out are segments: 1 not to be scored\n"
-        "test: 4 utterances of 1 talks; left out are segments: 1 not to be scored\n"
+        "segments left out: 2 not to be scored, 2 without words\n"
+        "dev: 4 utterances of 1 talks; segments left out: 1 not to be scored\n"
+        "test: 4 utterances of 1 talks; segments left out: 1 not to be scored\n"
     )
     cuts = list(open_set(tmp_path / "data", ["train"]))
     spans = ["00001000-00002000", "00002000-00003000", "00003500-00004200"]
@@ -111,4 +111,4 @@ def test_a_whole_corpus_is_found_and_half_of_one_is_not(tmp_path: Path) -> None:
     (tmp_path / "TEDLIUM_release2" / "dev").rename(tmp_path / "elsewhere")
     failed = prepare("download", "--corpus", tmp_path)
     assert failed.returncode == 1
-    assert "is there, but not whole: dev/stm missing" in failed.stderr
+    assert "is there, but incomplete: dev/stm missing" in failed.stderr

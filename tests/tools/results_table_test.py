@@ -40,7 +40,7 @@ def test_runs_of_the_file_stay_word_by_word(tmp_path: Path) -> None:
         shutil.rmtree(run)
     done = write(out, "--keep", runs[2])
     assert sections(out) == ["## b", "## a", "## c"]
-    assert "b, a: kept as they were" in done.output
+    assert "b, a: kept unchanged" in done.output
     assert read_results(out).without(["c"]) == before
     again = out.read_text()
     assert write(out, "--keep").exit_code == 0
@@ -53,7 +53,7 @@ def test_a_run_takes_the_place_of_one_of_its_name_and_says_so(tmp_path: Path) ->
     elsewhere = make(tmp_path / "elsewhere" / "a")
     (elsewhere / "commands.txt").write_text("asrkit train other.yaml\n")
     done = write(out, "--keep", elsewhere)
-    assert "a: takes the place of 1 rows of that name (revision abc)" in done.output
+    assert "a: replaces 1 rows of that name (revision abc)" in done.output
     assert sections(out) == ["## a", "## b"]
     assert out.read_text().count("asrkit train other.yaml") == 1
 
@@ -63,7 +63,7 @@ def test_runs_that_are_not_kept_are_named(tmp_path: Path) -> None:
     write(out, make(tmp_path / "a"), make(tmp_path / "b"))
     done = write(out, tmp_path / "b")
     assert sections(out) == ["## b"]
-    assert "a: no longer in the file, as --keep is not given" in done.output
+    assert "a: no longer in the file, because --keep was not given" in done.output
 
 
 def test_other_files_and_double_names_are_refused(tmp_path: Path) -> None:

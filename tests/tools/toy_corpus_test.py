@@ -103,8 +103,8 @@ def test_chapters_of_librispeech_become_talks(tmp_path: Path) -> None:
     ("options", "code", "message"),
     [
         (["--layout", "tedlium2"], 1, "has no part dev*"),
-        (["--layout", "an4"], 2, "--source goes with --layout tedlium2 or switchboard"),
-        (["--layout", "tedlium2", "--utterances", "3"], 2, "without --utterances"),
+        (["--layout", "an4"], 2, "--source is only for --layout tedlium2 or switchboard"),
+        (["--layout", "tedlium2", "--utterances", "3"], 2, "does not take --utterances"),
     ],
 )
 def test_what_can_not_be_relaid_is_said(
@@ -163,4 +163,4 @@ def test_readers_talk_to_each_other(tmp_path: Path) -> None:
     assert len(segments) == 6
     assert {cut.supervisions[0].text.split()[0] for cut in segments} == {"say"}
     refused = run(tool, "--layout", "an4", "--out", out, "--source", source)
-    assert "--source goes with --layout tedlium2 or switchboard" in refused.stderr
+    assert "--source is only for --layout tedlium2 or switchboard" in refused.stderr

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """CTC prefix beam search of asrkit against flashlight-text, without LM, on the same posteriors.
 
-The posteriors are peaks of planted labels, some clear and some a guess between label and blank,
-over noise. flashlight-text (`LexiconFreeDecoder`, C++, `pip install flashlight-text`) decodes one
-utterance after the other, as it always does; asrkit decodes all of them together. Both have one
-thread and sum over alignments, with the same beam and the same number of labels that may follow
-in a frame; flashlight-text's beam threshold is wide open. Printed is each round's time per
-utterance, the ratio, and how many utterances have the same best labels.
+The posteriors are peaks of known labels over noise, some clear and some ambiguous between label and
+blank. flashlight-text (`LexiconFreeDecoder`, C++, `pip install flashlight-text`) decodes one
+utterance after the other, as it always does; asrkit decodes all of them together. Both use one
+thread and sum over alignments, with the same beam and the same number of labels that may follow in
+a frame; flashlight-text's beam threshold is infinite. For each round, the time per utterance, the
+ratio, and the number of utterances with the same best labels are printed.
 
     python tools/benchmark/ctc_prefix_beam.py
     python tools/benchmark/ctc_prefix_beam.py --beam 10 --symbols 20 --rounds 5
@@ -92,14 +92,14 @@ def flashlight_search(beam: int, symbols: int) -> Search:
 
 
 def seconds_of(search: Search, batch: Tensor) -> tuple[float, list[list[int]]]:
-    """Returns the seconds per utterance, and what was found."""
+    """Returns the seconds per utterance, and the result."""
     start = time.perf_counter()
     found = search(batch)
     return (time.perf_counter() - start) / len(batch), found
 
 
 @click.command(help=__doc__)
-@click.option("--beam", default=10, show_default=True, help="Strings kept per utterance.")
+@click.option("--beam", default=10, show_default=True, help="Hypotheses kept per utterance.")
 @click.option("--symbols", type=int, help="Labels that may follow in a frame; all if not given.")
 @click.option("--utterances", default=16, show_default=True)
 @click.option("--frames", default=250, show_default=True, help="Per utterance: 10 s of 40 ms.")

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Joint CTC/attention decoding of asrkit against ESPnet: equal sizes, random weights.
 
-The models are those of train_step.py. End of sentence is made impossible before a fixed number of
-labels, so both searches make the same number of steps. ESPnet decodes as its `Speech2Text` does:
+The models are those of train_step.py. End of sentence is forbidden before a fixed number of labels,
+so that both searches take the same number of steps. ESPnet decodes as its `Speech2Text` does:
 utterance by utterance, with `BatchBeamSearch` over the hypotheses; asrkit decodes all utterances
 together. Encoder and search are timed.
 
@@ -33,7 +33,7 @@ def random_utterances() -> Tensor:
 
 
 def asrkit_seconds(features: Tensor, beam: int, layers: int) -> float:
-    """Returns the time that asrkit takes for all utterances."""
+    """Returns the seconds that asrkit takes for all utterances."""
     from asrkit.search.label_sync import LabelSyncSearch
 
     parts: Any = asrkit_step(layers)[0].eval().to(features.device)
@@ -47,13 +47,13 @@ def asrkit_seconds(features: Tensor, beam: int, layers: int) -> float:
     wait_for(features.device.type)
     start = time.perf_counter()
     found = search.run(encoder(features, lengths))
-    seconds = time.perf_counter() - start  # of lists on the CPU: there is nothing to wait for
+    seconds = time.perf_counter() - start  # results are lists on the CPU: no need to synchronise
     assert all(len(n_best[0].labels) == OUTPUTS for n_best in found)
     return seconds
 
 
 def espnet_seconds(features: Tensor, beam: int, layers: int) -> float:
-    """Returns the time that ESPnet takes for all utterances."""
+    """Returns the seconds that ESPnet takes for all utterances."""
     from espnet.nets.batch_beam_search import BatchBeamSearch
     from espnet.nets.scorers.ctc import CTCPrefixScorer
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How fast the data loader delivers batches, and what manifests of a large corpus cost.
+"""The speed of the data loader, and the cost of manifests of a large corpus.
 
 python tools/benchmark/loader.py rate DATA --set train     a recipe's data folder
 python tools/benchmark/loader.py manifests                 281 241 utterances, as in LibriSpeech
@@ -25,7 +25,7 @@ from asrkit.text.vocabulary import Vocabulary
 
 
 class NoText(Tokenizer):
-    """Gives every text no label: only audio is measured."""
+    """Gives no labels for any text: only audio is measured."""
 
     vocabulary = Vocabulary(["a"])
 
@@ -57,7 +57,7 @@ def rate(data: Path, name: str, workers: int) -> None:
         settings = DataSettings([name], [name], 120.0, speeds=speeds, num_workers=workers)
         source = CutData(open_set(data, [name]), NoText(), settings, seed=1, training=True)
         batches = source.batches(epoch=1)
-        next(batches)  # starting the workers is not part of the rate
+        next(batches)  # starting the workers does not count
         start, samples = time.perf_counter(), 0
         for batch in batches:
             samples += int(batch.signal_lengths.sum())
@@ -88,7 +88,7 @@ def manifests(utterances: int, jobs: int) -> None:
 
 
 def sources(folder: Path, count: int) -> Iterator[Source]:
-    """Yields so many utterances."""
+    """Yields a number of utterances."""
     for number in range(count):
         yield Source(
             f"u{number}", folder / f"{number % 100}.flac", "SOME WORDS", f"s{number % 2000}"

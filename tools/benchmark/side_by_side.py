@@ -13,7 +13,7 @@ import torch
 
 Measure = Callable[..., dict[str, Any]]
 DEVICES: Mapping[str, Sequence[str]] = {"device": ["cpu", "cuda"], "precision": ["fp32", "bf16"]}
-"""What may be chosen where a GPU may be measured, too."""
+"""Choices for benchmarks that can also use a GPU."""
 
 
 def main(
@@ -28,9 +28,9 @@ def main(
     Args:
         program: The file that was started; it is started again for each measurement.
         description: For --help.
-        measure: Called with a toolkit, a number of threads and the sizes; gives a "rate".
-        sizes: Whole numbers that the command line may change, and what they are otherwise.
-        choices: Words that the command line may choose, and which there are, the usual one first.
+        measure: Called with a toolkit, a number of threads and the sizes; returns a "rate".
+        sizes: Whole numbers that options can change, and their defaults.
+        choices: Options with a choice of words, the default first.
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -50,7 +50,7 @@ def main(
     options = parser.parse_args()
     chosen = {name: getattr(options, name) for name in (*(sizes or {}), *(choices or {}))}
     if chosen.get("device") == "cuda" and not torch.cuda.is_available():
-        parser.error("--device cuda: there is no GPU here that PyTorch can use")
+        parser.error("--device cuda: PyTorch finds no GPU here")
     if options.verb == "measure":
         print(json.dumps(measure(options.toolkit, options.threads, **chosen)))
     else:
@@ -81,13 +81,13 @@ def compare(
 
 
 def wait_for(device: str) -> None:
-    """Waits until a GPU has done what it was given."""
+    """Waits until a GPU has finished."""
     if device == "cuda":
         torch.cuda.synchronize()
 
 
 def peak_gib(device: str) -> float:
-    """Returns the most memory that this process ever had, on the GPU or else resident."""
+    """Returns the peak memory of this process, on the GPU or else resident."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -7,7 +7,7 @@ loss, backward, clipping and AdamW update. Each toolkit runs in its own environm
 
     python tools/benchmark/train_step.py compare --espnet-python /path/to/venv/bin/python
 
-alternates the two and prints both rates, their ratio, parameters and peak memory. A GPU takes
+alternates the two and prints both rates, their ratio, parameters and peak memory. For a GPU, give
 --device cuda, --precision bf16 and larger batches (--utterances).
 """
 
@@ -25,14 +25,14 @@ from tools.benchmark.side_by_side import DEVICES, main, peak_gib, wait_for
 
 LABELS, FEATURES, WARM_UP = 500, 80, 1
 SIZES = {"utterances": 4, "batches": 4, "frames": 1500, "layers": 12}
-"""Of each batch; batches; feature frames of the longest utterance, others have 60 % at least."""
+"""Utterances per batch; batches; frames of the longest utterance, others have at least 60 %."""
 Step = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 def random_batches(
     utterances: int, batches: int, frames: int
 ) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """Returns features (B, T, F), lengths, labels and label lengths, as LibriSpeech has them."""
+    """Returns features (B, T, F), lengths, labels and label lengths, similar to LibriSpeech."""
     torch.manual_seed(0)
     result = []
     for _ in range(batches + WARM_UP):
@@ -45,7 +45,7 @@ def random_batches(
 
 
 def asrkit_step(layers: int = 12) -> tuple[nn.Module, Step]:
-    """Returns asrkit's model, with so many layers in the encoder, and its objective of a batch."""
+    """Returns asrkit's model with a number of encoder layers, and its objective for a batch."""
     from asrkit.allocator import keep_freed_memory
     from asrkit.config.build import build
     from asrkit.config.registry import Factory, import_all
@@ -55,12 +55,12 @@ def asrkit_step(layers: int = 12) -> tuple[nn.Module, Step]:
     from asrkit.text.vocabulary import Vocabulary
 
     class Parts:
-        """What the two kinds of part are built into."""
+        """The parts of the model."""
 
         def __init__(self, encoder: Factory[Encoder], heads: list[Factory[Head]]) -> None:
             self.encoder, self.heads = encoder, heads
 
-    keep_freed_memory()  # this and the next as asrkit's verbs do
+    keep_freed_memory()  # this and the next line as in asrkit's verbs
     multiply_with_onednn()
     import_all()
     ffn = {"type": "feed_forward", "hidden_dim": 1024}
@@ -95,7 +95,7 @@ def asrkit_step(layers: int = 12) -> tuple[nn.Module, Step]:
 
 
 def espnet_step(layers: int = 12) -> tuple[nn.Module, Step]:
-    """Returns ESPnet's model, with so many layers in the encoder, and its objective of a batch."""
+    """Returns ESPnet's model with a number of encoder layers, and its objective for a batch."""
     from espnet2.asr.ctc import CTC
     from espnet2.asr.decoder.transformer_decoder import TransformerDecoder
     from espnet2.asr.encoder.conformer_encoder import ConformerEncoder

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""The parts of a transducer's loss that have kernels: bytes moved a second, and time of a step.
+"""The parts of a transducer's loss with Triton kernels: memory bandwidth, and time per step.
 
-The softmax with its gradient, on a block of logits as large as `joiner_loss` takes, against copying
-as much memory; and the recursions over the RNN-T lattice. On a CPU these are PyTorch's operations.
+The softmax and its gradient, on a block of logits as large as in `joiner_loss`, compared with
+copying as much memory; and the recursions over the RNN-T lattice. On a CPU, PyTorch's operations
+are measured.
 
     python tools/benchmark/transducer_kernels.py --device cuda
 """
@@ -28,7 +29,7 @@ from asrkit.losses.softmax import pick_log_probs, put_gradient
 
 
 def seconds(work: Callable[[], object], device: str, runs: int) -> float:
-    """Returns the median time of some work, after a first run that nobody counts."""
+    """Returns the median time of some work, after a first run that does not count."""
     times = []
     for _ in range(runs + 1):
         if device == "cuda":
@@ -42,11 +43,11 @@ def seconds(work: Callable[[], object], device: str, runs: int) -> float:
 
 
 def show_softmax(vocabulary: int, dtype: torch.dtype, device: str, runs: int) -> None:
-    """Prints the bandwidths of the softmax and its gradient, and of a copy."""
+    """Prints the bandwidth of the softmax and its gradient, and of a copy."""
     rows = MAX_LOGITS[device] // (vocabulary + 1)
     logits = torch.randn(rows, vocabulary + 1, device=device).to(dtype)
     targets = torch.randint(0, vocabulary, (2, rows), device=device)
-    # Of no weight: the gradient stays 0 however often it is taken.
+    # Zero weights: the gradient stays 0 when it is computed repeatedly in place.
     weights = torch.zeros(2, rows, device=device)
     _, normaliser = pick_log_probs(logits, targets)
     copy = torch.empty_like(logits)
@@ -82,11 +83,11 @@ def show_lattice(batch: int, frames: int, labels: int, device: str, runs: int) -
 @click.option("--batch", default=30, show_default=True)
 @click.option("--frames", default=400, show_default=True)
 @click.option("--labels", default=60, show_default=True)
-@click.option("--runs", default=20, show_default=True, help="Timed, of each part.")
+@click.option("--runs", default=20, show_default=True, help="Timed runs of each part.")
 def main(device: str, batch: int, frames: int, labels: int, runs: int) -> None:
-    """Prints what the parts reach."""
+    """Prints the bandwidth or time of each part."""
     if device == "cuda" and not torch.cuda.is_available():
-        raise click.UsageError("--device cuda: there is no GPU here that PyTorch can use")
+        raise click.UsageError("--device cuda: PyTorch finds no GPU here")
     by = "kernels of Triton" if triton_serves(torch.empty(0, device=device)) else "PyTorch"
     print(f"by {by}")
     # PyTorch's own operations get their logits in float32.

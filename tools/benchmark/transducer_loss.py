@@ -2,12 +2,12 @@
 """A transducer's joiner and RNN-T loss, forward and backward: asrkit against torchaudio.
 
 From the projected encoder (B, T, J) and prediction (B, U + 1, J), random, to the gradients of both
-and of the output layer. Four ways: all logits at once and torchaudio's `rnnt_loss`, all logits at
-once and asrkit's `full_sum_loss`, `joiner_loss`, and pruning to five label counts a frame, with
-the trivial joiner that chooses them, from its two projections to its gradients. Each round is a
-process of its own for each way; the memory is the highest of the first run above that before it.
-The bandwidth is that of a loss which writes and reads its logits and their gradients once, whatever
-a way really moves.
+and of the output layer. Four variants: all logits at once and torchaudio's `rnnt_loss`; all logits
+at once and asrkit's `full_sum_loss`; `joiner_loss`; and pruning to five label counts per frame,
+including the trivial joiner that chooses them, from its two projections to its gradients. In each
+round, each variant runs in its own process; memory is the peak of the first run above that before
+it. Bandwidth is that of a loss that writes and reads its logits and their gradients once, whatever
+a variant really moves.
 
     python tools/benchmark/transducer_loss.py
     python tools/benchmark/transducer_loss.py --batch 8 --frames 200 --labels 50 --vocabulary 1000
@@ -44,14 +44,14 @@ from asrkit.losses.symbols import SoftmaxBlank
 from asrkit.losses.trivial_joiner import trivial_joiner_loss
 
 RUNS = 3  # timed, in each process
-RANGE = 5  # label counts of a frame that are not pruned
-# B, T, U and one V or more; the GPU has more to do.
+RANGE = 5  # label counts per frame that are kept
+# B, T, U and one or more V; larger on a GPU.
 SHAPES = {"cpu": (4, 120, 30, (500,)), "cuda": (30, 400, 60, (500, 5000))}
 
 
 @dataclass(frozen=True)
 class Example:
-    """Inputs of a joiner with leaves to differentiate, labels and full lengths."""
+    """Inputs of a joiner that require gradients, labels and full lengths."""
 
     encoder: Tensor
     prediction: Tensor
@@ -63,7 +63,7 @@ class Example:
     def random(
         cls, batch: int, frames: int, labels: int, vocabulary: int, dim: int, device: str
     ) -> Example:
-        """Returns an example whose logits have about the variance of an untrained model's."""
+        """Returns an example with about the variance of logits of an untrained model."""
         torch.manual_seed(0)
         shapes = [(batch, frames, dim), (batch, labels + 1, dim), (vocabulary + 1, dim)]
         tensors = [torch.randn(shape) for shape in shapes]
@@ -111,9 +111,9 @@ def by_blocks(example: Example) -> Tensor:
 
 
 def by_windows(example: Example) -> Tensor:
-    """Returns the losses (B,) of asrkit with pruning, that of the trivial joiner added."""
+    """Returns the losses (B,) of asrkit with pruning, plus that of the trivial joiner."""
     given = (*example.lengths(), RnntTopology())
-    # The output layer stands for both projections of the trivial joiner: it has their size.
+    # The output layer is used for both projections of the trivial joiner, which have its size.
     frames = F.linear(example.encoder, example.weight)
     states = F.linear(example.prediction, example.weight, example.bias)
     simple, occupation = trivial_joiner_loss(frames, states, example.labels, *given)
@@ -132,7 +132,7 @@ WAYS: dict[str, Callable[[Example], Tensor]] = {
 
 
 def memory(device: str, peak: bool) -> float:
-    """Returns what this process has in MiB, now or at its highest: resident, or on the GPU."""
+    """Returns the memory of this process in MiB, now or at its peak: resident, or on the GPU."""
     if device == "cuda":
         used = torch.cuda.max_memory_allocated() if peak else torch.cuda.memory_allocated()
         return used / 2**20
@@ -142,7 +142,7 @@ def memory(device: str, peak: bool) -> float:
 
 
 def start_peak(device: str) -> None:
-    """Makes the highest memory start anew."""
+    """Resets the peak memory."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     else:
@@ -150,7 +150,7 @@ def start_peak(device: str) -> None:
 
 
 def run(way: str, example: Example, autocast: bool) -> float:
-    """Returns the seconds of forward and backward."""
+    """Returns the seconds of forward and backward pass."""
     device = example.encoder.device.type
     leaves = (example.encoder, example.prediction, example.weight, example.bias)
     synchronize(device)
@@ -163,7 +163,7 @@ def run(way: str, example: Example, autocast: bool) -> float:
 
 
 def synchronize(device: str) -> None:
-    """Waits for the GPU, if it is one."""
+    """Waits for the GPU, if there is one."""
     if device == "cuda":
         torch.cuda.synchronize()
 
@@ -172,13 +172,15 @@ def synchronize(device: str) -> None:
 @click.option("--batch", type=int, help="B; the default of these depends on the device.")
 @click.option("--frames", type=int, help="T.")
 @click.option("--labels", type=int, help="U.")
-@click.option("--vocabulary", type=int, multiple=True, help="V, one or more.")
-@click.option("--dim", default=512, show_default=True, help="J, of the joiner.")
+@click.option("--vocabulary", type=int, multiple=True, help="V, one or more values.")
+@click.option("--dim", default=512, show_default=True, help="J, size of the joiner.")
 @click.option("--device", type=click.Choice(list(SHAPES)), default="cpu", show_default=True)
 @click.option("--autocast", is_flag=True, help="Matrix products in bfloat16.")
 @click.option("--threads", default=1, show_default=True)
 @click.option("--rounds", default=5, show_default=True)
-@click.option("--measure", type=click.Choice(list(WAYS)), help="One way, in this process.")
+@click.option(
+    "--measure", type=click.Choice(list(WAYS)), help="Measure one variant in this process."
+)
 def main(
     batch: int | None,
     frames: int | None,
@@ -191,9 +193,9 @@ def main(
     rounds: int,
     measure: str | None,
 ) -> None:
-    """Compares time and memory of the four ways."""
+    """Compares time and memory of the four variants."""
     if device == "cuda" and not torch.cuda.is_available():
-        raise click.UsageError("--device cuda: there is no GPU here that PyTorch can use")
+        raise click.UsageError("--device cuda: PyTorch finds no GPU here")
     usual = SHAPES[device]
     sizes = {"batch": batch or usual[0], "frames": frames or usual[1], "labels": labels or usual[2]}
     sizes["dim"] = dim
@@ -215,7 +217,7 @@ def main(
 def measured(way: str, sizes: dict[str, int], device: str, autocast: bool) -> dict[str, float]:
     """Returns the median of the seconds, and the memory of the first run."""
     small = dict.fromkeys(sizes, 8)
-    run(way, Example.random(**small, device=device), autocast)  # what libraries load is nobody's
+    run(way, Example.random(**small, device=device), autocast)  # loading libraries does not count
     example = Example.random(**sizes, device=device)
     before = memory(device, peak=False)
     start_peak(device)
@@ -226,22 +228,22 @@ def measured(way: str, sizes: dict[str, int], device: str, autocast: bool) -> di
 
 
 def limit(device: str) -> float | None:
-    """Returns the bytes that the GPU's memory can move in a second, by its clock and width."""
+    """Returns the memory bandwidth of the GPU in bytes per second, from its clock and width."""
     if device == "cpu":
         return None
     properties = torch.cuda.get_device_properties(0)
-    per_cycle = 2 * properties.memory_bus_width / 8  # at both edges of a cycle
+    per_cycle = 2 * properties.memory_bus_width / 8  # double data rate
     return float(per_cycle * properties.memory_clock_rate * 1000)
 
 
 def compare(arguments: list[str], rounds: int, logits: int, limit: float | None) -> None:
-    """Measures all ways in turn and prints medians and the ratios to torchaudio.
+    """Measures all variants in turn and prints medians and ratios to torchaudio.
 
     Args:
-        arguments: Of the command line, for one way.
-        rounds: How often.
+        arguments: Command line for one variant.
+        rounds: Number of rounds.
         logits: Bytes of all logits.
-        limit: Bytes of memory that can be moved in a second, None where nobody knows.
+        limit: Memory bandwidth in bytes per second, None if unknown.
     """
     found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
     for _ in range(rounds):
@@ -266,7 +268,7 @@ def summary(
     logits: int,
     limit: float | None,
 ) -> Iterator[str]:
-    """Yields time, memory and bandwidth, the former two with their ratio to the peers'."""
+    """Yields time, memory and bandwidth, the former two with their ratio to torchaudio."""
     for key in ("seconds", "MiB"):
         shown = f"{statistics.median(each[key] for each in results):.3g} {key}"
         if len(peers) == len(results):

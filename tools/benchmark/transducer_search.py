@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Transducer beam search of asrkit against ESPnet: the same model, beam 12, on a CPU.
 
-The encoder is the Conformer of train_step.py, with random weights; it is timed by itself. What the
-search reads are frames in which every eighth has a label that prediction network and joiner
-recognise: a search costs what it costs with a trained model, and must find all labels in three
-utterances of four. The prediction network (LSTM 512), the joiner (640) and the frames are the same
-numbers in both toolkits. asrkit decodes all utterances together by `TransducerSearch`, as RNN-T;
-ESPnet decodes one at a time, as its `Speech2Text` does, by its searches `default` and `alsd`. The
-rate of the faster search is compared; printed are those of both, and those with the encoder.
+The encoder is the Conformer of train_step.py, with random weights; it is timed separately. The
+search reads frames of which every eighth has a label that prediction network and joiner recognise:
+so a search costs as much as with a trained model, and must find all labels in three utterances of
+four. The weights of the prediction network (LSTM 512) and the joiner (640), and the frames, are the
+same in both toolkits. asrkit decodes all utterances together with `TransducerSearch`, as RNN-T;
+ESPnet decodes one at a time, as its `Speech2Text` does, with its searches `default` and `alsd`. The
+rate of the faster search is compared; the rates of both, also including the encoder, are printed.
 
     python tools/benchmark/transducer_search.py compare --espnet-python /path/to/venv/bin/python
 """
@@ -29,7 +29,7 @@ from tools.benchmark.train_step import LABELS, asrkit_step, espnet_step
 
 BEAM, DIM, HIDDEN, JOINER, EVERY = 12, 256, 512, 640, 8
 SPOKEN, SEEN, SILENT, NOISE = 14.0, 9.0, 3.0, 0.25
-"""Strength of a label in its frame, of the last label against its repetition, of blank; noise."""
+"""Logit of a label in its frame, of the last label against its repetition, of blank; noise."""
 Encode = Callable[[Tensor], object]
 Search = Callable[[Tensor], list[list[int]]]
 
@@ -40,12 +40,12 @@ class Planted:
 
     Args:
         embedding: (V + 1, H) of the prediction network.
-        lstm: Weights and biases of its LSTM, as torch names them.
+        lstm: Weights and biases of its LSTM, with PyTorch's names.
         label_projection: (J, H).
         frame_projection: (J, D).
         output: (V + 1, J), without bias.
         frames: (B, T, D).
-        labels: (B, U) what is to be found.
+        labels: (B, U) the labels to find.
     """
 
     embedding: Tensor
@@ -58,7 +58,7 @@ class Planted:
 
     @classmethod
     def make(cls, num_utterances: int, num_frames: int) -> "Planted":
-        """Returns the model and its frames; the numbers are the same wherever they are made."""
+        """Returns the model and its frames; the same numbers on every machine."""
         torch.manual_seed(2)
         directions = torch.randn(LABELS + 1, JOINER, dtype=torch.float64) / JOINER**0.5
         embedding = torch.randn(LABELS + 1, HIDDEN, dtype=torch.float64)
@@ -86,7 +86,7 @@ class Planted:
 
 
 def forgetful_lstm() -> dict[str, Tensor]:
-    """Returns an LSTM whose output depends on its last input alone; its cost is that of any."""
+    """Returns an LSTM whose output depends only on its last input; it costs as much as others."""
     bias = torch.tensor([30.0, -30.0, 0.0, 30.0], dtype=torch.float64).repeat_interleave(HIDDEN)
     weight = torch.zeros(4, HIDDEN, HIDDEN, dtype=torch.float64)
     weight[2] = torch.randn(HIDDEN, HIDDEN, dtype=torch.float64) / HIDDEN**0.5
@@ -175,7 +175,7 @@ def espnet_parts(model: Planted) -> tuple[Encode, dict[str, Search]]:
 
 
 def seconds_of(run: Callable[[Tensor], Any], batch: Tensor) -> tuple[float, Any]:
-    """Returns the seconds that a batch takes after a warm-up on its first one, and the result."""
+    """Returns the seconds per batch after a warm-up, and the result."""
     run(batch[:1])
     start = time.perf_counter()
     result = run(batch)
@@ -192,7 +192,7 @@ def measure(
     result: dict[str, Any] = {"toolkit": toolkit}
     with torch.inference_mode():
         features = random_utterances()[:num_utterances, :num_frames]
-        for _ in range(2):  # the first batches of a process find no memory that is ready
+        for _ in range(2):  # the first batches of a process have to allocate memory
             encode(features)
         encoding, _ = seconds_of(encode, features)
         result["encoder"] = len(features) / encoding

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Says in what two records of `record.py` differ; exits with 1 where they do.
+"""Shows how two records of `record.py` differ; exits with 1 if they do.
 
 python tools/comparison/compare.py before.json after.json
 """
@@ -28,8 +28,8 @@ SHOWN = 10
 @click.command()
 @click.argument("before", type=FILE)
 @click.argument("after", type=FILE)
-@click.option("--renames", type=FILE, default=RENAMES, help="New names of old keys.")
-@click.option("--tolerance", default=0.0, help="Relative difference of numbers that is accepted.")
+@click.option("--renames", type=FILE, default=RENAMES, help="New names and their old names.")
+@click.option("--tolerance", default=0.0, help="Accepted relative difference of numbers.")
 def main(before: Path, after: Path, renames: Path, tolerance: float) -> None:
     """Prints a line per part, and the first differences of each."""
     old, new = (json.loads(path.read_text(encoding="utf-8")) for path in (before, after))
@@ -47,7 +47,7 @@ def main(before: Path, after: Path, renames: Path, tolerance: float) -> None:
 
 
 def in_old_keys(record: dict[str, Any], renames: Renames) -> dict[str, Any]:
-    """Returns a record with the keys of its specs' leaves under their old names."""
+    """Returns a record with the leaves of specs under their old names."""
     specs = {
         name: {**spec, "leaves": {renames.key(k): v for k, v in spec["leaves"].items()}}
         for name, spec in record["specs"].items()
@@ -56,7 +56,7 @@ def in_old_keys(record: dict[str, Any], renames: Renames) -> dict[str, Any]:
 
 
 def parts(old: dict[str, Any], new: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    """Yields what is compared: a title, the old value, the new one."""
+    """Yields the parts to compare: a title, the old value, the new one."""
     for name in sorted(old["specs"].keys() | new["specs"].keys()):
         first, second = old["specs"].get(name, {}), new["specs"].get(name, {})
         for kind in sorted(first.keys() | second.keys()):

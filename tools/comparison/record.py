@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes down what this checkout computes, to be compared with what another one computes.
+"""Records what this checkout computes, to compare it with another one.
 
 python tools/comparison/record.py --out before.json
 python tools/comparison/record.py --out before.json --run RUN --data DATA --set dev
@@ -40,10 +40,10 @@ PATH = click.Path(path_type=Path)
 @click.option("--out", type=PATH, required=True, help="JSON file to write.")
 @click.option("--recipes", type=PATH, default=ROOT / "recipes", help="Folder of the specs.")
 @click.option("--run", type=PATH, help="A trained run, whose searches are recorded, too.")
-@click.option("--data", type=PATH, help="Its data folder.")
-@click.option("--set", "set_name", help="The set that is decoded.")
+@click.option("--data", type=PATH, help="Data folder of --run.")
+@click.option("--set", "set_name", help="Set to decode.")
 @click.option("--decoding", type=PATH, help="Spec with more searches of that run.")
-@click.option("--renames", type=PATH, default=RENAMES, help="New names of old parameters.")
+@click.option("--renames", type=PATH, default=RENAMES, help="New names and their old names.")
 def main(
     out: Path,
     recipes: Path,
@@ -85,8 +85,8 @@ def spec_record(path: Path, names: Renames) -> dict[str, Any]:
 def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Yields every value of a tree with its key path.
 
-    Parts with names are counted, as they were when they stood in lists; the names are seen in those
-    of parameters.
+    Named parts are numbered, as they used to be in lists; their names appear in those of
+    parameters.
     """
     if isinstance(node, dict) and isinstance(node.get("order"), list):
         node = [node[name] for name in node["order"]]
@@ -105,13 +105,13 @@ def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 def search_records(
     run: Path, data: Path, set_name: str, decoding: Path | None
 ) -> Iterator[tuple[str, Any]]:
-    """Yields each search of a run with its n-best lists and word errors; the run stays as it is."""
+    """Yields each search of a run with its n-best lists and word errors; works on a copy."""
     specs: list[tuple[Path | None, list[str]]] = [
         (None, [*searches_of(load_spec(run / "resolved.yaml"))])
     ]
     if decoding is not None:
         specs.append((decoding, [*searches_of(load_spec(decoding))]))
-    copy = run.parent / f".{run.name}-comparison"  # where it finds models beside it
+    copy = run.parent / f".{run.name}-comparison"  # where models next to the run are found
     copy.mkdir()
     try:
         for entry in run.iterdir():
@@ -137,7 +137,7 @@ def one_search(
 
 
 def result_rows(run: Path) -> list[dict[str, str]]:
-    """Returns the rows of the run's results, without what differs from day to day."""
+    """Returns the rows of the run's results, without columns that vary, such as times."""
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "RESULTS.md"
         tool = ROOT / "tools" / "results_table.py"

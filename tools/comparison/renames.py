@@ -1,7 +1,7 @@
-"""Which old names the new names of parameters and keys had.
+"""The old names of renamed parameters and keys.
 
-Keys that specs may still give by an old name are in asrkit/config/renamed_keys.py, which specs are
-read with; renames.yaml has what else moved.
+Keys whose old names are still accepted in specs are in asrkit/config/renamed_keys.py; renames.yaml
+has all others.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Rules = list[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Renames:
-    """Rules for the names of parameters and of keys; in each, the first that fits is taken.
+    """Rules for the names of parameters and keys; of each, the first match applies.
 
     Args:
         parameters: Regular expressions that whole new names match, and the old names.
@@ -42,7 +42,7 @@ def read_renames(path: Path) -> Renames:
     """Returns the rules of a file.
 
     Raises:
-        UserError: If it has others than parameters and keys, or no regular expression.
+        UserError: If it has other keys than parameters and keys, or an invalid regular expression.
     """
     tree = load(path).tree or {}
     unknown = sorted(tree.keys() - {"parameters", "keys"})
@@ -53,7 +53,7 @@ def read_renames(path: Path) -> Renames:
         try:
             re.compile(pattern)
         except re.error as error:
-            raise UserError(f"{path}: {pattern!r} is no regular expression: {error}") from error
+            raise UserError(f"{path}: {pattern!r} is not a regular expression: {error}") from error
     return Renames(**rules)
 
 

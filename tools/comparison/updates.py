@@ -1,4 +1,4 @@
-"""Two updates of a spec's model on synthetic utterances; weights are made from their names."""
+"""Two updates of a spec's model on synthetic utterances, with weights derived from their names."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ UTTERANCES, LABELS, RATE = 8, 12, 16000
 
 
 class Repeated:
-    """The same batch for ever, as a source of training and of dev batches."""
+    """A source that repeats one batch, for training and dev."""
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
 
     def num_batches(self, epoch: int) -> int:
-        """Returns that of a long epoch."""
+        """Returns the length of a long epoch."""
         return 1000
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
@@ -41,7 +41,7 @@ def two_updates(experiment: Experiment, old_name: Callable[[str], str]) -> dict[
 
     Args:
         experiment: Of a checked spec.
-        old_name: Returns under which name a parameter's weights are made, and recorded.
+        old_name: Returns the name for deriving and recording a parameter.
     """
     torch.manual_seed(experiment.seed)
     model = experiment.model(vocabulary=Vocabulary([f"l{i}" for i in range(LABELS)]))
@@ -65,7 +65,7 @@ def two_updates(experiment: Experiment, old_name: Callable[[str], str]) -> dict[
 
 
 def _set_by_name(parameter: nn.Parameter, name: str) -> None:
-    """Draws weights from the name; vectors stay near what they are, as gains must stay near 1."""
+    """Draws weights seeded by their name; vectors stay near their values, as gains must near 1."""
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big")
     random = torch.Generator().manual_seed(seed)
     noise = torch.randn(parameter.shape, generator=random)
@@ -77,7 +77,7 @@ def _set_by_name(parameter: nn.Parameter, name: str) -> None:
 
 
 def _facts(parameter: Tensor) -> list[Any]:
-    """Returns the shape, the sum, and the sum of squares, which change if any number does."""
+    """Returns shape, sum, and sum of squares, which change if any number does."""
     wide = parameter.detach().double()
     return [list(parameter.shape), float(wide.sum()), float((wide * wide).sum())]
 
@@ -101,7 +101,7 @@ def _batch(experiment: Experiment, model: nn.Module) -> Batch:
 
 
 def _alignment(batch: Batch, frames: Tensor) -> Tensor:
-    """Returns frame symbols (B, T): the labels at equal distances, blank between them."""
+    """Returns frame symbols (B, T): equally spaced labels, with blank between them."""
     alignment = torch.full((len(frames), int(frames.max())), LABELS)
     for row, (count, size) in enumerate(zip(batch.label_lengths, frames, strict=True)):
         places = torch.linspace(1, int(size) - 2, int(count)).long()

@@ -1,4 +1,4 @@
-"""Speech as a pack carries it, and its way back to the folders of LibriSpeech.
+"""Speech in a pack, and its conversion back to the folders of LibriSpeech.
 
 A part has PART/SPEAKER/CHAPTER/ID.opus and PART/texts.tsv, a line for each utterance.
 """
@@ -22,7 +22,7 @@ ROOT_OF_AUDIO = "audio"
 
 @dataclass(frozen=True)
 class Utterance:
-    """Its place in a part, and what is said."""
+    """Its path in a part, and its text."""
 
     path: Path
     text: str
@@ -35,7 +35,7 @@ def write_utterances(part: Path, utterances: Iterable[Utterance]) -> None:
 
 
 def unpack(pack: Path, out: Path, jobs: int) -> int:
-    """Writes OUT/LibriSpeech as it is downloaded, with FLAC files; returns how many."""
+    """Writes OUT/LibriSpeech as in the download, with FLAC files; returns their number."""
     count = 0
     for part in [path.parent for path in matching(pack / ROOT_OF_AUDIO, "*/texts.tsv")]:
         rows = [line.split("\t", 1) for line in read_lines(part / "texts.tsv")]

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Collects what a machine without network lacks: wheels, and speech as Opus.
+"""Collects what a machine without network needs: wheels, and speech as Opus.
 
-From CORPORA/LibriSpeech utterances are taken from all speakers in turn, so that a part of the
-training set has as many voices as the whole.
+Utterances of CORPORA/LibriSpeech are taken from all speakers in turn, so that a part of the
+training set has as many voices as all of it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from asrkit.utf8 import use_utf8
 from recipes.librispeech.prepare import read_part, sets_of
 from tools.gpu_day.corpus import ROOT_OF_AUDIO, Utterance, write_utterances
 
-# Small wheels: the rest (torch, numpy, matplotlib) belongs to every machine for such work.
+# Small wheels only: such machines already have the rest (torch, numpy, matplotlib).
 WHEELS = (
     *("lhotse>=1.33,<2", "audioread", "intervaltree", "sortedcontainers", "cytoolz", "toolz"),
     *("tabulate", "tqdm", "packaging", "click", "soundfile", "cffi", "pycparser", "kaldialign"),
@@ -34,16 +34,27 @@ PLATFORMS = [f"manylinux_2_{minor}_x86_64" for minor in (17, 24, 27, 28, 34)] + 
 ]
 COMPRESSION = 0.93  # about 24 kbit/s
 TRAINING = 0.9
-"""Share of the audio that is for training; dev and test share the rest."""
+"""Share of the audio for training; dev and test share the rest."""
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--corpus", type=click.Path(path_type=Path), help="Holds LibriSpeech; else no audio.")
-@click.option("--python", default="3.12", show_default=True, help="Of the machine with the GPU.")
-@click.option("--megabytes", default=60.0, show_default=True, help="Most of all together.")
-@click.option("--also", multiple=True, help="Further packages, such as espnet and what it needs.")
-@click.option("--wheels/--no-wheels", default=True, help="Whether wheels are downloaded.")
+@click.option(
+    "--corpus",
+    type=click.Path(path_type=Path),
+    help="Folder that holds LibriSpeech; no audio without it.",
+)
+@click.option(
+    "--python",
+    default="3.12",
+    show_default=True,
+    help="Python version of the machine with the GPU.",
+)
+@click.option("--megabytes", default=60.0, show_default=True, help="Largest total size.")
+@click.option(
+    "--also", multiple=True, help="Further packages, such as espnet and its requirements."
+)
+@click.option("--wheels/--no-wheels", default=True, help="Whether to download wheels.")
 def main(
     folder: Path,
     corpus: Path | None,
@@ -58,7 +69,7 @@ def main(
     (folder / "wheels").mkdir(parents=True, exist_ok=True)
     left = megabytes * 1e6 - size_of(folder / "wheels")
     if left < 0:
-        raise click.ClickException(f"the wheels alone have more than {megabytes} MB")
+        raise click.ClickException(f"the wheels are already larger than {megabytes} MB")
     if corpus is not None:
         try:
             for part, share in shares(corpus).items():
@@ -70,7 +81,7 @@ def main(
 
 
 def shares(corpus: Path) -> dict[str, float]:
-    """Returns the parts of LibriSpeech-mini, and what share of the audio each gets."""
+    """Returns the parts of LibriSpeech-mini, and each part's share of the audio."""
     sets = sets_of(corpus, "mini")
     others = [part for name, parts in sets.items() if name != "train" for part in parts]
     rest = (1 - TRAINING) / len(others)
@@ -78,7 +89,7 @@ def shares(corpus: Path) -> dict[str, float]:
 
 
 def download(names: list[str], folder: Path, python: str) -> None:
-    """Downloads wheels for a version of Python; says which there are none of."""
+    """Downloads wheels for a version of Python; prints which are not available."""
     options = ["--no-deps", "--only-binary=:all:", "--implementation=cp", "--quiet"]
     options += [f"--python-version={python}", f"--dest={folder}"]
     options += [f"--platform={platform}" for platform in PLATFORMS]
@@ -93,7 +104,7 @@ def download(names: list[str], folder: Path, python: str) -> None:
 
 
 def pack_part(corpus: Path, part: str, out: Path, most: float) -> float:
-    """Writes utterances of a part until they have so many bytes; returns their seconds."""
+    """Writes utterances of a part up to a number of bytes; returns their seconds."""
     seconds = size = 0.0
     chosen: list[Utterance] = []
     for utterance, source in in_turn(corpus, part):
@@ -113,7 +124,7 @@ def pack_part(corpus: Path, part: str, out: Path, most: float) -> float:
 
 
 def in_turn(corpus: Path, part: str) -> Iterator[tuple[Utterance, Path]]:
-    """Yields utterances with their files, one of each speaker after the other."""
+    """Yields utterances with their files, from all speakers in turn."""
     speakers: dict[str, list[tuple[Utterance, Path]]] = {}
     for source in read_part(corpus, part):
         if source.text is not None:
@@ -125,7 +136,7 @@ def in_turn(corpus: Path, part: str) -> Iterator[tuple[Utterance, Path]]:
 
 
 def size_of(folder: Path) -> int:
-    """Returns the bytes of all files."""
+    """Returns the total size of all files in bytes."""
     return sum(path.stat().st_size for path in matching(folder, "**/*") if path.is_file())
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Says what a machine has, and takes from a pack what Python lacks; needs Python alone.
+"""Prints what a machine has, and unpacks missing packages from a pack; only needs Python itself.
 
     packages.py PACK FOLDER
 
@@ -21,17 +21,17 @@ from pathlib import Path
 from asrkit.files import matching
 from asrkit.utf8 import use_utf8
 
-# Without these nothing runs; without the others some part is left out.
+# Without these nothing runs; without the others some parts are left out.
 NEEDED = ("torch", "numpy", "yaml", "click", "rich", "torchaudio", "lhotse", "soundfile")
 WANTED = ("sentencepiece", "kaldialign", "safetensors", "tensorboard", "matplotlib", "pytest")
 OPTIONAL = ("triton", "espnet2")
 
 
 def main(pack: str, folder: Path) -> int:
-    """Prints what there is; returns 1 if something is missing without which nothing runs."""
+    """Prints what there is; returns 1 if something essential is missing."""
     print(f"python {platform.python_version()} ({sys.executable}), {os.cpu_count()} cores")
     if pack and not Path(pack, "wheels").is_dir():
-        print(f"{pack} has no folder wheels: is it what `tools/gpu_day.sh pack` made?")
+        print(f"{pack} has no folder wheels: was it made by `tools/gpu_day.sh pack`?")
         return 1
     taken = [name for name in matching(Path(pack, "wheels"), "*.whl") if pack and lacks(name)]
     for wheel in taken:
@@ -45,15 +45,15 @@ def main(pack: str, folder: Path) -> int:
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         print(
-            f"missing, without which nothing runs: {', '.join(missing)}; make a pack for Python "
-            f"{sys.version_info.major}.{sys.version_info.minor} where there is network: "
+            f"missing, and nothing runs without: {', '.join(missing)}; make a pack for Python "
+            f"{sys.version_info.major}.{sys.version_info.minor} on a machine with network: "
             "tools/gpu_day.sh pack DIR"
         )
     return int(bool(missing))
 
 
 def lacks(wheel: Path) -> bool:
-    """Returns whether this Python lacks a wheel's package."""
+    """Returns whether the package of a wheel is missing in this Python."""
     try:
         version(wheel.name.split("-")[0])
     except PackageNotFoundError:
@@ -72,7 +72,7 @@ def version_of(module: str) -> str:
 
 
 def accelerator() -> str:
-    """Returns what the driver says of the GPUs."""
+    """Returns the driver's description of the GPUs."""
     if shutil.which("nvidia-smi") is None:
         return "no GPU: nvidia-smi is missing"
     query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]

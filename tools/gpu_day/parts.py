@@ -1,4 +1,4 @@
-"""The parts of a day with a GPU: what each runs, and the numbers that it reads from its log."""
+"""The parts of a GPU day: the commands of each, and the numbers read from its log."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Day:
 
     Args:
         device: "cuda", or "cpu" for miniatures.
-        out: For what is kept.
-        work: For what is not.
+        out: Folder for results.
+        work: Temporary folder.
         pack: Wheels and audio.
-        minutes: Of the training.
-        limit: Seconds of any other part.
-        changes: To the training's spec.
+        minutes: Duration of the training.
+        limit: Time limit of any other part in seconds.
+        changes: Changes of the training spec.
     """
 
     device: str
@@ -63,10 +63,10 @@ class Part:
 
     Args:
         name: Its name.
-        commands: What is run for a day, in order.
-        numbers: What the summary shows of the log's lines.
+        commands: Returns the commands, in order.
+        numbers: Returns what the summary shows of the lines of the log.
         needs: Modules without which it is left out.
-        environment: Variables of a day.
+        environment: Returns environment variables.
     """
 
     name: str
@@ -76,7 +76,7 @@ class Part:
     environment: Callable[[Day], dict[str, str]] = field(default=lambda day: {})
 
     def run(self, day: Day, log: Path) -> Outcome:
-        """Runs the commands until one fails or time is up."""
+        """Runs the commands until one fails or the time is up."""
         missing = [name for name in self.needs if find_spec(name) is None]
         if missing:
             return Outcome("left out", f"missing: {', '.join(missing)}")
@@ -92,7 +92,7 @@ class Part:
 def logged(
     command: Command, log: Path, limit: float, environment: dict[str, str] | None = None
 ) -> int:
-    """Runs a command with its output added to a log; returns its exit code, 124 at the limit."""
+    """Runs a command, appending its output to a log; returns its exit code, 124 at the limit."""
     with log.open("ab") as file:
         file.write(f"$ {shown(command)}\n".encode())
         file.flush()
@@ -112,7 +112,7 @@ def logged(
 
 
 def shown(command: Command) -> str:
-    """Returns a command without the interpreter's path."""
+    """Returns a command without the path of the interpreter."""
     words = [str(word) for word in command]
     return " ".join(["python", *words[1:]] if words[0] == sys.executable else words)
 
@@ -148,7 +148,7 @@ def _measured(program: str, on_gpu: Command, small: Command) -> Callable[[Day], 
 
 
 def _rates(lines: list[str]) -> str:
-    """Returns the rates of measurements in turn, and their ratios where there are peers."""
+    """Returns the rates of alternating measurements, and their ratios to a peer if there is one."""
     found = [json.loads(line) for line in lines if line.startswith('{"toolkit"')]
     shown_rates = [f"{one['toolkit']} {one['rate']:.4g}/s" for one in found]
     pairs = zip(found, found[1:], strict=False)
@@ -177,7 +177,7 @@ def _kernel_rates(day: Day) -> list[Command]:
 
 
 def _ratios(lines: list[str]) -> str:
-    """Returns the times beside torchaudio's, or of one measurement."""
+    """Returns the times compared with torchaudio, or of one measurement."""
     found = []
     for line in lines:
         if match := re.match(RATIO, line):

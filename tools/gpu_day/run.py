@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Runs the parts of a day with a GPU one after the other; one that fails stops no other.
+"""Runs the parts of a GPU day one after the other; if one fails, the others still run.
 
 OUT/summary.txt has a line for each part: passed, FAILED or left out, seconds, and its numbers.
-OUT/logs.txt has what they printed, OUT/PART.log that of the one at work: few files, as they may
-have to be carried away. Without a GPU all is done in miniature, to see that it works.
+OUT/logs.txt has their output, OUT/PART.log that of the running one: few files, because they may
+have to be copied elsewhere. Without a GPU everything runs in miniature, to check that it works.
 """
 
 from __future__ import annotations
@@ -28,13 +28,21 @@ RUNS["training"] = train_and_decode
 
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(list(RUNS)))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Logs and results.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="Folder for logs and results."
+)
 @click.option("--work", type=click.Path(path_type=Path), required=True, hidden=True)
-@click.option("--pack", type=click.Path(path_type=Path), help="What `gpu_day.sh pack` made.")
-@click.option("--minutes", default=8.0, show_default=True, help="Of the training.")
-@click.option("--limit", default=540.0, show_default=True, help="Seconds of any other part.")
-@click.option("--device", type=click.Choice(["cuda", "cpu"]), help="A GPU if there is one.")
-@click.option("--change", multiple=True, help="KEY=VALUE of the training's spec; repeatable.")
+@click.option("--pack", type=click.Path(path_type=Path), help="Folder made by `gpu_day.sh pack`.")
+@click.option("--minutes", default=8.0, show_default=True, help="Duration of the training.")
+@click.option(
+    "--limit", default=540.0, show_default=True, help="Time limit of any other part in seconds."
+)
+@click.option(
+    "--device", type=click.Choice(["cuda", "cpu"]), help="By default, a GPU if there is one."
+)
+@click.option(
+    "--change", multiple=True, help="KEY=VALUE, a change of the training spec; repeatable."
+)
 def main(
     names: tuple[str, ...],
     out: Path,
@@ -48,7 +56,7 @@ def main(
     """Runs the named parts, or all."""
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if device == "cuda" and not torch.cuda.is_available():
-        raise click.UsageError("--device cuda: there is no GPU here that PyTorch can use")
+        raise click.UsageError("--device cuda: PyTorch finds no GPU here")
     out.mkdir(parents=True, exist_ok=True)
     day = Day(device, out.resolve(), work.resolve(), pack, minutes, limit, change)
     print(f"on {torch.cuda.get_device_name() if device == 'cuda' else 'the CPU, in miniature'}")

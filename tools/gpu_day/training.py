@@ -1,4 +1,4 @@
-"""A training on LibriSpeech-mini for some minutes, as its recipe does it, and its dev WER."""
+"""Trains on LibriSpeech-mini for some minutes, like its recipe, and scores dev."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ GPU_SPEC = (
 )
 SMALL_SPEC = ("training.epochs=1", "data.num_workers=0", "data.batch_seconds=8")
 SAVED = 75
-"""What a training ends with that was asked to stop, and has saved."""
+"""Exit code of a training run that was asked to stop, and has saved."""
 GRACE = 60.0
-"""Seconds for saving."""
+"""Seconds allowed for saving."""
 
 
 def train_and_decode(day: Day, log: Path) -> Outcome:
     """Unpacks audio, trains, decodes dev and scores it.
 
     Args:
-        day: Its `minutes` count from the training's start.
-        log: Gets all output.
+        day: Its `minutes` count from the start of training.
+        log: File for all output.
     """
     if day.pack is None:
         return Outcome("left out", "needs --pack, for the audio")
@@ -68,7 +68,7 @@ def train_and_decode(day: Day, log: Path) -> Outcome:
 
 
 def stopped_after(seconds: float, command: Command, log: Path) -> int:
-    """Runs a command, asks it to stop when time is up, and returns its exit code."""
+    """Runs a command, asks it to stop when the time is up, and returns its exit code."""
     with log.open("ab") as file:
         file.write(f"$ {shown(command)}\n".encode())
         file.flush()
@@ -85,7 +85,7 @@ def stopped_after(seconds: float, command: Command, log: Path) -> int:
 
 
 def keep(run: Path, out: Path) -> None:
-    """Puts logs into an archive, and beside it the weights in half precision."""
+    """Puts logs into an archive, and weights in half precision next to it."""
     with tarfile.open(out / "run.tar.gz", "w:gz") as archive:
         for name in ("log.jsonl", "environment.json", "resolved.yaml", "curves.png"):
             if (run / name).is_file():
@@ -97,7 +97,7 @@ def keep(run: Path, out: Path) -> None:
 
 
 def scored(day: Day, log: Path, data: Path, run: Path, dev: str) -> Outcome:
-    """Decodes dev greedily by the newest weights and returns speed and word errors."""
+    """Decodes dev greedily with the newest weights; returns speed and word error rate."""
     start = time.monotonic()
     where: Command = ["--run", run, "--set", dev, "--search", "ctc_greedy"]
     for words in (
