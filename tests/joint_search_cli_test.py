@@ -385,4 +385,4 @@ def test_mini_lstms_are_trained_beside_a_frozen_decoder_and_subtracted(joint: Pa
     options = ("--data", joint / "data", "--run", run, "--set", "dev", "--checkpoint", "last")
     found = asrkit("decode", *options, "--spec", joint / "estimated.yaml", "--search", "estimated")
     assert found.exit_code == 2
-    assert "is not its internal language model" in " ".join(found.output.split())
+    assert "is not the internal language model of" in " ".join(found.output.split())

@@ -34,6 +34,7 @@ from asrkit.experiment.arithmetic import arithmetic_of
 from asrkit.experiment.decode_spec import DecodeSpec, decode_problems, is_decode_spec
 from asrkit.experiment.open_data import OpenData, fitness_of
 from asrkit.experiment.references import unwritable_elsewhere
+from asrkit.experiment.search_check import UnreadModels, misused_scorers
 from asrkit.experiment.spec import (
     Experiment,
     load_spec,
@@ -139,7 +140,7 @@ def _check_experiment(spec: Spec, data: Path | None, processes: int) -> CheckRep
         return CheckReport(problems=[str(problem) for problem in problems])
     model = _meta_model(experiment, vocabulary)
     report = CheckReport(problems=[str(p) for p in _training_problems(experiment, model)])
-    report.problems += _unknown_heads(experiment, vocabulary)
+    report.problems += _search_problems(experiment, vocabulary)
     report.problems += _phase_problems(experiment, resolved, vocabulary)
     report.problems += rate_problems(experiment, model) + alignment_problems(experiment, model)
     if not report.problems:
@@ -208,13 +209,12 @@ def _meta_model(experiment: Experiment, vocabulary: Vocabulary) -> TrainableMode
         return experiment.model(vocabulary=vocabulary)
 
 
-def _unknown_heads(experiment: Experiment, vocabulary: Vocabulary) -> list[str]:
-    there = _meta_model(experiment, vocabulary).named_heads()
+def _search_problems(experiment: Experiment, vocabulary: Vocabulary) -> list[str]:
+    models = UnreadModels(vocabulary, _meta_model(experiment, vocabulary).named_heads())
     return [
-        f"decoding.{name}: the model has no head {head!r}; it has {', '.join(there) or 'none'}"
+        f"decoding.{name}: {problem}"
         for name, search in experiment.decoding.items()
-        for head in search.own_heads
-        if head not in there
+        for problem in misused_scorers(search, models)
     ]
 
 

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from asrkit.config.build import build, dry_build
 from asrkit.config.build import check as check_tree
-from asrkit.config.build import dry_build
 from asrkit.config.key_paths import copy_of, is_below
 from asrkit.config.merging import merge
 from asrkit.config.problems import Problem
@@ -28,8 +28,10 @@ from asrkit.config.registry import import_all
 from asrkit.config.signatures import did_you_mean
 from asrkit.config.yaml_loader import Spec, apply, load
 from asrkit.errors import UserError
+from asrkit.experiment.search_check import UnreadModels, misused_scorers
 from asrkit.reports.search_table import ALONE, write_search_table
 from asrkit.search.search import Search
+from asrkit.text.vocabulary import Vocabulary
 
 TRAINED = {"model", "training", "data", "text"}
 """Keys of specs that say what is trained."""
@@ -190,7 +192,18 @@ def decode_problems(spec: Spec) -> list[Problem]:
     for search in searches.values():
         problems += dry_build(Search, search.spec, search.path)
     problems += _unknown_rows(spec)
-    return problems or list(_tuning_problems(spec, searches))
+    if not problems:
+        problems += _scorer_problems(searches)
+        problems += _tuning_problems(spec, searches)
+    return problems
+
+
+def _scorer_problems(searches: dict[str, NamedSearch]) -> Iterator[Problem]:
+    """Yields what no model can have: frames that a language model should score, for example."""
+    unknown = UnreadModels(Vocabulary(["label"]))
+    for search in searches.values():
+        for problem in misused_scorers(build(Search, search.spec, search.path), unknown):
+            yield Problem(search.path, problem, search.spec.source(search.path))
 
 
 def _listed(spec: Spec) -> Iterator[NamedSearch]:

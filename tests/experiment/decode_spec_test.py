@@ -89,6 +89,12 @@ def test_check_says_that_nothing_is_wrong(tmp_path: Path) -> None:
         ("columns:", "colums:", "unknown key of Table; did you mean 'columns'"),
         ("tuning:", "tunning:", "unknown key of DecodeSpec; did you mean 'tuning'"),
         ("greedy: ctc_greedy", "ctc_lm: ctc_greedy", "two searches are named 'ctc_lm'"),
+        (
+            "greedy: ctc_greedy",
+            "f: {type: ctc_greedy, scorers: {lm: {type: ngram, weight: 1.0, arpa: x.arpa}}}",
+            "searches.yaml:15: decoding.f: scorer 'lm' of a ctc_greedy search: the n-gram model "
+            "x.arpa scores labels, not frames; expected a CTC head",
+        ),
     ],
 )
 def test_mistakes_are_named_with_file_and_line(

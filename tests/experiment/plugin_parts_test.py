@@ -145,7 +145,13 @@ def spec_of(place: Path, **changes: Any) -> Path:
 
 
 def test_a_head_of_ones_own_is_checked_trained_and_shown(place: Path) -> None:
-    spec, data, run = spec_of(place), place / "data", place / "run"
+    data, run = place / "data", place / "run"
+    searched = asrkit("check", spec_of(place))
+    assert searched.exit_code == 2
+    said = " ".join(searched.output.split())
+    assert "decoding.greedy: scorer 'plain' of a ctc_greedy search: the model's Energy" in said
+    assert "scores nothing, not frames; expected a CTC head" in said
+    spec = spec_of(place, decoding={})
     checked = asrkit("check", spec, "--data", data)
     assert checked.exit_code == 0, checked.output
     assert "1 x too few frames, such as train-2: labels need 80 frames, but there are 60" in (
@@ -163,9 +169,10 @@ def test_a_head_of_ones_own_is_checked_trained_and_shown(place: Path) -> None:
     table = events.Tensors("dev/shown/text_summary")[0].tensor_proto.string_val[0].decode()
     assert "| dev-0 | A | A |" in table
     decode = ("decode", "--run", run, "--data", data, "--set", "dev", "--checkpoint", "last")
-    refused = asrkit(*decode, "--search", "greedy")
+    (place / "greedy.yaml").write_text(yaml.safe_dump({"decoding": SPEC["decoding"]}))
+    refused = asrkit(*decode, "--search", "greedy", "--spec", place / "greedy.yaml")
     assert refused.exit_code == 2
-    assert "Energy" in refused.output
+    assert "Energy scores nothing, not frames" in " ".join(refused.output.split())
 
 
 def test_a_model_of_ones_own_needs_its_loss_only(place: Path) -> None:

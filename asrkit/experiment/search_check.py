@@ -1,0 +1,65 @@
+"""Whether what a search scores with has such scores, told before any model is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from asrkit.errors import UserError
+from asrkit.scorers.loader import FoundHead
+from asrkit.scorers.stand_ins import AnyHead, AnyLanguageModel
+from asrkit.search.search import Search
+from asrkit.text.vocabulary import Vocabulary
+
+
+@dataclass
+class UnreadModels:
+    """Stands where a search loads its models.
+
+    Args:
+        vocabulary: The labels of the search.
+        heads: Those of the decoded model; None where that is not known.
+    """
+
+    vocabulary: Vocabulary
+    heads: Mapping[str, object] | None = None
+
+    def head(self, name: str, run: Path | None, checkpoint: str) -> FoundHead:
+        """Returns a head of the decoded model, or what may be any.
+
+        Raises:
+            UserError: If the model has no such head.
+        """
+        if run is not None or self.heads is None:
+            return FoundHead(AnyHead(), name)
+        if name not in self.heads:
+            there = ", ".join(self.heads) or "none"
+            raise UserError(f"the model has no head {name!r}; it has {there}")
+        return FoundHead(self.heads[name], f"the model's {type(self.heads[name]).__name__}")
+
+    def language_model(self, run: Path, checkpoint: str) -> AnyLanguageModel:
+        """Returns what scores labels."""
+        return AnyLanguageModel()
+
+    def ngram(self, path: Path) -> AnyLanguageModel:
+        """Returns what scores labels."""
+        return AnyLanguageModel()
+
+    def prior(self, path: Path, run: Path | None, checkpoint: str) -> Tensor:
+        """Returns numbers in the place of log-priors (V + 1,)."""
+        return torch.zeros(len(self.vocabulary) + 1)
+
+
+def misused_scorers(search: Search, models: UnreadModels) -> Iterator[str]:
+    """Yields what is wrong with the scorers of a search, those of searches inside it included."""
+    for name in search.entries:
+        try:
+            search.source(name, models)
+        except UserError as error:
+            yield str(error)
+    for inner in search.inner.values():
+        yield from misused_scorers(inner, models)
