@@ -34,6 +34,16 @@ def say(text: object) -> None:
     click.echo(printable(str(text)))
 
 
+def say_as_it_is(text: str, error: bool = False) -> None:
+    """Prints a line for other programs, whatever is in it.
+
+    Args:
+        text: The line.
+        error: Whether it goes to standard error.
+    """
+    click.echo(text, err=error)
+
+
 def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]], bold: int = -1) -> None:
     """Prints a table.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from asrkit.cli.answers import Written
 from asrkit.cli.options import (
     checkpoint_option,
     data_option,
@@ -42,7 +43,7 @@ def align(
     checkpoint: str,
     speeds: tuple[float, ...],
     overrides: tuple[str, ...],
-) -> None:
+) -> Written:
     """Align transcripts with audio: when each label is spoken, and the symbol of every frame.
 
     RUN/align/SET.ctm has the time of every label, RUN/align/SET.tsv the frames' symbols, which
@@ -52,5 +53,7 @@ def align(
     """
     from asrkit import experiment
 
-    for path in experiment.align(run, data, set_name, head, checkpoint, speeds, overrides):
+    files = experiment.align(run, data, set_name, head, checkpoint, speeds, overrides)
+    for path in files:
         say(path)
+    return Written(list(files))

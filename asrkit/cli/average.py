@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from asrkit.cli.answers import Written
 from asrkit.cli.options import run_option
 from asrkit.terminal import say
 
@@ -14,11 +15,13 @@ from asrkit.terminal import say
 @run_option
 @click.option("--best", type=int, help="Average the checkpoints with the N lowest dev objectives.")
 @click.option("--last", type=int, help="Average the newest N checkpoints instead.")
-def average(run: Path, best: int | None, last: int | None) -> None:
+def average(run: Path, best: int | None, last: int | None) -> Written:
     """Average the weights of a run's checkpoints.
 
     Example: asrkit average --run run/first --best 5
     """
     from asrkit import experiment
 
-    say(experiment.average(run, best, last))
+    path = experiment.average(run, best, last)
+    say(path)
+    return Written([path])

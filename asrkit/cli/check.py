@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from asrkit.cli.answers import IncompleteError
 from asrkit.cli.options import FILE, FOLDER, overrides_argument
-from asrkit.errors import UserError
 from asrkit.terminal import say
+
+if TYPE_CHECKING:
+    from asrkit.experiment import CheckReport
 
 
 @click.command()
@@ -22,7 +26,7 @@ from asrkit.terminal import say
     help="How many processes (GPUs) will train together.",
 )
 @overrides_argument
-def check(spec: Path, data: Path | None, processes: int, overrides: tuple[str, ...]) -> None:
+def check(spec: Path, data: Path | None, processes: int, overrides: tuple[str, ...]) -> CheckReport:
     """Check a SPEC file, and with --data every utterance, before training.
 
     All problems are listed at once. Utterances that can't be used are listed in the data folder's
@@ -35,7 +39,7 @@ def check(spec: Path, data: Path | None, processes: int, overrides: tuple[str, .
 
     report = experiment.check(spec, overrides, data, processes)
     if report.problems:
-        raise UserError(
-            "\n".join([f"{len(report.problems)} problem(s) in {spec}", *report.lines()])
-        )
+        lines = [f"{len(report.problems)} problem(s) in {spec}", *report.lines()]
+        raise IncompleteError("\n".join(lines), report)
     say("\n".join([f"{spec}: no problems", *report.lines()]))
+    return report

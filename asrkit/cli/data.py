@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import wraps
 from itertools import chain
 from pathlib import Path
@@ -20,6 +21,18 @@ if TYPE_CHECKING:
 Read = Callable[[Path], "Iterator[Source | Unusable]"]
 
 
+@dataclass(frozen=True)
+class MadeSet:
+    """A set that was made: its manifest, how much is in it, and how many were left out."""
+
+    name: str
+    manifest: Path
+    utterances: int
+    seconds: float
+    speakers: int
+    left_out: int
+
+
 @click.group()
 def data() -> None:
     """Make the manifest of a set from your own audio and transcripts.
@@ -30,7 +43,7 @@ def data() -> None:
     """
 
 
-def of_sources(command: Callable[..., None]) -> Callable[..., None]:
+def of_sources(command: Callable[..., MadeSet]) -> Callable[..., MadeSet]:
     """Gives a verb SOURCEs, and the options that say which set they become."""
     for option in (
         click.option("--jobs", default=2, show_default=True, help="Processes that look at audio."),
@@ -55,7 +68,7 @@ def of_sources(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def with_root(command: Callable[..., None]) -> Callable[..., None]:
+def with_root(command: Callable[..., MadeSet]) -> Callable[..., MadeSet]:
     """Gives a verb `--root`."""
 
     @click.option(
@@ -65,8 +78,8 @@ def with_root(command: Callable[..., None]) -> Callable[..., None]:
         "them if not given.",
     )
     @wraps(command)
-    def rooted(*args: Any, **others: Any) -> None:
-        command(*args, **others)
+    def rooted(*args: Any, **others: Any) -> MadeSet:
+        return command(*args, **others)
 
     return rooted
 
@@ -74,7 +87,7 @@ def with_root(command: Callable[..., None]) -> Callable[..., None]:
 @data.command()
 @of_sources
 @with_root
-def kaldi(root: Path | None, **options: Any) -> None:
+def kaldi(root: Path | None, **options: Any) -> MadeSet:
     """Make a set from Kaldi data folders: wav.scp, text, and segments and utt2spk if there.
 
     Commands in wav.scp are not run: such utterances are left out.
@@ -83,7 +96,7 @@ def kaldi(root: Path | None, **options: Any) -> None:
     """
     from asrkit.corpora.kaldi import read_kaldi
 
-    _write(lambda folder: read_kaldi(folder, root), **options)
+    return _write(lambda folder: read_kaldi(folder, root), **options)
 
 
 @data.command()
@@ -106,7 +119,7 @@ def tsv(
     end: str | None,
     duration: str | None,
     **options: Any,
-) -> None:
+) -> MadeSet:
     """Make a set from tables (TSV, CSV) whose first line names the columns.
 
     Columns with usual names, such as path and sentence, are found without options.
@@ -117,20 +130,20 @@ def tsv(
 
     columns = Columns(audio, text, id, speaker, start, end, duration)
     needs_text = not options["keep_untranscribed"]
-    _write(lambda table: read_table(table, columns, root, needs_text), **options)
+    return _write(lambda table: read_table(table, columns, root, needs_text), **options)
 
 
 @data.command()
 @of_sources
 @click.option("--speakers", is_flag=True, help="Files are in folders named after their speakers.")
-def folder(speakers: bool, **options: Any) -> None:
+def folder(speakers: bool, **options: Any) -> MadeSet:
     """Make a set from folders of audio files with a .txt of the same name beside each.
 
     Example: asrkit data folder recordings --data data
     """
     from asrkit.corpora.folders import read_folder
 
-    _write(lambda place: read_folder(place, speakers), **options)
+    return _write(lambda place: read_folder(place, speakers), **options)
 
 
 def _write(
@@ -144,7 +157,7 @@ def _write(
     channel: Any,
     sample_rate: int,
     jobs: int,
-) -> None:
+) -> MadeSet:
     """Writes the manifest of what is read from sources, and says what is in it."""
     from asrkit.data.manifests import existing_manifest, manifest_path, write_set
     from asrkit.errors import UserError
@@ -161,4 +174,12 @@ def _write(
     say(
         f"{name}: {facts.count} utterances, {facts.seconds / 3600:.2f} hours, {speakers}; "
         f"{len(facts.unusable)} left out ({manifest_path(data, name)}{replaced})"
+    )
+    return MadeSet(
+        name,
+        manifest_path(data, name),
+        facts.count,
+        facts.seconds,
+        len(facts.speakers),
+        len(facts.unusable),
     )

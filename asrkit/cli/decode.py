@@ -17,6 +17,7 @@ from asrkit.cli.options import (
     set_option,
     threads_option,
 )
+from asrkit.run_files import Summary
 from asrkit.terminal import table
 
 
@@ -39,7 +40,7 @@ def decode(
     checkpoint: str,
     spec: Path | None,
     overrides: tuple[str, ...],
-) -> None:
+) -> Summary:
     """Decode a set with a trained run; KEY=VALUE changes the search.
 
     Of the data, data.max_decode_seconds and data.decode_batch_seconds can be changed. Utterances
@@ -52,3 +53,4 @@ def decode(
     summary = experiment.decode(run, data, set_name, search, checkpoint, spec, overrides)
     rows = [(name, str(value)) for name, value in asdict(summary).items() if name != "set"]
     table(f"{search} on {set_name}", ["what", "value"], rows)
+    return summary

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from asrkit.cli.options import FILE
 from asrkit.terminal import say
 
+if TYPE_CHECKING:
+    from asrkit.experiment.compare import Difference
+
 
 @click.command()
 @click.argument("first", type=FILE)
 @click.argument("second", type=FILE)
-def diff(first: Path, second: Path) -> None:
+def diff(first: Path, second: Path) -> Difference:
     """Show in which keys two specs or run folders differ, defaults included.
 
     Example: asrkit diff run/first run/second
     """
     from asrkit import experiment
 
-    say(experiment.diff(first, second))
+    found = experiment.diff(first, second)
+    say("\n".join(found.changes) or "no difference")
+    return found

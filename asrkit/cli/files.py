@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import zlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -15,10 +16,18 @@ from asrkit.data_folder import DataFolder
 from asrkit.digests import digest
 from asrkit.errors import UserError
 from asrkit.run_folder import RunFolder
+from asrkit.terminal import say_as_it_is
 
 OF_RUN = ("spec", "average", "index", "log", "environment", "curves", "commands")
 OF_SEARCH = ("tuned",)
 OF_SET = ("nbest", "score", "summary", "search_errors")
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The lines that a verb has printed."""
+
+    lines: list[str]
 
 
 @click.group()
@@ -31,12 +40,12 @@ def files() -> None:
 
 @files.command()
 @click.argument("specs", type=FILE, nargs=-1, required=True)
-def spec(specs: tuple[Path, ...]) -> None:
+def spec(specs: tuple[Path, ...]) -> Lines:
     """List the files that SPEC files are read from: themselves, what they extend, plugins.
 
     Example: asrkit files spec conf/conformer.yaml
     """
-    _print(dict.fromkeys(path for each in specs for path in spec_files(each)))
+    return _print(dict.fromkeys(path for each in specs for path in spec_files(each)))
 
 
 @files.command()
@@ -44,33 +53,32 @@ def spec(specs: tuple[Path, ...]) -> None:
 @click.argument("what", type=click.Choice([*OF_RUN, *OF_SEARCH, *OF_SET]))
 @click.option("--search", type=SEARCH, help="Name of a search, for what belongs to one.")
 @click.option("--set", "set_name", type=SET, help="Name of a set that it decoded.")
-def run(folder: Path, what: str, search: str | None, set_name: str | None) -> None:
+def run(folder: Path, what: str, search: str | None, set_name: str | None) -> Lines:
     """Say where something is in a RUN folder, whether it is there or not.
 
     Example: asrkit files run run/first nbest --search joint --set dev
     """
     places = RunFolder(folder)
     if what in OF_RUN:
-        _print([getattr(places, what)])
-    elif search is None or (what in OF_SET and set_name is None):
+        return _print([getattr(places, what)])
+    if search is None or (what in OF_SET and set_name is None):
         raise UserError(f"{what} needs --search" + (" and --set" if what in OF_SET else ""))
-    elif what in OF_SEARCH:
-        _print([getattr(places, what)(search)])
-    else:
-        _print([getattr(places.decoded_set(search, set_name or ""), what)])
+    if what in OF_SEARCH:
+        return _print([getattr(places, what)(search)])
+    return _print([getattr(places.decoded_set(search, set_name or ""), what)])
 
 
 @files.command()
 @click.argument("data", type=FOLDER)
 @click.argument("starts", metavar="[START]...", nargs=-1)
-def sets(data: Path, starts: tuple[str, ...]) -> None:
+def sets(data: Path, starts: tuple[str, ...]) -> Lines:
     """List the sets of a DATA folder, or those whose names begin so.
 
     Example: asrkit files sets data dev
     """
     names = DataFolder(data).set_names()
     found = [name for start in starts or ("",) for name in names if name.startswith(start)]
-    _print(dict.fromkeys(found))
+    return _print(dict.fromkeys(found))
 
 
 @files.command()
@@ -79,7 +87,7 @@ def sets(data: Path, starts: tuple[str, ...]) -> None:
 @click.option("--spec", type=FILE, help="File whose searches replace those of the run.")
 @click.option("--complete", is_flag=True, help="Leave out searches that lack a file; say which.")
 @click.option("--priors", is_flag=True, help="List the heads whose label priors they need instead.")
-def searches(folder: Path, data: Path, spec: Path | None, complete: bool, priors: bool) -> None:
+def searches(folder: Path, data: Path, spec: Path | None, complete: bool, priors: bool) -> Lines:
     """List the searches of a RUN, each with the files that it needs besides the run's own weights.
 
     A tab stands between name and files.
@@ -90,14 +98,15 @@ def searches(folder: Path, data: Path, spec: Path | None, complete: bool, priors
 
     found = needs_of(folder, data, spec)
     if priors:
-        _print(dict.fromkeys(head for each in found.values() for head in each.priors))
-        return
+        return _print(dict.fromkeys(head for each in found.values() for head in each.priors))
+    lines = []
     for name, each in found.items():
         missing = " and no ".join(str(path) for path in each.files if not path.is_file())
         if complete and missing:
-            click.echo(f"left out: {name}, as there is no {missing}", err=True)
+            say_as_it_is(f"left out: {name}, as there is no {missing}", error=True)
         else:
-            _print(["\t".join([name, *map(str, each.files)])])
+            lines.append("\t".join([name, *map(str, each.files)]))
+    return _print(lines)
 
 
 @files.command(context_settings={"ignore_unknown_options": True})
@@ -110,7 +119,7 @@ def stage(
     without: tuple[Path, ...],
     inputs: tuple[Path, ...],
     command: tuple[str, ...],
-) -> None:
+) -> Lines:
     """Print digests: of a COMMAND's words, and of the files that it and the inputs are made of.
 
     How many processes work on it does not count. An input that is a spec stands for all that it is
@@ -118,17 +127,19 @@ def stage(
 
     Example: asrkit files stage --input corpus -- asrkit average --run run/first --best 5
     """
+    lines = []
     if command:
-        _print([f"{zlib.crc32(shlex.join(_that_matter(command)).encode())} command"])
+        lines.append(f"{zlib.crc32(shlex.join(_that_matter(command)).encode())} command")
     left_out = {folder.resolve() for folder in without}
     named = [path for each in inputs for path in _all_of(each)]
     verbs = context.find_root().command
     assert isinstance(verbs, click.Group)
     for path in dict.fromkeys([*named, *read_by(verbs, command)]):
         try:
-            _print([f"{digest(path, left_out)} {str(path)!r}"])
+            lines.append(f"{digest(path, left_out)} {str(path)!r}")
         except OSError as error:
             raise UserError(f"{path}: can't be read: {error}") from error
+    return _print(lines)
 
 
 def _all_of(path: Path) -> list[Path]:
@@ -147,6 +158,9 @@ def _that_matter(command: tuple[str, ...]) -> list[str]:
     return found
 
 
-def _print(lines: Iterable[object]) -> None:
-    for line in lines:
-        click.echo(line)
+def _print(lines: Iterable[object]) -> Lines:
+    """Prints names as they are, as programs need them."""
+    found = [str(line) for line in lines]
+    for line in found:
+        say_as_it_is(line)
+    return Lines(found)

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from asrkit.allocator import keep_freed_memory
+from asrkit.cli.answers import answer_in_json
 from asrkit.config.plugins import import_plugin
 from asrkit.errors import UserError
 from asrkit.failures import explain_failure
@@ -34,6 +35,11 @@ def tell_launcher(message: str) -> None:
 
 class Verbs(click.Group):
     """Turns problems that users can mend into one message and exit code 2."""
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Adds a verb, or a group of them; each answers in JSON if it is asked to."""
+        answer_in_json(cmd)
+        super().add_command(cmd, name)
 
     def main(self, *args: Any, **settings: Any) -> Any:
         """Runs the command; if it is this process's own, its text is UTF-8 in every locale."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from asrkit.cli.options import FILE, SET, data_option, name_of
 from asrkit.terminal import say, table
+
+if TYPE_CHECKING:
+    from asrkit.experiment.ngram import NgramReport
 
 
 @click.command()
@@ -33,7 +36,7 @@ from asrkit.terminal import say, table
 )
 @click.option("--prune", type=int, multiple=True, help="Count up to which n-grams are left out.")
 @click.option("--dev", type=SET, help="Set to measure the perplexity on.")
-def ngram(**options: Any) -> None:
+def ngram(**options: Any) -> NgramReport:
     """Estimate an n-gram model (Kneser-Ney) on transcripts and texts, as an ARPA file.
 
     --prune is given once for each order, unigrams first; the last one holds for higher orders.
@@ -43,10 +46,10 @@ def ngram(**options: Any) -> None:
     from asrkit import experiment
 
     report = experiment.ngram(**options)
-    estimated = zip(report.estimate.ngrams.tables, report.estimate.discounts, strict=True)
     rows = [
-        (str(order), str(len(ngrams)), *(f"{value:.4f}" for value in discounts.values))
-        for order, (ngrams, discounts) in enumerate(estimated, start=1)
+        (str(each.order), str(each.ngrams), *(f"{value:.4f}" for value in each.discounts))
+        for each in report.orders
     ]
     table(str(report.path), ["order", "n-grams", "D1", "D2", "D3+"], rows)
     say("\n".join(report.lines()))
+    return report

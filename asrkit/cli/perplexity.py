@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +16,9 @@ from asrkit.cli.options import (
 )
 from asrkit.terminal import say
 
+if TYPE_CHECKING:
+    from asrkit.experiment.perplexity import PerplexityReport
+
 
 @click.command()
 @run_option
@@ -22,16 +26,17 @@ from asrkit.terminal import say
 @set_option
 @checkpoint_option
 @threads_option
-def perplexity(run: Path, data: Path, set_name: str, checkpoint: str) -> None:
+def perplexity(run: Path, data: Path, set_name: str, checkpoint: str) -> PerplexityReport:
     """Say how well a language model predicts the transcripts of a set.
 
     Example: asrkit perplexity --run run/lm --data data --set dev
     """
     from asrkit import experiment
 
-    found, words = experiment.perplexity(run, data, set_name, checkpoint)
+    found = experiment.perplexity(run, data, set_name, checkpoint)
     say(
-        f"{set_name}: perplexity {found.per_word(words):.2f} per word, {found.per_token:.2f} per "
-        f"label ({found.sentences} sentences with {words} words and {found.tokens} labels, ends "
-        "of sentences included)"
+        f"{set_name}: perplexity {found.per_word:.2f} per word, {found.per_label:.2f} per label "
+        f"({found.sentences} sentences with {found.words} words and {found.labels} labels, ends of "
+        "sentences included)"
     )
+    return found

@@ -7,6 +7,7 @@ from typing import Literal
 
 import click
 
+from asrkit.cli.answers import Written
 from asrkit.cli.options import (
     checkpoint_option,
     data_option,
@@ -41,11 +42,13 @@ def prior(
     checkpoint: str,
     mean: Literal["probabilities", "logarithms"],
     overrides: tuple[str, ...],
-) -> None:
+) -> Written:
     """Estimate label priors of a CTC head, for `prior:` of a ctc scorer.
 
     Example: asrkit prior --run run/first --data data --set train
     """
     from asrkit import experiment
 
-    say(experiment.estimate_prior(run, data, set_name, head, checkpoint, mean, overrides))
+    path = experiment.estimate_prior(run, data, set_name, head, checkpoint, mean, overrides)
+    say(path)
+    return Written([path])

@@ -44,7 +44,7 @@ def score(
     stm: Path | None,
     glm: Path | None,
     drop_hesitations: bool,
-) -> None:
+) -> Score:
     """Score a decoded set: WER with its 95 % interval, errors by utterance and speaker.
 
     With --stm, NIST's sclite counts the word errors if it is installed; else, asrkit counts them
@@ -73,6 +73,7 @@ def score(
             f"{found.probability_of_noise:.3f} (exact sign-flip test of {found.count} "
             f"{found.units}), better on {100 * found.probability_better:.1f} % of resampled sets"
         )
+    return result
 
 
 def _remarks(result: Score) -> list[str]:

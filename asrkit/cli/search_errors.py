@@ -14,6 +14,7 @@ from asrkit.cli.options import (
     set_option,
     threads_option,
 )
+from asrkit.run_files import SearchErrors
 from asrkit.terminal import say
 
 
@@ -28,7 +29,7 @@ from asrkit.terminal import say
 @data_overrides_argument
 def search_errors(
     run: Path, data: Path, set_name: str, search: str, overrides: tuple[str, ...]
-) -> None:
+) -> SearchErrors:
     """Count sentences whose reference scores higher than what the search found.
 
     Example: asrkit search-errors --run run/first --data data --set dev --search joint
@@ -41,3 +42,4 @@ def search_errors(
         f"sentences ({report.rate} %), {report.wrong} wrong sentences, "
         f"{report.unreachable_references} references without a path"
     )
+    return report

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from asrkit.cli.answers import Text
 from asrkit.cli.options import FILE, SEARCH, SET, run_option
 from asrkit.terminal import say
 
@@ -34,7 +35,7 @@ def table_of_searches(
     searches: tuple[str, ...],
     spec: Path | None,
     out: Path | None,
-) -> None:
+) -> Text:
     """Compare the searches of a run: weights, WER with interval, RTF, search errors, commands.
 
     With --spec, searches stand in the rows and columns of that file's table. RESULTS.md will have
@@ -44,4 +45,6 @@ def table_of_searches(
     """
     from asrkit import experiment
 
-    say(experiment.table(run, dev, tests, searches, spec, out or run / "searches.md"))
+    text = experiment.table(run, dev, tests, searches, spec, out or run / "searches.md")
+    say(text)
+    return Text(text)

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from asrkit.cli.answers import Written
 from asrkit.cli.options import SET, data_option, name_of
 from asrkit.terminal import say
 
@@ -22,11 +23,13 @@ from asrkit.terminal import say
 @click.option("--force", is_flag=True, help="Replace a tokenizer of this name and other units.")
 def tokenizer(
     kind: Any, data: Path, set_name: str, size: int | None, name: str | None, force: bool
-) -> None:
+) -> Written:
     """Train a tokenizer of some KIND on the transcripts of a set.
 
     Example: asrkit tokenizer bpe --data data --size 500
     """
     from asrkit import experiment
 
-    say(experiment.tokenizer(kind, data, set_name, size, name or kind, force))
+    path = experiment.tokenizer(kind, data, set_name, size, name or kind, force)
+    say(path)
+    return Written([path])

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from asrkit.cli.options import FILE, data_option, overrides_argument, run_option, threads_option
 from asrkit.output import forgive
+
+if TYPE_CHECKING:
+    from asrkit.experiment.train import Trained
 
 
 @click.command()
@@ -16,7 +20,7 @@ from asrkit.output import forgive
 @run_option
 @threads_option
 @overrides_argument
-def train(spec: Path, data: Path, run: Path, overrides: tuple[str, ...]) -> None:
+def train(spec: Path, data: Path, run: Path, overrides: tuple[str, ...]) -> Trained:
     """Train the model of a SPEC file; the same command goes on after an interruption.
 
     Example: asrkit train conf/conformer.yaml --data data --run run/first training.epochs=20
@@ -26,4 +30,4 @@ def train(spec: Path, data: Path, run: Path, overrides: tuple[str, ...]) -> None
     from asrkit import experiment
 
     forgive("stdout")
-    experiment.train(spec, overrides, data, run)
+    return experiment.train(spec, overrides, data, run)

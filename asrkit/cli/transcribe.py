@@ -5,15 +5,32 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
 
+from asrkit.cli.answers import IncompleteError
 from asrkit.cli.options import FILE, FOLDER, SEARCH, threads_option
 from asrkit.data.demands import read_channel
 from asrkit.terminal import say
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What is said in a file."""
+
+    file: Path
+    text: str
+
+
+@dataclass(frozen=True)
+class Transcripts:
+    """What is said in files; those that can't be read are not among them."""
+
+    files: list[Transcript]
 
 
 @click.command()
@@ -42,7 +59,7 @@ def transcribe(
     device: str | None,
     channel: Any,
     max_seconds: float | None,
-) -> None:
+) -> Transcripts:
     """Print what is said in audio FILEs, by the model of a RUN folder; a line for each file.
 
     Audio is resampled to the model's rate; a FILE named - is standard input. A file that can't be
@@ -54,16 +71,18 @@ def transcribe(
     from asrkit.errors import UserError
 
     recogniser = load(run, search, checkpoint, device)
-    unread = []
+    unread, found = [], []
     for file in files:
         with _opened(file) as path:
             try:
                 text = recogniser.transcribe(path, channel=channel, max_seconds=max_seconds)
                 say(f"{file}\t{text}")
+                found.append(Transcript(file, text))
             except UserError as error:
                 unread.append(str(error).replace(str(path), str(file)))
     if unread:
-        raise UserError("\n".join(unread))
+        raise IncompleteError("\n".join(unread), Transcripts(found))
+    return Transcripts(found)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,6 +18,9 @@ from asrkit.cli.options import (
     threads_option,
 )
 from asrkit.terminal import say, table
+
+if TYPE_CHECKING:
+    from asrkit.experiment.tune import TuneReport
 
 
 @click.command()
@@ -54,7 +58,7 @@ def tune(
     checkpoint: str,
     spec: Path | None,
     overrides: tuple[str, ...],
-) -> None:
+) -> TuneReport:
     """Tune the weights of a search on a dev set, by n-best lists and a few decodes.
 
     Example: asrkit tune --run run/first --data data --set dev --search joint --vary ctc=0.1:0.9
@@ -63,7 +67,7 @@ def tune(
     from asrkit.experiment.tuned_values import read_range
 
     ranges = dict(read_range(word) for word in vary)
-    path, trials = experiment.tune(
+    report = experiment.tune(
         run, data, set_name, search, ranges, decodes, checkpoint, spec, overrides
     )
     rows = [
@@ -72,9 +76,10 @@ def tune(
             f"{trial.wer:.2f}",
             f"{trial.low:.2f} – {trial.high:.2f}",
         )
-        for trial in trials
+        for trial in report.trials
     ]
-    best = min(range(len(trials)), key=lambda number: trials[number].wer)
     header = ["weights", "WER %", "95 % interval"]
-    table(f"{search} on {set_name}", header, rows, bold=best)
+    table(f"{search} on {set_name}", header, rows, bold=report.best)
+    path = report.spec
     say(f"the best is in {path}; for other sets: asrkit decode --spec {path} ...")
+    return report

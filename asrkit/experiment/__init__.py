@@ -1,7 +1,8 @@
 """Where config, data, models and training meet: what each verb of the command line does."""
 
 from asrkit.experiment.align import align
-from asrkit.experiment.check import CheckReport, check, diff, explain, show
+from asrkit.experiment.check import CheckReport, check, explain, show
+from asrkit.experiment.compare import diff
 from asrkit.experiment.decode import average, decode, score
 from asrkit.experiment.decode_spec import table
 from asrkit.experiment.ngram import ngram

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from asrkit.config.build import check as check_tree
-from asrkit.config.build import dry_build, filled
-from asrkit.config.explain import difference, explain_key
+from asrkit.config.build import dry_build
+from asrkit.config.explain import explain_key
 from asrkit.config.factories import CheckedFactory, dry
 from asrkit.config.problems import Problem, SpecError
 from asrkit.config.yaml_loader import Spec
@@ -31,7 +30,9 @@ from asrkit.data.training_limits import TrainingLimits
 from asrkit.errors import UserError
 from asrkit.experiment.aligned import alignment_problems
 from asrkit.experiment.arithmetic import arithmetic_of
-from asrkit.experiment.decode_spec import DecodeSpec, decode_problems, is_decode_spec
+from asrkit.experiment.compare import interface_of
+from asrkit.experiment.decode_spec import decode_problems, is_decode_spec
+from asrkit.experiment.model_tree import ModelTree, count_parameters, tree_of
 from asrkit.experiment.open_data import OpenData, fitness_of
 from asrkit.experiment.references import unwritable_elsewhere
 from asrkit.experiment.search_check import UnreadModels, misused_scorers
@@ -42,10 +43,9 @@ from asrkit.experiment.spec import (
     rate_problems,
     resolve_spec,
 )
-from asrkit.experiment.train import count_parameters, stages_of
+from asrkit.experiment.train import stages_of
 from asrkit.experiment.trial import MAX_PARAMETERS, trial_problem
 from asrkit.models.interfaces import TrainableModel
-from asrkit.run_folder import RunFolder
 from asrkit.text.vocabulary import Vocabulary
 from asrkit.training.importing import import_weights
 from asrkit.training.refusals import refuse_settings
@@ -259,7 +259,7 @@ def _check_arithmetic(opened: OpenData, report: CheckReport, processes: int) -> 
         report.remarks += [f"warning: {problem}" for problem in found.problems()]
 
 
-def show(spec_path: Path, overrides: Sequence[str] = (), data: Path | None = None) -> str:
+def show(spec_path: Path, overrides: Sequence[str] = (), data: Path | None = None) -> ModelTree:
     """Returns the tree of the model's modules with their parameter counts.
 
     Raises:
@@ -268,50 +268,16 @@ def show(spec_path: Path, overrides: Sequence[str] = (), data: Path | None = Non
     spec = load_spec(spec_path, overrides)
     experiment, _ = resolve_spec(spec)
     vocabulary = Vocabulary([f"label{index}" for index in range(STAND_IN_LABELS)])
-    note = f"# {STAND_IN_LABELS} labels stand in for the vocabulary; --data DIR gives the real one"
     if data is not None:
         vocabulary = make_tokenizer(experiment, data).vocabulary
-        note = f"# {len(vocabulary)} labels"
     problems = dry_build(TrainableModel, spec, "model", {"vocabulary": vocabulary})
     if problems:
         raise SpecError(problems)
     model = _meta_model(experiment, vocabulary)
-    return "\n".join([note, *_tree("model", model, 0)])
-
-
-def _tree(name: str, module: nn.Module, depth: int) -> list[str]:
-    """Returns a line per module that has parameters; equal neighbours in a list appear once."""
-    total = count_parameters(module)
-    line = f"{'  ' * depth}{name}: {type(module).__name__}"
-    lines = [f"{line:<60} {total:>12,}"]
-    children = [(n, child) for n, child in module.named_children() if count_parameters(child)]
-    if isinstance(module, nn.ModuleList) and len(children) > 1:
-        first = children[0][1]
-        if all(repr(child) == repr(first) for _, child in children):
-            return lines + _tree(f"0..{len(children) - 1} each", first, depth + 1)
-    for child_name, child in children:
-        lines += _tree(child_name, child, depth + 1)
-    return lines
+    return ModelTree(len(vocabulary), data is None, tree_of("model", model))
 
 
 def explain(spec_path: Path, overrides: Sequence[str], key: str) -> str:
     """Returns the value of a key, where it came from, and what it does."""
     spec = load_spec(spec_path, overrides)
     return explain_key(interface_of(spec), spec, key)
-
-
-ROOTS: tuple[type, ...] = (Experiment, DecodeSpec)
-"""What spec files describe."""
-
-
-def interface_of(spec: Spec) -> type:
-    """Returns the class whose parts a spec names."""
-    return DecodeSpec if is_decode_spec(spec) else Experiment
-
-
-def diff(first: Path, second: Path) -> str:
-    """Returns the keys in which two spec files or run folders differ, defaults included."""
-    files = [RunFolder(path).spec if path.is_dir() else path for path in (first, second)]
-    specs = [load_spec(file) for file in files]
-    trees = [filled(interface_of(spec), spec) for spec in specs]
-    return "\n".join(difference(trees[0], trees[1])) or "no difference"

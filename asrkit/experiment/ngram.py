@@ -50,11 +50,20 @@ class DevReport:
 
 
 @dataclass(frozen=True)
+class OrderReport:
+    """How many n-grams of an order there are, and their discounts."""
+
+    order: int
+    ngrams: int
+    discounts: list[float]
+
+
+@dataclass(frozen=True)
 class NgramReport:
-    """The file of a new model, its estimate, its text's size, and its quality on a dev set."""
+    """The file of a new model, its n-grams, its text's size, and its quality on a dev set."""
 
     path: Path
-    estimate: Estimate
+    orders: list[OrderReport]
     sentences: int
     tokens: int
     left_out: int
@@ -104,7 +113,15 @@ def ngram(
     path = write_arpa(result.ngrams, DataFolder(data).ngram(name))
     report = _measure(result, data, dev, splitter.fresh()) if dev else None
     tokens = corpus.words + corpus.sentences
-    return NgramReport(path, result, corpus.sentences, tokens, splitter.left_out, report)
+    return NgramReport(path, _orders(result), corpus.sentences, tokens, splitter.left_out, report)
+
+
+def _orders(found: Estimate) -> list[OrderReport]:
+    pairs = zip(found.ngrams.tables, found.discounts, strict=True)
+    return [
+        OrderReport(order, len(ngrams), [float(value) for value in discounts.values])
+        for order, (ngrams, discounts) in enumerate(pairs, start=1)
+    ]
 
 
 class Splitter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,10 +15,31 @@ from asrkit.lm.perplexity import Prediction
 from asrkit.models.language_model import LanguageModel
 
 
+@dataclass(frozen=True)
+class PerplexityReport:
+    """How well a language model predicts a set; sentences without labels are left out.
+
+    Args:
+        set: Its name.
+        per_word: Perplexity of a word.
+        per_label: Perplexity of a label.
+        sentences: How many there are.
+        words: How many words they have.
+        labels: How many labels they have, ends of sentences included.
+    """
+
+    set: str
+    per_word: float
+    per_label: float
+    sentences: int
+    words: int
+    labels: int
+
+
 def perplexity(
     run: Path, data: Path, set_name: str, checkpoint: str = "average"
-) -> tuple[Prediction, int]:
-    """Returns what a trained language model says of the transcripts of a set, and their words.
+) -> PerplexityReport:
+    """Returns how well a trained language model predicts the transcripts of a set.
 
     Sentences that the vocabulary has no labels for are left out of both.
 
@@ -40,4 +62,6 @@ def perplexity(
             part = model(batch.to(device))["loss"]
             found += Prediction(len(batch), part.count, -float(part.total))
     known = (text for text in texts if tokenizer.encode_if_known(text) is not None)
-    return found, sum(len(text.split()) for text in known)
+    words = sum(len(text.split()) for text in known)
+    per_word, per_label = found.per_word(words), found.per_token
+    return PerplexityReport(set_name, per_word, per_label, found.sentences, words, found.tokens)

@@ -21,6 +21,7 @@ from asrkit.errors import UserError
 from asrkit.experiment.aligned import alignment_problems
 from asrkit.experiment.arithmetic import arithmetic_of
 from asrkit.experiment.claim import claim_run
+from asrkit.experiment.model_tree import count_parameters
 from asrkit.experiment.open_data import OpenData
 from asrkit.experiment.phases import phase_folder, phase_trees
 from asrkit.experiment.pictures import DevPictures
@@ -37,6 +38,7 @@ from asrkit.experiment.statistics import estimate_statistics
 from asrkit.files import replaced
 from asrkit.models.interfaces import TrainableModel
 from asrkit.owners import owned
+from asrkit.run_files import read_epochs
 from asrkit.run_folder import RunFolder
 from asrkit.text.vocabulary import Vocabulary
 from asrkit.training.checkpoints import load, read_index, resolve
@@ -63,7 +65,20 @@ class Stage:
         return bool(read_index(RunFolder(self.run).checkpoints))
 
 
-def train(spec_path: Path, overrides: Sequence[str], data: Path, run: Path) -> None:
+@dataclass(frozen=True)
+class Trained:
+    """What a training has come to.
+
+    Args:
+        run: The run folder.
+        epochs: The numbers of each epoch, as the log has them.
+    """
+
+    run: Path
+    epochs: list[dict[str, Any]]
+
+
+def train(spec_path: Path, overrides: Sequence[str], data: Path, run: Path) -> Trained:
     """Trains until the last epoch, going on from the newest checkpoint if there is one.
 
     Args:
@@ -79,6 +94,7 @@ def train(spec_path: Path, overrides: Sequence[str], data: Path, run: Path) -> N
     world = init_distributed()
     with world.alone(owned(run, "a training")):
         train_stages(stages, data, run, world)
+    return Trained(run, _epochs(run))
 
 
 def train_stages(stages: Sequence[Stage], data: Path, run: Path, world: World) -> None:
@@ -272,6 +288,6 @@ def list_left_out(opened: OpenData, run: Path, model: TrainableModel) -> None:
     write_unusable(RunFolder(run).left_out, entries)
 
 
-def count_parameters(model: nn.Module) -> int:
-    """Returns how many numbers training adjusts."""
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+def _epochs(run: Path) -> list[dict[str, Any]]:
+    log_file = RunFolder(run).log
+    return read_epochs(log_file) if log_file.is_file() else []

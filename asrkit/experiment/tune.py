@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,21 @@ from asrkit.search.search import Search
 NBEST = 30
 
 
+@dataclass(frozen=True)
+class TuneReport:
+    """What tuning has found.
+
+    Args:
+        spec: The file to give to `asrkit decode --spec`.
+        trials: All decodes.
+        best: Number of the one with the lowest WER.
+    """
+
+    spec: Path
+    trials: list[Trial]
+    best: int
+
+
 def tune(
     run: Path,
     data: Path,
@@ -51,7 +67,7 @@ def tune(
     checkpoint: str = "average",
     spec: Path | None = None,
     overrides: Sequence[str] = (),
-) -> tuple[Path, list[Trial]]:
+) -> TuneReport:
     """Finds weights on a dev set; writes RUN/tune/SEARCH.yaml, a table and a picture.
 
     The set is decoded with the weights of the spec; the n-best lists so far tell the weights of
@@ -75,7 +91,7 @@ def tune(
         overrides: Such as data.max_decode_seconds=600.
 
     Returns:
-        The file to give to `asrkit decode --spec`, and all decodes.
+        The file to give to `asrkit decode --spec`, all decodes, and which is the best.
 
     Raises:
         UserError: If the search lacks something to tune, or the spec names nothing.
@@ -114,7 +130,7 @@ def tune(
             write_text(path.with_suffix(".json"), written)
             history.plot(path.with_suffix(".png"))
         publish(trial / str(best), decoded)
-    return path, trials
+    return TuneReport(path, trials, best)
 
 
 class _History:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from asrkit.config.explain import difference
 from asrkit.config.yaml_loader import load
 from asrkit.errors import UserError
+from asrkit.experiment.compare import diff_runs
 from asrkit.reports import markdown
 from asrkit.reports.run_texts import NONE
 from asrkit.run_folder import DecodedSet, RunFolder
@@ -25,16 +25,14 @@ def against_parent(run: Path) -> str:
     if not resolved.get("parent"):
         return ""
     if not isinstance(resolved["parent"], str):
-        raise UserError(f"{run}/resolved.yaml: parent: expected the name of a run folder")
+        raise UserError(f"{RunFolder(run).spec}: parent: expected the name of a run folder")
     parent = run.parent / resolved["parent"]
     if not (RunFolder(parent).spec).is_file():
         raise UserError(
             f"{run}: the spec names parent {resolved['parent']!r}, but {parent} is no run folder"
         )
-    other = load(RunFolder(parent).spec).tree
-    changes = [
-        line for line in difference(other, resolved) if not line.startswith(("parent", "format"))
-    ]
+    found = diff_runs(parent, run).changes
+    changes = [line for line in found if not line.startswith(("parent", "format"))]
     shown = "\n".join(changes) or "(nothing)"
     name = markdown.escaped(parent.name)
     header = ["set", "search", "WER", f"WER of {name}", "difference"]

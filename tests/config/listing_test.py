@@ -12,7 +12,7 @@ from asrkit.config.build import _Walk
 from asrkit.config.kinds import kinds_below
 from asrkit.config.listing import list_kinds
 from asrkit.config.signatures import constructor_parameters
-from asrkit.experiment.check import ROOTS, interface_of
+from asrkit.experiment.compare import ROOTS, interface_of
 from asrkit.experiment.spec import load_spec
 
 ROOT = Path(__file__).parents[2]

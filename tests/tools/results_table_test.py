@@ -130,8 +130,8 @@ def test_a_run_elsewhere_has_its_own_results(
     script = f"""
         PATH={program.parent}:$PATH
         source {ROOT}/tools/stages.sh
-        run={run} data={data}
-        show_results 8 {given} "$run"
+        run={run} data={data} results={given}
+        show_results 8
     """
     command = ["bash", "-euc", script]
     done = subprocess.run(command, cwd=recipe, capture_output=True, text=True, check=True)

@@ -1,0 +1,72 @@
+"""What two specs or runs differ in, for `asrkit diff` and RESULTS.md alike."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from asrkit.config.build import filled
+from asrkit.config.explain import difference
+from asrkit.config.yaml_loader import Spec, load
+from asrkit.errors import UserError
+from asrkit.experiment.decode_spec import DecodeSpec, is_decode_spec
+from asrkit.experiment.spec import Experiment, load_spec
+from asrkit.run_folder import RunFolder
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What two specs differ in.
+
+    Args:
+        changes: A line for each key: its value in the first and in the second.
+    """
+
+    changes: list[str]
+
+
+ROOTS: tuple[type, ...] = (Experiment, DecodeSpec)
+"""What spec files describe."""
+
+
+def interface_of(spec: Spec) -> type:
+    """Returns the class whose parts a spec names."""
+    return DecodeSpec if is_decode_spec(spec) else Experiment
+
+
+def diff(first: Path, second: Path) -> Difference:
+    """Returns the keys in which two spec files or run folders differ, defaults included.
+
+    Raises:
+        UserError: If one of them can't be read, or is not valid.
+    """
+    files = [RunFolder(path).spec if path.is_dir() else path for path in (first, second)]
+    specs = [load_spec(file) for file in files]
+    trees = [filled(interface_of(spec), spec) for spec in specs]
+    return Difference(difference(trees[0], trees[1]))
+
+
+def diff_runs(first: Path, second: Path) -> Difference:
+    """Returns the keys in which the specs of two runs differ.
+
+    Runs whose specs this version can't build, as a plugin or part is gone, are compared as their
+    specs were stored; a warning says so.
+
+    Raises:
+        UserError: If a spec is missing or malformed.
+    """
+    try:
+        return diff(first, second)
+    except UserError as error:
+        stored = [load(RunFolder(run).spec).tree for run in (first, second)]
+        log.warning(
+            "%s and %s are compared without the defaults of this version, as a spec is of another: "
+            "%s",
+            first,
+            second,
+            error,
+        )
+        return Difference(difference(stored[0], stored[1]))

@@ -1,0 +1,60 @@
+"""What runs differ in is told alike by `asrkit diff` and RESULTS.md."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from asrkit.cli import main
+from asrkit.config.yaml_loader import dump
+from asrkit.experiment.compare import diff, diff_runs
+from asrkit.experiment.spec import load_spec, resolve_spec
+from asrkit.reports.parents import against_parent
+from asrkit.run_folder import RunFolder
+
+SPEC = Path(__file__).parents[2] / "recipes" / "an4" / "conf" / "conformer.yaml"
+
+
+@pytest.fixture(scope="module")
+def resolved() -> dict[str, Any]:
+    return resolve_spec(load_spec(SPEC))[1]
+
+
+def write(run: Path, tree: dict[str, Any]) -> Path:
+    run.mkdir(parents=True)
+    dump(tree, RunFolder(run).spec)
+    return run
+
+
+def test_keys_that_a_parent_does_not_know_are_no_changes(
+    tmp_path: Path, resolved: dict[str, Any]
+) -> None:
+    older = {**resolved, "data": dict(resolved["data"]), "format": 1}
+    assert older["data"].pop("min_seconds") is not None
+    older.pop("plugins")
+    parent = write(tmp_path / "parent", older)
+    run = write(tmp_path / "run", {**resolved, "parent": "parent", "seed": 7})
+    assert "seed: 1 -> 7" in diff(parent, run).changes
+    assert not any("min_seconds" in line for line in diff(parent, run).changes)
+    section = against_parent(run)
+    assert section.startswith("Changes against parent:\n\n```\nseed: 1 -> 7\n```\n")
+    said = CliRunner().invoke(main, ["diff", "--json", str(parent), str(run)])
+    changes = json.loads(said.stdout)["changes"]
+    assert [line for line in changes if not line.startswith(("parent", "format"))] == [
+        "seed: 1 -> 7"
+    ]
+
+
+def test_a_spec_that_can_not_be_built_is_compared_as_it_was_stored(
+    tmp_path: Path, resolved: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    parent = write(tmp_path / "parent", {**resolved, "gone": 3})
+    run = write(tmp_path / "run", resolved)
+    with caplog.at_level(logging.WARNING):
+        assert diff_runs(parent, run).changes == ["gone: 3 -> (none)"]
+    assert "compared without the defaults of this version" in caplog.text
