@@ -12,16 +12,14 @@ from asrkit.data.settings import DataSettings
 from asrkit.errors import UserError
 from asrkit.experiment.runs import require_vocabulary
 from asrkit.experiment.spec import Experiment
-from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import TrainableModel
-from asrkit.nn.augment import Augment
 from asrkit.run_folder import RunFolder
 from asrkit.text.tokenizers import Tokenizer
 
 
 def alignment_problems(experiment: Experiment, model: TrainableModel) -> list[str]:
     """Returns why a model can't be trained with or without alignments; nothing where it can."""
-    if not isinstance(model, AsrModel) or not isinstance(experiment.data, DataSettings):
+    if not isinstance(experiment.data, DataSettings):
         return []
     heads = {n: h.given_targets for n, h in model.named_heads().items() if h.given_targets}
     given = experiment.data.alignments
@@ -38,10 +36,9 @@ def alignment_problems(experiment: Experiment, model: TrainableModel) -> list[st
             "alignments in another way"
         ]
     problems = [
-        f"model.augment.{name} ({type(augment).__name__}) moves frames, so that alignments no "
-        "longer hold: leave it out, or use data.speeds, which are aligned one by one"
-        for name, augment in model.augment.items()
-        if isinstance(augment, Augment) and not augment.keeps_time
+        f"{part} moves frames, so that alignments no longer hold: leave it out, or use "
+        "data.speeds, which are aligned one by one"
+        for part in model.moves_frames()
     ]
     first, *others = heads
     if any(heads[other] != heads[first] for other in others):

@@ -88,6 +88,14 @@ class AsrModel(SpeechModel):
         """Returns the encoder frames (B,) of so many samples (B,)."""
         return self.encoder.output_lengths(self.features.num_frames(num_samples))
 
+    def moves_frames(self) -> list[str]:
+        """Returns the augmentations that change the time of frames."""
+        return [
+            f"model.augment.{name} ({type(augment).__name__})"
+            for name, augment in self.augment.items()
+            if isinstance(augment, Augment) and not augment.keeps_time
+        ]
+
     def target_frames(self, num_samples: Tensor) -> Tensor:
         """Returns the symbols (B,) that alignments of so many samples (B,) have."""
         frames = self.features.num_frames(num_samples)

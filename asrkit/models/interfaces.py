@@ -203,6 +203,10 @@ class TrainableModel(nn.Module, ABC):
         """Returns the symbols (B,) that alignments of so many samples (B,) have."""
         return self.output_frames(num_samples)
 
+    def moves_frames(self) -> list[str]:
+        """Returns what moves frames in training, so that alignments would not hold; with keys."""
+        return []
+
     def min_frames(self, labels: list[int]) -> int:
         """Returns how many of these frames the labels of one utterance need at least."""
         return max((head.min_frames(labels) for head in self.named_heads().values()), default=1)

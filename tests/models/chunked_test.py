@@ -8,12 +8,15 @@ from functools import partial
 
 import pytest
 import torch
+from torch import Tensor
 
 from asrkit.config.registry import Factory
 from asrkit.data.batch import Batch
+from asrkit.data.frame_targets import FrameTargets
 from asrkit.errors import UserError
 from asrkit.lattice.topologies import CtcTopology, RnaTopology, Topology
 from asrkit.models.asr_model import AsrModel
+from asrkit.models.chunked import cut_batch, require_chunkable
 from asrkit.models.heads.ctc import CtcHead
 from asrkit.models.heads.transducer.criteria import Criterion, FullSum, GivenAlignment
 from asrkit.models.heads.transducer.head import TransducerHead
@@ -21,6 +24,7 @@ from asrkit.models.heads.transducer.parts import JoinerSettings
 from asrkit.models.interfaces import Head
 from asrkit.models.predictors.lstm import LstmPredictor
 from asrkit.nn.chunks import Chunking
+from asrkit.text.outputs import Outputs
 from asrkit.text.vocabulary import Vocabulary
 from tests.models.asr_model_test import Halves, Pairs
 
@@ -128,3 +132,47 @@ def test_what_cannot_be_cut_is_refused() -> None:
     assert BATCH.alignment is not None
     with pytest.raises(UserError, match="got 5 frames"):
         model(replace(BATCH, alignment=BATCH.alignment[:, :5]))
+
+
+@pytest.mark.parametrize("chunks", [Chunking(400, 200), Chunking(5), Chunking(7, 2)])
+def test_targets_of_feature_frames_are_cut_where_features_are(chunks: Chunking) -> None:
+    lengths = torch.tensor([1003, 400, 6])
+    inside = torch.arange(1003) < lengths[:, None]
+    states = torch.arange(3009).view(3, 1003).masked_fill(~inside, -1)
+    zeros = torch.zeros(3, 2, dtype=torch.int64)
+    batch = Batch(["a", "b", "c"], states, lengths, zeros, torch.tensor([2, 2, 1]), states)
+    targets = FrameTargets(Outputs.classes(["s"] * 3009), rate="features")
+    cut = cut_batch(batch, states[..., None].float(), lengths, chunks, thirds, targets)
+    assert cut.alignment is not None
+    valid = torch.arange(cut.signal.shape[1]) < cut.signal_lengths[:, None]
+    assert cut.alignment.equal(cut.signal[..., 0].long().masked_fill(~valid, -1))
+    assert int(cut.signal_lengths.max()) == min(chunks.size, 1003)
+    assert cut.labels.shape == (len(cut.ids), 0)  # states don't tell them
+    assert cut.label_lengths.tolist() == [0] * len(cut.ids)
+    other = replace(batch, alignment=states[:, :335])
+    with pytest.raises(UserError, match="of 1003 frames for its batch; got 335 frames"):
+        cut_batch(other, states[..., None].float(), lengths, chunks, thirds, targets)
+
+
+def test_labels_of_feature_frames_are_those_of_the_chunks() -> None:
+    symbols = torch.tensor([[2, 0, 0, 2, 1, 1, 1, 2, 0, 2]])
+    lengths, features = torch.tensor([10]), torch.zeros(1, 10, 1)
+    batch = Batch(["a"], features, lengths, torch.tensor([[0, 1, 0]]), torch.tensor([3]), symbols)
+    outputs = Outputs.labels_with_blank(Vocabulary(["a", "b"]))
+    targets = FrameTargets(outputs, labels_repeat=True, rate="features")
+    cut = cut_batch(batch, features, lengths, Chunking(5), thirds, targets)
+    found = zip(cut.labels.tolist(), cut.label_lengths.tolist(), strict=True)
+    assert [labels[:size] for labels, size in found] == [[0, 1], [1, 0]]
+
+
+def test_a_head_that_needs_labels_learns_from_no_chunks_of_states() -> None:
+    heads = make(None).named_heads()
+    heads["transducer"].given_targets = FrameTargets(Outputs.classes(["s"]), rate="features")
+    with pytest.raises(ValueError, match=r"of 1 class don't tell .* heads.ctc is trained on"):
+        require_chunkable(Chunking(400, 200), thirds, heads)
+    del heads["ctc"]
+    require_chunkable(Chunking(400, 200), thirds, heads)
+
+
+def thirds(lengths: Tensor) -> Tensor:
+    return (lengths + 2) // 3
