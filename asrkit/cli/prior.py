@@ -23,7 +23,7 @@ from asrkit.terminal import say
 @run_option
 @data_option
 @set_option
-@click.option("--head", default="ctc", show_default=True, help="Name of the CTC head.")
+@click.option("--head", default="ctc", show_default=True, help="Name of a head that scores frames.")
 @checkpoint_option
 @click.option(
     "--mean",
@@ -43,7 +43,7 @@ def prior(
     mean: Literal["probabilities", "logarithms"],
     overrides: tuple[str, ...],
 ) -> Written:
-    """Estimate label priors of a CTC head, for `prior:` of a ctc scorer.
+    """Estimate the priors of a head's symbols, for `prior:` of a ctc scorer.
 
     Example: asrkit prior --run run/first --data data --set train
     """

@@ -18,7 +18,8 @@ class Batch:
         signal_lengths: (B,) int64, valid samples (or frames) of each utterance.
         labels: (B, U) int64 target units without bos, eos and blank; padding has any valid id.
         label_lengths: (B,) int64.
-        alignment: (B, T) one symbol per encoder frame, -1 in the padding, where the loss needs it.
+        alignment: (B, N) a symbol for each frame of the encoder, or of the features, as
+            `given_targets` of the head says that needs it; -1 in the padding.
     """
 
     ids: list[str]

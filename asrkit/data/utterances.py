@@ -75,7 +75,7 @@ class Utterances:
         return samples if speed == 1.0 else at_speed(samples, speed)
 
     def alignment(self, index: int, speed: float) -> list[Tensor]:
-        """Returns the alignment (T,) of an utterance, if alignments are needed.
+        """Returns the symbols (N,) of an utterance's frames, if alignments are needed.
 
         Raises:
             UserError: If it is missing.

@@ -26,6 +26,7 @@ from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import AligningHead, Encoded
 from asrkit.scorers.interfaces import IMPOSSIBLE
 from asrkit.text.tokenizers import Tokenizer
+from asrkit.text.vocabulary import Vocabulary
 
 Spans = list[tuple[int, int]]
 
@@ -85,42 +86,52 @@ def align(
     aligning = _aligning_head(model, head, run)
     record_command(run)
     model.to(available_device())
-    rows: list[str] = []
-    symbols: dict[tuple[str, float], list[int]] = {}
+    found = _Found(tokenizer.vocabulary, aligning.aligned_targets)
     for speed in dict.fromkeys(speeds):
         for batch, infos in decode_batches(cuts, settings, speed):
             signals = (batch.signal, batch.signal_lengths)
             seconds = frame_seconds(model, aligning.aligned_targets, batch.signal.shape[1])
             for info, labels, best in _align_batch(model, aligning, *signals, infos, tokenizer):
-                symbols[info.id, speed] = best.symbols
-                if speed == 1.0:
-                    names = [tokenizer.vocabulary.symbols[label] for label in labels]
-                    rows += _ctm(info.id, names, best.spans, seconds)
-    if not symbols:
+                found.add(info.id, speed, labels, best, seconds)
+    if not found.aligned:
         raise UserError(f"no utterance of {set_name} could be aligned")
-    places = opened.folder.times(set_name), opened.folder.frames(set_name)
-    return _write(*places, rows, symbols, aligning.aligned_targets)
+    return found.write(opened.folder.times(set_name), opened.folder.frames(set_name))
 
 
-def _write(
-    times: Path,
-    frames: Path,
-    rows: list[str],
-    symbols: dict[tuple[str, float], list[int]],
-    targets: FrameTargets | None,
-) -> list[Path]:
-    """Writes the times of labels, if any, and the symbols of frames; returns what was written."""
-    written = []
-    if rows:
-        write_lines(times, sorted(rows, key=_by_time))
-        written.append(times)
-    if targets is not None:
-        alignments = Alignments(targets)
-        for (name, speed), each in symbols.items():
-            alignments.add(name, speed, each)
-        alignments.write(frames)
-        written.append(frames)
-    return written
+class _Found:
+    """The alignments of a set: times of labels, and symbols of frames.
+
+    Args:
+        vocabulary: Names of the labels.
+        targets: What the symbols of frames are; None where a frame may have several.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, targets: FrameTargets | None) -> None:
+        self.vocabulary, self.aligned = vocabulary, 0
+        self.rows: list[str] = []
+        self.symbols = None if targets is None else Alignments(targets)
+
+    def add(
+        self, name: str, speed: float, labels: list[int], best: BestPath, seconds: float
+    ) -> None:
+        """Takes up an utterance; `seconds` are between its frames."""
+        self.aligned += 1
+        if self.symbols is not None:
+            self.symbols.add(name, speed, best.symbols)
+        if speed == 1.0:
+            names = [self.vocabulary.symbols[label] for label in labels]
+            self.rows += _ctm(name, names, best.spans, seconds)
+
+    def write(self, times: Path, frames: Path) -> list[Path]:
+        """Writes what there is; returns the paths."""
+        written = []
+        if self.rows:
+            write_lines(times, sorted(self.rows, key=_by_time))
+            written.append(times)
+        if self.symbols is not None:
+            self.symbols.write(frames)
+            written.append(frames)
+        return written
 
 
 def _aligning_head(model: AsrModel, name: str, run: Path) -> AligningHead:
