@@ -6,6 +6,7 @@ DATA/unusable/SET.tsv      utterances of the manifest that a spec can't use
 DATA/doubtful/SET.tsv      utterances that sound odd, but are used
 DATA/text/                 tokenizers, and further text of language models
 DATA/lm/NAME.arpa.gz       n-gram models
+DATA/lexicon/NAME.txt      pronunciations; NAME.missing.txt lists words that have none
 """
 
 from __future__ import annotations
@@ -80,3 +81,15 @@ class DataFolder:
     def ngram(self, name: str) -> Path:
         """Returns where an n-gram model is written."""
         return self.path / "lm" / f"{name}.arpa.gz"
+
+    def lexicon(self, name: str) -> Path:
+        """Returns where a lexicon is written."""
+        return self.path / "lexicon" / f"{name}.txt"
+
+    def without_pronunciation(self, name: str) -> Path:
+        """Returns where the words are listed that a lexicon lacks."""
+        return self.path / "lexicon" / f"{name}.missing.txt"
+
+    def g2p(self, name: str) -> Path:
+        """Returns where the G2P model is written that a lexicon was completed by."""
+        return self.path / "lexicon" / f"{name}.g2p.arpa.gz"

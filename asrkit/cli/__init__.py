@@ -9,6 +9,7 @@ from asrkit.cli.diff import diff
 from asrkit.cli.explain import explain
 from asrkit.cli.files import files
 from asrkit.cli.group import main
+from asrkit.cli.lexicon import lexicon
 from asrkit.cli.list_names import list_names
 from asrkit.cli.ngram import ngram
 from asrkit.cli.perplexity import perplexity
@@ -33,6 +34,7 @@ for verb in (
     diff,
     explain,
     files,
+    lexicon,
     list_names,
     ngram,
     perplexity,

@@ -5,6 +5,7 @@ from asrkit.experiment.check import CheckReport, check, explain, show
 from asrkit.experiment.compare import diff
 from asrkit.experiment.decode import average, decode, score
 from asrkit.experiment.decode_spec import table
+from asrkit.experiment.lexicon import lexicon
 from asrkit.experiment.ngram import ngram
 from asrkit.experiment.perplexity import perplexity
 from asrkit.experiment.prior import estimate_prior
@@ -24,6 +25,7 @@ __all__ = [
     "diff",
     "estimate_prior",
     "explain",
+    "lexicon",
     "load_spec",
     "ngram",
     "perplexity",

@@ -106,7 +106,7 @@ def ngram(
     if not sets and not texts:
         raise UserError("an n-gram model needs text: name a set (--set) or a text file (--text)")
     splitter = Splitter(units, _tokenizer(units, DataFolder(data).text, tokenizer))
-    corpus = index_sentences(splitter.split(_all_texts(data, sets, texts)), splitter.vocabulary)
+    corpus = index_sentences(splitter.split(all_texts(data, sets, texts)), splitter.vocabulary)
     if splitter.left_out:
         log.warning(splitter.complaint())
     result = estimate(corpus, order, prune)
@@ -175,7 +175,8 @@ class Splitter:
         )
 
 
-def _all_texts(data: Path, sets: Sequence[str], texts: Sequence[Path]) -> Iterator[str]:
+def all_texts(data: Path, sets: Sequence[str], texts: Sequence[Path]) -> Iterator[str]:
+    """Yields the transcripts of sets, and the lines of files."""
     for name in sets:
         for cut in open_set(data, [name]):
             yield from (segment.text for segment in cut.supervisions if segment.text)
@@ -192,7 +193,7 @@ def _tokenizer(units: Units, directory: Path, name: str | None) -> Tokenizer | N
 
 
 def _measure(result: Estimate, data: Path, dev: str, splitter: Splitter) -> DevReport:
-    prediction = predict(result.ngrams, splitter.split(_all_texts(data, [dev], [])))
+    prediction = predict(result.ngrams, splitter.split(all_texts(data, [dev], [])))
     if not prediction.sentences:
         raise UserError(f"set {dev} of {data} has no sentence that the model can score")
     unknown = prediction.unknown + splitter.unknown_words

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,16 +112,35 @@ class Lexicon(Mapping[str, tuple[Pronunciation, ...]]):
         """All phones, sorted."""
         return sorted({p for found in self.values() for one in found for p in one.phones})
 
-    def coverage(self, words: Iterable[str]) -> Coverage:
+    def coverage(self, words: Iterable[str] | Mapping[str, int]) -> Coverage:
         """Returns which words of a text there are.
 
         Args:
-            words: The text, repeated words too.
+            words: The text, repeated words too; or how often each word is there.
         """
         counts = Counter(words)
         missing = [(word, count) for word, count in counts.items() if word not in self]
         missing.sort(key=lambda pair: (-pair[1], pair[0]))
         return Coverage(len(counts), counts.total(), missing)
+
+    def written_as(self, words: Iterable[str]) -> Lexicon:
+        """Returns the lexicon in the case in which it has most of the words.
+
+        Its own is kept where none is better than that.
+
+        Args:
+            words: What is to be pronounced.
+        """
+        wanted = set(words)
+        cases: list[Callable[[str], str]] = [str, str.lower, str.upper]
+        known = [sum(word in wanted for word in map(case, self)) for case in cases]
+        case = cases[known.index(max(known))]
+        if case is str:
+            return self
+        entries: dict[str, list[Pronunciation]] = {}
+        for word, found in self.items():
+            entries.setdefault(case(word), []).extend(found)
+        return Lexicon(entries, self.source)
 
     def restricted(self, words: Iterable[str]) -> Lexicon:
         """Returns the lexicon of those of the words that are here.
