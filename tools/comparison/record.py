@@ -73,13 +73,18 @@ def spec_record(path: Path, names: Renames) -> dict[str, Any]:
     """Returns the leaves of a spec, and what two updates of its model compute."""
     spec = load_spec(path)
     if is_decode_spec(spec):
-        searches = {name: search.node for name, search in searches_of(spec).items()}
-        return {"leaves": dict(leaves({"tuning": spec.tree.get("tuning"), "decoding": searches}))}
+        return {"leaves": leaves_of(path)}
     experiment, _ = resolve_spec(spec)
-    return {
-        "leaves": dict(leaves(filled(Experiment, spec.tree))),
-        **two_updates(experiment, names.parameter),
-    }
+    return {"leaves": leaves_of(path), **two_updates(experiment, names.parameter)}
+
+
+def leaves_of(path: Path) -> dict[str, Any]:
+    """Returns every value of a spec by its key path: defaults included, tables as searches."""
+    spec = load_spec(path)
+    if is_decode_spec(spec):
+        searches = {name: search.node for name, search in searches_of(spec).items()}
+        return dict(leaves({"tuning": spec.tree.get("tuning"), "decoding": searches}))
+    return dict(leaves(filled(Experiment, spec.tree)))
 
 
 def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
