@@ -23,14 +23,25 @@ Read = Callable[[Path], "Iterator[Source | Unusable]"]
 
 @dataclass(frozen=True)
 class MadeSet:
-    """A set that was made: its manifest, how much is in it, and how many were left out."""
+    """A set that was made: its manifest, how much is in it, and what was left out.
+
+    Args:
+        name: Of the set.
+        manifest: Where its utterances are.
+        utterances: How many there are.
+        seconds: Of audio.
+        speakers: How many are known.
+        left_out: How many utterances can't be used, by the reason.
+        rejected: Where these are listed.
+    """
 
     name: str
     manifest: Path
     utterances: int
     seconds: float
     speakers: int
-    left_out: int
+    left_out: dict[str, int]
+    rejected: Path
 
 
 @click.group()
@@ -159,7 +170,7 @@ def _write(
     jobs: int,
 ) -> MadeSet:
     """Writes the manifest of what is read from sources, and says what is in it."""
-    from asrkit.data.manifests import existing_manifest, manifest_path, write_set
+    from asrkit.data.manifests import existing_manifest, manifest_path, rejected_path, write_set
     from asrkit.errors import UserError
 
     text: Any = "any" if keep_untranscribed else "known" if keep_empty else "words"
@@ -181,5 +192,6 @@ def _write(
         facts.count,
         facts.seconds,
         len(facts.speakers),
-        len(facts.unusable),
+        {reason: found.count for reason, found in facts.left_out().items()},
+        rejected_path(data, name),
     )

@@ -85,7 +85,7 @@ def _described(target: Callable[..., Any], name: str) -> list[str]:
         if kind.is_choice:
             lines.append(f"{kind.name}: {', '.join(sorted(kind.parts))}")
         else:
-            lines += [f"{kind.name}:", *keys_of(kind.interface, kind.late)]
+            lines += [f"{kind.name}:", *(key.line for key in keys_of(kind.interface, kind.late))]
     return lines
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from click.testing import CliRunner, Result
 from asrkit.cli import main
 from asrkit.config.build import _Walk
 from asrkit.config.kinds import kinds_below
-from asrkit.config.listing import list_kinds
+from asrkit.config.listing import listing, overview
 from asrkit.config.signatures import constructor_parameters
 from asrkit.experiment.compare import ROOTS, interface_of
 from asrkit.experiment.spec import load_spec
@@ -37,23 +38,33 @@ def test_whatever_a_spec_of_a_recipe_holds_is_listed() -> None:
 
 
 def test_every_kind_has_a_page_with_all_its_keys_and_they_are_explained() -> None:
-    overview = list_kinds(ROOTS, None)
+    text = overview(listing(ROOTS))
     kinds = kinds_below(ROOTS)
     for name, kind in kinds.items():
-        assert f"\n{name} " in f"\n{overview}"
-        page = list_kinds(ROOTS, name)
+        assert f"\n{name} " in f"\n{text}"
+        parts = {part.name: part for part in listing(ROOTS, name).parts}
+        assert parts.keys() == kind.parts.keys()
         for part, target in kind.parts.items():
             if not target.__module__.startswith("asrkit"):
                 continue  # registered by other tests
-            assert f"{part or name}" in page
-            for key in constructor_parameters(target, kind.late):
-                line = next(line for line in page.splitlines() if line.startswith(f"    {key} ("))
-                assert not line.endswith(": "), f"{name} {part} does not document {key}"
-                assert "not annotated" not in line
+            keys = parts[part].keys
+            assert [key.name for key in keys] == list(constructor_parameters(target, kind.late))
+            assert parts[part].what.endswith("."), f"{name} {part} has no summary line"
+            for key in keys:
+                assert key.what, f"{name} {part} does not document {key.name}"
+                assert key.kind != "not annotated"
+                assert f"\n    {key.name} ({key.kind}" in parts[part].text
     for name in ("experiment", "masks", "parameter_group", "phase", "import", "reload_best"):
         assert not kinds[name].is_choice
     for name in ("gradient_noise", "ramp", "strength", "chunking", "decode_spec", "table"):
         assert not kinds[name].is_choice
+
+
+def test_the_listing_is_there_as_json() -> None:
+    found = json.loads(asrkit("list", "gradient_noise", "--json").stdout)
+    assert found["kinds"]["encoder"][:2] == ["blstm", "conformer"]
+    assert [key["name"] for key in found["parts"][0]["keys"]] == ["scale", "decay"]
+    assert found["parts"][0]["keys"][1]["default"] == 0.55
 
 
 def test_kinds_are_found_by_the_names_of_their_classes_and_near_ones_are_told() -> None:

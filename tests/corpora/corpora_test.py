@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -278,6 +279,13 @@ def test_a_folder_of_audio_with_text_beside_becomes_a_set(
         "s2/mute": "no transcript",
         "README": "text without audio",
     }
+    told = json.loads(
+        make("folder", folder, "--data", tmp_path / "data", "--set", "told", "--json").stdout
+    )
+    assert (told["utterances"], told["speakers"]) == (4, 0)
+    assert told["left_out"]["unreadable audio"] == 1
+    rejected = rejected_path(tmp_path / "data", "train")
+    assert read_unusable(Path(told["rejected"])) == read_unusable(rejected)
     kept = ("--set", "all", "--keep-untranscribed")
     assert make("folder", folder, "--data", tmp_path / "data", *kept).exit_code == 0
     assert texts(tmp_path / "data", "all")["s2/mute"] is None
