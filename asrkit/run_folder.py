@@ -20,6 +20,11 @@ from pathlib import Path
 
 from asrkit.files import matching
 
+AVERAGE = "average.pt"
+"""Averaged weights in a folder of checkpoints."""
+INDEX = "index.json"
+"""The list of checkpoints in their folder."""
+
 
 @dataclass(frozen=True)
 class DecodedSet:
@@ -145,12 +150,12 @@ class RunFolder:
     @property
     def average(self) -> Path:
         """Averaged weights."""
-        return self.checkpoints / "average.pt"
+        return self.checkpoints / AVERAGE
 
     @property
     def index(self) -> Path:
         """The list of checkpoints."""
-        return self.checkpoints / "index.json"
+        return self.checkpoints / INDEX
 
     def weights(self, checkpoint: str) -> Path:
         """Returns the file that decides which weights "average", "best", "last" or a path mean."""
@@ -197,6 +202,11 @@ class RunFolder:
     def searches(self) -> Path:
         """Which searches its tables compare."""
         return self.path / "searches.json"
+
+    @property
+    def search_tables(self) -> Path:
+        """Tables of its searches, for people."""
+        return self.path / "searches.md"
 
     @property
     def decoded(self) -> Path:

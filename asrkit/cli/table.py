@@ -8,6 +8,7 @@ import click
 
 from asrkit.cli.answers import Text
 from asrkit.cli.options import FILE, SEARCH, SET, run_option
+from asrkit.run_folder import RunFolder
 from asrkit.terminal import say
 
 
@@ -27,7 +28,7 @@ from asrkit.terminal import say
 @click.option(
     "--spec", type=FILE, help="File with the table: of the searches, for rows and columns."
 )
-@click.option("--out", type=FILE, help="Markdown file to write; RUN/searches.md if not given.")
+@click.option("--out", type=FILE, help="Markdown file to write; one in RUN if not given.")
 def table_of_searches(
     run: Path,
     dev: str,
@@ -45,6 +46,6 @@ def table_of_searches(
     """
     from asrkit import experiment
 
-    text = experiment.table(run, dev, tests, searches, spec, out or run / "searches.md")
+    text = experiment.table(run, dev, tests, searches, spec, out or RunFolder(run).search_tables)
     say(text)
     return Text(text)

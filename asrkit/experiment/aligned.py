@@ -68,8 +68,9 @@ def open_alignments(
     if targets is None:
         return None
     run = experiment.data.alignments
-    if not RunFolder(run).spec.is_file():
-        raise UserError(f"data.alignments: {run} is no run folder: it has no resolved.yaml")
+    spec = RunFolder(run).spec
+    if not spec.is_file():
+        raise UserError(f"data.alignments: {run} is no run folder: it has no {spec.name}")
     if targets.spell_text:
         require_vocabulary(run, tokenizer.vocabulary)
     paths = [RunFolder(run).frames(name) for name in names]

@@ -14,11 +14,11 @@ from typing import Any
 from asrkit.errors import UserError
 from asrkit.files import matching, write_text
 from asrkit.records import read_json
+from asrkit.run_folder import INDEX
 from asrkit.training.checkpoint_files import peek
 
 log = logging.getLogger(__name__)
 
-INDEX = "index.json"
 UNKNOWN = math.inf
 """The dev objective of a finished epoch whose checkpoint does not say it: no other is worse."""
 

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Size, Tensor
 
 from asrkit.errors import UserError
-from asrkit.run_folder import RunFolder
+from asrkit.run_folder import AVERAGE, RunFolder
 from asrkit.training.checkpoint_files import load, load_weights, write_atomic
 from asrkit.training.checkpoint_index import (
     Entry,
@@ -220,7 +220,7 @@ def resolve(run: Path, which: str) -> Path:
     """
     folder = _checkpoints(run)
     if which == "average":
-        path = folder / "average.pt"
+        path = folder / AVERAGE
         if not path.is_file():
             raise UserError(f"{path} is missing; first `asrkit average --run {run} --best 5`")
         return path
@@ -272,7 +272,7 @@ def average_run(run: Path, best: int | None = None, last: int | None = None) -> 
     if not usable:
         raise UserError(_nothing(folder, entries))
     chosen = by_age(usable)[:last] if last is not None else usable[: best or 5]
-    out = folder / "average.pt"
+    out = folder / AVERAGE
     average([folder / e.name for e in chosen], out)
     log.info(
         "averaged epochs %s", ", ".join(str(e.epoch) for e in sorted(chosen, key=lambda e: e.epoch))

@@ -29,6 +29,7 @@ from asrkit.experiment import Experiment, decode, load_spec, score  # noqa: E402
 from asrkit.experiment.decode_spec import is_decode_spec, searches_of  # noqa: E402
 from asrkit.experiment.spec import resolve_spec  # noqa: E402
 from asrkit.files import write_text  # noqa: E402
+from asrkit.run_folder import RunFolder  # noqa: E402
 from tools.comparison.renames import Renames, read_renames  # noqa: E402
 from tools.comparison.updates import two_updates  # noqa: E402
 
@@ -112,7 +113,7 @@ def search_records(
 ) -> Iterator[tuple[str, Any]]:
     """Yields each search of a run with its n-best lists and word errors; works on a copy."""
     specs: list[tuple[Path | None, list[str]]] = [
-        (None, [*searches_of(load_spec(run / "resolved.yaml"))])
+        (None, [*searches_of(load_spec(RunFolder(run).spec))])
     ]
     if decoding is not None:
         specs.append((decoding, [*searches_of(load_spec(decoding))]))
@@ -120,7 +121,7 @@ def search_records(
     copy.mkdir()
     try:
         for entry in run.iterdir():
-            if entry.name != "decode":
+            if entry != RunFolder(run).decoded:
                 (copy / entry.name).symlink_to(entry.resolve())
         for spec, names in specs:
             for name in names:
@@ -135,8 +136,8 @@ def one_search(
 ) -> dict[str, Any]:
     """Returns n-best lists and word errors of one search."""
     decode(run, data, set_name, search, spec=spec)
-    folder = run / "decode" / search / set_name
-    lines = (folder / "nbest.jsonl").read_text(encoding="utf-8").split("\n")
+    nbest = RunFolder(run).decoded_set(search, set_name).nbest
+    lines = nbest.read_text(encoding="utf-8").split("\n")
     errors = score(run, set_name, search).errors
     return {"nbest": [json.loads(line) for line in lines if line], "errors": errors.total}
 

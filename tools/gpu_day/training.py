@@ -13,6 +13,8 @@ from pathlib import Path
 import torch
 
 from asrkit.files import matching, read_lines
+from asrkit.run_folder import RunFolder
+from asrkit.scoring.score import read_score
 from asrkit.training.checkpoints import load_weights, resolve
 from tools.gpu_day.corpus import unpack
 from tools.gpu_day.parts import ROOT, Command, Day, Outcome, logged, shown
@@ -86,11 +88,12 @@ def stopped_after(seconds: float, command: Command, log: Path) -> int:
 
 def keep(run: Path, out: Path) -> None:
     """Puts logs into an archive, and weights in half precision next to it."""
+    places = RunFolder(run)
     with tarfile.open(out / "run.tar.gz", "w:gz") as archive:
-        for name in ("log.jsonl", "environment.json", "resolved.yaml", "curves.png"):
-            if (run / name).is_file():
-                archive.add(run / name, f"run/{name}")
-    if matching(run, "checkpoints/*.pt"):
+        for path in (places.log, places.environment, places.spec, places.curves):
+            if path.is_file():
+                archive.add(path, f"run/{path.name}")
+    if matching(places.checkpoints, "*.pt"):
         weights = load_weights(resolve(run, "last"))
         small = {n: t.half() if t.is_floating_point() else t for n, t in weights.items()}
         torch.save(small, out / "weights.pt")
@@ -107,13 +110,12 @@ def scored(day: Day, log: Path, data: Path, run: Path, dev: str) -> Outcome:
         command: Command = [sys.executable, "-m", "asrkit", *words]
         if code := logged(command, log, day.limit):
             return Outcome("FAILED", f"exit code {code} of {shown(command)}")
-    folder = run / "decode" / "ctc_greedy" / dev
-    score = json.loads((folder / "score.json").read_text(encoding="utf-8"))
-    epochs = list(read_lines(run / "log.jsonl"))
+    score = read_score(RunFolder(run).decoded_set("ctc_greedy", dev).score)
+    epochs = list(read_lines(RunFolder(run).log))
     newest = json.loads(epochs[-1]) if epochs else {"epoch": 0, "step": 0, "seconds": 0.0}
     speed = newest["seconds"] / max(newest["step"], 1)
     return Outcome(
         "passed",
         f"epoch {newest['epoch']}, {newest['step']} updates, {speed:.3f} s each; dev WER "
-        f"{score['wer']:.1f} %, decoded in {time.monotonic() - start:.0f} s",
+        f"{score.wer:.1f} %, decoded in {time.monotonic() - start:.0f} s",
     )
