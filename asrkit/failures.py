@@ -57,7 +57,7 @@ def _explain_os_error(error: OSError) -> str | None:
     if error.errno == errno.EPIPE:
         return None
     place = f"{error.filename}: " if error.filename else ""
-    todo = "raise `ulimit -n`" if error.errno in (errno.EMFILE, errno.ENFILE) else "mend that"
+    todo = "raise `ulimit -n`" if error.errno in (errno.EMFILE, errno.ENFILE) else "fix that"
     return (
         f"{place}{error.strerror or error}; what was written before is intact: {todo}, then start "
         "the same command again"

@@ -90,7 +90,7 @@ def sets(data: Path, starts: tuple[str, ...]) -> Lines:
 def searches(folder: Path, data: Path, spec: Path | None, complete: bool, priors: bool) -> Lines:
     """List the searches of a RUN, each with the files that it needs besides the run's own weights.
 
-    A tab stands between name and files.
+    Name and files are separated by tabs.
 
     Example: asrkit files searches run/first --data data --spec conf/decode/table.yaml --complete
     """

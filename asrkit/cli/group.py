@@ -21,7 +21,7 @@ from asrkit.signals import INTERRUPTED, TRY_AGAIN, StoppedBySignalError, end_by_
 from asrkit.terminal import complain, log_to_stderr
 from asrkit.utf8 import use_utf8
 
-GOES_ON = "what was saved is intact, the same command goes on from there"
+GOES_ON = "what was saved is intact: the same command continues from there"
 
 
 def tell_launcher(message: str) -> None:
@@ -34,7 +34,7 @@ def tell_launcher(message: str) -> None:
 
 
 class Verbs(click.Group):
-    """Turns problems that users can mend into one message and exit code 2."""
+    """Turns problems that users can fix into one message and exit code 2."""
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         """Adds a verb, or a group of them; each answers in JSON if it is asked to."""

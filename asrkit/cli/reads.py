@@ -17,7 +17,7 @@ Options = Mapping[str, Any]
 
 
 def read_by(verbs: click.Group, words: Sequence[str]) -> list[Path]:
-    """Returns the files that a command reads; none where it is no verb of asrkit's.
+    """Returns the files that a command reads; none if it is not a verb of asrkit.
 
     Args:
         verbs: The group of all verbs.

@@ -63,7 +63,7 @@ def transcribe(
     """Print what is said in audio FILEs, by the model of a RUN folder; a line for each file.
 
     Audio is resampled to the model's rate; a FILE named - is standard input. A file that can't be
-    read is told, the others are transcribed, and the exit code is 2.
+    read is named, the others are transcribed, and the exit code is 2.
 
     Example: asrkit transcribe run/first talk.flac interview.wav
     """

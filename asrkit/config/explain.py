@@ -75,7 +75,7 @@ def _unset(annotation: Any, steps: list[str]) -> tuple[Callable[..., Any], str] 
 
 
 def _described(target: Callable[..., Any], name: str) -> list[str]:
-    """Returns what a parameter does, what it may be, and what stands below it."""
+    """Returns what a parameter does, what it may be, and what is below it."""
     lines = [f"what: {argument_docs(target).get(name) or first_line(target)}"]
     hint = type_hints(target).get(name)
     if hint is None:

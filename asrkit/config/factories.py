@@ -90,7 +90,7 @@ class CheckedFactory:
 
 
 def _said(error: Exception) -> str:
-    """Returns what a constructor refuses; where it failed, if it is no refusal."""
+    """Returns why a constructor refused; for any other failure, also where."""
     if isinstance(error, ValueError):
         return str(error)
     frame = traceback.extract_tb(error.__traceback__)[-1]

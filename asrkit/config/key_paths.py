@@ -29,7 +29,7 @@ def is_below(key: str, path: str) -> bool:
 
 
 def steps(key: str) -> list[str | int]:
-    """Returns the steps of a key path: `a.b[2]` gives a, b, 2; none if it is no key path."""
+    """Returns the steps of a key path: `a.b[2]` gives a, b, 2; empty if it is not a key path."""
     name = r"[^.\[\]\x00-\x1f\x7f-\x9f]+"
     if not re.fullmatch(rf"{name}(\.{name}|\[[0-9]{{1,9}}\])*", key):
         return []

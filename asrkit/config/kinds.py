@@ -36,7 +36,7 @@ class Kind:
 
 
 def kind_of(interface: type) -> Kind:
-    """Returns the kind that a class in an annotation stands for."""
+    """Returns the kind for a class in an annotation."""
     name = kind_name(interface).replace(" ", "_")
     registry = registry_of(interface)
     if registry is None:

@@ -67,7 +67,7 @@ def put(tree: Any, sources: dict[str, str], key: str, value: Any, text: str) -> 
     """
     path = steps(key)
     if not path:
-        raise UserError(f"{key!r} is no key path, such as training.epochs")
+        raise UserError(f"{key!r} is not a key path, such as training.epochs")
     parent, place = tree, ""
     for step, after in pairwise(path):
         place = join(place, step)
@@ -90,7 +90,7 @@ def leave_out(tree: Any, key: str) -> None:
     """
     path = steps(key)
     if not path:
-        raise UserError(f"{key!r} is no key path")
+        raise UserError(f"{key!r} is not a key path")
     parent = tree
     for step in path[:-1]:
         parent = parent.get(step) if isinstance(parent, dict) else None
@@ -160,7 +160,7 @@ def _key_or_index(parent: Any, step: str | int, text: str) -> Any:
     if isinstance(parent, list):
         if not isinstance(step, int) or not 0 <= step < len(parent):
             raise UserError(
-                f"override {text!r}: {step!r} is no entry of the list there; it has [0] to "
+                f"override {text!r}: {step!r} is not an entry of the list there; it has [0] to "
                 f"[{len(parent) - 1}], as in `imports[0].run=DIR`"
             )
         return step

@@ -61,7 +61,7 @@ def without_name(item: Any) -> Any:
 
 
 def as_mapping(items: list[Any]) -> dict[str, Any]:
-    """Returns the mapping that a list of entries stands for."""
+    """Returns a list of entries as a mapping."""
     pairs = zip(names_of(items), items, strict=True)
     return {name: without_name(item) for name, item in pairs}
 
@@ -70,7 +70,7 @@ def order_of(mapping: dict[str, Any]) -> list[str]:
     """Returns the names of a mapping's parts in the order in which they are used.
 
     Raises:
-        ValueError: If `order` is no list of exactly these names.
+        ValueError: If `order` is not a list of exactly these names.
     """
     names = [name for name in mapping if name != ORDER]
     order = mapping.get(ORDER)

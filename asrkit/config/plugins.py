@@ -1,7 +1,7 @@
 """Modules of a user that register more names: where they are found, and what runs keep of them.
 
-`plugins: [my_module]` means my_module.py beside the spec file that says so, else a module that
-Python finds. A run folder keeps a copy of each such file, which is then the one beside the run's
+`plugins: [my_module]` means my_module.py next to the spec file, or else a module that Python
+finds. A run folder keeps a copy of each such file, which is then the one next to the run's
 spec, so that whoever decodes the run finds it.
 """
 
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 def plugins_of(spec: Spec) -> list[str]:
-    """Returns the modules that a spec names; what is no name is told when the spec is checked."""
+    """Returns the modules that a spec names; checking the spec reports invalid names."""
     found = spec.tree.get("plugins") if isinstance(spec.tree, dict) else None
     return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
 
@@ -48,7 +48,7 @@ def import_plugins(spec: Spec, path: Path) -> None:
 
 
 def plugin_files(path: Path) -> list[Path]:
-    """Returns the files of plugins that lie beside a spec file or what it extends."""
+    """Returns the files of plugins next to a spec file or the files it extends."""
     from asrkit.config.yaml_loader import load
 
     folders = dict.fromkeys(file.parent for file in files_of(path))
@@ -83,12 +83,14 @@ def keep_plugins(names: Sequence[str], folder: Path, renew: bool = True) -> None
     Args:
         names: Of the modules.
         folder: Of the run.
-        renew: Whether copies of other content are replaced: the run goes on with the new one.
+        renew: Whether copies of other content are replaced: the run continues with the new one.
     """
     for name in names:
         file = _file_of(sys.modules.get(name))
         if file is None or "." in name or file.name == "__init__.py":
-            log.warning("plugin %s is no single file: whoever uses %s must have it", name, folder)
+            log.warning(
+                "plugin %s is not a single file: whoever uses %s must have it", name, folder
+            )
             continue
         copy = folder / f"{name}.py"
         if copy.is_file() and copy.samefile(file):
@@ -115,7 +117,7 @@ def _import_file(name: str, file: Path) -> None:
         return
     folder = str(file.parent.resolve())
     if folder not in sys.path:
-        sys.path.append(folder)  # for other modules beside it, after all that Python finds itself
+        sys.path.append(folder)  # for other modules next to it, after all that Python finds itself
     spec = importlib.util.spec_from_file_location(name, file.resolve())
     assert spec is not None
     assert spec.loader is not None

@@ -1,6 +1,6 @@
 """Keys of specs that have other names now. Specs and run folders with the old ones are still read.
 
-In a key path `*` stands for one step of any name, such as that of a head. A `type` is that of the
+In a key path `*` matches one step of any name, such as that of a head. A `type` is that of the
 part that had the old key: parts of other types, such as those of a plugin, keep keys of that name.
 """
 
@@ -16,7 +16,7 @@ class Rename:
     """A key that has another name now.
 
     Args:
-        old: Its key path before; `*` stands for any one step.
+        old: Its key path before; `*` matches any one step.
         new: Its key path now, with as many `*`.
         type: Of the part that had the old key, where others keep a key of that name.
     """

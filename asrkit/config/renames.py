@@ -1,4 +1,4 @@
-"""Old names of keys: read wherever a spec comes from, told once, never mixed with the new ones.
+"""Old names of keys: read wherever a spec comes from, reported once, never mixed with the new ones.
 
 Each file is brought to the new names before it is merged with others, so that a variant with an old
 name changes what its base says under the new one.

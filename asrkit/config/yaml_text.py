@@ -31,7 +31,7 @@ _LONGEST_NUMBER = 40
 """Digits: no number in use is longer, and Python takes quadratic time for long ones."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _TAGS = {"map", "seq", "str", "int", "float", "bool", "null", "timestamp", "merge", "value"}
-"""What PyYAML calls plain values before it is told their YAML 1.2 meaning."""
+"""PyYAML's tags of plain values before their YAML 1.2 type is known."""
 _SPECIAL = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -78,7 +78,7 @@ def parse(text: str, name: str, sources: dict[str, str] | None = None) -> Any:
         sources: Gets "name:line" of each value, by its key path.
 
     Raises:
-        UserError: If it is no valid YAML, holds more than plain values, or is too deep or large.
+        UserError: If it is not valid YAML, has other than plain values, or is too deep or large.
     """
     try:
         node = yaml.compose(text, Loader=_Loader)
@@ -130,7 +130,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            problem = f"more than {MAX_DEPTH} mappings and lists in one another"
+            problem = f"more than {MAX_DEPTH} nested mappings and lists"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=self.get_mark())
         node = super().compose_node(parent, index)
         self.depth -= 1
@@ -163,9 +163,9 @@ class _Construction:
         if isinstance(node, yaml.ScalarNode):
             return self.scalar(node)
         if any(node is outer for outer in self.around):
-            self.refuse(node, "an alias (*name) stands inside of what it names")
+            self.refuse(node, "an alias (*name) is inside the node that it refers to")
         if len(self.around) >= MAX_DEPTH:
-            self.refuse(node, f"more than {MAX_DEPTH} mappings and lists in one another")
+            self.refuse(node, f"more than {MAX_DEPTH} nested mappings and lists")
         self.around.append(node)
         result = self.inside(node, path)
         self.around.pop()
@@ -193,12 +193,12 @@ class _Construction:
     def key(self, node: yaml.Node) -> str:
         """Returns a key."""
         if not isinstance(node, yaml.ScalarNode):
-            self.refuse(node, "a key is a name, no list or mapping")
+            self.refuse(node, "a key must be a name, not a list or mapping")
         key = str(node.value)
         if key == "<<":
             self.refuse(node, "merge keys (<<) are not supported; use extends:")
         if not key or _CONTROL.search(key):
-            self.refuse(node, f"{key!r} is no key: it is empty or has control characters")
+            self.refuse(node, f"{key!r} is not a key: it is empty or has control characters")
         return key
 
     def scalar(self, node: yaml.ScalarNode) -> Any:

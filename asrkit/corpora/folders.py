@@ -1,4 +1,4 @@
-"""Folders of audio files, each with its transcript in a .txt file of the same name beside it."""
+"""Folders of audio files, each with its transcript in a .txt file of the same name next to it."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ IN_ARCHIVE = re.compile(r"\.ark:\d+$")
 
 @dataclass(frozen=True)
 class Line:
-    """What a line of a file says of its key, and where it stands."""
+    """The content of a line for its key, and where it is."""
 
     value: str
     where: str
@@ -176,7 +176,7 @@ def _tell_unused(
         log.info("%s: not used: %s", folder, ", ".join(others))
     if strangers:
         many, first = len(strangers), strangers[0]
-        log.warning("%s/utt2spk: %d names are no utterances, such as %s", folder, many, first)
+        log.warning("%s/utt2spk: %d names are not utterances, such as %s", folder, many, first)
     if segments:
         heard = {line.value.split()[0] for line in segments.values()}
         silent = [name for name in audio if name not in heard]

@@ -110,7 +110,7 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _found(path: Path, header: Sequence[str], columns: Columns, needs_text: bool) -> dict[str, int]:
-    """Returns the numbers of the columns that are there, and tells which they are."""
+    """Returns the numbers of the columns that are there, and logs which they are."""
     names = [name.strip() for name in header]
     there = ", ".join(repr(name) for name in names) or "none"
     twice = [name for name in names if names.count(name) > 1]
@@ -126,7 +126,7 @@ def _found(path: Path, header: Sequence[str], columns: Columns, needs_text: bool
         if number is not None:
             chosen[entry.name] = number
     _require(path, chosen, there, needs_text)
-    # A length that is only told of whole files is none of a part.
+    # A length of whole files is not that of a part.
     if columns.duration is None and ("start" not in chosen or "end" in chosen):
         chosen.pop("duration", None)
     said = ", ".join(f"{kind} from {names[number]!r}" for kind, number in chosen.items())

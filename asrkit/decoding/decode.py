@@ -52,7 +52,7 @@ def decode(
     facts: SetFacts | None = None,
     note: SearchNote | None = None,
 ) -> Summary:
-    """Writes OUT/nbest.jsonl and OUT/summary.json; an interrupted call goes on where it stopped.
+    """Writes OUT/nbest.jsonl and OUT/summary.json; an interrupted call continues where it stopped.
 
     Args:
         model: A trained model.

@@ -1,4 +1,4 @@
-"""The file that a decode grows batch by batch, so that an interrupted one can go on.
+"""The file that a decode grows batch by batch, so that an interrupted one can continue.
 
 Its first line names what the results depend on; then come the utterances, and after those of
 each batch what the batch took. The last line may be cut off: it and what follows are dropped.

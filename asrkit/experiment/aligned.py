@@ -70,7 +70,7 @@ def open_alignments(
     run = experiment.data.alignments
     spec = RunFolder(run).spec
     if not spec.is_file():
-        raise UserError(f"data.alignments: {run} is no run folder: it has no {spec.name}")
+        raise UserError(f"data.alignments: {run} is not a run folder: it has no {spec.name}")
     if targets.spell_text:
         require_vocabulary(run, tokenizer.vocabulary)
     paths = [RunFolder(run).frames(name) for name in names]

@@ -29,7 +29,7 @@ SHOWN = 6
 def claim_run(run: Path, resolved: dict[str, Any]) -> bool:
     """Writes the resolved spec into a run folder that is about to be trained in.
 
-    A run that goes on with other values says which; one that is finished keeps those it had.
+    A run that continues with other values says which; one that is finished keeps those it had.
 
     Args:
         run: The run folder.
@@ -40,7 +40,7 @@ def claim_run(run: Path, resolved: dict[str, Any]) -> bool:
 
     Raises:
         UserError: If the folder holds a run of another model, text, start, seed or kind of
-            optimiser, which can't go on.
+            optimiser, which can't continue.
     """
     path = RunFolder(run).spec
     finished = False
@@ -58,7 +58,7 @@ def claim_run(run: Path, resolved: dict[str, Any]) -> bool:
             )
             resolved = {**before, **{key: resolved.get(key) for key in NOT_TRAINED_WITH}}
         elif rows:
-            log.info("%s goes on with other values: %s", run, _shown(rows))
+            log.info("%s continues with other values: %s", run, _shown(rows))
     run.mkdir(parents=True, exist_ok=True)
     keep_plugins(resolved["plugins"], run, renew=not finished)
     dump(resolved, path)
@@ -84,7 +84,7 @@ def is_finished(run: Path, training: dict[str, Any]) -> bool:
     try:
         load(folder / newest.name)
     except UserError:
-        return False  # it goes on from the one before
+        return False  # it continues from the one before
     return True
 
 

@@ -83,7 +83,7 @@ def decode_into(
     sets: OpenSets,
     max_hypotheses: int = 10,
 ) -> Summary:
-    """Decodes one set with a prepared system; notes beside the result how it was found.
+    """Decodes one set with a prepared system; records next to the result how it was found.
 
     Args:
         out: Folder of the result.
@@ -150,7 +150,7 @@ def score(
     drop_hesitations: bool = False,
     units: str = UTTERANCES,
 ) -> Score:
-    """Scores a decoded set; writes score.json and the aligned texts beside its n-best lists.
+    """Scores a decoded set; writes score.json and the aligned texts next to its n-best lists.
 
     Args:
         run: Folder of a trained run.
@@ -158,7 +158,7 @@ def score(
         search: Name of the search that decoded it.
         against: Another run to compare with.
         stm: References to score against as NIST's sclite does, instead of the manifest's texts;
-            the hypotheses are written beside the scores as CTM and TRN files.
+            the hypotheses are written next to the scores as CTM and TRN files.
         glm: NIST's mapping rules: the set is scored as in the Hub5 and RT evaluations.
         drop_hesitations: Whether hypotheses are scored without hesitations and partial words.
         units: Of the comparison: "utterances" or "speakers".

@@ -54,7 +54,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Searches as rows and columns; that of a row alone has the row's name.
+    """Searches as rows and columns; that of a row without a column has the row's name.
 
     Args:
         rows: Ways to search.
@@ -85,7 +85,7 @@ class DecodeSpec:
 
 @dataclass(frozen=True)
 class NamedSearch:
-    """A search of a decode spec, and where it stands in its table.
+    """A search of a decode spec, and its place in the table.
 
     Args:
         name: Its name; the folder of its results.

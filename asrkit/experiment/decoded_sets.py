@@ -1,4 +1,4 @@
-"""Whether the lists of a decoded set are what the files beside them say.
+"""Checks the lists of a decoded set against the files next to them.
 
 A decode notes which manifest it read, and the digest of the lists that it wrote. Before anything is
 said of the lists, both are compared with what is there now: lists of other settings, of a part of
@@ -102,7 +102,9 @@ def _require_finished(place: DecodedSet) -> None:
     if not place.partial.is_file():
         return
     if not place.nbest.is_file():
-        raise UserError(f"{place.folder} is decoded in part only: the same `asrkit decode` goes on")
+        raise UserError(
+            f"{place.folder} is only partly decoded: the same `asrkit decode` continues"
+        )
     note = place.search
     known = read_run_file(note, SearchNote).fingerprint if note.is_file() else None
     if known is None or known != fingerprint_of(place.partial):
@@ -120,7 +122,7 @@ def _require_same_manifest(
     path = existing_manifest(data, name)
     if path is None:
         path = manifest_path(data, name)
-        log.warning("%s is gone: whether it is as it was when decoded can't be told", path)
+        log.warning("%s is missing: whether it changed since decoding is unknown", path)
         return
     cuts = list(sets.open(data, [name]))
     if digest_of(cuts) != facts.manifest:

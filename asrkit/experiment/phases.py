@@ -1,4 +1,4 @@
-"""Phases: the first epochs of a training with a smaller model, larger batches, other rates.
+"""Phases: the first epochs of training with a smaller model, larger batches, other rates.
 
 Each phase is a run of its own in RUN/phases/NUMBER, with its own spec and checkpoints; the next
 one starts from its last checkpoint and counts epochs and updates on.

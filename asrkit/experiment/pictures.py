@@ -1,4 +1,4 @@
-"""What TensorBoard shows beside numbers: what heads recognise in dev utterances, and pictures."""
+"""What TensorBoard shows besides numbers: what heads recognise in dev utterances, and pictures."""
 
 from __future__ import annotations
 

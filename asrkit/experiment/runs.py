@@ -1,6 +1,6 @@
 """Run folders, opened: spec, tokenizer and models of a trained run, from the folder alone.
 
-A run keeps its tokenizer beside its weights, so that a folder that is copied to another machine can
+A run keeps its tokenizer with its weights, so that a folder that is copied to another machine can
 be decoded with. Runs of before did not; they need the data folder that they were trained with.
 """
 
@@ -91,7 +91,9 @@ def open_run(run: Path, data: Path | None = None) -> TrainedRun:
     """
     folder = RunFolder(run)
     if not folder.spec.is_file():
-        raise UserError(f"{run} is no run folder: it has no {folder.spec.name}; train there first")
+        raise UserError(
+            f"{run} is not a run folder: it has no {folder.spec.name}; train there first"
+        )
     experiment, resolved = resolve_spec(load_spec(folder.spec))
     tokenizer = experiment.text(directory=_tokenizer_folder(folder, data))
     require_vocabulary(run, tokenizer.vocabulary)
@@ -110,7 +112,7 @@ def _tokenizer_folder(folder: RunFolder, data: Path | None) -> Path:
 
 
 def record_tokenizer(run: Path, tokenizer: Tokenizer) -> None:
-    """Keeps a tokenizer's files and its labels beside the weights, which mean nothing without."""
+    """Keeps a tokenizer's files and its labels with the weights, which are useless without them."""
     folder = RunFolder(run)
     write_lines(folder.vocabulary, tokenizer.vocabulary.symbols)
     for path in tokenizer.files:
@@ -135,7 +137,7 @@ def require_vocabulary(run: Path, vocabulary: Vocabulary) -> None:
     raise UserError(
         f"{run} was trained with {len(before)} labels, the data folder's tokenizer has "
         f"{len(vocabulary)}: label {number} was {was!r} and is {now!r} now; give the data folder "
-        "of the training, or train anew in another --run folder"
+        "of the training, or train again in another --run folder"
     )
 
 

@@ -52,7 +52,7 @@ def search_errors(
     Raises:
         UserError: If the set was not decoded with this search.
 
-    Source: reference system for joint search, section on search errors.
+    Source: as in rwth-i6/i6_experiments, users/gaudino/experiments/rf_conformer_att_2023.
     """
     place = RunFolder(run).decoded_set(search, set_name)
     folder = place.folder
@@ -72,7 +72,7 @@ def search_errors(
     for batch, infos in decode_batches(cuts, system.speech):
         missing = [info.id for info in infos if info.id not in lines]
         if missing:
-            raise UserError(f"{place.nbest} has no utterance {missing[0]}: decode it anew")
+            raise UserError(f"{place.nbest} has no utterance {missing[0]}: decode the set again")
         references = [system.tokenizer.encode_if_known(info.reference) for info in infos]
         scored = _forced(system, loaded, batch, [labels or [] for labels in references])
         for info, reference, forced_one in zip(infos, references, scored, strict=True):

@@ -89,7 +89,7 @@ class Experiment:
 def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
     """Loads a spec file with overrides, and imports asrkit's names and the spec's plugins.
 
-    Old names of keys are told, but not those of a stored run, which no one writes.
+    Old names of keys are reported, except in stored runs, which nobody edits.
 
     Raises:
         UserError: If a plugin can't be imported.

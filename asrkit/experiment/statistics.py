@@ -52,7 +52,7 @@ def _read(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Raises:
         UserError: If it is damaged, or of other features.
     """
-    remedy = "delete it and start the same command again: it is made anew"
+    remedy = "delete it and start the same command again: it is computed again"
     try:
         found = load_file(path)
     except (SafetensorError, OSError) as error:

@@ -89,4 +89,4 @@ def _allow_replacing(path: Path, force: bool) -> None:
             f"{path} is a tokenizer of other units, and models that were trained with it mean "
             "nothing with another one: give another --name, or replace it with --force"
         )
-    log.warning("%s is replaced: models that were trained with the old one can't go on", path)
+    log.warning("%s is replaced: models trained with the old one can't continue", path)

@@ -53,7 +53,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a training with a spec and a run folder of its own: a phase, or what follows."""
+    """A part of training with its own spec and run folder: a phase, or what follows."""
 
     experiment: Experiment
     resolved: dict[str, Any]
@@ -61,7 +61,7 @@ class Stage:
 
     @property
     def has_begun(self) -> bool:
-        """Whether there is a checkpoint to go on from."""
+        """Whether there is a checkpoint to continue from."""
         return bool(read_index(RunFolder(self.run).checkpoints))
 
 
@@ -92,7 +92,7 @@ def train(spec_path: Path, overrides: Sequence[str], data: Path, run: Path) -> T
     """
     stages = stages_of(*resolve_spec(load_spec(spec_path, overrides)), run)
     world = init_distributed()
-    with world.alone(owned(run, "a training")):
+    with world.alone(owned(run, "training")):
         train_stages(stages, data, run, world)
     return Trained(run, _epochs(run))
 
@@ -226,7 +226,7 @@ def grown_trainer(
     vocabulary: Vocabulary,
     make_trainer: Callable[..., Trainer],
 ) -> Trainer:
-    """Returns the trainer of a stage that goes on from the last checkpoint of the one before."""
+    """Returns the trainer of a stage that continues from the last checkpoint of the one before."""
     with torch.device("meta"):
         smaller = before.experiment.model(vocabulary=vocabulary)
     path = resolve(before.run, "last")
@@ -252,7 +252,7 @@ def inherit_files(before: Path, run: Path) -> None:
 def import_start(
     experiment: Experiment, model: nn.Module, vocabulary: Vocabulary, run: Path, world: World
 ) -> None:
-    """Gives a new run its imported weights; a run with checkpoints goes on without."""
+    """Gives a new run its imported weights; a run with checkpoints continues without."""
     if not experiment.imports or read_index(run / "checkpoints"):
         return
     imported = import_weights(model, experiment.imports)
@@ -274,7 +274,7 @@ def warn_of_other_labels(run: Path, vocabulary: Vocabulary) -> None:
 def list_left_out(opened: OpenData, run: Path, model: TrainableModel) -> None:
     """Lists in a new run's folder the utterances that it can't use.
 
-    A run that goes on keeps its own list: checks of other specs must not change its data. Each
+    A run that continues keeps its own list: checks of other specs must not change its data. Each
     phase has its own: what one leaves out, the next may use.
     """
     if RunFolder(run).left_out.is_file():

@@ -73,9 +73,9 @@ def tune(
     The set is decoded with the weights of the spec; the n-best lists so far tell the weights of
     the next decode, and those of the best decode are taken. Only what is in `ranges` changes. Other
     numbers of a scorer's entry (`ctc.prior_scale`) are tried by two thirds of the decodes, evenly
-    over their range, as no list tells them. The best decode becomes the result of this search and
-    set, in RUN/decode/SEARCH/SET. A search that has nothing to tune is decoded once, and written
-    as it is.
+    over their range, because n-best lists can't rank them. The best decode becomes the result of
+    this search and set, in RUN/decode/SEARCH/SET. A search that has nothing to tune is decoded
+    once, and written as it is.
 
     Args:
         run: Folder of a trained run.

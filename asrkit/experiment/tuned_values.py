@@ -1,8 +1,8 @@
 """What tuning changes in a search: weights of scorers, and other numbers of their entries.
 
 A value has a name: `ctc` is the weight of that scorer, `ctc.prior_scale` another number of its
-entry. Weights are told from n-best lists; other values change what scorers say, so that only a
-decode tells what they are worth.
+entry. Weights are chosen on n-best lists; other values change the scores themselves, so that only a
+decode shows their effect.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def aligned_labels(symbols: Tensor, blank: int, repeats: bool) -> AlignedLabels:
     counts = new.long().cumsum(1)
     sizes = counts[:, -1] if symbols.shape[1] else counts.new_zeros(len(symbols))
     most = int(sizes.max()) if len(sizes) else 0
-    # Column U takes what is no new label.
+    # Column U takes everything else than new labels.
     target = torch.where(new, counts - 1, most)
     labels = symbols.new_zeros(len(symbols), most + 1).scatter(1, target, symbols)
     valid = torch.arange(most, device=symbols.device) < sizes[:, None]

@@ -1,6 +1,6 @@
 """Scores of cells (t, u), and how probable each is once the labels are given.
 
-A cell stands for frame t after u labels (`topologies.py`). Losses, alignments and searches make
+A cell is frame t after u labels (`topologies.py`). Losses, alignments and searches make
 lattices of such scores; what comes back from a lattice comes back to the cells.
 """
 
@@ -49,7 +49,7 @@ def frame_scores(
 def valid_lattice(
     scores: Tensor, labels: Tensor, lengths: Tensor, label_lengths: Tensor, topology: Topology
 ) -> Lattice:
-    """Returns the lattice of the scores (K, B, T, U + 1), whatever stands in their padding."""
+    """Returns the lattice of the scores (K, B, T, U + 1), whatever their padding contains."""
     frames, counts = scores.shape[2], scores.shape[3]
     cells = (
         length_mask(lengths, frames)[:, :, None] & length_mask(label_lengths + 1, counts)[:, None]

@@ -1,11 +1,11 @@
 """Sums and maxima over all paths of a lattice, whatever its arcs mean.
 
 A path starts in state 0, takes one arc a step and ends, after as many steps as its utterance has,
-in a final state. An arc leaves a state alone or raises it by one or two. RNN-T, RNA and CTC are
+in a final state. An arc keeps the state or raises it by one or two. RNN-T, RNA and CTC are
 such lattices (`topologies.py`). A step is one operation over all states and utterances; for RNN-T
-it is an anti-diagonal of the grid. Everything here is in float64: a lattice is small beside the
-logits it comes from, and sums of thousands of log-probabilities keep few digits in float32. On a
-GPU a kernel of Triton goes through the steps (`triton_recursions.py`).
+it is an anti-diagonal of the grid. Everything here is in float64: a lattice is small compared with
+the logits it comes from, and sums of thousands of log-probabilities keep few digits in float32. On
+a GPU a kernel of Triton goes through the steps (`triton_recursions.py`).
 """
 
 from __future__ import annotations

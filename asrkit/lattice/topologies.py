@@ -1,6 +1,6 @@
 """What may follow what in an alignment: RNN-T, RNA and CTC as lattices.
 
-A cell (t, u) stands for frame t after u labels. The model gives each cell the log-probabilities of
+A cell (t, u) is frame t after u labels. The model gives each cell the log-probabilities of
 K symbols: blank, the next label and, in the CTC topology, the last label once more. A topology says
 where these lead: it makes the arcs of a lattice from the scores (K, B, T, U + 1), and brings
 probabilities of arcs back to the cells, so that gradients need no other code.

@@ -2,7 +2,7 @@
 
 In PyTorch each step is several launches, some milliseconds for a few hundred steps. Here a program
 runs through all steps of an utterance in one direction, so that all utterances and both directions
-go on at a time, and keeps the states of the current step in its registers.
+proceed at a time, and keeps the states of the current step in its registers.
 
 The sums are in float64. Only what is added to the largest arc, log(1 + exp(difference)), is made
 from differences in float32: its error of 1e-7 does not grow with the sum as that of float32 would.
@@ -131,7 +131,7 @@ def _arcs(
 def _moved(
     current: tl.tensor, sources: tl.tensor, size: tl.tensor, BLOCK: tl.constexpr
 ) -> tl.tensor:
-    """Returns the sums of the states that are the sources, -inf where these are no states."""
+    """Returns the sums of the states that are the sources, -inf where these don't exist."""
     values = tl.gather(current, sources & (BLOCK - 1), 0)
     return tl.where((sources >= 0) & (sources < size), values, float("-inf"))
 

@@ -21,8 +21,8 @@ class Alignment:
         log_probs: (B,) -inf where the labels do not fit into the frames.
         symbols: (B, N) the symbol of each step, -1 beyond the end. A step is a frame for RNA and
             CTC; for RNN-T the next symbol, in the same frame after a label.
-        label_frames: (B, U) the frame in which each label (first) stands, -1 in the padding.
-        label_ends: (B, U) the frame after the last one in which it stands without a break, -1 in
+        label_frames: (B, U) the (first) frame of each label, -1 in the padding.
+        label_ends: (B, U) the frame after its last one in a row, -1 in
             the padding.
     """
 
@@ -64,7 +64,7 @@ def best_alignment(
     names = torch.full_like(kinds, blank)
     names = torch.where(new, padded.gather(1, (counts + 1).clamp(min=0)), names)
     names = torch.where(again, padded.gather(1, counts.clamp(min=0)), names)
-    # Column U takes what is no label.
+    # Column U takes everything that is not a label.
     none = labels.shape[1]
     begins = torch.full_like(padded[:, 1:], -1)
     begins.scatter_(1, torch.where(new, counts, none), frames)

@@ -29,7 +29,8 @@ class BlstmEncoder(Encoder):
         dropout: Between layers.
 
     Raises:
-        ValueError: If there are more pools than layers, or a tap is no layer or is pooled after.
+        ValueError: If there are more pools than layers, or a tap is not a layer, or pools follow
+            it.
     """
 
     def __init__(
@@ -100,7 +101,8 @@ class BlstmFrontend(Frontend):
         pools: Max-pooling over time after each layer, which is how many layers there are.
         dropout: After each layer.
 
-    Source: the frontend `blstmf2` of the reference system for transducers.
+    Source: the frontend `blstmf2` of rwth-i6/i6_experiments,
+        users/zeyer/experiments/exp2022_07_21_transducer/exp_fs_base.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """A batch of utterances becomes a batch of their chunks, with the labels that stand in each.
 
-Where a chunk's labels begin and end only an alignment tells. So chunks are for training on given
-alignments; the other heads of the model then learn from chunks as well. Alignments with a symbol
-for each feature frame are cut where the features are, whatever the encoder makes of them.
+Only an alignment tells where the labels of a chunk begin and end. So chunks are for training on
+given alignments; the other heads of the model then learn from chunks as well. Alignments with a
+symbol for each feature frame are cut where the features are, whatever the encoder makes of them.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _require_whole_frames(chunking: Chunking, output_lengths: OutputLengths) -> 
         counts = output_lengths(numbers * frames)
         if not torch.equal(counts, numbers * counts[0]):
             raise ValueError(
-                f"training_chunks: {name} ({frames}) is no multiple of the feature frames that "
+                f"training_chunks: {name} ({frames}) is not a multiple of the feature frames that "
                 "become an encoder frame; such as 360 where six frames become one"
             )
 

@@ -38,8 +38,8 @@ class Conformer(Encoder):
         dropout: Before the first block.
 
     Raises:
-        ValueError: If a tap is no block, a sublayer can't have its name, or the span sees no future
-            but a gate or norm needs all frames.
+        ValueError: If a tap is not a block, a sublayer can't have its name, or the span sees no
+            future but a gate or norm needs all frames.
 
     Source: Gulati et al. 2020, section 2.
     """

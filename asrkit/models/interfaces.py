@@ -143,7 +143,7 @@ class Head(nn.Module, ABC):
 
 @runtime_checkable
 class AligningHead(Protocol):
-    """A head that tells when each label was said, and the symbol of every frame."""
+    """A head that can align: the time of each label, and the symbol of every frame."""
 
     @property
     def aligned_targets(self) -> FrameTargets | None:

@@ -32,7 +32,7 @@ class LanguageModel(TextModel):
         label_smoothing: Probability taken from the target and shared by the other labels.
 
     Raises:
-        ValueError: If the smoothing is no share.
+        ValueError: If the smoothing is not a share.
     """
 
     by_chunk: frozenset[Kind] = frozenset({"labels"})

@@ -1,4 +1,4 @@
-"""Taps: the blocks of an encoder whose outputs heads may read, beside that of the last."""
+"""Taps: the blocks of an encoder whose outputs heads may read, in addition to the last."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def checked_taps(taps: list[int], num_layers: int) -> list[int]:
     """
     beyond = [tap for tap in taps if not 1 <= tap <= num_layers]
     if beyond:
-        raise ValueError(f"taps {beyond} are no blocks: there are blocks 1 to {num_layers}")
+        raise ValueError(f"taps {beyond} are not blocks: there are blocks 1 to {num_layers}")
     return list(taps)
 
 

@@ -23,7 +23,7 @@ from asrkit.nn.resampling import Frontend, FrontendStack
 from asrkit.nn.residual import Place, Residual
 
 LAST = 0
-"""Key of the last norm's output beside those of blocks, which are counted from 1."""
+"""Key of the last norm's output; those of blocks are counted from 1."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class TransformerEncoder(Encoder):
         dropout: Everywhere.
 
     Raises:
-        ValueError: If a tap is no block.
+        ValueError: If a tap is not a block.
 
     Source: Vaswani et al. 2017, with norms before the sublayers (Wang et al. 2019).
     """

@@ -60,7 +60,7 @@ def picture(title: str, path: str) -> str:
 
 
 def outside_blocks(lines: Iterable[str]) -> Iterator[tuple[str, bool]]:
-    """Yields lines and whether each stands outside of blocks of code, where `#` is a heading."""
+    """Yields lines and whether each is outside of code blocks, where `#` is a heading."""
     fence = ""
     for line in lines:
         found = _FENCE.match(line)

@@ -29,7 +29,7 @@ def against_parent(run: Path) -> str:
     parent = run.parent / resolved["parent"]
     if not (RunFolder(parent).spec).is_file():
         raise UserError(
-            f"{run}: the spec names parent {resolved['parent']!r}, but {parent} is no run folder"
+            f"{run}: the spec names parent {resolved['parent']!r}, but {parent} is not a run folder"
         )
     found = diff_runs(parent, run).changes
     changes = [line for line in found if not line.startswith(("parent", "format"))]

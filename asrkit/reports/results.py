@@ -1,4 +1,4 @@
-"""RESULTS.md, generated from run folders: every number beside the commands that made it."""
+"""RESULTS.md, generated from run folders: every number with the commands that made it."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def _commands(run: Path) -> list[str]:
 def _facts(run: Path) -> Environment:
     path = RunFolder(run).environment
     if not path.is_file():
-        raise UserError(f"{run} is no run folder: {path} is missing")
+        raise UserError(f"{run} is not a run folder: {path} is missing")
     return read_run_file(path, Environment)
 
 

@@ -59,8 +59,8 @@ def read_results(path: Path) -> Results:
         return Results()
     if lines[0] != TITLE:
         raise UserError(
-            f"{path} does not begin with '{TITLE}': it is no file of results and would be written "
-            "over; move it, or give another file"
+            f"{path} does not begin with '{TITLE}': it is not a results file and would be "
+            "overwritten; move it, or give another file"
         )
     head, sections = _split(lines)
     rows: dict[str, list[Row]] = {}

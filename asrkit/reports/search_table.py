@@ -1,8 +1,8 @@
-"""Tables of one model's searches, from its run folder alone: what each found, and at what cost.
+"""Tables of one model's searches, from its run folder: what each found, and at what cost.
 
-A search stands in the row and column that the table of its spec file gives it, or in a row of its
-own. A run folder remembers in searches.json which searches are in its tables and where, so that
-RESULTS.md has them whenever it is made again.
+A search has the row and column from the table of its spec file, or a row of its own. A run folder
+remembers in searches.json which searches are in its tables and where, so that RESULTS.md has them
+whenever it is made again.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def listed_searches(run: Path) -> list[str]:
 
 
 def search_section(run: Path) -> str:
-    """Returns a run's tables of searches with introduction and commands, made anew.
+    """Generates a run's tables of searches with introduction and commands.
 
     Raises:
         UserError: If the run has no such tables, or a result that they hold is missing.

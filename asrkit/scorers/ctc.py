@@ -90,7 +90,7 @@ class FrameChanges:
             and none at the edges; null keeps all.
 
     Source: Zeyer et al. 2021 (priors); the order and the renormalisation are those of the
-        reference system for joint search.
+        rwth-i6/i6_experiments, users/gaudino/experiments/rf_conformer_att_2023.
     """
 
     prior: Tensor | None = None

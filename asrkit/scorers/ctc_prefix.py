@@ -128,7 +128,7 @@ def _log(probabilities: Tensor) -> Tensor:
 
 
 def _scaled_log(total: Tensor, factor: Tensor) -> Tensor:
-    """Returns log(total) + factor, impossible where the total is no normal number."""
+    """Returns log(total) + factor, impossible where the total is not a normal number."""
     return (total.log() + factor).masked_fill(total < 1e-300, IMPOSSIBLE)
 
 

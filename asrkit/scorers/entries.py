@@ -1,11 +1,12 @@
 """The entries of a search's `scorers`: what scores, and with which weight.
 
-A search adds up weighted scores. A number stands for the head of that name; everything else is a
-mapping with a `type`. Language models, internal language models (with a negative weight), other
-models' heads and length rewards are scorers like any other.
+A search adds up weighted scores. A number is the weight of the head with that name; everything else
+is a mapping with a `type`. Language models, internal language models (with a negative weight),
+other models' heads and length rewards are scorers like any other.
 
 Relative paths are meant from the current folder, else from the decoded run (`prior/ctc.json`), from
-the folder that it is in (`lm-small`, a run beside it) or from the data folder (`lm/4gram.arpa.gz`).
+the folder that it is in (`lm-small`, a run next to it) or from the data folder
+(`lm/4gram.arpa.gz`).
 """
 
 from __future__ import annotations

@@ -234,7 +234,7 @@ class Hypothesis:
         labels: Label ids without bos, eos and blank.
         score: What the search ranked by.
         scores: The unweighted score of each scorer by name; what no weight scales, such as a
-            reward of labels, is in `score` alone.
+            reward of labels, is only in `score`.
     """
 
     labels: list[int]

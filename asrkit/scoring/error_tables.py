@@ -1,4 +1,4 @@
-"""Files beside a score that count errors by utterance and speaker, and their reading.
+"""Tables of errors by utterance and speaker, written with a score and read again.
 
 Each row has a name, its rate and counts; utterances.tsv also says who speaks, by which runs are
 compared speaker by speaker.

@@ -49,7 +49,7 @@ class Score:
         missing: Segments of an STM file that were not decoded: all their words count as deleted.
         scorer: What counted the errors.
         by_speakers: The interval from resampling speakers instead of utterances; none where there
-            are no two.
+            are not two.
         references: Digest of what was scored against.
         empty_references: Utterances without a word to recognise: what is found there is inserted.
         coverage: How much of the set was scored; None where nothing is known of it.

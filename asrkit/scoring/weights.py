@@ -1,4 +1,4 @@
-"""Which weights of scorers give the fewest errors, told from n-best lists in seconds."""
+"""Finds the weights of scorers with the fewest errors, on n-best lists, in seconds."""
 
 from __future__ import annotations
 

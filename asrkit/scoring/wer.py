@@ -70,7 +70,7 @@ def score_run(
     if not total.words:
         raise UserError(
             f"none of the {len(every)} utterances of {nbest} has a reference: there is nothing to "
-            "score; what was recognised stands there"
+            "score; see what was recognised there"
         )
     low, high = bootstrap_interval(aligned.errors)
     score = Score(

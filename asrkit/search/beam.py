@@ -16,7 +16,7 @@ from asrkit.scorers.interfaces import IMPOSSIBLE, Hypothesis
 from asrkit.search.label_states import LabelStates
 
 MULTIPLIER = 6364136223846793005
-"""Of the polynomial hash (modulo 2^64) that tells label strings apart."""
+"""Base of the polynomial hash (modulo 2^64) that distinguishes label strings."""
 UNUSED = -7919
 """Factor of the hashes of rows that hold no string."""
 
@@ -70,7 +70,7 @@ class Beam:
         """Returns the hypotheses after one more symbol each.
 
         Args:
-            parents: (B, H') which hypothesis each new one goes on from.
+            parents: (B, H') which hypothesis each new one continues.
             symbols: (B, H') its symbol.
             emitted: (B, H') whether that is a new label.
             totals: (B, H') what they are ranked by.

@@ -110,7 +110,7 @@ class CtcPrefixBeamSearch(BeamedSearch[PrefixState]):
         repeats = ids[:, None] == beam.last[..., None]  # (B, H, C)
         source = torch.where(repeats, state.blank[..., None], total[..., None])
         extended = source + scores[:, None]  # (B, H, C)
-        # What a string of the beam got from its parent is no string of its own.
+        # A string of the beam that is extended from its parent is not a new string.
         doubled = repeats & has_parent[..., None]  # (B, H, C): the child's last label
         owner = torch.zeros_like(doubled, dtype=extended.dtype)
         owner = owner.scatter_add(

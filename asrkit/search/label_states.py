@@ -63,7 +63,7 @@ class LabelStates:
         """Moves to a new beam.
 
         Args:
-            parents: (B, H') which hypothesis each new one goes on from.
+            parents: (B, H') which hypothesis each new one continues.
             labels: (B, H') the label that it took; anything where it took none.
             emitted: (B, H') whether it took one.
         """

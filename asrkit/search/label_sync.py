@@ -44,8 +44,9 @@ class LabelSyncSearch(Search):
             scorer hears the speech: what a language model likes best may not have been said.
         max_length_ratio: Most labels per encoder frame.
         patience: See above.
-        nbest: Length of the n-best list; the search goes on until that many can't be passed. Where
-            null, it ends with the best, and the list holds what ended by then, at most beam_size.
+        nbest: Length of the n-best list; the search continues until that many can't be improved.
+            Where null, it ends with the best, and the list holds what ended by then, at most
+            beam_size.
 
     Raises:
         ValueError: If no scorer has a weight, or a size is not positive.

@@ -27,7 +27,7 @@ class Search(ABC):
             is the same as leaving the entry out.
 
     Raises:
-        ValueError: If no entry has a weight, or one is no finite number.
+        ValueError: If no entry has a weight, or one is not finite.
     """
 
     def __init__(self, scorers: Mapping[str, float | Scorer]) -> None:

@@ -22,7 +22,7 @@ class TimeSyncSearch(BeamedSearch[BeamState]):
     """Extends every hypothesis by one symbol per frame: blank, its last label again, or a label.
 
     A new label scores its weighted log-probability in the frame plus what the label scorers say
-    of it; blanks and repetitions score in the frame alone. Hypotheses of one label string are
+    of it; blanks and repetitions only score in the frame. Hypotheses of one label string are
     recombined after each frame.
 
     Args:
@@ -42,8 +42,9 @@ class TimeSyncSearch(BeamedSearch[BeamState]):
     Raises:
         ValueError: If the frames' scorer is missing, or the beam is empty.
 
-    Source: the time-synchronous search of the reference system for joint search (published: max,
-        by label string, blank unscaled); Hori et al. 2017, section 3.2, does it label by label.
+    Source: the time-synchronous search of rwth-i6/i6_experiments,
+        users/gaudino/experiments/rf_conformer_att_2023 (with the maximum, by label string, and
+        blank unscaled); Hori et al. 2017, section 3.2, describe the label-synchronous search.
     """
 
     def __init__(

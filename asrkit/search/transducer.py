@@ -197,7 +197,7 @@ class SymbolStates:
         return scores.view(self.num_utterances, -1, scores.shape[1])
 
     def advance(self, parents: Tensor, labels: Tensor, emitted: Tensor) -> None:
-        """Moves to a beam (B, H'): whom each goes on from, and its label where it emitted one."""
+        """Moves to a beam (B, H'): the hypothesis that each continues, and any label it emitted."""
         rows = torch.arange(self.num_utterances, device=parents.device)[:, None]
         index = rows * self.width + parents
         old, self.width = self.num_utterances * self.width, parents.shape[1]

@@ -1,4 +1,4 @@
-"""TensorBoard, which only shows: whatever goes wrong there is a warning, and training goes on."""
+"""TensorBoard, for display only: anything that goes wrong is a warning, and training continues."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Board:
             action()
         except Exception as error:  # disks, drawing, the model on the few utterances shown
             if what not in self._said:
-                log.warning("%s can't be shown: %s; training goes on", what, _reason(error))
+                log.warning("%s can't be shown: %s; training continues", what, _reason(error))
             self._said.add(what)
 
 

@@ -53,7 +53,7 @@ def peek(path: Path) -> dict[str, Any]:
         UserError: If the file is missing or damaged, as far as that can be seen so.
     """
     if path.is_file() and not zipfile.is_zipfile(path):
-        raise UserError(f"{path} is damaged or no checkpoint: it is no zip archive")
+        raise UserError(f"{path} is damaged or not a checkpoint: it is not a zip archive")
     return _read(path, mmap=True)
 
 
@@ -68,7 +68,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         raise UserError(f"{path} has no weights")
     for name, tensor in weights.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
-            raise UserError(f"{path}: its weights hold {name!r}, which is no tensor with a name")
+            raise UserError(f"{path}: its weights hold {name!r}, which is not a named tensor")
     return weights
 
 
@@ -101,7 +101,7 @@ def _read(path: Path, mmap: bool) -> dict[str, Any]:
     except Exception as error:  # unpickling raises anything
         raise UserError(f"{path} is damaged or no checkpoint: {_first_line(error)}") from error
     if not isinstance(state, dict):
-        raise UserError(f"{path} is no checkpoint: it holds a {type(state).__name__}")
+        raise UserError(f"{path} is not a checkpoint: it holds a {type(state).__name__}")
     return state
 
 

@@ -56,7 +56,7 @@ class Row:
     dev: float | str | None
 
     def entry(self) -> Entry:
-        """Returns the checkpoint; a word that is no number counts as NaN."""
+        """Returns the checkpoint; a word that is not a number counts as NaN."""
         if isinstance(self.dev, str):
             return Entry(self.step, self.epoch, math.inf if self.dev == "inf" else math.nan)
         return Entry(self.step, self.epoch, self.dev)
@@ -75,7 +75,7 @@ def by_age(entries: Iterable[Entry]) -> list[Entry]:
 def read_index(folder: Path) -> list[Entry]:
     """Returns the checkpoints of a folder whose files are there.
 
-    An index that is missing or damaged is made anew, in memory, from the files.
+    An index that is missing or damaged is rebuilt in memory from the files.
 
     Raises:
         UserError: If it lists checkpoints, and none of them is there.
@@ -90,7 +90,7 @@ def read_index(folder: Path) -> list[Entry]:
         if not files:
             raise UserError(
                 f"{path} is damaged, and there is no checkpoint beside it: restore both, or delete "
-                "it to begin anew"
+                "it to start over"
             ) from error
         return _from_files(files, f"{path} is damaged")
     return _present(path, listed, files)
@@ -105,7 +105,7 @@ def _present(path: Path, listed: Sequence[Entry], files: Sequence[Path]) -> list
     if gone and not files:
         raise UserError(
             f"{path} lists {len(gone)} checkpoints ({', '.join(gone)}), none of which is there: "
-            f"restore them, or delete {path} to begin anew"
+            f"restore them, or delete {path} to start over"
         )
     if gone and not present:
         return _from_files(files, f"{path} lists only checkpoints that are gone")
@@ -176,10 +176,10 @@ def _from_files(files: Sequence[Path], why: str) -> list[Entry]:
     entries = [entry for entry in map(adopted, files) if entry is not None]
     if not entries:
         raise UserError(
-            f"{why}, and no checkpoint beside it can be read: restore one, or begin anew in "
+            f"{why}, and no checkpoint next to it can be read: restore one, or start over in "
             "another --run folder"
         )
-    _warn_once(f"{why}: made anew from the {len(entries)} checkpoints beside it")
+    _warn_once(f"{why}: rebuilt from the {len(entries)} checkpoints next to it")
     return entries
 
 

@@ -41,7 +41,7 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 DIVERGED = "diverged.pt"
-"""The last checkpoint of a training that diverged, for looking at; no training goes on from it."""
+"""The last checkpoint of a diverged run, for inspection; training never continues from it."""
 Check = Callable[[dict[str, Any]], None]
 
 
@@ -101,7 +101,7 @@ class CheckpointStore:
             check: Raises a `UserError` for a checkpoint that can't be used though it can be read.
 
         Raises:
-            UserError: If there are checkpoints and none can be used: a training must not begin anew
+            UserError: If there are checkpoints and none can be used: training must not start over
                 unasked.
         """
         problems: list[tuple[Entry, UserError]] = []
@@ -117,12 +117,12 @@ class CheckpointStore:
         if problems:
             raise UserError(
                 f"{problems[0][1]}; no checkpoint before it can be used, either: restore one, or "
-                "begin anew in another --run folder"
+                "start over in another --run folder"
             ) from problems[0][1]
         return None
 
     def discard(self, from_step: int, unfinished_from: int) -> Entry | None:
-        """Takes away checkpoints of a training that diverged; the last one becomes diverged.pt.
+        """Removes checkpoints of a diverged training run; the last one becomes diverged.pt.
 
         Args:
             from_step: All of this step and later ones go.
@@ -188,7 +188,8 @@ class ReloadBest:
         margin: By how much the dev objective must be better than that of the newest.
         from_epoch: Earlier epochs are not compared.
 
-    Source: the option `use_last_best_model` of the reference system for transducers.
+    Source: the option `use_last_best_model` of rwth-i6/i6_experiments,
+        users/zeyer/experiments/exp2022_07_21_transducer/exp_fs_base.
     """
 
     last: int

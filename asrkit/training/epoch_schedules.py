@@ -78,7 +78,8 @@ class Newbob(Schedule):
     Args:
         start: Learning rate at first, if `first` is empty, and in any case what others are
             compared with.
-        first: Learning rates of the first epochs, ramps among them; later ones go on from the last.
+        first: Learning rates of the first epochs, ramps among them; later ones continue from the
+            last.
         decay: Factor of a lowering.
         threshold: Lowered if the mean relative change is above this (negative is better).
         window: Changes between so many neighbouring epochs are averaged.
@@ -90,7 +91,8 @@ class Newbob(Schedule):
         growth: Factor where the mean relative change is below `growth_threshold`.
         growth_threshold: See `growth`.
 
-    Source: multi-epoch Newbob of the reference system for transducers.
+    Source: multi-epoch Newbob of rwth-i6/returnn, as configured in rwth-i6/i6_experiments,
+        users/zeyer/experiments/exp2022_07_21_transducer/exp_fs_base.
     """
 
     needs_dev: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""How the processes of a training stay together: by average gradients, or average weights."""
+"""How data-parallel processes are synchronised: by averaging gradients, or weights."""
 
 from __future__ import annotations
 
@@ -97,8 +97,8 @@ class ParameterAverage(Exchange):
 
     So hardly anything is sent from update to update, and each is of one process' batches. Averaged
     are weights, statistics of norms and the optimiser's moments, at the end of an epoch too. A
-    checkpoint, and an end on request, waits until then, so that a run that goes on computes what it
-    would have computed anyway.
+    checkpoint, and an end on request, waits until then, so that a run that continues computes what
+    it would have computed anyway.
 
     Args:
         steps: Updates from one average to the next.

@@ -1,7 +1,8 @@
 """A larger model takes over the weights of a smaller one.
 
-Source: the reference system for transducers, whose encoder grows in depth and width; there, too,
-the numbers of the smaller layers fill the beginning of the larger ones.
+Source: rwth-i6/i6_experiments, users/zeyer/experiments/exp2022_07_21_transducer/exp_fs_base, where
+the encoder grows in depth and width, and weights of smaller layers are copied to the beginning of
+larger ones.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How many updates a training makes, told from its data before it begins."""
+"""The number of updates of a training run, computed from its data before it starts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def mean_batches(num_batches: Callable[[int], int], epochs: int) -> float:
 def count_updates(
     batches: float, accumulate: Accumulation, epochs: int, first: int = 1, processes: int = 1
 ) -> int:
-    """Returns the updates of a training.
+    """Returns the number of updates of a training run.
 
     Args:
         batches: Those of an epoch, of all processes.

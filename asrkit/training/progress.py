@@ -19,7 +19,7 @@ class EpochProgress:
     """Shows how far a run of steps has come.
 
     Args:
-        title: What is going on, such as "epoch 3/50".
+        title: What is being done, such as "epoch 3/50".
         total: Number of steps.
         start: Steps that are done already.
         shown: Whether this process shows anything.

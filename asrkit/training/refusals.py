@@ -74,7 +74,7 @@ def refuse_other_tensors(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Makes sure that weights are those of a model.
 
     Args:
-        model: That goes on.
+        model: The model to train on.
         state: Its weights, of a checkpoint.
 
     Raises:

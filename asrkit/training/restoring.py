@@ -1,4 +1,4 @@
-"""What a training goes on from: the newest checkpoint that is whole and fits, in all processes."""
+"""Where training continues: at the newest checkpoint that is complete and fits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from asrkit.training.refusals import refuse_other_tensors
 from asrkit.training.schedules import Schedule
 
 PARTS = ("model", "optimizer", "schedule", "totals", "progress")
-"""What a checkpoint of a training holds."""
+"""The content of a training checkpoint."""
 MARGIN = 100
 """Updates before a divergence in which it may have begun."""
 OF_A_WEIGHT = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer")
@@ -33,12 +33,12 @@ def newest_state(
     schedule: Schedule,
     progress: Sequence[str],
 ) -> dict[str, Any] | None:
-    """Returns the checkpoint that all processes go on from; the first one chooses.
+    """Returns the checkpoint that all processes continue from; the first one chooses.
 
     Args:
         store: The checkpoints of the run.
         world: All processes.
-        model: What goes on.
+        model: The model to restore.
         optimizer: Its optimiser.
         schedule: Its learning rates.
         progress: The names of what a training counts.
@@ -65,7 +65,7 @@ def newest_state(
 
 
 def go_back(store: CheckpointStore, world: World, step: int, nonfinite: int) -> str:
-    """Takes away the checkpoints of a training that diverged; says what is left.
+    """Removes the checkpoints of a diverged training run; returns what is left.
 
     A divergence builds up over some updates, so checkpoints within epochs of shortly before are not
     trusted, either; finished epochs have a dev objective.
@@ -81,8 +81,8 @@ def go_back(store: CheckpointStore, world: World, step: int, nonfinite: int) -> 
     first = step - nonfinite  # the update after it was the first without a number
     left = store.discard(first, unfinished_from=first - MARGIN)
     if left is None:
-        return f"no checkpoint before that is in {store.folder}: the next start is anew"
-    return f"the next start goes on from before that: epoch {left.epoch}, step {left.step}"
+        return f"no checkpoint before that is in {store.folder}: the next start begins at epoch 1"
+    return f"the next start continues from before that: epoch {left.epoch}, step {left.step}"
 
 
 def check_state(
@@ -92,11 +92,11 @@ def check_state(
     schedule: Schedule,
     progress: Sequence[str],
 ) -> None:
-    """Makes sure that a training can go on from what a checkpoint holds.
+    """Checks that training can continue from a checkpoint.
 
     Args:
         state: What it holds.
-        model: The model that goes on.
+        model: The model to restore.
         optimizer: Its optimiser.
         schedule: Its learning rates.
         progress: The names of what it counts.

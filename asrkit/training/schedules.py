@@ -26,7 +26,7 @@ class Schedule(ABC):
 
     @property
     def needs_updates(self) -> bool:
-        """Whether it must be told how many updates the training has, by `over`."""
+        """Whether it needs the number of updates of the training run, by `over`."""
         return False
 
     @property
@@ -35,7 +35,7 @@ class Schedule(ABC):
         return None
 
     def over(self, updates: int) -> Schedule:
-        """Returns the schedule of a training with so many updates: shares become steps."""
+        """Returns the schedule for a number of updates: shares become steps."""
         return self
 
     def observe(self, epoch: int, dev: float) -> None:  # noqa: B027 - most need not
@@ -53,7 +53,7 @@ schedules: Registry[Schedule] = Registry("schedule", Schedule)
 
 
 def refuse_below(least: float, **values: float) -> None:
-    """Refuses values below the least, and what is no number.
+    """Refuses values below the smallest allowed, and NaN.
 
     Raises:
         ValueError: If there are any; names them all.
@@ -75,7 +75,7 @@ def _known(steps: int | None) -> int:
 
 
 def _refuse_share(name: str, steps: int | None, share: float | None) -> None:
-    """Refuses a length that is given twice or not at all, or is no share.
+    """Refuses a length that is given twice or not at all, or is not a share.
 
     Raises:
         ValueError: If it is.

@@ -10,7 +10,7 @@ from asrkit.data.batch import Batch
 from asrkit.errors import UserError
 
 MAX_LEFT_OUT = 100
-"""So many utterances that are too long for the memory are no accident any more."""
+"""More utterances than this that are too long for the memory are not an accident."""
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +36,12 @@ class ShortMemory:
             torch.cuda.empty_cache()
         if len(batch) > 1:
             log.warning(
-                "out of memory: going on in halves with utterances %s", ", ".join(batch.ids)
+                "out of memory: continuing in halves with utterances %s", ", ".join(batch.ids)
             )
             return list(batch.halves())
         self.left_out.update(batch.ids)
         log.warning(
-            "out of memory: utterance %s is left out of %s, as memory is short for it alone "
+            "out of memory: utterance %s is left out of %s, because it does not fit on its own "
             "(%d such utterances so far)",
             batch.ids[0],
             self.where,

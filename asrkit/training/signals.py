@@ -43,7 +43,7 @@ class InterruptedTrainingError(UserError):
     """Training was asked to stop; everything up to here is saved.
 
     Args:
-        message: What is saved and how to go on.
+        message: What is saved and how to continue.
         exit_code: Of the command.
     """
 
@@ -79,7 +79,7 @@ class StopRequests:
 
     @property
     def exit_code(self) -> int:
-        """The exit code of a training that saved and stopped."""
+        """The exit code of training that saved and stopped."""
         return INTERRUPTED if self.number == signal.SIGINT else TRY_AGAIN
 
     def ask(self, number: int = signal.SIGTERM) -> None:
@@ -102,7 +102,7 @@ class StopRequests:
         """Returns the error that ends a training whose checkpoint is in a folder."""
         self.begin()
         return InterruptedTrainingError(
-            f"stopped at step {step}; everything is saved in {folder}: the same command goes on "
+            f"stopped at step {step}; everything is saved in {folder}: the same command continues "
             "from here",
             self.exit_code,
         )
@@ -200,6 +200,6 @@ class StopRequests:
                 tell(
                     f"this process (rank {rank}) waits for another one, which "
                     f"must have died: ended {self.patience:g} s after it was asked to; the same "
-                    "command goes on from the last checkpoint"
+                    "command continues from the last checkpoint"
                 )
                 os._exit(128 + signal.SIGTERM)

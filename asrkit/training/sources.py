@@ -31,7 +31,7 @@ class Marking(Protocol):
         ...
 
     def go_on(self, epoch: int, number: int, mark: dict[str, Any]) -> str:
-        """Goes to the place that a checkpoint tells; returns what has changed since, if any."""
+        """Goes to the position stored in a checkpoint; returns what has changed since, if any."""
         ...
 
 
@@ -64,7 +64,7 @@ def go_on(source: EpochSource, epoch: int, number: int, mark: dict[str, Any]) ->
 
 
 class NoBatches:
-    """The dev batches of a training that has no dev set."""
+    """The dev batches of training without a dev set."""
 
     def num_batches(self, epoch: int) -> int:
         """Returns 0."""

@@ -60,9 +60,9 @@ class Trainer:
             there on, such as [[1, 3], [20, 1]].
         freeze: Parameters that are not trained: regular expressions, searched in their names.
         weight_changes: Noise on weights, and weight dropout, by name, in order.
-        gradient_noise: Added to gradients before they are shortened, if set.
+        gradient_noise: Added to gradients before they are clipped, if set.
         reload_best: When to go back to an earlier epoch, with a fresh optimiser, if set.
-        max_grad_norm: Longer gradients are shortened to this global norm.
+        max_grad_norm: Gradients are clipped to this global norm.
         precision: Of the forward pass; weights are always fp32.
         normalize: What the summed loss of an update is divided by.
         keep_best: How many checkpoints with the lowest dev objective are kept.
@@ -182,7 +182,7 @@ class Trainer:
         self.model.load_state_dict(load_weights(self.store.folder / entry.name))
         self.optimizer = self.make_optimizer(self.model)
         if self._leads:
-            log.info("epoch %d goes on from epoch %d, which was better", self.epoch, entry.epoch)
+            log.info("epoch %d continues from epoch %d, which was better", self.epoch, entry.epoch)
 
     def train_epoch(self) -> None:
         """Makes the updates of one epoch, from batch `self.batch` on."""
@@ -282,7 +282,7 @@ class Trainer:
         self._stop_if_asked()
 
     def save(self, dev: float | None) -> None:
-        """Writes a checkpoint of everything that goes on from here."""
+        """Writes a checkpoint of the whole state."""
         if self._leads:
             state = {
                 "model": self.model.state_dict(),
@@ -315,7 +315,7 @@ class Trainer:
             setattr(self, name, state["progress"][name])
         changed = go_on(self.train, self.epoch, self.batch, state.get("place", {}))
         if self._leads:
-            log.info("going on from epoch %d, step %d", self.epoch, self.step)
+            log.info("continuing from epoch %d, step %d", self.epoch, self.step)
             if changed:
                 log.warning("%s", changed)
 
@@ -362,7 +362,7 @@ class Trainer:
             return
         due = self.save_steps is not None and self.step % self.save_steps == 0
         due = due or time.monotonic() - self._saved_at >= self.save_seconds
-        # While no loss is finite, weights stay as they were, and may not be those to go on from.
+        # While no loss is finite, weights don't change, and may be unfit to continue from.
         due = due and self.nonfinite == 0
         if asked := self.world.any(self.stop.asked):
             self.stop.begin()

@@ -77,7 +77,7 @@ class Gradients:
         """Adds up the gradients of batches.
 
         Where memory runs out, some parameters may already have a batch's gradient, so the update
-        begins anew, with that batch in halves, or without it if it is one utterance.
+        starts again, with that batch in halves, or without it if it is one utterance.
         """
         pieces = list(enumerate(batches))
         done: Done = []

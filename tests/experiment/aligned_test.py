@@ -144,4 +144,4 @@ def test_what_alignments_do_not_fit_is_refused(place: Path) -> None:
     unused = asrkit("check", spec, "model.heads.transducer.criterion=full_sum")
     assert "no head has criterion: alignment" in unused.output
     missing = train(place, "second", f"data.alignments={place / 'second'}", run="no")
-    assert "is no run folder" in missing.output or "is missing; write it with" in missing.output
+    assert "is not a run folder" in missing.output or "is missing; write it with" in missing.output

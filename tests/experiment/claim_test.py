@@ -54,7 +54,7 @@ def test_a_finished_run_keeps_its_spec_and_says_what_was_not_used(
     caplog.clear()
     with caplog.at_level(logging.INFO):
         assert claim(run, "training.epochs=5")
-    assert "goes on with other values: training.epochs: 4 -> 5" in caplog.text
+    assert "continues with other values: training.epochs: 4 -> 5" in caplog.text
     assert "epochs: 5" in (run / "resolved.yaml").read_text()
     assert claim(run, "training.epochs=5")
     (store.folder / "step-00000040.pt").write_bytes(b"")

@@ -96,7 +96,7 @@ def test_lists_are_not_scored_while_another_decode_is_unfinished(run: Path) -> N
     with pytest.raises(UserError, match="interrupted decode"):
         score(run, "test", "joint")
     (folder_of(run) / "nbest.jsonl").unlink()
-    with pytest.raises(UserError, match="decoded in part only: the same `asrkit decode` goes on"):
+    with pytest.raises(UserError, match="only partly decoded: the same `asrkit decode` continues"):
         score(run, "test", "joint")
 
 

@@ -122,7 +122,7 @@ def test_chunks_without_labels_have_a_loss() -> None:
 
 
 def test_what_cannot_be_cut_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"step \(3\) is no multiple"):
+    with pytest.raises(ValueError, match=r"step \(3\) is not a multiple"):
         make(Chunking(6, 3))
     with pytest.raises(ValueError, match="training_chunks need a head with criterion: alignment"):
         make(Chunking(6), criterion=FullSum())

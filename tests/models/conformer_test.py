@@ -197,7 +197,7 @@ def test_twelve_layers_of_512_have_the_usual_size() -> None:
 
 
 def test_wrong_taps_and_doubled_names_are_refused() -> None:
-    with pytest.raises(SpecError, match=r"taps \[4\] are no blocks: there are blocks 1 to 3"):
+    with pytest.raises(SpecError, match=r"taps \[4\] are not blocks: there are blocks 1 to 3"):
         make(taps=[1, 4])
     with pytest.raises(SpecError, match="two parts are named 'ffn1'"):
         make(blocks=[blocks()[0], blocks()[0]])

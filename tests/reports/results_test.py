@@ -133,12 +133,12 @@ def test_runs_are_compared_by_the_errors_that_were_counted(run: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("missing", "message"),
     [
-        ("first/environment.json", "first is no run folder"),
+        ("first/environment.json", "first is not a run folder"),
         ("first/log.jsonl", "first has no finished epoch"),
         ("first/commands.txt", "commands.txt is missing"),
         ("first/decode/greedy/test/score.json", "first has no scores; first `asrkit decode`"),
         ("first/decode/greedy/test/summary.json", "summary.json is missing"),
-        ("base/resolved.yaml", "names parent 'base', but .* is no run folder"),
+        ("base/resolved.yaml", "names parent 'base', but .* is not a run folder"),
     ],
 )
 def test_what_a_run_lacks_is_named(run: Path, tmp_path: Path, missing: str, message: str) -> None:

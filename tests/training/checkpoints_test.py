@@ -184,7 +184,7 @@ def test_a_lost_index_is_made_anew_from_the_files(
     if index is not None:
         path.write_text(index)
     store = CheckpointStore(tmp_path / "checkpoints")
-    assert "made anew from the 3 checkpoints beside it" in caplog.text
+    assert "rebuilt from the 3 checkpoints next to it" in caplog.text
     assert [(e.step, e.epoch, str(e.dev)) for e in store.entries] == [
         (e.step, e.epoch, str(e.dev)) for e in before
     ]
@@ -198,7 +198,7 @@ def test_files_that_are_gone_are_named(tmp_path: Path, caplog: pytest.LogCapture
     assert [e.step for e in read_index(folder)] == [2]
     assert "lists checkpoints that are gone: step-00000001.pt" in caplog.text
     (folder / "step-00000002.pt").unlink()
-    with pytest.raises(UserError, match=r"none of which is there.*to begin anew"):
+    with pytest.raises(UserError, match=r"none of which is there.*to start over"):
         read_index(folder)
 
 

@@ -73,7 +73,7 @@ def test_imports_that_fit_nothing_are_refused(tmp_path: Path) -> None:
     source, target = pair()
     with pytest.raises(UserError, match="select no tensor that both models have.*encoder.weight"):
         import_weights(target, [Import(store(tmp_path, source), take="^old")])
-    with pytest.raises(ValueError, match="no regular expression"):
+    with pytest.raises(ValueError, match="not a regular expression"):
         Import(tmp_path, take="(")
 
 

@@ -91,7 +91,7 @@ def test_a_noisy_training_that_was_interrupted_ends_the_same(tmp_path: Path) -> 
     make_trainer(tmp_path / "whole", **NOISY).run()
     killed = make_trainer(tmp_path / "killed", **NOISY)
     killed.stop.ask()
-    with pytest.raises(UserError, match="goes on from here"):
+    with pytest.raises(UserError, match="continues from here"):
         killed.run()
     make_trainer(tmp_path / "killed", **NOISY).run()
     plain, whole, again = (

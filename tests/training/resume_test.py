@@ -103,6 +103,6 @@ def test_interrupted_runs_save_and_say_so(tmp_path: Path) -> None:
         assert process.poll() is None
     os.kill(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert b"the same command goes on from here" in errors
+    assert b"the same command continues from here" in errors
     finish(command(tmp_path / "run", 1, 0.0))
     assert len(read(tmp_path / "run")[0]) == 3

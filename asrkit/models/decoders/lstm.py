@@ -32,7 +32,7 @@ class LstmDecoder(AttendingDecoder):
         zoneout_output: Share of output values that keep their old value in training.
 
     Raises:
-        ValueError: If the readout can't be halved, or a zoneout is no share.
+        ValueError: If the readout can't be halved, or a zoneout is not a share.
 
     Source: Zeyer et al. 2018, section 2; Krueger et al. 2017 (zoneout).
     """

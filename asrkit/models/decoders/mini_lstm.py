@@ -1,4 +1,4 @@
-"""The internal language model of an attention decoder, estimated by a small LSTM beside it."""
+"""The internal language model of an attention decoder, estimated by a small LSTM next to it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from asrkit.text.outputs import Outputs
 
 @decoders.register("mini_lstm")
 class MiniLstmDecoder(LabelDecoder):
-    """A speech model's decoder that hears nothing: a small LSTM stands in for its attention.
+    """The decoder of a speech model without audio: a small LSTM replaces its attention.
 
     The LSTM reads the decoder's label embeddings; a linear layer turns its output into what
     attention would give. Both are trained on transcripts in a language_model, while the decoder is

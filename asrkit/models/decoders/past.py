@@ -15,7 +15,7 @@ class Past:
     Args:
         stored: (L, N, 2, D) keys and values of N stored hypotheses; more may be appended behind
             the first `used` ones.
-        rows: (H,) which of them each hypothesis goes on from.
+        rows: (H,) which of them each hypothesis continues.
         lengths: (H,) labels of each hypothesis.
         even: Whether all lengths are L.
         used: How many of the N are in use; the rest is room.
@@ -76,7 +76,7 @@ class Past:
         target.copy_(other.stored.index_select(1, other.rows))
         places = torch.arange(mine.used, mine.used + count, device=self.rows.device)
         lengths = torch.cat([self.lengths, other.lengths])
-        # Behind a hypothesis' end lie numbers of others: only the mask tells.
+        # Beyond the end of a hypothesis are values of others: only the mask excludes them.
         rows = torch.cat([mine.rows, places])
         return Past(mine.stored, rows, lengths, even=False, used=mine.used + count)
 

@@ -38,7 +38,7 @@ class TransformerDecoder(AttendingDecoder):
         dropout: Everywhere.
         activation: Of the feed-forward sublayers.
         embedding_dim: Size of label embeddings, brought to D by a linear layer; D where null.
-        position: What is added to embeddings; without, only the causal order tells positions.
+        position: What is added to embeddings; without it, only the causal mask gives positions.
 
     Raises:
         ValueError: If the heads do not divide D, or there is no layer.

@@ -47,8 +47,8 @@ class AttentionHead(Head):
         switchout: Share of the labels before, in training, that are replaced by random ones.
 
     Raises:
-        ValueError: If the encoder has no such tap, the smoothing or switchout is no share, or the
-            decoder reads no frames.
+        ValueError: If the encoder has no such tap, the smoothing or switchout is not a share, or
+            the decoder reads no frames.
     """
 
     def __init__(

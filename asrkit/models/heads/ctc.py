@@ -47,7 +47,8 @@ class CtcHead(Head):
     Raises:
         ValueError: If the encoder has no such tap.
 
-    Source: Graves et al. 2006; with eos, the reference system for joint search.
+    Source: Graves et al. 2006; with eos, rwth-i6/i6_experiments,
+        users/gaudino/experiments/rf_conformer_att_2023.
     """
 
     by_chunk: frozenset[Kind] = frozenset({"frames"})
@@ -141,7 +142,8 @@ class CtcHead(Head):
 def eos_as_blank(log_probs: Tensor) -> Tensor:
     """Returns log-probabilities (..., V + 1) with eos in blank, of labels, eos, blank (..., V + 2).
 
-    Source: the reference system for joint search (`mask_eos`).
+    Source: `mask_eos` of rwth-i6/i6_experiments,
+        users/gaudino/experiments/rf_conformer_att_2023.
     """
     return torch.cat([log_probs[..., :-2], log_probs[..., -2:].logsumexp(-1, keepdim=True)], -1)
 

@@ -52,8 +52,8 @@ def in_order(segments: Iterable[Segment]) -> list[Segment]:
 def in_time(segments: Iterable[Segment], words: Iterable[CtmWord]) -> list[CtmWord]:
     """Returns words as a CTM file must have them: by recording, channel and time.
 
-    Those of segments that overlap are mixed then, so that whoever sorts the file anew, as NIST's
-    programs do, finds it as it was. Words that begin in the same millisecond keep their order.
+    Those of segments that overlap are mixed then, so that sorting the file again, as NIST's
+    programs do, does not change it. Words that begin in the same millisecond keep their order.
 
     Args:
         segments: Tell the order of recordings and channels; words of others come last.
@@ -98,7 +98,7 @@ def words_of_segments(segments: Sequence[Segment], words: Iterable[CtmWord]) -> 
 
 
 def middle(word: CtmWord) -> float:
-    """Returns the time of a word's middle as it can be told from a CTM file."""
+    """Returns the time of a word's middle, with the precision of a CTM file."""
     return rounded(word.start) + rounded(word.duration) / 2
 
 

@@ -155,7 +155,7 @@ def _read_rules(path: Path, lines: list[str], kinds: tuple[str, str]) -> Rules:
             continue
         rule = parse_rule(content)
         if rule is None:
-            raise UserError(f"{path}, line {number}: {line!r} is no rule A => B / C __ D")
+            raise UserError(f"{path}, line {number}: {line!r} is not a rule A => B / C __ D")
         rules.add(rule)
     return rules
 

@@ -70,7 +70,7 @@ class Hub5Scorer:
         """Returns the alignment of every segment.
 
         Raises:
-            UserError: If there are utterances that are no segments of the STM file.
+            UserError: If an utterance is not a segment of the STM file.
         """
         found = self.hypotheses(lines)
         segments = self.reference.segments
@@ -96,13 +96,13 @@ class Hub5Scorer:
         """Returns the recognised text of each segment; nothing where it was not decoded.
 
         Raises:
-            UserError: If there are utterances that are no segments of the STM file.
+            UserError: If an utterance is not a segment of the STM file.
         """
         texts = {segment.id: "" for segment in self.reference.segments}
         for line in lines:
             if line.id not in texts:
                 raise UserError(
-                    f"the n-best lists have utterance {line.id}, which is no segment of the STM "
+                    f"the n-best lists have utterance {line.id}, which is not a segment of the STM "
                     f"file {self.stm}, such as {self.reference.segments[0].id}: score the set with "
                     "the STM file it was prepared from"
                 )
@@ -137,7 +137,7 @@ def aligned(segment: Segment, text: str, glm: Glm) -> list[Pair]:
         reference, found = _graph(glm.reference(segment.text)), _graph(glm.hypothesis(text))
     except ValueError as error:
         raise UserError(
-            f"segment {segment.id}: {error}; mend the STM file or its mapping rules"
+            f"segment {segment.id}: {error}; fix the STM file or its mapping rules"
         ) from error
     return align(reference, found, agrees_in_part)
 

@@ -71,7 +71,7 @@ class StmScorer:
         """Returns the best hypotheses of an n-best list as words with times, in order of time.
 
         Raises:
-            UserError: If an utterance is no segment of the file, or a segment has no hypothesis.
+            UserError: If an utterance is not a segment of the file, or a segment has no hypothesis.
         """
         texts = {line.id: line.text for line in lines}
         unknown = [name for name in texts if name not in self.by_name]

@@ -72,7 +72,7 @@ class Arc:
 
 @dataclass
 class WordGraph:
-    """All texts that a line stands for.
+    """All texts that a line allows.
 
     Args:
         arcs: Each comes after those that may precede it; arc 0 is the start, without a word.

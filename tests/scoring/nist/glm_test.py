@@ -92,7 +92,7 @@ def test_rules_are_read(line: str, rule: Rule | None) -> None:
 def test_what_is_no_rule_is_named(tmp_path: Path) -> None:
     path = tmp_path / "bad.glm"
     path.write_text(";; fine\nUH HESITATION\n")
-    with pytest.raises(UserError, match=r"bad.glm, line 2: 'UH HESITATION' is no rule"):
+    with pytest.raises(UserError, match=r"bad.glm, line 2: 'UH HESITATION' is not a rule"):
         read_glm(path)
     with pytest.raises(UserError, match="missing"):
         read_glm(tmp_path / "none.glm")

@@ -126,7 +126,7 @@ def test_systems_are_compared_and_missing_segments_counted(tmp_path: Path) -> No
 @pytest.mark.usefixtures("without_hubscr")
 def test_utterances_of_another_set_are_refused(tmp_path: Path) -> None:
     paths = _order(write(tmp_path, {"u1": "a"}), tmp_path)
-    with pytest.raises(UserError, match="utterance u1, which is no segment of the STM file"):
+    with pytest.raises(UserError, match="utterance u1, which is not a segment of the STM file"):
         score_hub5(*paths)
 
 

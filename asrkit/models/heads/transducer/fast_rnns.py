@@ -1,10 +1,10 @@
-"""Networks that go on in every frame of a transducer, and know the symbols of all frames before.
+"""Networks that step in every frame of a transducer, and see the symbols of all frames before.
 
 The prediction network (SlowRNN) moves where there is a label. A FastRNN moves in every frame: it
 reads the frame, what the prediction network says, and the symbol of the last frame, blank or
 label. What it says depends on the whole alignment so far, not only on its labels. So there is no
 lattice in which paths meet, hence no sum over alignments: it is trained on given ones. In search,
-hypotheses with the same labels still become one, which goes on from the state of the better.
+hypotheses with the same labels still become one, which continues from the state of the better.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class FastRnn(nn.Module, ABC):
     """Replaces the frame by a vector that depends on the alignment so far.
 
     Implementations set `dim` (S), the size of what comes out; `needs_alignment`, whether it
-    depends on more than the frame; and `decides_blank`, whether blank's logit comes from it alone.
+    depends on more than the frame; and `decides_blank`, whether blank's logit comes from it only.
     """
 
     dim: int
@@ -125,7 +125,7 @@ class FastLstm(FastRnn):
         ValueError: If a probability or share is none.
 
     Source: the FastRNN of Zeyer et al. 2020, "A new training pipeline for an improved neural
-        transducer"; Krueger et al. 2017 (zoneout). Blank stands before the first frame.
+        transducer"; Krueger et al. 2017 (zoneout). The symbol before the first frame is blank.
     """
 
     needs_alignment = True

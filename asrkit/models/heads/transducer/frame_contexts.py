@@ -1,6 +1,6 @@
-"""What a joiner sees around a frame, beside the frame itself: nothing, or attention to neighbours.
+"""What a joiner sees in addition to a frame: nothing, or attention to its neighbours.
 
-A context depends on the frames alone, not on labels, so that it is computed once per utterance and
+A context depends only on frames, not on labels, so that it is computed once per utterance and
 is the same in the loss over the full lattice and in search.
 """
 
@@ -32,7 +32,7 @@ contexts: Registry[FrameContext] = Registry("frame_context", FrameContext, late=
 
 @contexts.register("none")
 class NoContext(FrameContext):
-    """The joiner sees the frame alone.
+    """The joiner only sees the frame.
 
     Args:
         input_dim: D of the frames.

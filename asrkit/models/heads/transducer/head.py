@@ -90,7 +90,7 @@ class TransducerHead(Head):
         self.label_rnn = label_rnn(predictor_dim=self.predictor.dim, context_dim=self.context.dim)
         self.fast = fast(outputs=outputs, frame_dim=size, predictor_dim=self.label_rnn.dim)
         criterion.check(topology, self._alignment_reader(), pruned=pruning is not None)
-        # One bias is enough; beside the predictor it is also the internal language model's.
+        # One bias is enough; at the predictor it also belongs to the internal language model.
         self.frame_projection = nn.Linear(self.fast.dim, joiner.dim, bias=False)
         seen = self.context.dim
         self.context_projection = nn.Linear(seen, joiner.dim, bias=False) if seen else None
