@@ -148,7 +148,7 @@ def tsv(
 @of_sources
 @click.option("--speakers", is_flag=True, help="Files are in folders named after their speakers.")
 def folder(speakers: bool, **options: Any) -> MadeSet:
-    """Make a set from folders of audio files with a .txt of the same name beside each.
+    """Make a set from folders of audio files with a .txt file of the same name next to each.
 
     Example: asrkit data folder recordings --data data
     """

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @threads_option
 @overrides_argument
 def train(spec: Path, data: Path, run: Path, overrides: tuple[str, ...]) -> Trained:
-    """Train the model of a SPEC file; the same command goes on after an interruption.
+    """Train the model of a SPEC file; the same command continues after an interruption.
 
     Example: asrkit train conf/conformer.yaml --data data --run run/first training.epochs=20
 

@@ -67,7 +67,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training has come to.
+    """The result of training so far.
 
     Args:
         run: The run folder.
@@ -79,7 +79,7 @@ class Trained:
 
 
 def train(spec_path: Path, overrides: Sequence[str], data: Path, run: Path) -> Trained:
-    """Trains until the last epoch, going on from the newest checkpoint if there is one.
+    """Trains until the last epoch, continuing from the newest checkpoint if there is one.
 
     Args:
         spec_path: The experiment's YAML file.
@@ -146,7 +146,7 @@ def stages_of(experiment: Experiment, resolved: dict[str, Any], run: Path) -> li
 
 
 def all_updates(experiment: Experiment, data: Path, sets: OpenSets, world: World) -> int:
-    """Returns how many updates a training with phases makes, as with the data of the last one."""
+    """Returns the number of updates of training with phases, assuming the data of the last one."""
     opened = OpenData(experiment, data, make_tokenizer(experiment, data), sets)
     found = arithmetic_of(experiment, opened.counted(), world.size)
     assert found is not None, "only asrkit's trainer asks"

@@ -22,12 +22,15 @@ HOSTILE = {
         "x.yaml:1: an alias .* is inside the node that it refers to",
     ),
     "mapping in itself": ("b:\n  a: &a {c: [{d: *a}]}", "x.yaml:2: an alias"),
-    "lists": ("a:\n  " + "[" * 9000 + "]" * 9000, "x.yaml:2: .*more than 50 mappings and lists"),
+    "lists": (
+        "a:\n  " + "[" * 9000 + "]" * 9000,
+        "x.yaml:2: .*more than 50 nested mappings and lists",
+    ),
     "mappings": ("a: " + "{b: " * 9000 + "}" * 9000, "x.yaml:1: .*more than 50"),
     "blocks": ("\n".join(" " * n + "a:" for n in range(500)), "x.yaml:5[0-9]: .*more than 50"),
     "aliases in a chain": (
         "\n".join(["a0: &a0 [1]", *(f"a{n}: &a{n} [*a{n - 1}]" for n in range(1, 300))]),
-        "more than 50 mappings",
+        "more than 50 nested mappings",
     ),
     "digits": ("a: 1\nseed: " + "9" * 5000, "x.yaml:2: a number of 5000 digits"),
     "digits of a float": ("seed: 1." + "9" * 5000, "x.yaml:1: a number of 5002 digits"),

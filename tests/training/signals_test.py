@@ -176,7 +176,7 @@ def test_a_training_saves_and_says_so(tmp_path: Path, names: list[str], code: in
             time.sleep(0.05)
         assert process.wait(timeout=60) == code
     message = (tmp_path / "said").read_text()
-    assert "everything is saved in run/checkpoints: the same command continues on" in message
+    assert "everything is saved in run/checkpoints: the same command continues" in message
     assert "Traceback" not in message
 
 
