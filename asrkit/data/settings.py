@@ -13,13 +13,15 @@ from asrkit.text.segmentations import BestSegmentation, Segmentation
 class Data:
     """The `data:` part of a spec: what is trained on.
 
-    `sample_rate` is that of the audio; None of text.
+    `sample_rate` is that of the audio; None of text. `alignments` is the run folder of those that
+    are trained on, if there are any.
     """
 
     train: list[str]
     dev: list[str]
     sub_epochs: int
     sample_rate: int | None = None
+    alignments: Path | None = None
 
 
 data_kinds: Registry[Data] = Registry("data", Data, default="speech")

@@ -22,8 +22,8 @@ from asrkit.experiment.record import record_command
 from asrkit.experiment.runs import open_run
 from asrkit.experiment.spec import available_device
 from asrkit.files import write_lines
-from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import AligningHead, Encoded
+from asrkit.models.kinds import SpeechModel
 from asrkit.scorers.interfaces import IMPOSSIBLE
 from asrkit.text.tokenizers import Tokenizer
 from asrkit.text.vocabulary import Vocabulary
@@ -82,7 +82,7 @@ def align(
     experiment, tokenizer = opened.experiment, opened.tokenizer
     settings = heard_with(experiment.speech, overrides)
     cuts = with_transcripts(open_set(data, [set_name]), set_name, "alignments")
-    model, _ = opened.asr_model(checkpoint)
+    model, _ = opened.speech_model(checkpoint)
     aligning = _aligning_head(model, head, run)
     record_command(run)
     model.to(available_device())
@@ -134,7 +134,7 @@ class _Found:
         return written
 
 
-def _aligning_head(model: AsrModel, name: str, run: Path) -> AligningHead:
+def _aligning_head(model: SpeechModel, name: str, run: Path) -> AligningHead:
     head: object = model.named_heads().get(name)
     if not isinstance(head, AligningHead):
         names = [n for n, h in model.named_heads().items() if isinstance(h, AligningHead)]
@@ -146,7 +146,7 @@ def _aligning_head(model: AsrModel, name: str, run: Path) -> AligningHead:
 
 
 def _align_batch(
-    model: AsrModel,
+    model: SpeechModel,
     head: AligningHead,
     signal: Tensor,
     lengths: Tensor,
@@ -207,7 +207,7 @@ def _ctm(name: str, labels: list[str], spans: Spans, seconds: float) -> list[str
     ]
 
 
-def frame_seconds(model: AsrModel, targets: FrameTargets | None, num_samples: int) -> float:
+def frame_seconds(model: SpeechModel, targets: FrameTargets | None, num_samples: int) -> float:
     """Returns the seconds between the frames of alignments; of the encoder's if None are given."""
     if targets is not None and targets.rate == "features":
         return model.features.frame_shift

@@ -8,7 +8,6 @@ from typing import Any
 from asrkit.data.alignments import Alignments, misaligned, read_alignments
 from asrkit.data.frame_targets import FrameTargets
 from asrkit.data.manifests import Unusable
-from asrkit.data.settings import DataSettings
 from asrkit.errors import UserError
 from asrkit.experiment.runs import require_vocabulary
 from asrkit.experiment.spec import Experiment
@@ -19,8 +18,6 @@ from asrkit.text.tokenizers import Tokenizer
 
 def alignment_problems(experiment: Experiment, model: TrainableModel) -> list[str]:
     """Returns why a model can't be trained with or without alignments; nothing where it can."""
-    if not isinstance(experiment.data, DataSettings):
-        return []
     heads = {n: h.given_targets for n, h in model.named_heads().items() if h.given_targets}
     given = experiment.data.alignments
     if heads and given is None:
@@ -63,11 +60,9 @@ def open_alignments(
     Raises:
         UserError: If a set has none, or they are of other labels or other outputs.
     """
-    if not isinstance(experiment.data, DataSettings) or experiment.data.alignments is None:
-        return None
-    if targets is None:
-        return None
     run = experiment.data.alignments
+    if run is None or targets is None:
+        return None
     spec = RunFolder(run).spec
     if not spec.is_file():
         raise UserError(f"data.alignments: {run} is not a run folder: it has no {spec.name}")

@@ -172,7 +172,9 @@ def _trial_problems(
     if count_parameters(model) > MAX_PARAMETERS:
         return []
     with torch.random.fork_rng(devices=[]):
-        problem = trial_problem(experiment.model(vocabulary=vocabulary), vocabulary)
+        problem = trial_problem(
+            experiment.model(vocabulary=vocabulary), vocabulary, experiment.data.sample_rate
+        )
     return [] if problem is None else [problem]
 
 

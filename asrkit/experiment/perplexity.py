@@ -7,12 +7,10 @@ from pathlib import Path
 
 import torch
 
-from asrkit.data.text import Sentences, TextData, TextSettings, encode_all, read_texts
-from asrkit.errors import UserError
-from asrkit.experiment.runs import open_run
+from asrkit.data.text import Sentences, TextData, encode_all, read_texts
+from asrkit.experiment.runs import as_text_model, open_run
 from asrkit.experiment.spec import available_device
 from asrkit.lm.perplexity import Prediction
-from asrkit.models.language_model import LanguageModel
 
 
 @dataclass(frozen=True)
@@ -47,15 +45,14 @@ def perplexity(
         UserError: If the run is not that of a language model, or no sentence is left.
     """
     opened = open_run(run, data)
-    tokenizer, settings = opened.tokenizer, opened.experiment.data
-    model, _ = opened.model(checkpoint)
-    if not isinstance(model, LanguageModel) or not isinstance(settings, TextSettings):
-        raise UserError(f"{run} is the run of a {type(model).__name__}, no language model")
+    tokenizer = opened.tokenizer
+    model = as_text_model(opened.model(checkpoint)[0], run)
     device = available_device()
     model.to(device)
     texts = list(read_texts(data, [set_name]))
     sentences: Sentences = encode_all(texts, tokenizer, f"set {set_name}")
-    batches = TextData(sentences, settings, opened.experiment.seed, training=False)
+    experiment = opened.experiment
+    batches = TextData(sentences, experiment.sentences, experiment.seed, training=False)
     found = Prediction()
     with torch.inference_mode():
         for batch in batches.batches(1):

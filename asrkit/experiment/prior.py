@@ -21,8 +21,8 @@ from asrkit.experiment.record import record_command
 from asrkit.experiment.runs import open_run
 from asrkit.experiment.spec import available_device
 from asrkit.files import write_text
-from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import PosteriorHead
+from asrkit.models.kinds import SpeechModel
 from asrkit.records import read_json
 from asrkit.text.outputs import OutputFields, Outputs
 
@@ -71,7 +71,7 @@ def estimate_prior(
     """
     opened = open_run(run, data)
     settings = heard_with(opened.experiment.speech, overrides)
-    model, path = opened.asr_model(checkpoint)
+    model, path = opened.speech_model(checkpoint)
     source = _posterior_head(model, head, run)
     device = available_device()
     model.to(device)
@@ -93,7 +93,7 @@ def estimate_prior(
     return write_prior(place, log_prior, source.outputs, path, frames)
 
 
-def _posterior_head(model: AsrModel, name: str, run: Path) -> PosteriorHead:
+def _posterior_head(model: SpeechModel, name: str, run: Path) -> PosteriorHead:
     heads: dict[str, object] = {**model.named_heads()}
     if name not in heads:
         raise UserError(f"the model of {run} has no head {name!r}; it has {', '.join(heads)}")

@@ -19,8 +19,8 @@ from asrkit.data_folder import DataFolder
 from asrkit.errors import UserError
 from asrkit.experiment.spec import Experiment, load_spec, resolve_spec
 from asrkit.files import read_lines, replaced, write_lines
-from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import TrainableModel
+from asrkit.models.kinds import SpeechModel, TextModel
 from asrkit.run_folder import RunFolder
 from asrkit.text.tokenizers import Tokenizer
 from asrkit.text.vocabulary import Vocabulary
@@ -64,19 +64,42 @@ class TrainedRun:
         load_into(model, load_weights(path), path)
         return model.eval(), path
 
-    def asr_model(self, checkpoint: str) -> tuple[AsrModel, Path]:
+    def speech_model(self, checkpoint: str) -> tuple[SpeechModel, Path]:
         """Returns the speech recogniser with the weights of a checkpoint, and its path.
 
         Raises:
             UserError: If the run is of another kind of model, or the checkpoint can't be used.
         """
         model, path = self.model(checkpoint)
-        if not isinstance(model, AsrModel):
-            raise UserError(
-                f"{self.folder.path}: decoding needs a model of type 'asr', got "
-                f"{type(model).__name__}"
-            )
-        return model, path
+        return as_speech_model(model, self.folder.path), path
+
+
+def as_speech_model(model: TrainableModel, run: Path) -> SpeechModel:
+    """Returns the model of a run, one with an encoder and heads.
+
+    Raises:
+        UserError: If it is of another kind.
+    """
+    if isinstance(model, SpeechModel):
+        return model
+    raise UserError(
+        f"{run} is the run of a {type(model).__name__}, which has no encoder and heads; expected a "
+        "speech recogniser, such as a model of type 'asr'"
+    )
+
+
+def as_text_model(model: TrainableModel, run: Path) -> TextModel:
+    """Returns the model of a run, one that predicts labels from those before.
+
+    Raises:
+        UserError: If it is of another kind.
+    """
+    if isinstance(model, TextModel):
+        return model
+    raise UserError(
+        f"{run} is the run of a {type(model).__name__}, not of a language model; expected a model "
+        "of type 'language_model'"
+    )
 
 
 def open_run(run: Path, data: Path | None = None) -> TrainedRun:

@@ -19,6 +19,7 @@ from asrkit.config.registry import Factory, import_all
 from asrkit.config.yaml_loader import Spec, load
 from asrkit.cpu import multiply_with_onednn
 from asrkit.data.settings import Data, DataSettings
+from asrkit.data.text import TextSettings
 from asrkit.data_folder import DataFolder
 from asrkit.errors import UserError
 from asrkit.experiment.phases import Phase
@@ -83,6 +84,17 @@ class Experiment:
         """
         if not isinstance(self.data, DataSettings):
             raise UserError("this needs a model that was trained on speech: data: {type: speech}")
+        return self.data
+
+    @property
+    def sentences(self) -> TextSettings:
+        """The `data:` part of a model that is trained on text.
+
+        Raises:
+            UserError: If the data is of another kind.
+        """
+        if not isinstance(self.data, TextSettings):
+            raise UserError("this needs a model that was trained on text: data: {type: text}")
         return self.data
 
 

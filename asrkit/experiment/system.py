@@ -12,13 +12,12 @@ from torch import Tensor
 from asrkit.errors import UserError
 from asrkit.experiment.decode_settings import heard_with
 from asrkit.experiment.prior import read_prior
-from asrkit.experiment.runs import open_run
+from asrkit.experiment.runs import as_speech_model, as_text_model, open_run
 from asrkit.experiment.search_needs import find_model
 from asrkit.lm.arpa import read_arpa
 from asrkit.lm.ngram import NgramModel
-from asrkit.models.asr_model import AsrModel
-from asrkit.models.interfaces import Encoded
-from asrkit.models.language_model import LanguageModel
+from asrkit.models.interfaces import Encoded, TrainableModel
+from asrkit.models.kinds import SpeechModel, TextModel
 from asrkit.scorers.loader import FoundHead
 from asrkit.search.search import LoadedSearch, Search
 from asrkit.text.outputs import Outputs
@@ -80,9 +79,9 @@ class System:
         self.experiment, self.resolved = opened.experiment, opened.resolved
         self.speech = heard_with(self.experiment.speech, overrides)
         self.tokenizer, self.vocabulary = opened.tokenizer, opened.vocabulary
-        self.models: dict[Path, torch.nn.Module] = {}
+        self.models: dict[Path, TrainableModel] = {}
         self.others: list[Path] = []
-        self.encoders = [self._asr_model(run, self.checkpoint)]
+        self.encoders = [self._speech_model(run, self.checkpoint)]
 
     def prepare(self, search: Search) -> LoadedSearch:
         """Returns a search with what it scores with.
@@ -102,7 +101,7 @@ class System:
         model = self.encoders[0]
         if run is not None:
             run = self.find(run)
-            model = self._asr_model(run, resolve(run, checkpoint))
+            model = self._speech_model(run, resolve(run, checkpoint))
             if model not in self.encoders:
                 self.encoders.append(model)
         found = model.named_heads()
@@ -118,17 +117,14 @@ class System:
         self.others.append(path)
         return NgramModel(read_arpa(path), self.vocabulary, path).to(self.device)
 
-    def language_model(self, run: Path, checkpoint: str) -> LanguageModel:
+    def language_model(self, run: Path, checkpoint: str) -> TextModel:
         """Returns a trained language model.
 
         Raises:
             UserError: If the run is that of something else.
         """
         run = self.find(run)
-        model = self._model(run, resolve(run, checkpoint))
-        if not isinstance(model, LanguageModel):
-            raise UserError(f"{run} is the run of a {type(model).__name__}, no language model")
-        return model
+        return as_text_model(self._model(run, resolve(run, checkpoint)), run)
 
     def prior(self, path: Path, run: Path | None, checkpoint: str) -> Tensor:
         """Returns log-priors (V + 1,) that were estimated with the same weights."""
@@ -154,14 +150,10 @@ class System:
         """Returns the frames of samples from every encoder."""
         return Encodings([model.encode(signal, lengths) for model in self.encoders])
 
-    def _asr_model(self, run: Path, path: Path) -> AsrModel:
-        model = self._model(run, path)
-        if not isinstance(model, AsrModel):
-            kind = type(model).__name__
-            raise UserError(f"{run}: decoding needs a model of type 'asr', got {kind}")
-        return model
+    def _speech_model(self, run: Path, path: Path) -> SpeechModel:
+        return as_speech_model(self._model(run, path), run)
 
-    def _model(self, run: Path, path: Path) -> torch.nn.Module:
+    def _model(self, run: Path, path: Path) -> TrainableModel:
         if path not in self.models:
             other = open_run(run, self.data)
             if other.vocabulary.symbols != self.vocabulary.symbols:

@@ -16,17 +16,21 @@ from click.testing import CliRunner, Result
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from asrkit.cli import main
-from asrkit.config.registry import all_registries
+from asrkit.config.registry import all_registries, import_all
 from asrkit.data.manifests import Source, write_manifest
 from asrkit.text.tokenizers import train_tokenizer
 
 HEADS = '''
-"""Two heads and a model."""
+"""Two heads and two models."""
 
 import torch
 
 from asrkit.models.heads.ctc import CtcHead
-from asrkit.models.interfaces import Head, LossPart, Pictures, TrainableModel, heads, models
+from asrkit.models.interfaces import (
+    Encoded, Encoder, Head, LossPart, Pictures, TrainableModel, heads, models
+)
+from asrkit.models.kinds import SpeechModel
+from asrkit.nn.features import Features
 from asrkit.plotting import new_figure
 from asrkit.text.outputs import Outputs
 
@@ -87,6 +91,48 @@ class Loudness(TrainableModel):
         means = batch.signal.float().abs().mean(1, keepdim=True) / 1000
         losses = self.scale(means).square().sum(1)
         return {"loss": LossPart(losses.sum(), len(batch), 1.0, losses.detach())}
+
+
+class Frames(Encoder):
+    num_layers, taps = 1, []
+
+    def __init__(self, input_dim, dim) -> None:
+        super().__init__()
+        self.dim, self.layer = dim, torch.nn.Linear(input_dim, dim)
+
+    def output_lengths(self, lengths):
+        return lengths
+
+    def forward(self, features, lengths):
+        return Encoded(self.layer(features).tanh(), lengths)
+
+
+@models.register("linear")
+class Linear(SpeechModel):
+    """One linear layer and CTC.
+
+    Args:
+        vocabulary: The labels.
+        features: Computes features from samples.
+    """
+
+    def __init__(self, vocabulary, features: Features) -> None:
+        super().__init__()
+        self.vocabulary, self.features = vocabulary, features
+        self.encoder = Frames(features.dim, 4)
+        self.head = CtcHead(self.encoder, vocabulary, weight=1.0)
+
+    def forward(self, batch, step=0):
+        return self.head.loss(self.encode(batch.signal, batch.signal_lengths), batch)
+
+    def encode(self, signal, lengths):
+        return self.encoder(*self.features(signal, lengths))
+
+    def named_heads(self):
+        return {"mine": self.head}
+
+    def output_frames(self, num_samples):
+        return self.features.num_frames(num_samples)
 '''
 SPEC: dict[str, Any] = {
     "plugins": ["my_heads"],
@@ -109,6 +155,7 @@ SPEC: dict[str, Any] = {
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Path]:
     """A folder with spec, plugin, and data/; what a plugin registers is forgotten."""
+    import_all()
     before = {registry.kind: dict(registry.entries) for registry in all_registries()}
     paths, modules = list(sys.path), set(sys.modules)
     (tmp_path / "my_heads.py").write_text(HEADS)
@@ -195,6 +242,32 @@ def test_a_model_of_ones_own_needs_its_loss_only(place: Path) -> None:
     assert searched.exit_code == 2
     said = " ".join(searched.output.split())
     assert "decoding.greedy: the model has no head 'plain'; it has none" in said
+
+
+def test_a_speech_model_of_ones_own_is_decoded_aligned_and_shown(place: Path) -> None:
+    model = {"type": "linear", "features": {"type": "log_mel", "normalization": "global"}}
+    searches = {"greedy": {"type": "ctc_greedy", "scorers": {"mine": 1.0}}}
+    spec = spec_of(place, model=model, decoding=searches)
+    data, run = place / "data", place / "run"
+    checked = asrkit("check", spec, "--data", data)
+    assert checked.exit_code == 0, checked.output
+    trained = asrkit("train", spec, "--data", data, "--run", run)
+    assert trained.exit_code == 0, trained.output
+    assert (run / "statistics.safetensors").is_file()
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    assert events.Tags()["tensors"] == ["dev/mine/text_summary"]
+    on_dev = ("--run", run, "--data", data, "--set", "dev", "--checkpoint", "last")
+    for words in (
+        ("decode", *on_dev, "--search", "greedy"),
+        ("align", *on_dev, "--head", "mine"),
+        ("prior", *on_dev, "--head", "mine"),
+    ):
+        result = asrkit(*words)
+        assert result.exit_code == 0, result.output
+    wrong = asrkit("perplexity", *on_dev)
+    assert wrong.exit_code == 2
+    assert "is the run of a Linear, not of a language model" in " ".join(wrong.output.split())
 
 
 def test_a_model_that_hears_is_not_trained_on_text(place: Path) -> None:

@@ -14,7 +14,7 @@ import soundfile
 from click.testing import CliRunner, Result
 
 from asrkit.cli import main
-from asrkit.config.registry import all_registries
+from asrkit.config.registry import all_registries, import_all
 from asrkit.data.manifests import Source, write_manifest
 
 SPEC = """
@@ -61,6 +61,7 @@ class Mine(Activation):
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Path]:
     """A folder conf/ with spec and plugin, and data/; what a plugin registers is forgotten."""
+    import_all()
     before = {registry.kind: dict(registry.entries) for registry in all_registries()}
     paths, modules = list(sys.path), set(sys.modules)
     (tmp_path / "conf").mkdir()
