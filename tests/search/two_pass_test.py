@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from asrkit.scorers.ctc_prefix import CtcPrefixScorer
+from asrkit.scorers.loader import FoundHead
 from asrkit.search.ctc_prefix_beam import CtcPrefixBeamSearch
 from asrkit.search.forced import forced
 from asrkit.search.label_sync import LabelSyncSearch
@@ -59,6 +60,31 @@ def test_a_second_pass_orders_by_the_sum_over_all_alignments() -> None:
     assert search.own_heads == ["ctc", "attention", "attention"]
 
 
+def test_the_passes_of_a_search_load_their_own_scorers() -> None:
+    frames, tables = random_case(2, [4, 3])
+    other = random_case(9, [4, 3])[1]
+
+    class Loader:
+        """Gives the heads of both passes, which have one name, in order."""
+
+        found = [Head(frames, other), Head(frames, tables)]
+
+        def head(self, name: str, run: object, checkpoint: str) -> FoundHead:
+            assert name == "attention"
+            return FoundHead(self.found.pop(0), name)
+
+    first = LabelSyncSearch({"attention": 1.0}, beam_size=30)
+    loader: Any = Loader()
+    loaded = TwoPassSearch(first, {"attention": 1.0}, first_weight=0.5).load(loader)
+    for row, n_best in enumerate(loaded.run(frames)):
+        for hypothesis in n_best:
+            labels = tuple(hypothesis.labels)
+            before, after = bigram(tables[row], labels), bigram(other[row], labels)
+            assert hypothesis.scores == pytest.approx({"attention": after, "first": before}, 1e-4)
+            assert hypothesis.score == pytest.approx(after + 0.5 * before, abs=1e-4)
+    assert loaded.seconds.keys() == {"first", "attention"}
+
+
 WEIGHTS = {"ctc": 0.4, "attention": 0.6}
 SEARCHES = [
     LabelSyncSearch(WEIGHTS, 2, length_norm=0.5, pre_beam=V),
@@ -86,6 +112,21 @@ def test_a_forced_search_says_of_a_sentence_what_the_free_one_says(search: Searc
                 assert hypothesis.labels == references[row]
                 assert hypothesis.score == pytest.approx(free[row][place].score, abs=1e-4)
                 assert hypothesis.scores.keys() == free[row][place].scores.keys()
+
+
+def test_what_a_search_is_held_to_leaves_it_as_it_was() -> None:
+    frames, tables = random_case(4, [4, 2])
+    search = TimeSyncSearch(WEIGHTS, 3)
+    loaded = search.over({"ctc": Head(frames), "attention": Head(frames, tables)})
+    before, seconds = loaded.run(frames), dict(loaded.seconds)
+    settings = dict(vars(search))
+    forced(loaded, frames, [[0, 1], [0]], V)
+    assert vars(search) == settings
+    assert loaded.parts.weights == WEIGHTS
+    assert dict(loaded.seconds) == seconds
+    assert loaded.run(frames) == before
+    again = search.over({"ctc": Head(frames), "attention": Head(frames, tables)})
+    assert not again.seconds, "each loaded search has a stopwatch of its own"
 
 
 def test_sentences_without_a_path_are_told() -> None:

@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from asrkit.config.registry import import_all
 from asrkit.errors import UserError
+from asrkit.search.search import searches
 from tools.comparison.compare import main as compare
 from tools.comparison.record import leaves
 from tools.comparison.record import main as record
 from tools.comparison.renames import read_renames
+from tools.comparison.searches import all_searches
 
 SPEC = """
 text: characters
@@ -82,3 +85,10 @@ def test_unknown_parts_of_renames_are_refused(tmp_path: Path) -> None:
     path.write_text("parameter: {}\n")
     with pytest.raises(UserError, match="unknown 'parameter'"):
         read_renames(path)
+
+
+def test_searches_of_all_kinds_are_recorded() -> None:
+    import_all()
+    named = dict(all_searches())
+    assert {name.split()[0] for name in named} == searches.entries.keys()
+    assert {type(search) for search in named.values()} == set(searches.entries.values())
