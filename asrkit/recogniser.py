@@ -132,7 +132,7 @@ class Recogniser:
 
 
 def _require_run(folder: RunFolder) -> None:
-    """Makes sure that a folder is that of a run.
+    """Checks that a folder is a run folder.
 
     Raises:
         UserError: If not; names the run folders in it.

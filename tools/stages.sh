@@ -42,13 +42,13 @@ usage: run.sh [options] [key=value ...]
   --lm FILE         spec of a language model: stage 4 trains it, and says its perplexity
   --lm-text FILE... sentences for it besides the transcripts, plain, .gz or .xz
   --ngram N         with --lm, an n-gram model of this order on the same text
-  --ilm FILE        spec of a mini-LSTM: stage 6 trains it in RUN, beside the frozen decoder
+  --ilm FILE        spec of a mini-LSTM: stage 6 trains it in RUN, with the decoder frozen
   --decoding FILE   spec whose searches replace those of --conf; all of them, if --search is left out
   --search NAME...  searches that decode and are scored    (joint)
   --sets NAME...    sets that are decoded                  (all of dev and test)
   --table FILE      spec of searches: stage 9 tunes them on dev, decodes, and puts a table of them
                     into the results
-  --results FILE    where the table of results is written    (RESULTS.md beside the run)
+  --results FILE    where the table of results is written    (RESULTS.md next to the run)
   --decodes N       decodes that each search is tuned with, after the first    ($decodes)
 ${recipe_usage:-}
   key=value         changes to the spec, such as training.epochs=20
@@ -98,7 +98,7 @@ parse_options() {
   command -v asrkit >/dev/null || fail "asrkit is not installed in this environment; see README.md"
   run=${run/<spec>/"$(basename -- "$conf" .yaml)"} # quoted: & would stand for <spec>
   results=${results:-$(dirname -- "$run")/RESULTS.md}
-  # Decode specs find it by its name, as it is beside the run.
+  # Decode specs find it by its name, because it is next to the run.
   lm_run=$(dirname -- "$run")/lm-$(basename -- "$lm" .yaml)
   if ((gpus > 1)); then
     # After -- torchrun takes no option for its own.
@@ -191,7 +191,7 @@ stage() {
     if ((status == 130)); then ended="was interrupted"; fi
     {
       echo "stage $number ($title) $ended: $words"
-      echo "the same run.sh command goes on with this stage"
+      echo "the same run.sh command continues with this stage"
     } >&2
     exit "$status"
   fi

@@ -180,7 +180,7 @@ search_table() {
 
 # show_results NUMBER: writes and prints the table; never skipped, as it is the answer. Other runs
 # that are in the file stay there. A run or data elsewhere are not the recipe's own: their results
-# stand beside the run, in a file of their own, unless --results names another.
+# are written next to the run, in their own file, unless --results names another.
 show_results() {
   local out=$results
   if (($1 < first_stage || $1 > stop_stage)); then return 0; fi

@@ -71,7 +71,7 @@ def answer_in_json(verb: click.Command) -> None:
 
 
 def as_json(value: Any) -> Any:
-    """Returns a result as JSON has it: objects for dataclasses, null for what is no number."""
+    """Returns a result as JSON has it: objects for dataclasses, null for NaN."""
     if is_dataclass(value):
         return {entry.name: as_json(getattr(value, entry.name)) for entry in fields(value)}
     if isinstance(value, Mapping):

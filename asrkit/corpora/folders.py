@@ -40,7 +40,7 @@ def read_folder(folder: Path, speakers: bool = False) -> Iterator[Source | Unusa
     for stem, path in texts.items():
         if stem not in heard:
             name = str(stem.relative_to(folder))
-            yield Unusable(name, "text without audio", f"there is no audio beside {path}")
+            yield Unusable(name, "text without audio", f"there is no audio next to {path}")
 
 
 def _files(folder: Path) -> list[Path]:

@@ -95,7 +95,7 @@ class _ProblemError(Exception):
 
 
 def _require(folder: Path) -> None:
-    """Makes sure that a folder has audio.
+    """Checks that a folder has audio.
 
     Raises:
         UserError: If not.

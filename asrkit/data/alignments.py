@@ -124,7 +124,7 @@ def _ids(words: str, outputs: Outputs) -> list[int]:
 
 
 def _require(path: Path, header: str | None, targets: FrameTargets) -> None:
-    """Makes sure that a file holds the targets of a head.
+    """Checks that a file has the targets of a head.
 
     Raises:
         UserError: If it holds other ones.

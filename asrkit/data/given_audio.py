@@ -36,7 +36,7 @@ def from_samples(samples: Samples, sample_rate: int, channel: Channel | None) ->
     """Returns samples (N,) as 16-bit integers, and how many there are per second.
 
     Raises:
-        AudioError: If some are no numbers.
+        AudioError: If some are NaN.
         UserError: If they are of another kind or shape.
     """
     if channel is not None:

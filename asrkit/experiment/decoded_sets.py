@@ -74,7 +74,7 @@ def require_whole(folder: Path, sets: OpenSets) -> Coverage | None:
     lines = read_nbest(place.nbest)
     if not place.summary.is_file():
         log.warning(
-            "%s has no %s: nothing says whether its lists are whole", folder, place.summary.name
+            "%s has no %s: whether its lists are complete is unknown", folder, place.summary.name
         )
         return None
     summary = read_run_file(place.summary, Summary)

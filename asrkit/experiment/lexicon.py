@@ -17,7 +17,7 @@ from asrkit.hmm.lexicon_files import Format, cmudict, read_lexicon
 from asrkit.text.normalization import normalized
 
 CMUDICT, GRAPHEMES = "cmudict", "graphemes"
-"""Names of sources that are no files."""
+"""Names of sources that are not files."""
 
 
 @dataclass(frozen=True)

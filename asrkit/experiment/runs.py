@@ -144,7 +144,7 @@ def record_tokenizer(run: Path, tokenizer: Tokenizer) -> None:
 
 
 def require_vocabulary(run: Path, vocabulary: Vocabulary) -> None:
-    """Makes sure that a tokenizer is the one that a run was trained with.
+    """Checks that a tokenizer is the one that a run was trained with.
 
     Raises:
         UserError: If the labels differ; names the first.

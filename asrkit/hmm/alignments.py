@@ -65,8 +65,8 @@ class Alignment:
         """Returns left neighbour, phone, right neighbour and position (T, 4) of every frame."""
         edge = np.array([EDGE], np.int32)
         padded = np.concatenate([edge, self.phones, edge])
-        beside = np.stack([padded[:-2], self.phones, padded[2:]], axis=1)
-        each = np.repeat(beside, self.durations, axis=0)
+        triples = np.stack([padded[:-2], self.phones, padded[2:]], axis=1)
+        each = np.repeat(triples, self.durations, axis=0)
         return np.concatenate([each, self.positions[:, None]], axis=1)
 
     def tied_by(self, tree: Tree) -> Alignment:

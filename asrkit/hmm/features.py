@@ -1,4 +1,4 @@
-"""Features of Gaussian mixtures: cepstra, and what is made of them and of the frames beside.
+"""Features of Gaussian mixtures: cepstra, and what is made of them and of neighbouring frames.
 
 There are N // shift frames of N samples, as many as `asrkit.nn.features.LogMel` has of the same
 length, so alignments fit a network's frames.
@@ -117,7 +117,7 @@ class Projection:
 
 
 def spliced(frames: Tensor, context: int) -> Tensor:
-    """Returns frames (T, C) with those beside, oldest first (T, (1 + 2 context) C).
+    """Returns frames (T, C) with their neighbours, oldest first (T, (1 + 2 context) C).
 
     Beyond the ends the first and the last one stand.
     """

@@ -43,7 +43,7 @@ class G2p:
             between.
 
     Raises:
-        UserError: If kaldifst is not installed, or a symbol is no such pair.
+        UserError: If kaldifst is not installed, or a symbol is not such a pair.
     """
 
     def __init__(self, ngrams: Ngrams) -> None:
@@ -51,7 +51,9 @@ class G2p:
         pairs = [symbol for symbol in ngrams.symbols if symbol not in (UNKNOWN, BEGIN, END)]
         wrong = [pair for pair in pairs if pair[1:2] != ":"]
         if wrong:
-            raise UserError(f"{wrong[0]!r} is no pair of a letter and phones: is it a G2P model?")
+            raise UserError(
+                f"{wrong[0]!r} is not a pair of a letter and phones: is this a G2P model?"
+            )
         self._phones = [()] + [tuple(p for p in pair[2:].split("_") if p) for pair in pairs]
         self.letters = {x: i for i, x in enumerate(sorted({pair[0] for pair in pairs}), start=1)}
         acceptor = grammar(ngrams, pairs, len(pairs) + 1)

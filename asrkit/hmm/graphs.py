@@ -253,7 +253,7 @@ def _arcs(
 
 
 def _is_alone(places: dict[tuple[int, int], int]) -> bool:
-    """Says whether a phone is there once, whatever its neighbours."""
+    """Returns whether a phone is context-independent."""
     return list(places) == [(EDGE, EDGE)]
 
 

@@ -18,7 +18,7 @@ from asrkit.hmm.compiled import compiled
 ITERATIONS = 8
 MOST_PHONES = 2
 FEWER = 0.1
-"""Pairs of two phones, of which there are many more, begin with this weight beside others."""
+"""Initial weight of pairs with two phones, of which there are many more, relative to others."""
 Pair = tuple[str, tuple[str, ...]]
 """A letter and its phones."""
 Ints = npt.NDArray[np.int32]

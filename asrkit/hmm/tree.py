@@ -1,7 +1,8 @@
 """Decision trees that tie the states of phones in context, by the likelihood of their frames.
 
 Every phone of speech has a tree, which asks for the phone before, the phone after and the state; a
-leaf is a tied state. Silence and noise have a tied state for each of theirs, whatever is beside.
+leaf is a tied state. Silence and noise have a tied state for each of theirs, whatever their
+neighbours.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ class Nodes:
     Args:
         keys: (N,) index of what is asked for in `KEYS`; -1 in leaves.
         members: (N, V) for which values the answer is yes.
-        yes: (N,) where it then goes on.
-        no: (N,) where it goes on otherwise.
+        yes: (N,) the next node if so.
+        no: (N,) the next node otherwise.
         tied: (N,) the tied state of leaves, -1 elsewhere.
     """
 
@@ -152,7 +153,7 @@ def read_tree(path: Path) -> Tree:
         rest = np.array([[n["yes"], n["no"], n["tied"]] for n in record["nodes"]])
         return Tree(phones, np.array(record["roots"]), Nodes(np.array(keys), members, *rest.T))
     except (ValueError, KeyError, IndexError) as error:
-        raise UserError(f"{path} is no tree: {error}; train the model again") from error
+        raise UserError(f"{path} is not a tree: {error}; train the model again") from error
 
 
 def _value(key: str, text: str, phones: Phones) -> int:

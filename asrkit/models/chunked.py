@@ -25,7 +25,7 @@ OutputLengths = Callable[[Tensor], Tensor]
 def require_chunkable(
     chunking: Chunking, output_lengths: OutputLengths, heads: Mapping[str, Head]
 ) -> None:
-    """Makes sure that all heads of a model can learn from chunks.
+    """Checks that all heads of a model can learn from chunks.
 
     Raises:
         ValueError: If there are no given alignments, a head needs labels that they don't tell, or
@@ -51,7 +51,7 @@ def require_chunkable(
 
 
 def _require_whole_frames(chunking: Chunking, output_lengths: OutputLengths) -> None:
-    """Makes sure that encoder frames of a chunk are those of the utterance."""
+    """Checks that encoder frames of a chunk are those of the utterance."""
     numbers = torch.arange(1, 65, device="cpu")
     for name, frames in (("size", chunking.size), ("step", chunking.stride)):
         counts = output_lengths(numbers * frames)

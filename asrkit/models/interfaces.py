@@ -45,7 +45,7 @@ LossReport = dict[str, LossPart]
 
 
 def require_weight(weight: float) -> None:
-    """Makes sure that more of a loss can't be better.
+    """Checks that a larger loss is never better.
 
     Raises:
         ValueError: If its weight in the training objective is negative.
@@ -55,7 +55,7 @@ def require_weight(weight: float) -> None:
 
 
 def require_share(name: str, share: float) -> None:
-    """Makes sure that something is a share, and not all.
+    """Checks that something is a share below 1.
 
     Raises:
         ValueError: If it is below 0 or not below 1.

@@ -24,18 +24,17 @@ from asrkit.scoring.score import Score, ScorePart, read_score
 
 INTRODUCTION = """# Results
 
-Generated from run folders by `tools/results_table.py`; do not edit. WER in percent with its 95 %
-bootstrap intervals: from resampling the set's utterances, and from resampling its speakers, which
-is wider where errors depend on who speaks. S / D / I: substituted, deleted, inserted words. RTF is
-the time of encoder and search over the audio's duration. Telephone test sets are scored as NIST
-does, with rows for the corpora that they consist of. A run's hours are the time of its training
-steps. Where a run has a parent, P(noise) is how often mere chance of the test set would give a
-difference of errors like theirs or a larger one: by an exact sign-flip permutation test, two-sided,
-with utterances or speakers as units. Columns that are headed `P(noise)` alone are older: a paired
-bootstrap over utterances, whose small values are too small. Searches that were tuned and compared
-with one another stand in a table of their own, in the section of their run. What is said of a run
-in words stands in `results/RUN.md`, and is taken from there. Where a row has –, it was made before
-the column was.
+Generated from run folders by `tools/results_table.py`; do not edit. WER in percent with two 95 %
+bootstrap intervals: from resampling the utterances of the set, and from resampling its speakers,
+which is wider where errors depend on who speaks. S / D / I: substituted, deleted, inserted words.
+RTF is the time of encoder and search divided by the duration of the audio. Telephone test sets are
+scored like NIST does, with rows for the corpora they consist of. Hours are the time of all training
+steps. If a run has a parent, P(noise) is how often chance alone would produce a difference like
+theirs or a larger one: an exact two-sided sign-flip permutation test, with utterances or speakers
+as units. Columns with just `P(noise)` as heading are older: a paired bootstrap over utterances,
+whose small values are too small. Searches that were tuned and compared with each other have a table
+in the section of their run. A run's own notes are kept in `results/RUN.md` and copied from there. A
+row with – is older than the column.
 """
 TAIL = 3
 """Epochs of the log that are shown."""
@@ -53,8 +52,8 @@ def write_results(runs: Sequence[Path], out: Path, earlier: Results = NOTHING) -
 
     Args:
         runs: Run folders.
-        out: The Markdown file; pictures go to a folder `results` beside it, where RUN.md holds what
-            people say of a run, if they do.
+        out: The Markdown file; plots go to a folder `results` next to it, where RUN.md may have
+            notes on a run.
         earlier: Runs that stay in the file as they are; those that have a folder take their places.
 
     Returns:

@@ -31,12 +31,12 @@ from asrkit.run_files import Environment, read_run_file
 from asrkit.run_folder import RunFolder
 from asrkit.scoring.score import Score, read_score
 
-INTRODUCTION = """A row is a way to search, a column what scores beside it. WER in percent, with the
-95 % bootstrap interval over utterances; bold is the best on {dev}. Weights with a star were tuned
-on {dev}, whose WERs are the better for it; {tests} decided nothing. RTF is the time of encoder and
-search over the audio's duration, on {device} (threads: {threads}). Search errors are the
-sentences whose reference the search itself scores higher than what it found: a larger beam could
-mend them; all other wrong sentences are the models' errors.
+INTRODUCTION = """A row is a way to search, a column adds scores. WER in percent, with the 95 %
+bootstrap interval over utterances; the best on {dev} is bold. Weights with a star were tuned on
+{dev}, so its WERs are optimistic; nothing was tuned on {tests}. RTF is the time of encoder and
+search divided by the duration of the audio, on {device} (threads: {threads}). Search errors are
+sentences whose reference gets a higher score from the search than its own result: a larger beam
+could fix them; all other wrong sentences are errors of the models.
 """
 GOES = {"label_sync": "by label", "two_pass": "in two passes"}
 """How the searches' types go; all others go by frames."""

@@ -87,7 +87,7 @@ class Source:
         )
 
     def require(self, kind: Kind) -> None:
-        """Makes sure that there are scores of a kind.
+        """Checks that there are scores of a kind.
 
         Raises:
             UnfitError: If there are none.

@@ -87,7 +87,7 @@ class FrameSearch(Search, Generic[State]):
         return self.scored if name == self.frames else "labels"
 
     def refuse_whole(self, parts: SearchParts) -> None:
-        """Makes sure that the search can follow a stream.
+        """Checks that the search can follow a stream.
 
         Raises:
             UserError: If a scorer needs whole utterances.

@@ -1,4 +1,4 @@
-"""The symbols of one output layer: labels of the text with what stands beside them, or classes.
+"""The symbols of one output layer: labels of the text with special symbols, or classes.
 
 A text is made of the V labels of a vocabulary. What a head gives probabilities to is not the same:
 labels and blank, labels and end of sentence, or classes that have no text, such as tied states and

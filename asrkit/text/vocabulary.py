@@ -1,7 +1,7 @@
 """The labels that texts are made of, and their ids.
 
 The V labels have ids 0 .. V-1. Blank and end of sentence are not among them: these are symbols of
-an output layer, beside the labels (`outputs.py`).
+an output layer, in addition to the labels (`outputs.py`).
 """
 
 from __future__ import annotations

@@ -89,7 +89,8 @@ def read_index(folder: Path) -> list[Entry]:
     except UserError as error:
         if not files:
             raise UserError(
-                f"{path} is damaged, and there is no checkpoint beside it: restore both, or delete "
+                f"{path} is damaged, and there is no checkpoint next to it: restore both, or "
+                "delete "
                 "it to start over"
             ) from error
         return _from_files(files, f"{path} is damaged")

@@ -60,7 +60,7 @@ def evaluate(
 
 
 def require_some(found: Totals) -> None:
-    """Makes sure that something of dev was evaluated: no loss is not a loss of 0.
+    """Checks that something of dev was evaluated: no loss is not a loss of 0.
 
     Raises:
         UserError: If nothing was.

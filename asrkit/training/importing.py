@@ -58,7 +58,7 @@ class Import:
 
 
 def check_patterns(patterns: Sequence[str]) -> None:
-    """Makes sure that patterns are regular expressions.
+    """Checks that patterns are regular expressions.
 
     Raises:
         ValueError: If one is not.

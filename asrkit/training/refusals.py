@@ -30,7 +30,7 @@ def refuse_settings(
     reload_best: ReloadBest | None = None,
     **numbers: Any,
 ) -> None:
-    """Makes sure that a model can be trained so.
+    """Checks that a model can be trained with these settings.
 
     Args:
         model: It may be on the meta device; what `freeze` selects is frozen.
@@ -71,7 +71,7 @@ def refuse_settings(
 
 
 def refuse_other_tensors(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Makes sure that weights are those of a model.
+    """Checks that weights are those of a model.
 
     Args:
         model: The model to train on.

@@ -87,7 +87,7 @@ def reading(batches: Iterator[Batch]) -> Iterator[Iterator[Batch]]:
 
 
 def require_batches(used: int, epoch: int) -> None:
-    """Makes sure that an epoch had something to train on.
+    """Checks that an epoch had something to train on.
 
     Raises:
         UserError: If no batch was used in any process.

@@ -71,7 +71,7 @@ def chains_of(windows: Sequence[Sequence[int]], tying: StateTying) -> Chains:
     Most phones in context share their states with others, so that a graph of chains is several
     times smaller than one of windows.
     """
-    # Windows of one number that is not above 0 are no phones. That of 0 takes the place of epsilon
+    # Windows of one number that is not above 0 are not phones. That of 0 takes the place of epsilon
     # where the context of a phone is still open.
     special = [w[0] if len(w) == 1 and w[0] <= 0 else None for w in windows]
     labels = [label for label, w in enumerate(windows) if w and special[label] is None]

@@ -58,7 +58,7 @@ class LexiconGraph:
     Args:
         graph: From phones to words.
         backoff: #0, as it is read; the grammar's label of back-off arcs is written.
-        disambiguation: All symbols that are read but are no phones, #0 among them.
+        disambiguation: All symbols that are read but are not phones, including #0.
     """
 
     graph: Graph

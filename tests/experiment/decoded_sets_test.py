@@ -160,7 +160,7 @@ def test_a_manifest_that_is_gone_is_said(run: Path, caplog: pytest.LogCaptureFix
     manifest_path(run.parent / "data", "test").unlink()
     with caplog.at_level(logging.WARNING):
         assert score(run, "test", "joint").utterances == 3
-    assert "test.jsonl is gone" in caplog.text
+    assert "test.jsonl is missing" in caplog.text
 
 
 def test_what_an_older_decode_did_not_note_is_unknown(
@@ -171,7 +171,7 @@ def test_what_an_older_decode_did_not_note_is_unknown(
     (folder_of(run) / "summary.json").unlink()
     with caplog.at_level(logging.WARNING):
         assert require_whole(folder_of(run), OpenSets()) is None
-    assert "nothing says whether its lists are whole" in caplog.text
+    assert "whether its lists are complete is unknown" in caplog.text
 
 
 def test_utterances_without_a_reference_are_not_scored_and_counted(run: Path) -> None:

@@ -119,7 +119,9 @@ def test_a_file_keeps_the_model(model: G2p, tmp_path: Path) -> None:
 def test_models_of_other_things_are_refused(tmp_path: Path) -> None:
     pytest.importorskip("kaldifst")
     words = estimate(index_sentences([["some", "words"]]), 1).ngrams
-    with pytest.raises(UserError, match="is no pair of a letter and phones: is it a G2P model"):
+    with pytest.raises(
+        UserError, match="is not a pair of a letter and phones: is this a G2P model"
+    ):
         G2p(words)
     long = Lexicon({"a": [Pronunciation(("A", "B", "C"))]}, "mine")
     with pytest.raises(UserError, match="no word of mine has at most two phones per letter"):

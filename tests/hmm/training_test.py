@@ -208,7 +208,7 @@ def test_damaged_models_are_named(trained: Path, tmp_path: Path) -> None:
     ("wrong", "message"),
     [
         ({"gaussians": 0}, "some gaussians"),
-        ({"gaussians": 5, "iterations": 3}, "align_at: 10 is no iteration of 1 to 3"),
+        ({"gaussians": 5, "iterations": 3}, "align_at: 10 is not an iteration from 1 to 3"),
     ],
 )
 def test_wrong_schedules_are_refused(wrong: dict[str, int], message: str) -> None:

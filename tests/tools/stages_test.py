@@ -367,7 +367,7 @@ def test_a_language_model_is_trained_measured_and_then_up_to_date(dry: Dry) -> N
     assert "b.txt --out" in lines[0]
     assert "data.files=\\[lm-lstm.txt.gz\\]" in lines[1]
     assert "--name lm-lstm-4gram --dev dev" in lines[4]
-    assert "run/lm-lstm" in lines[3], "beside the run"
+    assert "run/lm-lstm" in lines[3], "next to the run"
     again = dry.run(*words, "--lm-text", "a.txt", "b.txt")
     assert "stage 4: text of the language model: up to date" in again
     assert "stage 4: n-gram model: up to date" in again

@@ -1,7 +1,7 @@
 """The loop of all stages: align, transform features, estimate Gaussians, make more of them.
 
 After an iteration that has aligned, all that the next one needs is written, so a stage that was
-stopped goes on from there.
+stopped continues from there.
 """
 
 from __future__ import annotations

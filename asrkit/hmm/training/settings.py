@@ -43,7 +43,9 @@ class Schedule:
         for name in ("align_at", "transform_at"):
             wrong = [i for i in getattr(self, name) if not 1 <= i <= self.iterations]
             if wrong:
-                raise ValueError(f"{name}: {wrong[0]} is no iteration of 1 to {self.iterations}")
+                raise ValueError(
+                    f"{name}: {wrong[0]} is not an iteration from 1 to {self.iterations}"
+                )
 
 
 def _monophone_schedule() -> Schedule:

@@ -1,4 +1,4 @@
-"""Trains all stages of a folder, or goes on with those that are missing.
+"""Trains all stages of a folder, or continues with those that are missing.
 
 FOLDER/settings.json       what was chosen
 FOLDER/lexicon.txt         pronunciations of the words that were trained on

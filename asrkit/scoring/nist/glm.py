@@ -39,7 +39,7 @@ class Rule:
     right: str = ""
 
     def matches(self, text: str, place: int) -> bool:
-        """Says whether the rule applies at a place of a text."""
+        """Returns whether the rule applies at a position in a text."""
         end = place + len(self.source)
         return (
             text.startswith(self.source, place)

@@ -27,7 +27,7 @@ SUBSTITUTION, GAP, OPTIONAL_GAP, NOTHING_GAP, NOTHINGS = 4.0, 3.0, 2.0, 0.001, 1
 SYMBOLS = re.compile(r"[{}]|[^\s{}]+")
 
 Agrees = Callable[[str, str], bool]
-"""Says whether two words count as the same."""
+"""Returns whether two words count as the same."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ def _opposite(word: str, other: str, agrees: Agrees) -> float:
 
 
 def agrees_in_part(reference: str, found: str) -> bool:
-    """Says whether words are the same as far as they are written: of `wor-` or `-ord`, the rest."""
+    """Returns whether words agree as far as they are written: `wor-` or `-ord` with `word`."""
     for one, other in ((reference, found), (found, reference)):
         if len(one) > 1 and one.startswith("-"):
             return other.endswith(one[1:])

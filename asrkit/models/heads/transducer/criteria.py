@@ -45,7 +45,7 @@ class Criterion(ABC):
 
     @abstractmethod
     def check(self, topology: Topology, reader: str | None, pruned: bool) -> None:
-        """Makes sure that a head can be trained so.
+        """Checks that a head can be trained with this criterion.
 
         Args:
             topology: What may follow what in an alignment.
