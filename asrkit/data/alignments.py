@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -138,9 +138,10 @@ def _require(path: Path, header: str | None, targets: FrameTargets) -> None:
         if (held.outputs, held.rate) == (targets.outputs, targets.rate):
             return
         got = held.told() + held.outputs.difference(targets.outputs)
+    needed = replace(targets, labels_repeat=False).told()
     raise UserError(
-        f"{path}: a head is trained on {targets.told()}; the alignments hold {got}; align with a "
-        "head of the same outputs (`asrkit align --head HEAD`)"
+        f"{path}: a head is trained on {needed}; the alignments hold {got}; align with a head of "
+        "the same outputs (`asrkit align --head HEAD`)"
     )
 
 

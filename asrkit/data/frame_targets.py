@@ -45,15 +45,15 @@ class FrameTargets:
 
     def labels_of(self, symbols: Tensor) -> AlignedLabels:
         """Returns the labels that symbols (B, N) spell; none where they don't tell the text."""
-        if not self.spell_text:
-            symbols = symbols.clamp(max=PADDING)
-        blank = self.outputs.specials.get("blank", len(self.outputs))
-        return aligned_labels(symbols, blank, self.labels_repeat)
+        # Whatever is not a label stands between labels, as blank does.
+        other = self.outputs.num_labels
+        return aligned_labels(symbols.clamp(max=other), other, self.labels_repeat)
 
     def told(self) -> str:
         """Returns what they are, in a few words, for messages."""
         frame = {"encoder": "encoder frame", "features": "feature frame"}[self.rate]
-        return f"{self.outputs.told()}, one for each {frame}"
+        repeated = " (equal ones in a row are one)" if self.labels_repeat else ""
+        return f"{self.outputs.told()}{repeated}, one for each {frame}"
 
 
 def every(symbols: Tensor, step: int, frames: int) -> Tensor:

@@ -22,6 +22,9 @@ def test_only_labels_tell_the_text() -> None:
     once, repeated = FrameTargets(LABELS), FrameTargets(LABELS, labels_repeat=True)
     assert once.labels_of(symbols).labels.tolist() == [[0, 0, 1]]
     assert repeated.labels_of(symbols).labels.tolist() == [[0, 1]]
+    assert "(equal ones in a row are one), one for each encoder frame" in repeated.told()
+    mixed = FrameTargets(Outputs(("a", "noise", "<blank>"), 1, {"blank": 2}), labels_repeat=True)
+    assert mixed.labels_of(torch.tensor([[0, 1, 0, 0, 2]])).labels.tolist() == [[0, 0]]
     states = FrameTargets(Outputs.classes(["s0", "s1", "s2"]))
     assert not states.spell_text
     assert states.labels_of(symbols).label_lengths.tolist() == [0]
