@@ -29,7 +29,7 @@ def read_folder(folder: Path, speakers: bool = False) -> Iterator[Source | Unusa
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder: expected one with audio files")
     files = [path for path in _files(folder) if not is_hidden(path.relative_to(folder))]
-    audio = [path for path in files if _suffix(path) in (*READ, *UNREAD)]
+    audio = [path for path in files if is_audio(path)]
     texts = {path.with_suffix(""): path for path in files if _suffix(path) == "txt"}
     if not audio:
         raise UserError(f"{folder} has no audio files; looked for {', '.join(READ)}")
@@ -41,6 +41,11 @@ def read_folder(folder: Path, speakers: bool = False) -> Iterator[Source | Unusa
         if stem not in heard:
             name = str(stem.relative_to(folder))
             yield Unusable(name, "text without audio", f"there is no audio next to {path}")
+
+
+def is_audio(path: Path) -> bool:
+    """Returns whether a file's name says that it is audio."""
+    return _suffix(path) in (*READ, *UNREAD)
 
 
 def _files(folder: Path) -> list[Path]:

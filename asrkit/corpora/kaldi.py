@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from asrkit.corpora.folders import is_audio
 from asrkit.corpora.places import Places
 from asrkit.data.set_facts import DUPLICATE_NAME
 from asrkit.data.sources import Source, Unusable
@@ -171,7 +172,8 @@ def _tell_unused(
 ) -> None:
     """Tells what was there and is not used."""
     known = {*USED, *DERIVED}
-    others = [p.name for p in matching(folder, "*") if p.is_file() and p.name not in known]
+    files = [path for path in matching(folder, "*") if path.is_file() and not is_audio(path)]
+    others = [path.name for path in files if path.name not in known]
     if others:
         log.info("%s: not used: %s", folder, ", ".join(others))
     if strangers:
