@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
+import torch
 from torch import Tensor
 
 from asrkit.hmm.alignments import Alignment, alignment_of
@@ -93,6 +94,15 @@ def align_one(
     if path is None:
         return None
     return alignment_of(path.states, expanded, phones), path.score
+
+
+def frame_states(utterances: Sequence[Utterance], found: Mapping[str, Alignment]) -> Tensor:
+    """Returns the tied states (N,) of all frames, -1 where an utterance has no alignment."""
+    result = torch.full((sum(map(len, utterances)),), -1)
+    for one in utterances:
+        if one.name in found:
+            result[one.begin : one.end] = torch.from_numpy(found[one.name].states).long()
+    return result
 
 
 def _mapped(function: Callable[[Item], Result], items: list[Item], jobs: int) -> Iterable[Result]:

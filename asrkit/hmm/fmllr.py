@@ -39,7 +39,11 @@ class FmllrStatistics:
 
 
 def fmllr_statistics(
-    mixtures: Mixtures, frames: Tensor, adapted: Tensor, by_state: SortedFrames
+    mixtures: Mixtures,
+    frames: Tensor,
+    adapted: Tensor,
+    by_state: SortedFrames,
+    scored_by: Mixtures | None = None,
 ) -> FmllrStatistics:
     """Sums a speaker's frames up.
 
@@ -48,13 +52,14 @@ def fmllr_statistics(
         frames: (T, D) without adaptation.
         adapted: (T, D) as they are scored, for the posterior probabilities.
         by_state: Which frame belongs to which state; frames of silence are better left out.
+        scored_by: Give the posterior probabilities, if not `mixtures`; as many Gaussians.
     """
     chosen = frames[by_state.order]
     if not len(chosen):
         size = frames.shape[1]
         zeros = torch.zeros(size, size + 1, size + 1, dtype=torch.float64)
         return FmllrStatistics(0.0, zeros[0, :size], zeros)
-    expected = expectations(mixtures, adapted, by_state)
+    expected = expectations(mixtures, adapted, by_state, scored_by)
     extended = torch.cat([chosen, torch.ones(len(chosen), 1)], dim=1)
     linear = (expected.targets.T @ extended).double()
     squares = weighted_squares(extended, expected.precisions)

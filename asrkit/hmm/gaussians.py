@@ -17,6 +17,8 @@ from torch import Tensor
 VARIANCE_FLOOR = 1e-3
 MIN_OCCUPANCY = 3.0
 """A Gaussian of fewer frames is left out."""
+LEAST = 1e-3
+"""Frames that a Gaussian without any is taken to have, so that its weight stays above 0."""
 PERTURBATION = 0.01
 """Standard deviations by which the halves of a Gaussian move apart."""
 SHARE_POWER = 0.25
@@ -186,13 +188,12 @@ def accumulate(
 def update(mixtures: Mixtures, found: Statistics, min_occupancy: float = MIN_OCCUPANCY) -> Mixtures:
     """Returns the mixtures that make the counted frames likeliest.
 
-    Gaussians of few frames are left out, but for the last one of a state; states of few frames stay
-    as they were.
+    Gaussians of few frames are left out; a state without others stays as it was.
 
     Args:
         mixtures: What the frames were counted with.
         found: The statistics.
-        min_occupancy: Frames that a Gaussian must have.
+        min_occupancy: Frames that a Gaussian must have; with 0 all stay.
     """
     owners = torch.repeat_interleave(mixtures.offsets.diff())
     totals = torch.zeros(mixtures.num_states, dtype=torch.float64)
@@ -204,9 +205,11 @@ def update(mixtures: Mixtures, found: Statistics, min_occupancy: float = MIN_OCC
     most = torch.full_like(totals, -1).scatter_reduce(0, owners, found.counts, "amax")
     untouched = (most < min_occupancy)[owners]  # no Gaussian of the state has enough frames
     kept = enough | untouched
-    weights = torch.where(untouched, mixtures.log_weights.double().exp(), found.counts)
+    weights = torch.where(
+        untouched, mixtures.log_weights.double().exp(), found.counts.clamp(min=LEAST)
+    )
     sums = torch.zeros_like(totals).index_add_(0, owners[kept], weights[kept])
-    old = untouched[:, None]
+    old = (untouched | (found.counts < 1))[:, None]  # less than a frame tells nothing
     sizes = torch.bincount(owners[kept], minlength=mixtures.num_states)
     return Mixtures(
         torch.cat([torch.zeros(1, dtype=torch.int64), sizes.cumsum(0)]),
@@ -284,20 +287,27 @@ class Expectations:
     targets: Tensor
 
 
-def expectations(mixtures: Mixtures, frames: Tensor, by_state: SortedFrames) -> Expectations:
+def expectations(
+    mixtures: Mixtures,
+    frames: Tensor,
+    by_state: SortedFrames,
+    scored_by: Mixtures | None = None,
+) -> Expectations:
     """Returns precisions and targets, in the order of `by_state.order`.
 
     Args:
         mixtures: The model.
         frames: (T, D), from which the posterior probabilities are.
         by_state: Which frame belongs to which state.
+        scored_by: Give the posterior probabilities, if not the model; as many Gaussians.
     """
+    scored_by = scored_by or mixtures
     inverse = 1 / mixtures.variances
     both = torch.cat([inverse, mixtures.means * inverse], dim=1)  # (G, 2 D)
     offsets, found = mixtures.offsets.tolist(), []
     for place, state in enumerate(by_state.states):
         chosen = frames[by_state.order[by_state.ends[place] : by_state.ends[place + 1]]]
-        posteriors = mixtures.log_joint(chosen, state).softmax(1)  # (n, C)
+        posteriors = scored_by.log_joint(chosen, state).softmax(1)  # (n, C)
         found.append(posteriors @ both[offsets[state] : offsets[state + 1]])
     precisions, targets = torch.cat(found).chunk(2, dim=1)
     return Expectations(precisions, targets)

@@ -16,6 +16,7 @@ from asrkit.files import replaced
 from asrkit.hmm.fmllr import MIN_FRAMES, apply_transform, fmllr, fmllr_statistics
 from asrkit.hmm.gaussians import Mixtures, sort_by_state
 from asrkit.hmm.speech import Speech
+from asrkit.hmm.tree import Tree
 
 SpeakerTransforms = Mapping[str, Tensor]
 """W (D, D + 1) by speaker; those who are not there keep their features."""
@@ -38,6 +39,7 @@ def estimated(
     now: Tensor,
     states: Tensor,
     min_frames: int = MIN_FRAMES,
+    scored_by: Mixtures | None = None,
 ) -> dict[str, Tensor]:
     """Returns the transforms of the speakers that have enough frames.
 
@@ -48,12 +50,14 @@ def estimated(
         now: (N, D) as they are transformed now, for the posterior probabilities.
         states: (N,) the states of frames; negative where they shall not count, as in silence.
         min_frames: That a speaker must have.
+        scored_by: Give the posterior probabilities, where `mixtures` do not fit the frames yet; as
+            many Gaussians.
     """
     found = {}
     for speaker, utterances in speech.speakers.items():
         rows = torch.cat([torch.arange(one.begin, one.end) for one in utterances])
         by_state = sort_by_state(states[rows])
-        statistics = fmllr_statistics(mixtures, features[rows], now[rows], by_state)
+        statistics = fmllr_statistics(mixtures, features[rows], now[rows], by_state, scored_by)
         transform = fmllr(statistics, min_frames)
         if transform is not None:
             found[speaker] = transform
@@ -82,3 +86,10 @@ def read_transforms(path: Path) -> dict[str, Tensor]:
         return dict(zip(speakers, stacked, strict=True))
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is damaged: {error}; train the stage sat again") from error
+
+
+def spoken_only(states: Tensor, tree: Tree) -> Tensor:
+    """Returns the states (N,) of frames, -1 in silence and noise."""
+    owners = torch.from_numpy(tree.owners())
+    silent = torch.isin(owners, torch.tensor(tree.phones.independent))
+    return torch.where(silent[states.clamp(min=0)], -1, states)

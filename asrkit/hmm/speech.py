@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from asrkit.data.audio import AudioError
-from asrkit.data.cuts import UNKNOWN, read_cut, speaker_of, text_of
+from asrkit.data.cuts import UNKNOWN, at_speed, read_cut, speaker_of, text_of
 from asrkit.errors import UserError
 from asrkit.hmm.features import FrontEnd, Mfcc, normalized_by_speaker
 
@@ -83,7 +83,11 @@ class Speech:
 
 
 def read_speech(
-    cuts: Iterable[Any], mfcc: Mfcc, normalize_variance: bool = False, jobs: int = 1
+    cuts: Iterable[Any],
+    mfcc: Mfcc,
+    normalize_variance: bool = False,
+    jobs: int = 1,
+    speed: float = 1.0,
 ) -> Speech:
     """Returns the cepstra of a set, normalised by speaker.
 
@@ -94,6 +98,7 @@ def read_speech(
         mfcc: How samples become cepstra.
         normalize_variance: Whether their variance becomes 1, and not only their mean 0.
         jobs: Threads that read and compute.
+        speed: At which the audio is played; above 1 it is faster.
 
     Raises:
         UserError: If no utterance is left.
@@ -101,7 +106,10 @@ def read_speech(
 
     def read(cut: Any) -> Tensor | AudioError:
         try:
-            return mfcc(read_cut(cut, mfcc.sample_rate))
+            samples = read_cut(cut, mfcc.sample_rate)
+            if speed != 1.0:
+                samples = at_speed(torch.from_numpy(samples), speed).numpy()
+            return mfcc(samples)
         except AudioError as error:
             return error
 

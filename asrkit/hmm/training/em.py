@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from asrkit.files import json_line, write_lines, write_text
-from asrkit.hmm.aligning import align
+from asrkit.hmm.aligning import align, frame_states
 from asrkit.hmm.alignments import Alignment, Alignments, read_alignments
 from asrkit.hmm.gaussians import accumulate, mixed_up, sort_by_state, update
 from asrkit.hmm.graphs import GraphCompiler, Transitions, transitions_of
@@ -91,12 +91,12 @@ class Loop:
 
     def run(self, progress: Progress, features: FeatureUpdate) -> Progress:
         """Returns what is there after the last iteration."""
-        states = self.states(progress.alignments)
+        states = frame_states(self.speech.utterances, progress.alignments)
         while progress.iteration <= self.schedule.iterations:
             began, number, failed = time.monotonic(), progress.iteration, 0
             if number in self.schedule.align_at:
                 failed = self.align(progress, features.frames)
-                states = self.states(progress.alignments)
+                states = frame_states(self.speech.utterances, progress.alignments)
             if number in self.schedule.transform_at:
                 progress.model = features.update(progress.model, states)
             likelihood = self._estimate(progress, features.frames, states)
@@ -134,15 +134,6 @@ class Loop:
             learnt = learnt_transitions(model, list(progress.alignments.values()))
             progress.model = replace(model, transitions=learnt)
         return len(done.failed)
-
-    def states(self, alignments: dict[str, Alignment]) -> Tensor:
-        """Returns the tied states (N,) of all frames, -1 where an utterance has none."""
-        result = torch.full((len(self.speech.frames),), -1)
-        for one in self.speech.utterances:
-            if one.name in alignments:
-                own = alignments[one.name].states
-                result[one.begin : one.end] = torch.from_numpy(own).long()
-        return result
 
     def _estimate(self, progress: Progress, frames: Tensor, states: Tensor) -> float:
         """Estimates the Gaussians; returns the log-likelihood per frame before."""

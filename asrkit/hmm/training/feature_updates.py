@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from asrkit.hmm.features import Projection
@@ -17,10 +16,10 @@ from asrkit.hmm.speaker_transforms import (
     SpeakerTransforms,
     adapted,
     estimated,
+    spoken_only,
     write_transforms,
 )
 from asrkit.hmm.speech import Speech
-from asrkit.hmm.tree import Tree
 
 TRANSFORMS = "transforms.safetensors"
 """The file of speakers' transforms in the folder of a stage."""
@@ -137,10 +136,3 @@ class AdaptedFeatures:
     def write(self, folder: Path) -> None:
         """Writes the transforms."""
         write_transforms(folder / TRANSFORMS, self.transforms)
-
-
-def spoken_only(states: Tensor, tree: Tree) -> Tensor:
-    """Returns the states (N,) of frames, -1 in silence and noise."""
-    owners = torch.from_numpy(tree.owners())
-    silent = torch.isin(owners, torch.tensor(tree.phones.independent))
-    return torch.where(silent[states.clamp(min=0)], -1, states)

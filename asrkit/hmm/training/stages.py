@@ -17,13 +17,14 @@ import torch
 from torch import Tensor
 
 from asrkit.errors import UserError
+from asrkit.hmm.aligning import frame_states
 from asrkit.hmm.alignments import Alignment, flat_alignment, read_alignments
 from asrkit.hmm.features import FrontEnd, Projection, spliced
 from asrkit.hmm.gaussians import accumulate, single_gaussians, sort_by_state, update
 from asrkit.hmm.graphs import GraphCompiler, state_graph, transitions_of
 from asrkit.hmm.lda import ClassStatistics, discriminants
 from asrkit.hmm.model import Model, read_model
-from asrkit.hmm.speaker_transforms import estimated, read_transforms
+from asrkit.hmm.speaker_transforms import estimated, read_transforms, spoken_only
 from asrkit.hmm.speech import Speech
 from asrkit.hmm.topology import Phones
 from asrkit.hmm.training.em import Loop, Progress, kept_progress, learnt_transitions
@@ -33,7 +34,6 @@ from asrkit.hmm.training.feature_updates import (
     FeatureUpdate,
     FixedFeatures,
     MlltFeatures,
-    spoken_only,
 )
 from asrkit.hmm.training.settings import Schedule, Settings, Tied
 from asrkit.hmm.tree import Tree, monophone_tree
@@ -130,7 +130,7 @@ def adapted(work: Work) -> Trained:
     if kept:
         transforms = read_transforms(kept[1] / TRANSFORMS)
     else:
-        spoken = spoken_only(loop.states(alignments), before.tree)
+        spoken = spoken_only(frame_states(work.speech.utterances, alignments), before.tree)
         transforms = estimated(work.speech, before.mixtures, plain, plain, spoken, least)
     features = AdaptedFeatures(work.speech, plain, transforms, least)
     fewer = sorted(set(work.speech.speakers) - set(features.transforms))
@@ -142,9 +142,9 @@ def adapted(work: Work) -> Trained:
     progress = kept[0] if kept else _tied(work, settings, "lda_mllt", features.frames, before.front)
     progress = loop.run(progress, features)
     progress, _ = _aligned(work, "sat", progress, features)
-    by_state = sort_by_state(loop.states(progress.alignments))
+    by_state = sort_by_state(frame_states(work.speech.utterances, progress.alignments))
     found = accumulate(progress.model.mixtures, features.frames, by_state, counted=plain)
-    first = update(progress.model.mixtures, found)
+    first = update(progress.model.mixtures, found, min_occupancy=0.0)
     progress.model = replace(progress.model, first_mixtures=first)
     return progress, features
 
@@ -170,8 +170,8 @@ def _flat_start(work: Work, speech: Speech, frames: Tensor) -> Progress:
             f"none of the {len(speech.utterances)} shortest utterances is as long as the states of "
             "its words: do transcripts and audio belong together?"
         )
-    loop = work.loop("mono", work.settings.monophones.schedule, speech)
-    return _first(work, loop.states(found), frames, tree, work.settings.deltas, found)
+    states = frame_states(speech.utterances, found)
+    return _first(work, states, frames, tree, work.settings.deltas, found)
 
 
 def _first(
@@ -207,7 +207,7 @@ def _tied(work: Work, settings: Tied, before: str, frames: Tensor, front: FrontE
         growth.tree.num_states, len(found.contexts), growth.gain / len(contexts),
     )  # fmt: skip
     retied = {name: one.tied_by(growth.tree) for name, one in alignments.items()}
-    states = work.loop("tri", settings.schedule).states(retied)
+    states = frame_states(work.speech.utterances, retied)
     return _first(work, states, frames, growth.tree, front, retied)
 
 
