@@ -96,6 +96,32 @@ def test_modules_import_only_from_layers_below(path: Path) -> None:
         assert not any(name.startswith("asrkit.models") for name in imports(path))
 
 
+def imported_by(path: Path, modules: set[str]) -> set[str]:
+    """Returns the modules that one imports, inside functions too, but not those for types alone."""
+    found = set()
+    pending: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            continue
+        pending += ast.iter_child_nodes(node)
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= names & modules or {node.module}
+    return (found & modules) - {module_of(path)}
+
+
+def test_no_modules_import_each_other_in_a_circle_not_even_inside_functions() -> None:
+    modules = {module_of(path) for path in FILES}
+    graph = {module_of(path): imported_by(path, modules) for path in FILES}
+    assert "asrkit.recogniser" in graph["asrkit"], "imports inside functions count"
+    while leaves := {name for name, others in graph.items() if not others & graph.keys()}:
+        graph = {name: others for name, others in graph.items() if name not in leaves}
+    assert not graph, f"a circle of imports goes through {sorted(graph)}"
+
+
 @pytest.mark.parametrize("path", FILES, ids=module_of)
 def test_only_the_module_of_pictures_imports_matplotlib(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import torch
 
-import asrkit
 from asrkit.files import write_text
 from asrkit.reports.commands import read_commands
 from asrkit.run_folder import RunFolder
@@ -59,7 +58,7 @@ def record_environment(run: Path, parameters: int) -> None:
 
 def git_revision() -> str:
     """Returns the revision of the code, with "+changes" where the tree is edited, or "unknown"."""
-    folder = Path(asrkit.__file__).parent
+    folder = Path(__file__).parents[1]
     try:
         revision = _git(folder, "rev-parse", "--short=12", "HEAD")
         return revision + ("+changes" if _git(folder, "status", "--porcelain", "-uno") else "")
