@@ -145,3 +145,12 @@ def test_what_alignments_do_not_fit_is_refused(place: Path) -> None:
     assert "no head has criterion: alignment" in unused.output
     missing = train(place, "second", f"data.alignments={place / 'second'}", run="no")
     assert "is not a run folder" in missing.output or "is missing; write it with" in missing.output
+
+
+def test_a_transducer_has_no_prior(place: Path) -> None:
+    options = ("--data", place / "data", "--run", place / "first", "--set", "train")
+    refused = asrkit("prior", *options, "--head", "transducer", "--checkpoint", "last")
+    assert refused.exit_code == 2
+    said = " ".join(refused.output.split())
+    assert "a TransducerHead does not say how probable each symbol of a frame is" in said
+    assert "heads that do: none" in said
