@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
@@ -21,6 +19,7 @@ from asrkit.models.heads.transducer.alignment_scorer import AlignmentScorer
 from asrkit.models.heads.transducer.criteria import Criterion, FullSum
 from asrkit.models.heads.transducer.fast_rnns import FastRnn, NoFastRnn
 from asrkit.models.heads.transducer.label_rnns import LabelRnn, NoLabelRnn
+from asrkit.models.heads.transducer.label_scorers import TransducerLm, TransducerScorer
 from asrkit.models.heads.transducer.parts import HeadInput, JoinerSettings
 from asrkit.models.heads.transducer.pruning import Pruning
 from asrkit.models.interfaces import Encoded, Encoder, Head, LossReport, heads, require_weight
@@ -28,7 +27,7 @@ from asrkit.models.predictors.interfaces import Predictor
 from asrkit.models.taps import require_tap
 from asrkit.nn.dropout import Dropout
 from asrkit.nn.masking import length_mask
-from asrkit.scorers.interfaces import Kind, State, SymbolScorer
+from asrkit.scorers.interfaces import Kind, SymbolScorer
 from asrkit.text.outputs import Outputs
 from asrkit.text.vocabulary import Vocabulary
 
@@ -140,12 +139,12 @@ class TransducerHead(Head):
             len(self.outputs),
         )
 
-    def internal_lm(self, encoded: Encoded) -> InternalLmScorer:
+    def internal_lm(self, encoded: Encoded) -> TransducerLm:
         """Returns what the head says of next labels where frames and their contexts are zero.
 
         Source: Variani et al. 2020, section 3.2; Meng et al. 2021, section 3.
         """
-        return InternalLmScorer(self, len(encoded.lengths))
+        return TransducerLm(self, len(encoded.lengths))
 
     def min_frames(self, labels: list[int]) -> int:
         """Returns the frames that the topology needs."""
@@ -242,97 +241,6 @@ class TransducerHead(Head):
             if network.needs_alignment:
                 return f"{key} ({type(network).__name__})"
         return None
-
-
-@dataclass(frozen=True)
-class TransducerScorer:
-    """Scores the symbols of frames, given the labels so far.
-
-    A state is the labels' part of the joiner's sum (H, J), and the states of the predictor and of
-    the label RNN.
-
-    Args:
-        head: Joiner and predictor.
-        frames: (B, T, J) the frames' part of the joiner's sum.
-        lengths: (B,) valid frames.
-        topology: What may follow what.
-    """
-
-    head: TransducerHead
-    frames: Tensor
-    lengths: Tensor
-    topology: Topology
-
-    @property
-    def blank(self) -> int:
-        """The id of blank, which is also read before the first frame."""
-        return self.head.outputs.blank
-
-    def initial_state(self) -> State:
-        """Returns the states of the B empty hypotheses."""
-        return _begin(self.head, len(self.frames))
-
-    def enter(self, state: State, last: Tensor, frame: int) -> State:
-        """Returns the same states: they are those of the labels."""
-        return state
-
-    def score(self, state: State, frame: int) -> Tensor:
-        """Returns log-probabilities (H, V + 1) of the frame's symbols, blank last."""
-        labels = state[0].view(len(self.frames), -1, self.frames.shape[2])
-        sums = (labels + self.frames[:, frame, None]).flatten(0, 1)
-        return self.head.blank.log_probs(self.head.logits(sums))
-
-    def advance(self, state: State, labels: Tensor) -> State:
-        """Returns the states after one more label (H,); H may be any number."""
-        return _advance(self.head, state, labels)
-
-
-class InternalLmScorer:
-    """Scores next labels without frames and without blank; it says nothing (0) of eos.
-
-    Args:
-        head: Joiner and predictor.
-        num_utterances: B.
-    """
-
-    partial = False
-
-    def __init__(self, head: TransducerHead, num_utterances: int) -> None:
-        self.head, self.num_utterances = head, num_utterances
-
-    def initial_state(self) -> State:
-        """Returns the states of the B empty hypotheses."""
-        return _begin(self.head, self.num_utterances)
-
-    def score(self, state: State, candidates: Tensor | None = None) -> Tensor:
-        """Returns log-probabilities (H, V + 1), or (H, C) of candidates."""
-        labels = self.head.logits(state[0])[:, :-1].log_softmax(1)
-        scores = torch.cat([labels, torch.zeros_like(labels[:, :1])], dim=1)
-        return scores if candidates is None else scores.gather(1, candidates)
-
-    def advance(self, state: State, labels: Tensor) -> State:
-        """Returns the states after one more label (H,)."""
-        return _advance(self.head, state, labels)
-
-    def subset(self, utterances: Tensor) -> InternalLmScorer:
-        """Returns the scorer of some of the utterances."""
-        return InternalLmScorer(self.head, len(utterances))
-
-
-def _begin(head: TransducerHead, size: int) -> State:
-    predicted, state = head.predictor.begin(size)
-    return _read(head, predicted, state, head.label_rnn.begin(size))
-
-
-def _advance(head: TransducerHead, state: State, labels: Tensor) -> State:
-    predicted, following = head.predictor.step(state[1], labels)
-    return _read(head, predicted, following, state[2])
-
-
-def _read(head: TransducerHead, predicted: Tensor, labels: State, before: State) -> State:
-    nothing = predicted.new_zeros(len(predicted), head.context.dim)
-    said, after = head.label_rnn.step(before, predicted, nothing)
-    return head.project_labels(said), labels, after
 
 
 def _pick(x: Tensor, places: Tensor) -> Tensor:
