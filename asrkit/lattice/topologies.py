@@ -1,8 +1,8 @@
 """What may follow what in an alignment: RNN-T, RNA and CTC as lattices.
 
 A cell (t, u) is frame t after u labels. The model gives each cell the log-probabilities of
-K symbols: blank, the next label and, in the CTC topology, the last label once more. A topology says
-where these lead: it makes the arcs of a lattice from the scores (K, B, T, U + 1), and brings
+Y symbols: blank, the next label and, in the CTC topology, the last label once more. A topology says
+where these lead: it makes the arcs of a lattice from the scores (Y, B, T, U + 1), and brings
 probabilities of arcs back to the cells, so that gradients need no other code.
 """
 
@@ -24,7 +24,7 @@ BLANK, LABEL, REPEAT = 0, 1, 2
 class Topology(ABC):
     """Where the symbols of the cells lead.
 
-    Implementations set `symbols`, K, how many symbols of a cell have a score; `labels_stay`,
+    Implementations set `symbols`, Y, how many symbols of a cell have a score; `labels_stay`,
     whether the label after a label may stand in the same frame; and `labels_repeat`, whether equal
     labels in frames in a row are one label.
     """
@@ -45,11 +45,11 @@ class Topology(ABC):
     def lattice(
         self, scores: Tensor, labels: Tensor, lengths: Tensor, label_lengths: Tensor
     ) -> Lattice:
-        """Returns the lattice of scores (K, B, T, U + 1), which are -inf in the padding."""
+        """Returns the lattice of scores (Y, B, T, U + 1), which are -inf in the padding."""
 
     @abstractmethod
     def to_cells(self, arcs: Tensor, frames: int) -> Tensor:
-        """Returns (K, B, T, U + 1) sums over the arcs (A, N, B, S) that a symbol of a cell has."""
+        """Returns (Y, B, T, U + 1) sums over the arcs (A, N, B, S) that a symbol of a cell has."""
 
     @abstractmethod
     def cells(self, kinds: Tensor, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -44,7 +44,7 @@ class Block:
         return prediction[self.utterance, self.low : self.high]
 
     def targets_of(self, targets: Tensor) -> Tensor:
-        """Returns (K - 1, C, W), the part of targets (K - 1, B, U + 1)."""
+        """Returns (Y - 1, C, W), the part of targets (Y - 1, B, U + 1)."""
         part = targets[:, self.utterance, None, self.low : self.high]
         return part.expand(-1, self.end - self.start, -1)
 
@@ -79,7 +79,7 @@ def blocks(low: Tensor, high: Tensor, max_cells: int) -> Iterator[Block]:
 
 
 def occupied_band(occupation: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns (B, T) the lowest and highest u with a part in occupation (K, B, T, U + 1)."""
+    """Returns (B, T) the lowest and highest u with a part in occupation (Y, B, T, U + 1)."""
     negligible = occupation.sum(0) <= NEGLIGIBLE * torch.finfo(occupation.dtype).eps
     used = ~negligible  # NaN is not negligible: it must show in the gradients
     counts = torch.arange(used.shape[2], device=used.device)

@@ -24,8 +24,8 @@ def full_sum_loss(
     """Returns -log p(labels | frames) of each utterance, summed over all alignments.
 
     Args:
-        scores: (K, B, T, U + 1) log-probabilities of blank, the next label and, where the topology
-            has K = 3, the last label again, in frame t after u labels.
+        scores: (Y, B, T, U + 1) log-probabilities of blank, the next label and, where the topology
+            has Y = 3, the last label again, in frame t after u labels.
         labels: (B, U).
         lengths: (B,) valid frames.
         label_lengths: (B,).

@@ -19,10 +19,10 @@ class Joiner:
     """The last layers of a transducer: a linear layer of activation(encoder + prediction).
 
     Args:
-        weight: (V + 1, H) of the output layer, blank last.
+        weight: (V + 1, J') of the output layer, blank last.
         bias: (V + 1,) of the output layer.
         distribution: What the V + 1 outputs mean.
-        activation: (..., J) -> (..., H); without parameters and chance, for it runs twice.
+        activation: (..., J) -> (..., J'); without parameters and deterministic: it runs twice.
         max_logits: How many logits are held at a time, but at least those of a frame; depends on
             the device where None.
     """
@@ -42,7 +42,7 @@ class JoinerTensors:
         joiner: Distribution and activation.
         encoder: (..., J) projected frames.
         prediction: (..., J) projected states after labels.
-        weight: (V + 1, H).
+        weight: (V + 1, J').
         bias: (V + 1,).
     """
 
@@ -76,7 +76,7 @@ class JoinerTensors:
         return limit // len(self.weight)
 
     def products(self, hidden: Tensor) -> Tensor:
-        """Returns logits (C, W, V + 1) of hidden (C, W, H), in the dtype of the products."""
+        """Returns logits (C, W, V + 1) of hidden (C, W, J'), in the dtype of the products."""
         logits = torch.addmm(self.bias, hidden.flatten(0, 1), self.weight.T)
         return logits.view(*hidden.shape[:2], -1)
 
@@ -102,18 +102,18 @@ class JoinerGradients:
 
         Args:
             inputs: Its tensors.
-            hidden: (C, W, H) what it read.
+            hidden: (C, W, J') what it read.
             outputs: (C, W, V + 1) gradients of its logits.
             factor: Of the sums.
 
         Returns:
-            (C, W, H) gradients of hidden, not scaled.
+            (C, W, J') gradients of hidden, not scaled.
         """
-        rows, flat = hidden.flatten(0, 1), outputs.flatten(0, 1)  # (C · W, H), (C · W, V + 1)
+        rows, flat = hidden.flatten(0, 1), outputs.flatten(0, 1)  # (C · W, J'), (C · W, V + 1)
         self.bias.add_(flat.sum(0, dtype=self.bias.dtype), alpha=factor)
         flat = flat.to(rows.dtype)
         if self.weight.dtype == rows.dtype:
-            self.weight.addmm_(flat.T, rows, alpha=factor)
+            self.weight.addmm_(flat.T, rows, alpha=factor)  # (V + 1, J')
         else:
             self.weight.add_(flat.T @ rows, alpha=factor)
         return (flat @ inputs.weight).view_as(hidden)

@@ -91,7 +91,7 @@ def _sums(inputs: JoinerTensors, block: Block) -> Tensor:
 
 
 def _logits(inputs: JoinerTensors, hidden: Tensor) -> Tensor:
-    """Returns (C, W, V + 1) from hidden (C, W, H), ready for the joiner's distribution."""
+    """Returns (C, W, V + 1) from hidden (C, W, J'), ready for the joiner's distribution."""
     logits = inputs.products(hidden)
     # Triton's kernels convert each value to float32 when they read it.
     return logits if triton_serves(logits) else logits.to(inputs.exact_dtype)
@@ -105,11 +105,11 @@ def _scores(
     label_lengths: Tensor,
     topology: Topology,
 ) -> tuple[Tensor, Tensor]:
-    """Returns (K, B, T, U + 1) scores, -inf where no path passes, and the normalisers."""
+    """Returns (Y, B, T, U + 1) scores, -inf where no path passes, and the normalisers."""
     shape = (*inputs.encoder.shape[:2], inputs.prediction.shape[1])
-    normaliser = inputs.encoder.new_zeros(shape, dtype=inputs.exact_dtype)
-    scores = normaliser.new_full((topology.symbols, *shape), -INFINITY)
-    targets = cell_targets(labels, label_lengths, topology)
+    normaliser = inputs.encoder.new_zeros(shape, dtype=inputs.exact_dtype)  # (B, T, U + 1)
+    scores = normaliser.new_full((topology.symbols, *shape), -INFINITY)  # (Y, B, T, U + 1)
+    targets = cell_targets(labels, label_lengths, topology)  # (Y - 1, B, U + 1)
     band = topology.band(shape[1], lengths, label_lengths)
     with torch.autocast(inputs.encoder.device.type, enabled=False):
         for block in blocks(*band, inputs.cells_at_a_time):
@@ -130,10 +130,10 @@ def _add_gradient(
     """Adds the gradient of a block, scaled; `of_logits` turns logits into their gradient."""
     with torch.enable_grad():
         sums = _sums(inputs, block).requires_grad_()  # (C, W, J)
-        hidden = inputs.joiner.activation(sums)  # (C, W, H)
+        hidden = inputs.joiner.activation(sums)  # (C, W, J')
     outputs = of_logits(_logits(inputs, hidden.detach()))  # (C, W, V + 1)
-    upstream = to.add_output(inputs, hidden.detach(), outputs, factor)
-    (inner,) = torch.autograd.grad(hidden, sums, upstream)
+    upstream = to.add_output(inputs, hidden.detach(), outputs, factor)  # (C, W, J')
+    (inner,) = torch.autograd.grad(hidden, sums, upstream)  # (C, W, J)
     dtype = to.encoder.dtype
     block.frames_of(to.encoder).add_(inner.sum(1, dtype=dtype), alpha=factor)
     block.counts_of(to.prediction).add_(inner.sum(0, dtype=dtype), alpha=factor)

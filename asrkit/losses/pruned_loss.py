@@ -1,6 +1,6 @@
 """The full-sum loss of a transducer over the alignments within windows of label counts.
 
-As in `joiner_loss.py`, but the joiner is applied to only S cells of each frame, for all frames of a
+As in `joiner_loss.py`, but the joiner is applied to only W cells of each frame, for all frames of a
 batch in a row, a few logits at a time. Cells outside of the windows have probability 0, so that the
 lattice of all cells sums over the rest. It has no vocabulary axis and costs little.
 """
@@ -67,13 +67,13 @@ def pruned_joiner_loss(
 
 @dataclass(frozen=True)
 class _Cells:
-    """The R valid frames of a batch and S cells of each.
+    """The R valid frames of a batch and W cells of each.
 
     Args:
         frames: (R,) indices into B · T.
-        counts: (R, S) indices into B · (U + 1).
+        counts: (R, W) indices into B · (U + 1).
         utterances: (R,) utterance of each frame.
-        cells: (R, S) indices into B · T · (U + 1).
+        cells: (R, W) indices into B · T · (U + 1).
         shape: B, T, U + 1.
     """
 
@@ -104,14 +104,14 @@ class _Cells:
             yield slice(start, start + max_frames)
 
     def spread(self, values: Tensor, elsewhere: float) -> Tensor:
-        """Returns (K, B, T, U + 1) with values (K, R, S) in their cells."""
+        """Returns (Y, B, T, U + 1) with values (Y, R, W) in their cells."""
         batch, frames, counts = self.shape
         spread = values.new_full((len(values), batch * frames * counts), elsewhere)
         spread[:, self.cells] = values
         return spread.view(-1, *self.shape)
 
     def collect(self, values: Tensor) -> Tensor:
-        """Returns (K, R, S) from values (K, B, T, U + 1)."""
+        """Returns (Y, R, W) from values (Y, B, T, U + 1)."""
         return values.flatten(1)[:, self.cells]
 
 
@@ -123,7 +123,7 @@ def _flat(
     dtype: torch.dtype | None = None,
 ) -> JoinerTensors:
     """Returns the tensors, flat: encoder (B · T, J), prediction (B · (U + 1), J), its padding 0."""
-    mask = length_mask(label_lengths + 1, prediction.shape[1])
+    mask = length_mask(label_lengths + 1, prediction.shape[1])  # (B, U + 1)
     known = prediction.detach().masked_fill(~mask[..., None], 0.0)
     return JoinerTensors.of(encoder.detach().flatten(0, 1), known.flatten(0, 1), joiner, dtype)
 
@@ -134,20 +134,20 @@ def _parts(inputs: JoinerTensors, cells: _Cells) -> Iterator[slice]:
 
 
 def _sums(inputs: JoinerTensors, cells: _Cells, part: slice) -> Tensor:
-    """Returns (C, S, J) for the cells of a slice."""
+    """Returns (C, W, J) for the cells of a slice."""
     return inputs.prediction[cells.counts[part]] + inputs.encoder[cells.frames[part]][:, None]
 
 
 def _logits(inputs: JoinerTensors, hidden: Tensor) -> Tensor:
-    """Returns (C, S, V + 1) from hidden (C, S, H)."""
+    """Returns (C, W, V + 1) from hidden (C, W, J')."""
     return inputs.products(hidden).to(inputs.exact_dtype)
 
 
 @torch.no_grad()
 def _scores(inputs: JoinerTensors, cells: _Cells, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns (K, R, S) scores and (R, S) normalisers; targets (K - 1, B · (U + 1))."""
-    normaliser = torch.empty_like(cells.counts, dtype=inputs.exact_dtype)
-    scores = normaliser.new_empty((len(targets) + 1, *normaliser.shape))
+    """Returns (Y, R, W) scores and (R, W) normalisers; targets (Y - 1, B · (U + 1))."""
+    normaliser = torch.empty_like(cells.counts, dtype=inputs.exact_dtype)  # (R, W)
+    scores = normaliser.new_empty((len(targets) + 1, *normaliser.shape))  # (Y, R, W)
     with torch.autocast(inputs.encoder.device.type, enabled=False):
         for part in _parts(inputs, cells):
             logits = _logits(inputs, inputs.joiner.activation(_sums(inputs, cells, part)))
@@ -157,10 +157,10 @@ def _scores(inputs: JoinerTensors, cells: _Cells, targets: Tensor) -> tuple[Tens
 
 
 def _add_sums(to: JoinerGradients, cells: _Cells, part: slice, inner: Tensor) -> None:
-    """Adds the gradient of sums, inner (C, S, J)."""
+    """Adds the gradient of sums, inner (C, W, J)."""
     dtype = to.encoder.dtype
     to.encoder[cells.frames[part]] = inner.sum(1, dtype=dtype)
-    places = cells.counts[part].flatten()
+    places = cells.counts[part].flatten()  # (C · W,)
     to.prediction.index_add_(0, places, inner.flatten(0, 1).to(dtype))
 
 

@@ -18,10 +18,10 @@ def pick_log_probs(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         logits: (..., C).
-        targets: (K, ...) classes.
+        targets: (Y, ...) classes.
 
     Returns:
-        (K, ...) log-probabilities of the targets and (...) the log-sum of the logits' exponentials.
+        (Y, ...) log-probabilities of the targets and (...) the log-sum of the logits' exponentials.
     """
     if triton_serves(logits):
         from asrkit.losses import triton_softmax
@@ -42,8 +42,8 @@ def put_gradient(
     Args:
         logits: (..., C), which become the gradient.
         normaliser: (...) the log-sum of the logits' exponentials.
-        weights: (K, ...) weight of each target, not negative.
-        targets: (K, ...) classes.
+        weights: (Y, ...) weight of each target, not negative.
+        targets: (Y, ...) classes.
         floor: (...) weight that each of the C classes gets in addition, not negative; none if None.
     """
     if triton_serves(logits):

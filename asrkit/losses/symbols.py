@@ -31,10 +31,10 @@ class SymbolDistribution(ABC):
 
         Args:
             logits: (..., V + 1).
-            targets: (K - 1, ...) label ids.
+            targets: (Y - 1, ...) label ids.
 
         Returns:
-            (K, ...) log-probabilities, blank first, and (...) the normaliser for `gradient`.
+            (Y, ...) log-probabilities, blank first, and (...) the normaliser for `gradient`.
         """
 
     @abstractmethod
@@ -46,8 +46,8 @@ class SymbolDistribution(ABC):
         Args:
             logits: (..., V + 1), which become the result.
             normaliser: (...) as from `scores`.
-            occupation: (K, ...) weight of each score, not negative.
-            targets: (K - 1, ...) label ids.
+            occupation: (Y, ...) weight of each score, not negative.
+            targets: (Y - 1, ...) label ids.
 
         Returns:
             (..., V + 1).
@@ -77,7 +77,7 @@ class SoftmaxBlank(SymbolDistribution):
         return logits.log_softmax(-1)
 
     def scores(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns (K, ...) log-probabilities of blank and targets, and (...) the log-sum."""
+        """Returns (Y, ...) log-probabilities of blank and targets, and (...) the log-sum."""
         return pick_log_probs(logits, _with_blank(targets, logits.shape[-1] - 1))
 
     def gradient(
@@ -125,7 +125,7 @@ class SigmoidBlank(SymbolDistribution):
         return torch.cat([labels.log_softmax(-1) + F.logsigmoid(emit), F.logsigmoid(-emit)], -1)
 
     def scores(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns (K, ...) log-probabilities of blank and targets, (...) the labels' log-sum."""
+        """Returns (Y, ...) log-probabilities of blank and targets, (...) the labels' log-sum."""
         picked, normaliser = pick_log_probs(logits[..., :-1], targets)
         emit = logits[..., -1].to(picked.dtype)
         return torch.cat([F.logsigmoid(-emit)[None], picked + F.logsigmoid(emit)]), normaliser
@@ -155,13 +155,13 @@ def _share_out(
     """Returns smoothed weights of the targets, and the weight that each class gets in addition.
 
     Args:
-        weights: (K, ...) of the targets.
+        weights: (Y, ...) of the targets.
         shared: (J, ...) weights that are shared among all classes.
         smoothing: Probability that goes from a target to the other classes.
         classes: Number of classes.
 
     Returns:
-        (K, ...) and (...), or None for no additional weight.
+        (Y, ...) and (...), or None for no additional weight.
     """
     if not smoothing:
         return weights, None
@@ -176,5 +176,5 @@ def _checked(share: float) -> float:
 
 
 def _with_blank(targets: Tensor, blank: int) -> Tensor:
-    """Returns (K, ...) blank before the targets (K - 1, ...)."""
+    """Returns (Y, ...) blank before the targets (Y - 1, ...)."""
     return torch.cat([torch.full_like(targets[:1], blank), targets])

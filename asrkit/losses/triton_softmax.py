@@ -18,11 +18,11 @@ FORWARD_BLOCK, BACKWARD_BLOCK = 2048, 4096  # logits of a row at a time
 
 
 def pick_log_probs(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns (K, ...) log-probabilities of the targets and (...) log-sums, at least float32.
+    """Returns (Y, ...) log-probabilities of the targets and (...) log-sums, at least float32.
 
     Args:
         logits: (..., C).
-        targets: (K, ...) classes.
+        targets: (Y, ...) classes.
     """
     flat = logits.flatten(0, -2)
     flat = flat if flat.stride(1) == 1 else flat.contiguous()
@@ -61,8 +61,8 @@ def put_gradient(
     Args:
         logits: (..., C), with a constant stride between rows, as after slicing off last classes.
         normaliser: (...) as from `pick_log_probs`.
-        weights: (K, ...) weight of each target, not negative.
-        targets: (K, ...) classes.
+        weights: (Y, ...) weight of each target, not negative.
+        targets: (Y, ...) classes.
         floor: (...) weight that each of the C classes gets in addition, not negative; none if None.
     """
     flat = logits.flatten(0, -2)

@@ -98,13 +98,13 @@ class _Sums:
         Terms that underflow do not change any digit of the other sums.
         """
         e, p = self.exponentials()
-        product = e @ p.transpose(1, 2)
+        product = e @ p.transpose(1, 2)  # (B, T, U + 1)
         kind = torch.finfo(product.dtype)
         return product.masked_fill_(product < e.shape[2] * kind.tiny / kind.eps, 0.0)
 
     def normaliser(self, product: Tensor) -> Tensor:
         """Returns (B, T, U + 1) the log-sums over v, given their product."""
-        scale = self.encoder.amax(2)[:, :, None] + self.prediction.amax(2)[:, None]
+        scale = self.encoder.amax(2)[:, :, None] + self.prediction.amax(2)[:, None]  # (B, T, U + 1)
         normaliser = product.log() + scale
         for cells in self.underflown(product):
             normaliser[cells] = self.logits(cells).logsumexp(1)
@@ -112,7 +112,7 @@ class _Sums:
 
     def underflown(self, product: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yields the utterances, frames and counts (C,) of cells where the product underflows."""
-        cells = (product == 0.0).nonzero()
+        cells = (product == 0.0).nonzero()  # (C, 3)
         for some in cells.split(max(1, MAX_LOGITS // self.encoder.shape[2])):
             utterances, frames, counts = some.unbind(1)
             yield utterances, frames, counts
@@ -125,8 +125,8 @@ class _Sums:
     def scores(self, normaliser: Tensor, targets: Tensor) -> Tensor:
         """Returns (2, B, T, U + 1) log-probabilities of blank and targets (B, U + 1)."""
         e, p = self.encoder, self.prediction
-        blank = e[:, :, None, -1] + p[:, None, :, -1]
-        next_label = p.gather(2, targets[..., None]).transpose(1, 2)
+        blank = e[:, :, None, -1] + p[:, None, :, -1]  # (B, T, U + 1)
+        next_label = p.gather(2, targets[..., None]).transpose(1, 2)  # (B, 1, U + 1)
         label = e.gather(2, targets[:, None].expand(-1, e.shape[1], -1)) + next_label
         return torch.stack([blank, label]) - normaliser
 
@@ -136,8 +136,8 @@ class _Sums:
         They are the softmax of the cells, summed over counts for e and over frames for p.
         """
         e, p = self.exponentials()
-        factors = torch.where(product > 0.0, weights / product, 0.0)
-        of_e = (factors @ p).mul_(e)
+        factors = torch.where(product > 0.0, weights / product, 0.0)  # (B, T, U + 1)
+        of_e = (factors @ p).mul_(e)  # (B, T, V + 1)
         of_p = (factors.transpose(1, 2) @ e).mul_(p)
         for cells in self.underflown(product):
             utterances, frames, counts = cells

@@ -53,7 +53,7 @@ class TrivialJoiner(Pruning):
         state_dim: P, of the predictor.
         outputs: The V labels and blank.
         topology: What may follow what in an alignment: RNN-T or RNA.
-        range: S, how many label counts each frame keeps; 5 is that of the paper.
+        range: W, how many label counts each frame keeps; 5 is that of the paper.
         weight: Of the cheap loss in the training objective; it must be learnt, so not 0.
 
     Raises:
