@@ -78,6 +78,10 @@ class DataFolder:
         """Returns where the utterances of a manifest are listed that sound odd, but are used."""
         return self.path / "doubtful" / f"{name}.tsv"
 
+    def graph(self, name: str) -> Path:
+        """Returns where a decoding graph is written."""
+        return self.path / "lm" / f"{name}.graph.safetensors"
+
     def ngram(self, name: str) -> Path:
         """Returns where an n-gram model is written."""
         return self.path / "lm" / f"{name}.arpa.gz"

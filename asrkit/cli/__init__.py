@@ -8,6 +8,7 @@ from asrkit.cli.decode import decode
 from asrkit.cli.diff import diff
 from asrkit.cli.explain import explain
 from asrkit.cli.files import files
+from asrkit.cli.graph import graph
 from asrkit.cli.group import main
 from asrkit.cli.lexicon import lexicon
 from asrkit.cli.list_names import list_names
@@ -35,6 +36,7 @@ for verb in (
     explain,
     files,
     lexicon,
+    graph,
     list_names,
     ngram,
     perplexity,

@@ -5,6 +5,7 @@ from asrkit.experiment.check import CheckReport, check, explain, show
 from asrkit.experiment.compare import diff
 from asrkit.experiment.decode import average, decode, score
 from asrkit.experiment.decode_spec import table
+from asrkit.experiment.graph import graph
 from asrkit.experiment.lexicon import lexicon
 from asrkit.experiment.ngram import ngram
 from asrkit.experiment.perplexity import perplexity
@@ -26,6 +27,7 @@ __all__ = [
     "estimate_prior",
     "explain",
     "lexicon",
+    "graph",
     "load_spec",
     "ngram",
     "perplexity",

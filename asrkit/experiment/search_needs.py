@@ -14,9 +14,10 @@ from asrkit.experiment.decode_spec import load_decode_spec, searches_of
 from asrkit.experiment.spec import load_spec
 from asrkit.run_folder import RunFolder
 from asrkit.scorers.loader import FoundHead
-from asrkit.scorers.stand_ins import AnyHead, AnyLanguageModel
+from asrkit.scorers.stand_ins import NO_GRAPH, AnyHead, AnyLanguageModel
 from asrkit.search.search import Search
 from asrkit.text.vocabulary import Vocabulary
+from asrkit.wfst.graph_file import DecodingGraph
 
 
 def find_model(path: Path, run: Path, data: Path | None) -> Path:
@@ -65,6 +66,11 @@ class Needs:
         """Notes its file."""
         self.files.append(find_model(path, self.run, self.data))
         return AnyLanguageModel()
+
+    def graph(self, path: Path) -> DecodingGraph:
+        """Notes its file."""
+        self.files.append(find_model(path, self.run, self.data))
+        return NO_GRAPH
 
     def prior(self, path: Path, run: Path | None, checkpoint: str) -> Tensor:
         """Notes its file, and whose it is."""

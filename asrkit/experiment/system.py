@@ -22,6 +22,7 @@ from asrkit.scorers.loader import FoundHead
 from asrkit.search.search import LoadedSearch, Search
 from asrkit.text.outputs import Outputs
 from asrkit.training.checkpoints import resolve
+from asrkit.wfst.graph_file import DecodingGraph, read_graph, require_labels
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,18 @@ class System:
         """
         run = self.find(run)
         return as_text_model(self._model(run, resolve(run, checkpoint)), run)
+
+    def graph(self, path: Path) -> DecodingGraph:
+        """Returns a decoding graph.
+
+        Raises:
+            UserError: If it was made for other labels.
+        """
+        path = self.find(path)
+        self.others.append(path)
+        graph = read_graph(path)
+        require_labels(graph, self.vocabulary.symbols, path)
+        return graph
 
     def prior(self, path: Path, run: Path | None, checkpoint: str) -> Tensor:
         """Returns log-priors (V + 1,) that were estimated with the same weights."""

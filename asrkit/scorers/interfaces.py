@@ -27,8 +27,9 @@ State = Any
 IMPOSSIBLE = -1e30
 """The logarithm of zero; finite, so that differences stay numbers. Sums of it and others are told
 by being below IMPOSSIBLE / 2."""
-Kind = Literal["labels", "frames", "symbols"]
-"""What can be scored: next labels, frames by themselves, or a frame's symbols after labels."""
+Kind = Literal["labels", "frames", "symbols", "graph"]
+"""What can be scored: next labels, frames by themselves, a frame's symbols after labels, or paths
+through a graph."""
 
 
 class LabelScorer(Protocol):

@@ -12,6 +12,7 @@ from torch import Tensor
 from asrkit.scorers.interfaces import LabelSource
 from asrkit.scorers.sources import Source
 from asrkit.text.vocabulary import Vocabulary
+from asrkit.wfst.graph_file import DecodingGraph
 
 
 def all_of(encoded: Any) -> Any:
@@ -54,6 +55,10 @@ class Loader(Protocol):
 
     def ngram(self, path: Path) -> LabelSource:
         """Returns an n-gram model over the same labels, from an ARPA file."""
+        ...
+
+    def graph(self, path: Path) -> DecodingGraph:
+        """Returns a decoding graph."""
         ...
 
     def prior(self, path: Path, run: Path | None, checkpoint: str) -> Tensor:

@@ -17,16 +17,19 @@ from asrkit.scorers.interfaces import (
     SymbolScorer,
     SymbolSource,
 )
+from asrkit.wfst.graph_file import DecodingGraph
 
 SCORED: dict[Kind, str] = {
     "labels": "labels",
     "frames": "frames",
     "symbols": "frames after labels",
+    "graph": "paths through a graph",
 }
 WOULD_DO: dict[Kind, str] = {
     "labels": "an attention or CTC head, a language model, or a reward",
     "frames": "a CTC head",
     "symbols": "a transducer head",
+    "graph": "a scorer of type graph",
 }
 
 
@@ -54,6 +57,7 @@ class Source:
         labels: Gives the scorer of next labels for encoded utterances.
         frames: Gives the scores of the frames of encoded utterances.
         symbols: Gives the scorer of frames' symbols after labels for encoded utterances.
+        graph: The same for all utterances.
         by_chunk: Kinds of scores for which whole utterances are not needed.
     """
 
@@ -61,6 +65,7 @@ class Source:
     labels: Callable[[Any], LabelScorer] | None = None
     frames: Callable[[Any], FrameScores] | None = None
     symbols: Callable[[Any], SymbolScorer] | None = None
+    graph: DecodingGraph | None = None
     by_chunk: frozenset[Kind] = frozenset()
 
     @classmethod
@@ -98,5 +103,10 @@ class Source:
         raise unfit(self.what, f"scores {scored or 'nothing'}, not {SCORED[kind]}", WOULD_DO[kind])
 
     def _has(self, kind: Kind) -> bool:
-        found = {"labels": self.labels, "frames": self.frames, "symbols": self.symbols}
+        found: dict[Kind, object] = {
+            "labels": self.labels,
+            "frames": self.frames,
+            "symbols": self.symbols,
+            "graph": self.graph,
+        }
         return found[kind] is not None

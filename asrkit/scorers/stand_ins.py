@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+from asrkit.wfst.graph import graph_of_arcs
+from asrkit.wfst.graph_file import DecodingGraph
+from asrkit.wfst.token_passing import search_graph
+
 
 class AnyHead:
     """A head of which nothing is known: it may score whatever is needed of it."""
@@ -27,6 +31,10 @@ class AnyLanguageModel:
     def stands_beside(self, head: object) -> bool:
         """Returns True: it may be the internal one of this head."""
         return True
+
+
+NO_GRAPH = DecodingGraph(search_graph(graph_of_arcs(0, {}, [])), [], [], [])
+"""A graph without words."""
 
 
 def _unread(encoded: object) -> NoReturn:

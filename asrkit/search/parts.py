@@ -17,6 +17,7 @@ from asrkit.scorers.interfaces import (
     SymbolScorer,
 )
 from asrkit.scorers.sources import Source
+from asrkit.wfst.graph_file import DecodingGraph
 
 
 class FindsLists(Protocol):
@@ -68,6 +69,12 @@ class SearchParts:
         assert scorer is not None
         with self.timed(name):
             return scorer(encoded)
+
+    def graph(self, name: str) -> DecodingGraph:
+        """Returns a decoding graph."""
+        graph = self.sources[name].graph
+        assert graph is not None
+        return graph
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:

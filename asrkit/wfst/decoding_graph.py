@@ -28,7 +28,6 @@ from asrkit.wfst.lexicon import Pronunciation, Silence, lexicon_graph
 
 BYTES_PER_NGRAM = 2300
 """Peak memory of building a graph of tied triphones, with 20,000 words and 2.9 M n-grams."""
-SECONDS_PER_NGRAM = 9e-5
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +104,11 @@ def _said(words: Sequence[str], pronunciations: Sequence[Pronunciation]) -> list
     """Returns the words, empty where there is no pronunciation."""
     said = {p.word for p in pronunciations}
     return [word if label in said else "" for label, word in enumerate(words, start=1)]
+
+
+def memory_needed(ngrams: Ngrams) -> float:
+    """Returns about how many bytes building a graph takes at its peak."""
+    return 100e6 + BYTES_PER_NGRAM * sum(map(len, ngrams.tables))
 
 
 def _composed(first: Graph, second: Graph) -> Any:

@@ -106,6 +106,7 @@ def make(folder: Path) -> None:
     run("train conf/x.yaml --data data --run run/first")
     run("train conf/lm/lstm.yaml --data data --run run/lm")
     run("average --run run/lm --best 1")
+    run("ngram --data data --set train --order 4 --units words --name 4gram")
     for command in DECODED:
         run(command)
     for name in ("second", "third", "a", "b", "base", "variant"):

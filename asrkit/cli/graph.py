@@ -1,0 +1,44 @@
+"""The verb `asrkit graph`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from asrkit.cli.options import data_option, name_of, run_option
+from asrkit.terminal import say
+
+
+@click.command()
+@run_option
+@data_option
+@click.option(
+    "--arpa",
+    type=name_of("an n-gram model"),
+    required=True,
+    help="Name of the n-gram model of words: DATA/lm/NAME.arpa.gz.",
+)
+@click.option(
+    "--name",
+    type=name_of("a graph"),
+    required=True,
+    help="Name of the graph: DATA/lm/NAME.graph.safetensors.",
+)
+@click.option(
+    "--entropy",
+    type=click.FloatRange(min=0.0),
+    default=0.0,
+    show_default=True,
+    help="Leave n-grams out whose absence raises perplexity by less than this share.",
+)
+def graph(run: Path, data: Path, arpa: str, name: str, entropy: float) -> None:
+    """Make a graph of words for a CTC head, for a search of type graph.
+
+    The words are those of an n-gram model; the run's tokenizer spells them.
+
+    Example: asrkit graph --run run/first --data data --arpa 4gram --name 4gram
+    """
+    from asrkit import experiment
+
+    say("\n".join(experiment.graph(run, data, arpa, name, entropy).lines()))

@@ -1,0 +1,139 @@
+"""Search through a decoding graph of words, which keeps a lattice of what was nearly as good."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain
+
+import torch
+
+from asrkit.errors import UserError
+from asrkit.lm.tables import SmallFloats
+from asrkit.scorers.entries import Scorer
+from asrkit.scorers.interfaces import EncodedFrames, Hypothesis, Kind
+from asrkit.search.frame_search import FrameSearch
+from asrkit.search.parts import SearchParts
+from asrkit.search.search import searches
+from asrkit.wfst.graph_file import DecodingGraph
+from asrkit.wfst.token_passing import Lattice, Pruning, TokenPassing
+from asrkit.wfst.word_lattice import n_best
+
+
+@dataclass
+class Walks:
+    """Where the search is in each utterance of a batch.
+
+    Args:
+        parts: What it works with.
+        graph: The graph, words and all.
+        walks: One of each utterance.
+    """
+
+    parts: SearchParts
+    graph: DecodingGraph
+    walks: list[TokenPassing]
+
+
+@searches.register("graph")
+class GraphSearch(FrameSearch[Walks]):
+    """Finds the best paths through a decoding graph: words of a lexicon, by an n-gram model.
+
+    A hypothesis scores weight x log-probability of its frames, plus weight x log-probability of its
+    path in the graph. It takes two scorers; others can follow in a second pass.
+
+    Args:
+        scorers: Of the frames, by the name `frames`, and of a graph, by the name `graph`.
+        frames: Which of the scorers gives the frames' symbols.
+        graph: Which of the scorers is the graph.
+        beam: Paths whose score is this much lower than that of the best one are dropped.
+        max_active: Most states of the graph in a frame.
+        lattice_beam: Paths whose score is at most this much lower are kept for the n-best list.
+        nbest: Most hypotheses of an utterance.
+
+    Raises:
+        ValueError: If there are other scorers, or a limit is impossible.
+
+    Source: Mohri et al. 2008; Povey et al. 2012, "Generating exact lattices in the WFST framework".
+    """
+
+    def __init__(
+        self,
+        scorers: Mapping[str, float | Scorer],
+        frames: str = "ctc",
+        graph: str = "graph",
+        beam: float = 16.0,
+        max_active: int = 10_000,
+        lattice_beam: float = 8.0,
+        nbest: int = 10,
+    ) -> None:
+        super().__init__(scorers, frames)
+        if set(self.weights) != {frames, graph}:
+            raise ValueError(
+                f"scorers ({', '.join(self.weights)}) must be {frames!r}, which scores frames, and "
+                f"{graph!r}, of type graph; put others into a two_pass search around this one"
+            )
+        if min(self.weights.values()) <= 0:
+            raise ValueError(f"weights must be above 0, got {self.weights}")
+        if nbest < 1:
+            raise ValueError(f"nbest ({nbest}) must be at least 1")
+        self.graph, self.nbest = graph, nbest
+        self.pruning = Pruning(beam, max_active, lattice_beam)
+
+    def kind_of(self, name: str) -> Kind:
+        """Returns which kind of scores an entry is used for."""
+        return "graph" if name == self.graph else super().kind_of(name)
+
+    def begin(self, parts: SearchParts, encoded: EncodedFrames) -> Walks:
+        """Returns the state before the first frame."""
+        graph = parts.graph(self.graph)
+        # Within the search the graph's costs are as they are; all else is in proportion.
+        scale, limits = parts.weights[self.graph], self.pruning
+        pruning = Pruning(limits.beam / scale, limits.max_active, limits.lattice_beam / scale)
+        walks = [TokenPassing(graph.graph, pruning) for _ in range(len(encoded.lengths))]
+        return Walks(parts, graph, walks)
+
+    def step(self, state: Walks, encoded: EncodedFrames) -> None:
+        """Goes on over the next frames."""
+        frames = state.parts.frame_scores(self.frames, encoded)
+        symbols = len(state.graph.symbols)
+        if frames.log_probs.shape[2] != symbols:
+            raise UserError(
+                f"the graph reads {symbols} symbols, but scorer {self.frames!r} scores "
+                f"{frames.log_probs.shape[2]}: it was made for another model; make it again"
+            )
+        with state.parts.timed(self.graph):
+            scale = state.parts.weights[self.frames] / state.parts.weights[self.graph]
+            weighted = scale * frames.log_probs.float()  # (B, T, K)
+            rows = [
+                row[:length].cpu().numpy()
+                for row, length in zip(weighted, frames.lengths.tolist(), strict=True)
+            ]
+            _in_threads(state.walks, rows)
+
+    def end(self, state: Walks) -> list[list[Hypothesis]]:
+        """Returns an n-best list per utterance, best first; empty where no path was left."""
+        with state.parts.timed(self.graph):
+            lattices = [walk.end() for walk in state.walks]
+            return [self._hypotheses(state, lattice) for lattice in lattices]
+
+    def _hypotheses(self, state: Walks, lattice: Lattice | None) -> list[Hypothesis]:
+        if lattice is None:
+            return []
+        weights, spellings = state.parts.weights, state.graph.spellings
+        found = []
+        for path in n_best(lattice, self.nbest):
+            labels = chain.from_iterable(spellings[word - 1] for word in path.words)
+            score = -weights[self.graph] * (path.graph_cost + path.acoustic_cost)
+            heard = -path.acoustic_cost * weights[self.graph] / weights[self.frames]
+            scores = {self.frames: heard, self.graph: -path.graph_cost}
+            found.append(Hypothesis([*labels], score, scores))
+        return found
+
+
+def _in_threads(walks: list[TokenPassing], rows: list[SmallFloats]) -> None:
+    """Takes the frames of all utterances, several at a time: compiled loops need no lock."""
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        for _ in pool.map(TokenPassing.step, walks, rows):
+            pass  # raises what was raised there

@@ -1,0 +1,88 @@
+"""Decoding graphs as files: arrays, the words that are written, and the symbols that are read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from asrkit.errors import UserError
+from asrkit.files import replaced
+from asrkit.wfst.graph import Graph
+from asrkit.wfst.token_passing import SearchGraph
+
+FORMAT = "1"
+_ARRAYS = ("finals", "begins", "inputs", "outputs", "costs", "targets")
+
+
+@dataclass(frozen=True)
+class DecodingGraph:
+    """A decoding graph of a system.
+
+    Args:
+        graph: Reads symbols (symbol s is label s + 1) and writes words (word w is label w + 1);
+            in the order of the search.
+        words: All words.
+        spellings: The labels of each word in the vocabulary of the system.
+        symbols: Names of the symbols that it reads, one for each column of scores.
+    """
+
+    graph: SearchGraph
+    words: list[str]
+    spellings: list[list[int]]
+    symbols: list[str]
+
+
+def write_graph(path: Path, made: DecodingGraph) -> None:
+    """Writes a file of arrays (safetensors), wholly or not at all."""
+    graph = made.graph.graph
+    arrays = {name: np.ascontiguousarray(getattr(graph, name)) for name in _ARRAYS}
+    arrays["reading"] = made.graph.reading
+    sizes = np.array([len(labels) for labels in made.spellings], np.int64)
+    labels = np.array([label for labels in made.spellings for label in labels], np.int64)
+    texts = {"words": made.words, "symbols": made.symbols, "start": graph.start}
+    metadata = {"format": FORMAT, "graph": json.dumps(texts)}
+    with replaced(path) as partial:
+        save_file({**arrays, "spelling_sizes": sizes, "spellings": labels}, partial, metadata)
+
+
+def read_graph(path: Path) -> DecodingGraph:
+    """Reads a graph.
+
+    Raises:
+        UserError: If the file is missing, damaged, or something else.
+    """
+    if not path.is_file():
+        raise UserError(f"there is no graph {path}; make it with `asrkit graph`")
+    try:
+        with safe_open(path, "numpy") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT or "graph" not in metadata:
+                raise UserError(f"{path} is not a graph of `asrkit graph`; make it again")
+            texts = json.loads(metadata["graph"])
+            arrays = {name: file.get_tensor(name) for name in _ARRAYS}
+            reading = file.get_tensor("reading")
+            sizes, labels = file.get_tensor("spelling_sizes"), file.get_tensor("spellings")
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(f"{path} can't be read ({error}); make it again") from error
+    spellings = [part.tolist() for part in np.split(labels, np.cumsum(sizes)[:-1])]
+    graph = SearchGraph(Graph(int(texts["start"]), **arrays), reading)
+    return DecodingGraph(graph, texts["words"], spellings, texts["symbols"])
+
+
+def require_labels(graph: DecodingGraph, labels: list[str], path: Path) -> None:
+    """Makes sure that a graph reads the labels of a vocabulary.
+
+    Raises:
+        UserError: If it reads others.
+    """
+    if graph.symbols[: len(labels)] != labels:
+        raise UserError(
+            f"{path} was made for other labels: it reads {len(graph.symbols)} symbols, such as "
+            f"{', '.join(graph.symbols[:3])}; the run has {len(labels)} labels, such as "
+            f"{', '.join(labels[:3])}; make it again with `asrkit graph`"
+        )
