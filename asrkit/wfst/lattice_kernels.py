@@ -47,6 +47,43 @@ def best_path_of(words, sequence, costs, finals, sources, targets):
 
 
 @compiled
+def costs_to_end(costs, finals, sources, targets):
+    """Returns the cost of the best way from each place to an end."""
+    found = finals.copy()
+    for arc in range(len(sources) - 1, -1, -1):
+        total = costs[arc] + found[targets[arc]]
+        if total < found[sources[arc]]:
+            found[sources[arc]] = total
+    return found
+
+
+@compiled
+def next_words(begun, begun_costs, words, costs, finals, sources, targets, to_end):
+    """Goes on from places, given in order, and the costs of getting there, to the next word.
+
+    Returns:
+        The cost of ending without another word; and the arcs that write one, with the costs of
+        the best way over each.
+    """
+    best = np.full(len(finals), np.inf)
+    for number in range(len(begun)):
+        best[begun[number]] = begun_costs[number]
+    first = np.searchsorted(sources, begun[0])
+    found, totals = np.empty(len(sources) - first, np.int64), np.empty(len(sources) - first)
+    count = 0
+    for arc in range(first, len(sources)):
+        total = best[sources[arc]] + costs[arc]
+        if total + to_end[targets[arc]] == np.inf:
+            continue
+        if words[arc]:
+            found[count], totals[count] = arc, total
+            count += 1
+        elif total < best[targets[arc]]:
+            best[targets[arc]] = total
+    return (best + finals).min(), found[:count], totals[:count]
+
+
+@compiled
 def arc_posteriors(costs, finals, sources, targets):
     """Returns the logarithms of how probable each arc is, all paths adding up to one."""
     forward = np.full(len(finals), -np.inf)

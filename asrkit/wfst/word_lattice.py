@@ -6,14 +6,15 @@ one word that overlap in time).
 
 from __future__ import annotations
 
+import heapq
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from asrkit.lm.tables import Floats
+from asrkit.lm.tables import Floats, Ints, SmallInts
 from asrkit.wfst import lattice_kernels as kernels
-from asrkit.wfst.graph import to_openfst
 from asrkit.wfst.token_passing import Lattice
 
 SLACK = 15
@@ -41,20 +42,59 @@ class WordPath:
 def n_best(lattice: Lattice, count: int, graph_scale: float = 1.0) -> list[WordPath]:
     """Returns the best word sequences of a lattice, best first, each with its best path.
 
+    Word sequences are extended best first, by what their best complete path costs; so the work
+    grows with their number, while making a lattice of distinct sequences first may never end.
+
     Args:
         lattice: The lattice.
         count: How many at most.
         graph_scale: Factor of the graph's costs.
     """
-    import kaldifst
+    costs, finals = _costs(lattice, graph_scale), graph_scale * lattice.finals
+    arcs = lattice.words, costs, finals, lattice.sources, lattice.targets
+    to_end = kernels.costs_to_end(costs, finals, lattice.sources, lattice.targets)
+    start = np.zeros(1, np.int64), np.zeros(1)
+    waiting: list[tuple[float, int, _Beginning]] = [(float(to_end[0]), 0, _Beginning((), *start))]
+    serials = itertools.count(1)  # equal costs are taken in the order they came
+    found: list[WordPath] = []
+    while waiting and len(found) < count:
+        _, _, beginning = heapq.heappop(waiting)
+        if beginning.places is None:
+            found.append(best_path(lattice, beginning.words, graph_scale))
+            continue
+        ended, crossed, totals = kernels.next_words(
+            beginning.places, beginning.costs, *arcs, to_end
+        )
+        if np.isfinite(ended):
+            item = _Beginning(beginning.words, None, None)
+            heapq.heappush(waiting, (float(ended), next(serials), item))
+        for word in np.unique(lattice.words[crossed]).tolist():
+            chosen = lattice.words[crossed] == word
+            places, best = _best_of_each(lattice.targets[crossed[chosen]], totals[chosen])
+            total = float((best + to_end[places]).min())
+            item = _Beginning((*beginning.words, word), places, best)
+            heapq.heappush(waiting, (total, next(serials), item))
+    return found
 
-    acceptor = to_openfst(lattice.as_acceptor(graph_scale))
-    # A lattice has many alignments of each word sequence; now it has one.
-    kaldifst.determinize_star(acceptor)
-    paths = kaldifst.convert_nbest_to_vector(kaldifst.shortest_path(acceptor, n=count))
-    sequences = [kaldifst.get_linear_symbol_sequence(path)[2] for path in paths]
-    found = [best_path(lattice, words, graph_scale) for words in sequences]
-    return sorted(found, key=lambda p: graph_scale * p.graph_cost + p.acoustic_cost)
+
+@dataclass(frozen=True)
+class _Beginning:
+    """Some words, and the places where they may have been written, with the costs of that.
+
+    Places are null where no more words follow.
+    """
+
+    words: tuple[int, ...]
+    places: Ints | None
+    costs: Floats | None
+
+
+def _best_of_each(places: SmallInts, costs: Floats) -> tuple[Ints, Floats]:
+    """Returns the distinct places, in order, and the lowest cost of each."""
+    order = np.lexsort((costs, places))
+    places, costs = places[order].astype(np.int64), costs[order]
+    first = np.append(True, places[1:] != places[:-1])
+    return places[first], costs[first]
 
 
 def best_path(lattice: Lattice, words: Sequence[int], graph_scale: float = 1.0) -> WordPath:

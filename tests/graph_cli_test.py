@@ -1,0 +1,120 @@
+"""Graphs of words from the command line: n-gram, graph, decode, score, tune, second passes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from click.testing import Result
+
+from asrkit.data.manifests import Source, write_manifest
+from tests.cli_test import asrkit
+
+pytest.importorskip("kaldifst")
+WORDS = ["one", "two", "three", "four", "five"]
+SPEC = """
+text: {type: sentencepiece, name: bpe}
+data: {train: [train], dev: [dev], batch_seconds: 20.0, num_workers: 0}
+model:
+  features: {type: log_mel, num_mels: 12}
+  encoder: {type: blstm, hidden_dim: 8, num_layers: 1, pools: [2], dropout: 0.0}
+  heads: {ctc: {type: ctc, weight: 1.0}}
+training: {epochs: 1, optimizer: adamw, schedule: {type: constant, value: 0.01}}
+decoding:
+  words:
+    type: graph
+    scorers: {ctc: 1.0, graph: {type: graph, weight: 0.5, graph: lm/two.graph.safetensors}}
+  passes:
+    type: two_pass
+    first:
+      type: graph
+      scorers: {ctc: 1.0, graph: {type: graph, weight: 0.5, graph: lm/two.graph.safetensors}}
+    first_weight: 0.5
+    scorers: {ctc: 0.5}
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with data, a trained run, an n-gram model and a graph."""
+    folder, draw = tmp_path_factory.mktemp("graph"), np.random.default_rng(0)
+    for name, count in (("train", 12), ("dev", 4)):
+        sources = []
+        for index in range(count):
+            path = folder / f"{name}{index}.wav"
+            samples = draw.integers(-3000, 3000, 14000 + 100 * index).astype(np.int16)
+            soundfile.write(path, samples, 16000, subtype="PCM_16")
+            text = " ".join(draw.choice(WORDS, 3))
+            sources.append(Source(path.stem, path, text, f"{name}{index % 2}"))
+        write_manifest(folder / "data", name, sources)
+    (folder / "spec.yaml").write_text(SPEC)
+    done(folder, "tokenizer", "bpe", "--data", "data", "--size", 16)
+    done(folder, "ngram", "--data", "data", "--set", "train", "--order", 2, "--units", "words",
+         "--name", "two")  # fmt: skip
+    done(folder, "train", "spec.yaml", "--data", "data", "--run", "run")
+    done(folder, "average", "--run", "run", "--best", 1)
+    made = done(folder, "graph", "--run", "run", "--data", "data", "--arpa", "two", "--name", "two")
+    assert "5 words" in made.output
+    return folder
+
+
+def verb(folder: Path, *words: object) -> Result:
+    """Runs a verb with the paths of a folder."""
+    named = {"data", "run", "spec.yaml"}
+    return asrkit(*(folder / str(w) if w in named else w for w in words))
+
+
+def done(folder: Path, *words: object) -> Result:
+    result = verb(folder, *words)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+@pytest.mark.parametrize("search", ["words", "passes"])
+def test_sets_are_decoded_into_words_of_the_language_model_and_scored(
+    place: Path, search: str
+) -> None:
+    options = ("--run", "run", "--data", "data", "--set", "dev", "--search", search)
+    done(place, "decode", *options)
+    done(place, "score", "--run", "run", "--set", "dev", "--search", search)
+    lines = (place / "run" / "decode" / search / "dev" / "nbest.jsonl").read_text().splitlines()
+    assert len(lines) == 4
+    for line in map(json.loads, lines):
+        assert line["hypotheses"]
+        for hypothesis in line["hypotheses"]:
+            assert set(hypothesis["text"].split()) <= set(WORDS)
+
+
+def test_weights_of_graph_and_frames_are_tuned(place: Path) -> None:
+    done(place, "decode", "--run", "run", "--data", "data", "--set", "dev", "--search", "words")
+    tuned = done(place, "tune", "--run", "run", "--data", "data", "--set", "dev", "--search",
+                 "words", "--vary", "graph=0.1:2", "--decodes", 1)  # fmt: skip
+    assert "graph" in tuned.output
+
+
+def test_search_errors_say_that_graphs_cannot_be_held_to_references(place: Path) -> None:
+    options = ("--run", "run", "--data", "data", "--set", "dev", "--search", "words")
+    done(place, "decode", *options)
+    refused = verb(place, "search-errors", *options)
+    assert refused.exit_code == 2
+    assert "Traceback" not in refused.output
+
+
+def test_words_that_the_tokenizer_lacks_letters_for_are_named(place: Path) -> None:
+    (place / "more.txt").write_text("one qu\u00e9\none two\n")
+    text = ("--set", "train", "--text", place / "more.txt")
+    done(place, "ngram", "--data", "data", *text, "--order",
+         2, "--units", "words", "--name", "more")  # fmt: skip
+    names = ("--arpa", "more", "--name", "more")
+    made = done(place, "graph", "--run", "run", "--data", "data", *names)
+    assert "1 words of the language model can't be recognised" in made.output
+    assert "qu\u00e9" in made.output
+
+
+def test_a_model_of_pieces_or_none_at_all_is_refused(place: Path) -> None:
+    missing = verb(place, "graph", "--run", "run", "--data", "data", "--arpa", "no", "--name", "x")
+    assert missing.exit_code == 2
+    assert "there is no n-gram model" in missing.output
