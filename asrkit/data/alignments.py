@@ -1,4 +1,4 @@
-"""Alignments of utterances, one symbol per frame: how they are stored, and which fit.
+"""Alignments of utterances, one symbol per frame, and how they are stored.
 
 The first line of a file says what its symbols are (`# `, and JSON). Then there is a line for each
 utterance and speed: name, speed, and the symbols of all frames, each an id or `-` for blank,
@@ -10,24 +10,21 @@ one for each encoder frame.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from asrkit.data.cuts import num_samples_at, num_samples_of, text_of
 from asrkit.data.frame_targets import FrameTargets, Rate
-from asrkit.data.manifests import Unusable
 from asrkit.errors import UserError
 from asrkit.records import parse_json
 from asrkit.tables import as_line, read_rows, write_rows
 from asrkit.text.outputs import OutputFields, Outputs
-from asrkit.text.tokenizers import Tokenizer
 
 BLANK = "-"
 """What files call blank; its id depends on the vocabulary."""
@@ -152,55 +149,3 @@ def _held(header: str, where: str) -> FrameTargets:
         return FrameTargets(Outputs.of_fields(fields["outputs"]), rate=fields["rate"])
     except ValueError as error:
         raise UserError(f"{where} is damaged: {error}; write it again") from error
-
-
-def misaligned(
-    cuts: Iterable[Any],
-    alignments: Alignments,
-    speeds: Sequence[float],
-    tokenizer: Tokenizer,
-    target_frames: Callable[[Tensor], Tensor],
-    sample_rate: int,
-) -> list[Unusable]:
-    """Returns the utterances that can't be trained on their alignments.
-
-    Args:
-        cuts: Utterances.
-        alignments: What is there.
-        speeds: All speeds that an utterance may be played at.
-        tokenizer: Turns transcripts into labels.
-        target_frames: Symbols (N,) that so many samples (N,) should have.
-        sample_rate: Samples per second.
-    """
-    pairs = [(cut, speed) for cut in cuts for speed in speeds]
-    samples = [num_samples_at(num_samples_of(cut, sample_rate), speed) for cut, speed in pairs]
-    expected = target_frames(torch.tensor(samples, dtype=torch.int64)).tolist() if pairs else []
-    found: dict[str, Unusable] = {}
-    for (cut, speed), frames in zip(pairs, expected, strict=True):
-        if cut.id not in found:
-            problem = _problem(cut, speed, frames, alignments, tokenizer)
-            if problem:
-                found[cut.id] = Unusable(cut.id, *problem)
-    return list(found.values())
-
-
-def _problem(
-    cut: Any, speed: float, frames: int, alignments: Alignments, tokenizer: Tokenizer
-) -> tuple[str, str] | None:
-    """Returns a reason and its details, None where the alignment fits."""
-    try:
-        symbols = alignments.of(cut.id, speed)
-        labels = tokenizer.encode(text_of(cut))
-    except UserError as error:
-        return "no alignment", str(error)
-    targets = alignments.targets
-    if len(symbols) != frames:
-        detail = f"the alignment has {len(symbols)} frames, the {targets.rate} {frames}"
-        return "alignment of other frames", f"{detail} at speed {speed:g}"
-    if not targets.spell_text:
-        return None
-    spelt = targets.labels_of(symbols[None]).labels[0].tolist()
-    if spelt != labels:
-        detail = f"the alignment has labels {spelt[:8]}, the transcript {labels[:8]}"
-        return "alignment of other labels", detail
-    return None

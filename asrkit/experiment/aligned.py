@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from asrkit.data.alignments import Alignments, misaligned, read_alignments
+from asrkit.data.alignments import Alignments, read_alignments
 from asrkit.data.frame_targets import FrameTargets
 from asrkit.data.manifests import Unusable
+from asrkit.data.misaligned import misaligned
 from asrkit.errors import UserError
 from asrkit.experiment.runs import require_vocabulary
 from asrkit.experiment.spec import Experiment
