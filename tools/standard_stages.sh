@@ -24,7 +24,8 @@ standard_stages() {
     lines_of tests python -m asrkit files sets "$data" "$@"
   fi
   # Features are computed while training: there is nothing to dump.
-  language_model "${devs[-1]:-dev}"
+  ((${#devs[@]})) || devs=(dev) # no stage below needs them
+  language_model "${devs[-1]}"
   stage 5 "train" -- "${trainer[@]}" train "$conf" --data "$data" --run "$run" "${overrides[@]}"
   stage 6 "average checkpoints" -- asrkit average --run "$run" --best 10
   internal_language_model

@@ -36,7 +36,10 @@ class Model:
         mixtures: Of the tied states.
         front: Makes features of cepstra.
         first_mixtures: Fit features without a speaker's transform, for a first pass; only where
-            `mixtures` want transformed ones.
+            `mixtures` want transformed ones. Gaussian for Gaussian they are the same ones.
+
+    Raises:
+        ValueError: If they are not.
     """
 
     topology: Topology
@@ -45,6 +48,14 @@ class Model:
     mixtures: Mixtures
     front: FrontEnd
     first_mixtures: Mixtures | None = None
+
+    def __post_init__(self) -> None:
+        first = self.first_mixtures
+        if first is not None and not torch.equal(first.offsets, self.mixtures.offsets):
+            raise ValueError(
+                f"the mixtures of the first pass are {len(first)} Gaussians of {first.num_states} "
+                f"states, expected {len(self.mixtures)} of {self.mixtures.num_states}"
+            )
 
     def state_graph(self, phones: PhoneGraph) -> UtteranceGraph:
         """Returns the states of an utterance's graph of phones."""
