@@ -31,7 +31,7 @@ from asrkit.terminal import say
     multiple=True,
     default=[1.0],
     show_default=True,
-    help="Play at this speed; may be given several times, for all of data.speeds.",
+    help="Speed of the audio; repeatable, once for each of data.speeds.",
 )
 @threads_option
 @data_overrides_argument
@@ -44,10 +44,10 @@ def align(
     speeds: tuple[float, ...],
     overrides: tuple[str, ...],
 ) -> Written:
-    """Align transcripts with audio: when each label is spoken, and the symbol of every frame.
+    """Align transcripts with audio: the time of each label, and the symbol of every frame.
 
-    RUN/align/SET.ctm has the time of every label, RUN/align/SET.tsv the frames' symbols, which
-    another spec trains on with data.alignments=RUN and criterion: alignment in its head.
+    RUN/align/SET.ctm has the time of every label, RUN/align/SET.tsv the symbols of all frames.
+    Another spec can train on them with data.alignments=RUN and criterion: alignment in its head.
 
     Example: asrkit align --run run/first --data data --set dev
     """

@@ -14,7 +14,7 @@ from asrkit.terminal import say
 @click.command()
 @run_option
 @click.option("--best", type=int, help="Average the checkpoints with the N lowest dev objectives.")
-@click.option("--last", type=int, help="Average the newest N checkpoints instead.")
+@click.option("--last", type=int, help="Average the N newest checkpoints instead.")
 def average(run: Path, best: int | None, last: int | None) -> Written:
     """Average the weights of a run's checkpoints.
 

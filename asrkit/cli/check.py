@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("spec", type=FILE)
-@click.option("--data", type=FOLDER, help="Data folder: check every utterance, too.")
+@click.option("--data", type=FOLDER, help="Data folder; also checks every utterance.")
 @click.option(
     "--processes",
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="How many processes (GPUs) will train together.",
+    help="Number of processes (GPUs) in training.",
 )
 @overrides_argument
 def check(spec: Path, data: Path | None, processes: int, overrides: tuple[str, ...]) -> CheckReport:
     """Check a SPEC file, and with --data every utterance, before training.
 
-    All problems are listed at once. Utterances that can't be used are listed in the data folder's
-    unusable/, and training leaves them out. With --data it also says what the training will be, and
-    warns of one that can't work.
+    All problems are listed at once. Utterances that can't be used are listed in DATA/unusable, and
+    training leaves them out. With --data it also prints what training will look like, and warns if
+    it can't work.
 
     Example: asrkit check conf/conformer.yaml --data data
     """

@@ -48,7 +48,7 @@ class MadeSet:
 def data() -> None:
     """Make the manifest of a set from your own audio and transcripts.
 
-    What can't be used is left out, counted, and listed with the reasons in DATA/rejected/SET.tsv.
+    Unusable audio is left out, counted, and listed with the reasons in DATA/rejected/SET.tsv.
 
     Example: asrkit data folder recordings --data data
     """
@@ -57,18 +57,26 @@ def data() -> None:
 def of_sources(command: Callable[..., MadeSet]) -> Callable[..., MadeSet]:
     """Gives a verb SOURCEs, and the options that say which set they become."""
     for option in (
-        click.option("--jobs", default=2, show_default=True, help="Processes that look at audio."),
-        click.option("--sample-rate", default=16000, show_default=True, help="Of the models."),
+        click.option(
+            "--jobs", default=2, show_default=True, help="Number of processes that check audio."
+        ),
+        click.option(
+            "--sample-rate", default=16000, show_default=True, help="Sample rate of the models."
+        ),
         click.option(
             "--channel",
             metavar="first|mix|N",
             callback=read_channel,
-            help="What is heard of files with several channels: first, mix (the mean), or a number "
-            "from 0 on. Else, such files are left out.",
+            help="Channel to use of files with several: first, mix (the mean), or a number "
+            "from 0 on. Without it, such files are left out.",
         ),
-        click.option("--whole", is_flag=True, help="Fail where anything is left out."),
+        click.option("--whole", is_flag=True, help="Fail if anything is left out."),
         click.option("--keep-untranscribed", is_flag=True, help="Keep audio without a transcript."),
-        click.option("--keep-empty", is_flag=True, help="Keep empty transcripts, to be scored."),
+        click.option(
+            "--keep-empty",
+            is_flag=True,
+            help="Keep utterances with an empty transcript, for scoring.",
+        ),
         click.option(
             "--set", "name", type=SET, default="train", show_default=True, help="Name of the set."
         ),
@@ -85,8 +93,8 @@ def with_root(command: Callable[..., MadeSet]) -> Callable[..., MadeSet]:
     @click.option(
         "--root",
         type=FOLDER,
-        help="Folder that relative paths of audio are meant from; that of the file which names "
-        "them if not given.",
+        help="Folder that relative paths of audio start from; by default, that of the file "
+        "with the paths.",
     )
     @wraps(command)
     def rooted(*args: Any, **others: Any) -> MadeSet:
@@ -99,7 +107,7 @@ def with_root(command: Callable[..., MadeSet]) -> Callable[..., MadeSet]:
 @of_sources
 @with_root
 def kaldi(root: Path | None, **options: Any) -> MadeSet:
-    """Make a set from Kaldi data folders: wav.scp, text, and segments and utt2spk if there.
+    """Make a set from Kaldi data folders: wav.scp, text; optional: segments, utt2spk.
 
     Commands in wav.scp are not run: such utterances are left out.
 
@@ -113,13 +121,13 @@ def kaldi(root: Path | None, **options: Any) -> MadeSet:
 @data.command()
 @of_sources
 @with_root
-@click.option("--audio", help="Column of the audio files' paths.")
-@click.option("--text", help="Column of what is said.")
-@click.option("--id", help="Column of the utterances' names; from those of files if not there.")
-@click.option("--speaker", help="Column of who speaks.")
-@click.option("--start", help="Column of where in the file an utterance begins, in seconds.")
-@click.option("--end", help="Column of where it ends, in seconds.")
-@click.option("--duration", help="Column of its length in seconds, where none says its end.")
+@click.option("--audio", help="Column with paths of audio files.")
+@click.option("--text", help="Column with transcripts.")
+@click.option("--id", help="Column with names of utterances; derived from file names if missing.")
+@click.option("--speaker", help="Column with speakers.")
+@click.option("--start", help="Column with start times in the file, in seconds.")
+@click.option("--end", help="Column with end times, in seconds.")
+@click.option("--duration", help="Column with durations in seconds, if there are no end times.")
 def tsv(
     root: Path | None,
     audio: str | None,
@@ -146,7 +154,7 @@ def tsv(
 
 @data.command()
 @of_sources
-@click.option("--speakers", is_flag=True, help="Files are in folders named after their speakers.")
+@click.option("--speakers", is_flag=True, help="Folders are named after speakers.")
 def folder(speakers: bool, **options: Any) -> MadeSet:
     """Make a set from folders of audio files with a .txt file of the same name next to each.
 

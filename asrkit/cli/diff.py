@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.argument("first", type=FILE)
 @click.argument("second", type=FILE)
 def diff(first: Path, second: Path) -> Difference:
-    """Show in which keys two specs or run folders differ, defaults included.
+    """Show the keys in which two specs or run folders differ, including defaults.
 
     Example: asrkit diff run/first run/second
     """

@@ -32,7 +32,7 @@ class Lines:
 
 @click.group()
 def files() -> None:
-    """Say what files are called, for other programs: a line each, as they are.
+    """Print names of files for other programs, one per line.
 
     Example: asrkit files spec conf/conformer.yaml
     """
@@ -54,7 +54,7 @@ def spec(specs: tuple[Path, ...]) -> Lines:
 @click.option("--search", type=SEARCH, help="Name of a search, for what belongs to one.")
 @click.option("--set", "set_name", type=SET, help="Name of a set that it decoded.")
 def run(folder: Path, what: str, search: str | None, set_name: str | None) -> Lines:
-    """Say where something is in a RUN folder, whether it is there or not.
+    """Print the path of something in a RUN folder, whether it exists or not.
 
     Example: asrkit files run run/first nbest --search joint --set dev
     """
@@ -72,7 +72,7 @@ def run(folder: Path, what: str, search: str | None, set_name: str | None) -> Li
 @click.argument("data", type=FOLDER)
 @click.argument("starts", metavar="[START]...", nargs=-1)
 def sets(data: Path, starts: tuple[str, ...]) -> Lines:
-    """List the sets of a DATA folder, or those whose names begin so.
+    """List the sets of a DATA folder, or those whose names start with a prefix.
 
     Example: asrkit files sets data dev
     """

@@ -25,7 +25,7 @@ GOES_ON = "what was saved is intact: the same command continues from there"
 
 
 def tell_launcher(message: str) -> None:
-    """Leaves a message where torchrun, if it started this process, looks for the reason."""
+    """Writes a message for torchrun, if it started this process, to show as the reason."""
     path = os.environ.get("TORCHELASTIC_ERROR_FILE")
     if path:
         extra = {"py_callstack": message, "timestamp": str(int(time.time()))}

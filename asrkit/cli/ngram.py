@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 def ngram(**options: Any) -> NgramReport:
     """Estimate an n-gram model (Kneser-Ney) on transcripts and texts, as an ARPA file.
 
-    --prune is given once for each order, unigrams first; the last one holds for higher orders.
+    Give --prune once for each order, unigrams first; the last one applies to higher orders.
 
     Example: asrkit ngram --data data --set train --order 4 --units words --name 4gram --dev dev
     """

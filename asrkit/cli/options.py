@@ -46,7 +46,7 @@ checkpoint_option = click.option(
 )
 overrides_argument = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 data_overrides_argument = click.argument("overrides", nargs=-1, metavar="[data.KEY=VALUE]...")
-"""How long utterances and batches may be when they are decoded."""
+"""Maximum lengths of utterances and batches in decoding."""
 
 
 def _use_threads(context: click.Context, parameter: click.Parameter, number: int | None) -> None:
@@ -59,6 +59,6 @@ threads_option = click.option(
     type=click.IntRange(min=1),
     expose_value=False,
     callback=_use_threads,
-    help="Threads that compute on the CPU, in each process; OMP_NUM_THREADS or all cores if not "
-    "given. Fewer are faster where the machine has other work.",
+    help="Computing threads of each process; by default OMP_NUM_THREADS or all cores. On a "
+    "busy machine, fewer are faster.",
 )

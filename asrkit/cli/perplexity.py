@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @checkpoint_option
 @threads_option
 def perplexity(run: Path, data: Path, set_name: str, checkpoint: str) -> PerplexityReport:
-    """Say how well a language model predicts the transcripts of a set.
+    """Print the perplexity of a language model on the transcripts of a set.
 
     Example: asrkit perplexity --run run/lm --data data --set dev
     """

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     type=click.Choice(["utterances", "speakers"]),
     default="utterances",
     show_default=True,
-    help="With --against: what chance deals to either run as a whole.",
+    help="With --against: the units of the significance test.",
 )
 @click.option("--stm", type=FILE, help="STM file with references: count errors as sclite does.")
 @click.option("--glm", type=FILE, help="NIST's mapping rules: with --stm, score as Hub5 does.")
@@ -47,9 +47,9 @@ def score(
 ) -> Score:
     """Score a decoded set: WER with its 95 % interval, errors by utterance and speaker.
 
-    With --stm, NIST's sclite counts the word errors if it is installed; else, asrkit counts them
-    by the same rules. With --stm and --glm, the set is scored as in the Hub5 and RT evaluations
-    of telephone speech, by hubscr.pl if that is installed.
+    With --stm, NIST's sclite counts the word errors if it is installed; otherwise asrkit counts
+    them by the same rules. With --stm and --glm, the set is scored as in the Hub5 and RT
+    evaluations of telephone speech, by hubscr.pl if that is installed.
 
     Example: asrkit score --run run/first --set dev --search joint
     """
@@ -77,7 +77,7 @@ def score(
 
 
 def _remarks(result: Score) -> list[str]:
-    """Returns what belongs to a rate: of what it is, and how sure."""
+    """Returns the notes on a rate: what it covers, and its uncertainty."""
     lines = []
     if result.coverage is not None and result.coverage.remarks():
         lines.append(f"of {result.coverage} utterances: not a rate of the whole set as it is")

@@ -30,7 +30,7 @@ from asrkit.terminal import say
 def search_errors(
     run: Path, data: Path, set_name: str, search: str, overrides: tuple[str, ...]
 ) -> SearchErrors:
-    """Count sentences whose reference scores higher than what the search found.
+    """Count sentences whose reference scores higher than the result of the search.
 
     Example: asrkit search-errors --run run/first --data data --set dev --search joint
     """

@@ -23,11 +23,9 @@ from asrkit.terminal import say
     "searches",
     type=SEARCH,
     multiple=True,
-    help="Search to list; repeatable. Else, all.",
+    help="Search to list; repeatable. All if not given.",
 )
-@click.option(
-    "--spec", type=FILE, help="File with the table: of the searches, for rows and columns."
-)
+@click.option("--spec", type=FILE, help="Spec file with table:, for rows and columns.")
 @click.option("--out", type=FILE, help="Markdown file to write; one in RUN if not given.")
 def table_of_searches(
     run: Path,
@@ -39,8 +37,8 @@ def table_of_searches(
 ) -> Text:
     """Compare the searches of a run: weights, WER with interval, RTF, search errors, commands.
 
-    With --spec, searches stand in the rows and columns of that file's table. RESULTS.md will have
-    the tables in the run's section.
+    With --spec, the table has the rows and columns of that file. RESULTS.md includes the tables in
+    the section of the run.
 
     Example: asrkit table --run run/first --dev dev --test test --spec conf/decode/table.yaml
     """

@@ -19,8 +19,12 @@ from asrkit.terminal import say
     "--set", "set_name", type=SET, default="train", show_default=True, help="Set of transcripts."
 )
 @click.option("--size", type=int, help="Number of units.")
-@click.option("--name", type=name_of("a tokenizer"), help="Of its file; the kind if not given.")
-@click.option("--force", is_flag=True, help="Replace a tokenizer of this name and other units.")
+@click.option(
+    "--name", type=name_of("a tokenizer"), help="Name of its file; the kind if not given."
+)
+@click.option(
+    "--force", is_flag=True, help="Replace a tokenizer with the same name and other units."
+)
 def tokenizer(
     kind: Any, data: Path, set_name: str, size: int | None, name: str | None, force: bool
 ) -> Written:

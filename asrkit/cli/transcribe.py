@@ -38,17 +38,17 @@ class Transcripts:
 @click.argument("files", type=FILE, nargs=-1, required=True, metavar="FILE...")
 @click.option("--search", type=SEARCH, help="A search of the run's spec; the first if not given.")
 @click.option("--checkpoint", help="average, best, last or a path; average or best if not given.")
-@click.option("--device", help="Such as cpu or cuda:1; the GPU if there is one, if not given.")
+@click.option("--device", help="Device, such as cpu or cuda:1; by default the GPU if there is one.")
 @click.option(
     "--channel",
     metavar="first|mix|N",
     callback=read_channel,
-    help="What is heard of files with several channels; mix, the mean of all, if not given.",
+    help="Channel to use of files with several; by default mix, the mean of all.",
 )
 @click.option(
     "--max-seconds",
     type=click.FloatRange(min=0, min_open=True),
-    help="Longest file that is taken; data.max_decode_seconds of the run if not given.",
+    help="Longest file to accept; by default data.max_decode_seconds of the run.",
 )
 @threads_option
 def transcribe(
@@ -60,10 +60,10 @@ def transcribe(
     channel: Any,
     max_seconds: float | None,
 ) -> Transcripts:
-    """Print what is said in audio FILEs, by the model of a RUN folder; a line for each file.
+    """Transcribe audio FILEs with the model of a RUN folder; prints a line per file.
 
-    Audio is resampled to the model's rate; a FILE named - is standard input. A file that can't be
-    read is named, the others are transcribed, and the exit code is 2.
+    Audio is resampled to the model's rate; a FILE named - is standard input. If a file can't be
+    read, a message says so, the others are transcribed, and the exit code is 2.
 
     Example: asrkit transcribe run/first talk.flac interview.wav
     """

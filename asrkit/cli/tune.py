@@ -34,15 +34,16 @@ if TYPE_CHECKING:
     "--vary",
     multiple=True,
     metavar="SCORER[.KEY]=LOW:HIGH",
-    help="A weight to tune, or another number of a scorer's entry (ctc.prior_scale), and between "
-    "which values; else, those of the spec's tuning: part.",
+    help="A weight, or another number of a scorer's entry (ctc.prior_scale), and its range; by "
+    "default, the tuning: part of the spec.",
 )
 @click.option(
     "--decodes",
     type=click.IntRange(min=0),
     default=3,
     show_default=True,
-    help="Decodes after the first; where not only weights are tuned, two thirds try other values.",
+    help="Decodes after the first; if other settings are tuned too, two thirds of them explore "
+    "those.",
 )
 @checkpoint_option
 @click.option("--spec", type=FILE, help="File whose decoding: replaces that of the run.")
@@ -59,7 +60,7 @@ def tune(
     spec: Path | None,
     overrides: tuple[str, ...],
 ) -> TuneReport:
-    """Tune the weights of a search on a dev set, by n-best lists and a few decodes.
+    """Tune the weights of a search on a dev set, with n-best lists and a few decodes.
 
     Example: asrkit tune --run run/first --data data --set dev --search joint --vary ctc=0.1:0.9
     """
