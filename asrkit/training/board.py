@@ -19,13 +19,13 @@ log = logging.getLogger(__name__)
 
 
 class Board:
-    """Writes event files as long as that works.
+    """Writes event files as long as possible.
 
     Args:
         folder: Where they are.
-        hidden_from: Points of this step and later ones are hidden: they come again.
-        again_from: If set, what was shown of this epoch and later ones comes again, too, and is
-            removed: texts and pictures are counted by epochs.
+        hidden_from: Points of this step and later ones are hidden: they will be written again.
+        again_from: If set, texts and pictures of this epoch and later ones, which are counted by
+            epochs, are removed: they will be written again, too.
     """
 
     def __init__(self, folder: Path, hidden_from: int, again_from: int | None = None) -> None:
@@ -55,7 +55,7 @@ class Board:
         self.show("TensorBoard", lambda writer: writer.close())
 
     def show(self, what: str, action: Callable[[Any], object]) -> None:
-        """Does something with the writer; the first error is said.
+        """Uses the writer; the first error is logged.
 
         Args:
             what: What is shown, for the warning.
@@ -77,7 +77,7 @@ class Board:
 
 
 def remove_events(folder: Path, step: int, epoch: int) -> None:
-    """Removes from a folder's event files what is shown of a step and an epoch, and of later ones.
+    """Removes a step and an epoch, and all later ones, from the event files of a folder.
 
     Args:
         folder: Where they are.

@@ -1,7 +1,7 @@
-"""Checkpoint files: written whole, and never read with other numbers than were written.
+"""Checkpoint files: written completely or not at all, and verified by checksums when read.
 
-A file is a zip archive as torch writes it. It holds a checksum of each of its parts, which torch
-does not look at: here they are compared before anything is loaded.
+A file is a zip archive written by PyTorch. It has a checksum of each of its parts, which PyTorch
+does not check: here they are compared before anything is loaded.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def write_atomic(state: dict[str, Any], path: Path) -> None:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Returns what a checkpoint file holds; never runs code from it.
+    """Returns the content of a checkpoint file; never runs code from it.
 
     Raises:
         UserError: If the file is missing or damaged, or holds something else.
@@ -47,10 +47,10 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def peek(path: Path) -> dict[str, Any]:
-    """Returns what a checkpoint file holds without reading its tensors.
+    """Returns the content of a checkpoint file without reading its tensors.
 
     Raises:
-        UserError: If the file is missing or damaged, as far as that can be seen so.
+        UserError: If the file is missing or visibly damaged.
     """
     if path.is_file() and not zipfile.is_zipfile(path):
         raise UserError(f"{path} is damaged or not a checkpoint: it is not a zip archive")
@@ -85,7 +85,7 @@ def _verify(path: Path) -> None:
         raise UserError(f"there is no checkpoint {path}") from None
     except IsADirectoryError:
         raise UserError(f"{path} is a folder, no checkpoint") from None
-    except Exception as error:  # what damage makes of sizes and offsets is raised as anything
+    except Exception as error:  # damaged sizes and offsets may raise anything
         raise UserError(f"{path} is damaged or no checkpoint: {_first_line(error)}") from error
     if wrong is not None:
         raise UserError(

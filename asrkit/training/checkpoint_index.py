@@ -1,4 +1,4 @@
-"""Which checkpoints a folder has: index.json, or what the files themselves say."""
+"""The checkpoints of a folder: from index.json, or from the files themselves."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from asrkit.training.checkpoint_files import peek
 log = logging.getLogger(__name__)
 
 UNKNOWN = math.inf
-"""The dev objective of a finished epoch whose checkpoint does not say it: no other is worse."""
+"""The dev objective of a finished epoch whose checkpoint lacks it: the worst possible."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A checkpoint in the index: the dev objective is None where the epoch had not ended."""
+    """A checkpoint in the index; the dev objective is None if the epoch had not ended."""
 
     step: int
     epoch: int
@@ -49,7 +49,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Row:
-    """How index.json has a checkpoint: JSON has no NaN and no infinity, so those are words."""
+    """A checkpoint in index.json: JSON has no NaN and no infinity, so these are words."""
 
     step: int
     epoch: int
@@ -63,7 +63,7 @@ class Row:
 
 
 def by_objective(entries: Iterable[Entry]) -> list[Entry]:
-    """Returns the checkpoints that can be best, the best first, the newer one where they agree."""
+    """Returns the checkpoints that can be best, the best first; the newer one if equal."""
     return sorted((e for e in entries if e.can_be_best), key=lambda e: (e.objective, -e.step))
 
 
@@ -116,7 +116,7 @@ def _present(path: Path, listed: Sequence[Entry], files: Sequence[Path]) -> list
 
 
 def write_index(folder: Path, entries: Sequence[Entry]) -> None:
-    """Writes which checkpoints a folder has."""
+    """Writes the index of a folder."""
     rows = [{"step": e.step, "epoch": e.epoch, "dev": _writable(e.dev)} for e in entries]
     text = json.dumps(rows, indent=1) + "\n"
     path = folder / INDEX
@@ -136,14 +136,14 @@ def checkpoint_files(folder: Path) -> list[Path]:
 
 
 def described(state: dict[str, Any], path: Path) -> Entry:
-    """Returns what a checkpoint says of itself.
+    """Returns the index entry of a checkpoint, from its content.
 
     Args:
         state: What the file holds.
         path: The file, for the message.
 
     Raises:
-        UserError: If it does not say which step and epoch it is of.
+        UserError: If its step and epoch are not in it.
     """
     try:
         if "saved" in state:

@@ -1,4 +1,4 @@
-"""The checkpoints of a run: the best and the last ones are kept; averages of them."""
+"""The checkpoints of a run: the best and the last ones are kept; averaging."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class CheckpointStore:
             (self.folder / old.name).unlink(missing_ok=True)
 
     def adopt(self) -> None:
-        """Takes in checkpoints that a killed process wrote and did not list; says which."""
+        """Adds checkpoints that a killed process wrote but did not list; logs which."""
         known = {entry.name for entry in self.entries}
         unknown = [path for path in checkpoint_files(self.folder) if path.name not in known]
         found = [entry for entry in map(adopted, unknown) if entry is not None]
@@ -125,11 +125,11 @@ class CheckpointStore:
         """Removes checkpoints of a diverged training run; the last one becomes diverged.pt.
 
         Args:
-            from_step: All of this step and later ones go.
-            unfinished_from: Those within epochs go from this step on.
+            from_step: All from this step on are removed.
+            unfinished_from: Those within epochs are removed from this step on.
 
         Returns:
-            The newest one that is left.
+            The newest remaining one.
         """
         bad = [
             e
@@ -181,11 +181,11 @@ class CheckpointStore:
 
 @dataclass(frozen=True)
 class ReloadBest:
-    """Goes back to a better one of the last epochs before the next one begins.
+    """Before an epoch, goes back to the best of the last epochs.
 
     Args:
-        last: How many of the last epochs are compared, the newest one included.
-        margin: By how much the dev objective must be better than that of the newest.
+        last: How many of the last epochs are compared, including the newest.
+        margin: How much better the dev objective must be than that of the newest.
         from_epoch: Earlier epochs are not compared.
 
     Source: the option `use_last_best_model` of rwth-i6/i6_experiments,

@@ -1,4 +1,4 @@
-"""This process among those that torchrun started; alone where there is no torchrun."""
+"""This process among those started by torchrun; a single one without torchrun."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class World:
 
     @contextmanager
     def alone(self, context: AbstractContextManager[object]) -> Iterator[None]:
-        """Enters a context in the first process; where that is refused, it is so in all of them.
+        """Enters a context in the first process; if that is refused, all processes get the error.
 
         Raises:
             UserError: If the first process may not enter.
@@ -65,7 +65,7 @@ class World:
         return max(int(each) for each in self.gather(number))
 
     def from_first(self, tensor: Tensor) -> None:
-        """Gives a tensor the values that it has in the first process."""
+        """Copies a tensor's values from the first process."""
         if self.size > 1:
             dist.broadcast(tensor, 0)
 

@@ -1,4 +1,4 @@
-"""Learning rates that change between epochs: given lists, and Newbob, which sees the dev set."""
+"""Learning rates that change between epochs: lists, and Newbob, which depends on the dev set."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from asrkit.training.schedules import Schedule, refuse_below, schedules
 
 @dataclass(frozen=True)
 class Ramp:
-    """Learning rates of neighbouring epochs, at equal distances.
+    """Equally spaced learning rates of consecutive epochs.
 
     Args:
         start: Of its first epoch.
         end: Of its last epoch.
-        epochs: How many there are, 2 or more.
-        times: How often the ramp follows itself.
+        epochs: Number of epochs, 2 or more.
+        times: How often the ramp is repeated.
 
     Raises:
-        ValueError: If the ramp has no two epochs.
+        ValueError: If the ramp has fewer than two epochs.
     """
 
     start: float
@@ -48,7 +48,7 @@ def epoch_rates(values: Sequence[float | Ramp]) -> list[float]:
 
 @schedules.register("epoch_list")
 class EpochList(Schedule):
-    """One value per epoch; the last one holds for all later epochs.
+    """One value per epoch; the last one applies to all later epochs.
 
     Args:
         values: Learning rates of epoch 1, 2, and so on, or ramps of several epochs.
@@ -70,21 +70,21 @@ class EpochList(Schedule):
 @schedules.register("newbob")
 @dataclass
 class Newbob(Schedule):
-    """Lowers the learning rate when the dev objective does not fall enough any more.
+    """Lowers the learning rate when the dev objective no longer improves enough.
 
     The relative change between two neighbouring epochs is (new - old) / |new|; divided by the
     learning rate of the newer one over `start`, so that small rates may do less.
 
     Args:
-        start: Learning rate at first, if `first` is empty, and in any case what others are
-            compared with.
+        start: Initial learning rate if `first` is empty, and the reference that others are compared
+            with.
         first: Learning rates of the first epochs, ramps among them; later ones continue from the
             last.
-        decay: Factor of a lowering.
+        decay: Factor by which the learning rate is lowered.
         threshold: Lowered if the mean relative change is above this (negative is better).
-        window: Changes between so many neighbouring epochs are averaged.
+        window: Number of consecutive epochs whose changes are averaged.
         interval: Learning rates change only in epochs 1, 1 + interval, and so on.
-        min_epochs: Epochs that a learning rate holds at least.
+        min_epochs: Minimum number of epochs with the same learning rate.
         floor: Lowest learning rate.
         relative_lr: Whether changes are divided by lr / start.
         divide_by_old: Whether changes are (new - old) / |old| instead.

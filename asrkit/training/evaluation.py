@@ -28,7 +28,7 @@ def evaluate(
 ) -> Totals:
     """Returns the sums of a model's losses over the batches of all processes.
 
-    Where memory runs out, a batch is evaluated in halves; an utterance for which it is too small is
+    If memory runs out, a batch is evaluated in halves; an utterance that does not fit on its own is
     left out.
 
     Args:
@@ -55,7 +55,7 @@ def evaluate(
     left_out = int(world.sum(torch.tensor(float(len(memory.left_out)))))
     found = totals.reduced(world)
     if left_out and world.rank == 0:
-        log.warning("the dev loss is one without %d utterances", left_out)
+        log.warning("the dev loss does not include %d utterances", left_out)
     return found
 
 
@@ -67,7 +67,7 @@ def require_some(found: Totals) -> None:
     """
     if not found.values():
         raise UserError(
-            "no utterance of dev can be used: its loss can't be known; the messages above say why"
+            "no utterance of dev can be used: it has no loss; the messages above say why"
         )
 
 

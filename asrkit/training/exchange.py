@@ -13,11 +13,11 @@ from asrkit.config.registry import Registry
 from asrkit.training.distributed import World
 
 BUCKET = 1 << 24
-"""So many numbers are sent at once, at least one tensor."""
+"""How many numbers are sent at a time, at least one tensor."""
 
 
 class Exchange(ABC):
-    """What processes tell each other; nothing where there is only one.
+    """How data-parallel processes are synchronised; nothing to do if there is only one.
 
     All of them make the same number of updates, though one may have no batch left for the last one
     or no memory for its utterances. So nothing is sent from within a backward pass.
@@ -25,23 +25,23 @@ class Exchange(ABC):
 
     @abstractmethod
     def factor(self, count: Tensor | None, world: World) -> float:
-        """Returns what a process multiplies its loss by.
+        """Returns the factor of a process's loss.
 
         Args:
-            count: () what its loss is a sum over, or None where the sum itself is trained.
+            count: () what its loss is summed over, or None if the sum itself is trained.
             world: All processes.
         """
 
     @abstractmethod
     def share(self, model: nn.Module, optimizer: Optimizer, world: World) -> None:
-        """Makes the gradients of all processes those that the update needs.
+        """Turns the gradients of all processes into those that the update needs.
 
         One that has calculated none contributes nothing.
         """
 
     @abstractmethod
     def joins(self, step: int) -> bool:
-        """Returns whether all processes are alike after so many updates."""
+        """Returns whether all processes are equal after a number of updates."""
 
     @abstractmethod
     def join(self, model: nn.Module, optimizer: Optimizer, world: World) -> None:
@@ -93,10 +93,10 @@ class GradientAverage(Exchange):
 
 @exchanges.register("average_parameters")
 class ParameterAverage(Exchange):
-    """Every process makes updates of its own, and after some of them their models are averaged.
+    """Every process makes its own updates, and after some of them models are averaged (local SGD).
 
-    So hardly anything is sent from update to update, and each is of one process' batches. Averaged
-    are weights, statistics of norms and the optimiser's moments, at the end of an epoch too. A
+    So little is sent between updates, and each is based on the batches of one process. Weights,
+    statistics of norms and the optimiser's moments are averaged, also at the end of an epoch. A
     checkpoint, and an end on request, waits until then, so that a run that continues computes what
     it would have computed anyway.
 
@@ -138,9 +138,9 @@ class ParameterAverage(Exchange):
 
     @torch.no_grad()
     def join(self, model: nn.Module, optimizer: Optimizer, world: World) -> None:
-        """Averages over all processes what numbers the model and the optimiser hold.
+        """Averages all numbers of the model and the optimiser over all processes.
 
-        One counts for less if it had fewer batches than another.
+        Processes with fewer batches count less.
         """
         if world.size == 1:
             return

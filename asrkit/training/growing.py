@@ -17,7 +17,7 @@ from asrkit.nn.growth import copy_corner, joined_shapes
 
 @dataclass(frozen=True)
 class Grown:
-    """Names of tensors that were taken over whole or in part, and of those that start afresh."""
+    """Names of tensors that were copied completely or in part, and of newly initialised ones."""
 
     whole: list[str]
     partly: list[str]
@@ -36,7 +36,7 @@ class Grown:
 
 
 def grow(model: nn.Module, smaller: nn.Module, weights: Mapping[str, Tensor]) -> Grown:
-    """Copies a smaller model's weights to their places in a larger one.
+    """Copies the weights of a smaller model into a larger one.
 
     What joins two tensors of unequal size, as the readout of an LSTM decoder does, is in its place
     as long as only the last of them grows; likewise with the two directions of a BLSTM that a head

@@ -1,4 +1,4 @@
-"""Weights of another run as the start of this one, chosen by name; and parameters that stay fixed.
+"""Initial weights from another run, selected by name; and frozen parameters.
 
 Names are those of `asrkit show`, such as `encoder.blocks.0.attention.output.weight`.
 """
@@ -27,10 +27,11 @@ class Import:
     Args:
         run: Run folder of the other one.
         checkpoint: "average", "best", "last" or a path.
-        take: Regular expression, searched in the names of this model; all where empty.
-        leave: Regular expression of names that start afresh all the same, if set.
-        renames: Beginnings of names here, by beginnings of names there; the longest one holds.
-        other_shapes: Whether a tensor that has another shape there is an error, or starts afresh.
+        take: Regular expression, searched in the names of this model; empty for all.
+        leave: Regular expression of names that are not imported, if set.
+        renames: Prefixes of names in this model, by prefixes in the other; the longest match
+            applies.
+        other_shapes: Whether a tensor with another shape is an error, or initialised afresh.
     """
 
     run: Path
@@ -49,7 +50,7 @@ class Import:
         return not left and re.search(self.take, name) is not None
 
     def name_here(self, name: str) -> str:
-        """Returns how this model calls a tensor of the other."""
+        """Returns the name in this model of a tensor of the other."""
         fitting = [beginning for beginning in self.renames if name.startswith(beginning)]
         if not fitting:
             return name
@@ -72,7 +73,7 @@ def check_patterns(patterns: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class Imported:
-    """What became of a model's tensors.
+    """Which tensors of a model were imported.
 
     Args:
         sources: Checkpoint and name there of every tensor that was copied, by its name here.
@@ -160,14 +161,14 @@ def _some(names: list[str]) -> str:
 
 
 def freeze(model: nn.Module, patterns: Sequence[str]) -> list[str]:
-    """Takes the parameters that patterns select out of training; returns their names.
+    """Freezes the parameters selected by patterns; returns their names.
 
     Args:
         model: Changed in place.
         patterns: Regular expressions, searched in the names of the parameters.
 
     Raises:
-        ValueError: If a pattern is none or selects nothing, or no parameter is left to train.
+        ValueError: If a pattern is invalid or selects nothing, or no parameter is left to train.
     """
     check_patterns(patterns)
     names = [name for name, _ in model.named_parameters()]
@@ -183,7 +184,7 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> list[str]:
 
 
 def train_mode(module: nn.Module) -> None:
-    """Sets a module to training, but norms that are frozen keep their running statistics."""
+    """Sets a module to training, but frozen norms keep their running statistics."""
     module.train()
     for part in module.modules():
         if isinstance(part, Norm):

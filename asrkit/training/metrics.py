@@ -20,7 +20,7 @@ Describe = Callable[[TrainableModel, Any, int], None]
 
 
 class StepTimes(NamedTuple):
-    """Seconds that an update took, and those of them in which it waited for data."""
+    """Seconds that an update took, and how many of them it waited for data."""
 
     all: float
     loading: float
@@ -79,7 +79,7 @@ class MetricLog:
 
     Args:
         run: Run folder.
-        resume_epoch: Lines after this epoch are dropped: they are about to be written again.
+        resume_epoch: Lines after this epoch are dropped: they will be written again.
         hidden_from: TensorBoard points of this step and later ones are hidden.
     """
 
@@ -93,7 +93,7 @@ class MetricLog:
         self.board = Board(RunFolder(run).tensorboard, hidden_from, again_from)
 
     def step(self, step: int, rate: float, norm: float, samples: int, times: StepTimes) -> None:
-        """Shows how one update went."""
+        """Shows the numbers of an update."""
         seconds = max(times.all, 1e-9)
         values = {
             "step/lr": rate,

@@ -64,7 +64,7 @@ class WeightDropout(WeightChange):
 
     Args:
         pattern: Regular expression, searched in the names of the parameters.
-        probability: Of each weight to become zero.
+        probability: That a weight is set to zero.
 
     Source: Wan et al. 2013, section 3, with one mask for all examples of an update.
     """

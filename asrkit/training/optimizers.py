@@ -1,4 +1,4 @@
-"""Optimisers, and which parameters get which settings."""
+"""Optimisers, and settings for groups of parameters."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ optimizers: Registry[OptimizerFactory] = Registry("optimizer", OptimizerFactory)
 
 
 def load_moments(optimizer: Optimizer, state: dict[str, Any]) -> None:
-    """Goes on with another optimiser's moments, but with the settings that this one was made with.
+    """Restores the moments of an optimiser, but keeps the settings of this one.
 
     Args:
         optimizer: Changed in place.
@@ -51,8 +51,8 @@ def load_moments(optimizer: Optimizer, state: dict[str, Any]) -> None:
     if sizes[0] != sizes[1]:
         raise UserError(
             f"the checkpoint's optimiser has groups of {sizes[0]} parameters, this one of "
-            f"{sizes[1]}: their patterns and types selected others when the run began; start a "
-            "new run, with its weights as `imports` if they are to be kept"
+            f"{sizes[1]}: their patterns and types selected other parameters when the run "
+            "began; start a new run, with its weights as `imports` to keep them"
         )
     settings = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
     optimizer.load_state_dict(state)

@@ -10,18 +10,18 @@ from typing import Any
 from torch import nn
 
 RECURRENT = re.compile(r"_(ih|hh|hr)(_l\d+)?(_reverse)?$")
-"""What torch's recurrent layers append to the names of their weights and biases."""
+"""Suffixes of weight and bias names in PyTorch's recurrent layers."""
 
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """Settings of the parameters that a pattern and a module type select; the first match holds.
+    """Settings of parameters selected by a pattern and module types; the first match applies.
 
     Args:
         pattern: Regular expression, searched in the parameter's name; `bias$` means the biases of
             LSTMs, too (`bias_ih_l0`).
-        module_types: Class names of the modules that own the parameter, or of modules that do
-            nothing but wrap those (BatchNorm around BatchNorm1d); any where empty.
+        module_types: Class names of the modules that own the parameter, or of pure wrappers of
+            those (BatchNorm around BatchNorm1d); empty for any.
         lr_scale: Factor of the scheduled learning rate.
         weight_decay: Instead of the optimiser's.
     """
@@ -32,7 +32,7 @@ class ParameterGroup:
     weight_decay: float | None = None
 
     def selects(self, name: str, owners: Sequence[str]) -> bool:
-        """Returns whether a parameter with this name, of a module of these classes, is meant."""
+        """Returns whether a parameter with this name and these module classes is selected."""
         if self.module_types and not set(self.module_types) & set(owners):
             return False
         return any(re.search(self.pattern, known) for known in (name, RECURRENT.sub("", name)))

@@ -418,7 +418,7 @@ def test_dev_utterances_for_which_memory_is_short_are_left_out(
         part = trainer.evaluate().state_dict()["toy.loss"]
     assert part[1] == whole[1] - 3
     assert "u1001-1 is left out of dev" in caplog.text
-    assert "the dev loss is one without 1 utterances" in caplog.text
+    assert "the dev loss does not include 1 utterances" in caplog.text
     model.too_long = ("",)
     with pytest.raises(UserError, match="no utterance of dev can be used"):
         trainer.finish_epoch()
