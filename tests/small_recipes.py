@@ -26,12 +26,14 @@ from asrkit.models.interfaces import TrainableModel
 from asrkit.models.language_model import LanguageModel
 from asrkit.scorers.interfaces import Hypothesis
 from asrkit.scorers.loader import FoundHead
+from asrkit.scorers.stand_ins import NO_GRAPH
 from asrkit.search.forced import forced
 from asrkit.search.search import Search
 from asrkit.text.vocabulary import Vocabulary
 from asrkit.training import trainer as trainer_module
 from asrkit.training.distributed import World
 from asrkit.training.trainer import Trainer
+from asrkit.wfst.graph_file import DecodingGraph
 from tests.recipes_test import RECIPES, SEARCHES, SPECS, shrink
 
 CPU = torch.device("cpu")
@@ -174,6 +176,9 @@ class Parts:
         corpus = index_sentences([VOCABULARY.symbols, VOCABULARY.symbols[::-2]], VOCABULARY.symbols)
         model = NgramModel(estimate(corpus, 2, []).ngrams, VOCABULARY)
         return model.to(self.device)
+
+    def graph(self, path: Path) -> DecodingGraph:
+        return NO_GRAPH
 
     def prior(self, path: Path, run: Path | None, checkpoint: str) -> Tensor:
         return torch.linspace(-1.0, 0.0, len(VOCABULARY) + 1).log_softmax(0)

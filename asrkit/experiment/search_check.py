@@ -11,9 +11,10 @@ from torch import Tensor
 
 from asrkit.errors import UserError
 from asrkit.scorers.loader import FoundHead
-from asrkit.scorers.stand_ins import AnyHead, AnyLanguageModel
+from asrkit.scorers.stand_ins import NO_GRAPH, AnyHead, AnyLanguageModel
 from asrkit.search.search import Search
 from asrkit.text.vocabulary import Vocabulary
+from asrkit.wfst.graph_file import DecodingGraph
 
 
 @dataclass
@@ -48,6 +49,10 @@ class UnreadModels:
     def ngram(self, path: Path) -> AnyLanguageModel:
         """Returns what scores labels."""
         return AnyLanguageModel()
+
+    def graph(self, path: Path) -> DecodingGraph:
+        """Returns a graph without words."""
+        return NO_GRAPH
 
     def prior(self, path: Path, run: Path | None, checkpoint: str) -> Tensor:
         """Returns numbers in the place of log-priors (V + 1,)."""

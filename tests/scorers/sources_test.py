@@ -19,7 +19,7 @@ from asrkit.scorers.length_reward import LengthScorer
 from asrkit.scorers.loader import FoundHead
 from asrkit.scorers.ngram import NgramScorer
 from asrkit.scorers.sources import Source
-from asrkit.scorers.stand_ins import AnyLanguageModel
+from asrkit.scorers.stand_ins import NO_GRAPH, AnyLanguageModel
 from asrkit.search.ctc_greedy import CtcGreedySearch
 from asrkit.search.label_sync import LabelSyncSearch
 from asrkit.search.time_sync import TimeSyncSearch
@@ -45,6 +45,9 @@ class Parts(OneModel):
 
     def ngram(self, path: Path) -> Any:
         return AnyLanguageModel()
+
+    def graph(self, path: Path) -> Any:
+        return NO_GRAPH
 
 
 ENTRIES: dict[str, tuple[Scorer, str]] = {
