@@ -13,7 +13,6 @@ PHRASES = {
     r"\bbeside\b": "next to, with, or in addition to",
     r"\b(goes|go|going) on (from|with|where|after)\b": "continues",
     r"(?<!there )\bis no (key|name|number|share|run folder|UTF-8|checkpoint)\b": "is not a ...",
-    r"\b[Mm]akes sure\b": "checks",
     r"\breference systems?\b": "a paper, or owner/repository and path",
     r"\bfor whose\b": "another order of words",
     r"\bno accident\b": "not an accident",

@@ -8,13 +8,13 @@ from asrkit.training.distributed import World
 from asrkit.training.sources import EpochSource
 
 SAMPLED = 20
-"""So many epochs are planned to tell how many batches an epoch has."""
+"""Number of epochs that are planned to estimate the number of batches per epoch."""
 Accumulation = list[tuple[int, int]]
 """Pairs of a first epoch and the batches per update and process from there on."""
 
 
 def mean_batches(num_batches: Callable[[int], int], epochs: int) -> float:
-    """Returns how many batches an epoch has, on average over the first ones.
+    """Returns the number of batches per epoch, averaged over the first epochs.
 
     Args:
         num_batches: Returns the batches of an epoch, counted from 1.
@@ -34,7 +34,7 @@ def count_updates(
         accumulate: Batches per update and process.
         epochs: The last epoch.
         first: The first epoch.
-        processes: How many train together.
+        processes: Number of processes in training.
     """
     updates = 0
     for epoch in range(first, epochs + 1):
@@ -46,6 +46,6 @@ def count_updates(
 def planned_updates(
     source: EpochSource, world: World, accumulate: Accumulation, epochs: int
 ) -> int:
-    """Returns how many updates a training makes with the batches of this and other processes."""
+    """Returns the number of updates with the batches of all processes."""
     batches = mean_batches(lambda epoch: world.most(source.num_batches(epoch)), epochs)
     return count_updates(batches, accumulate, epochs)

@@ -1,4 +1,4 @@
-"""Progress with the time left: a bar on a terminal, a line now and then elsewhere."""
+"""Progress with the remaining time: a bar on a terminal, elsewhere a line from time to time."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from asrkit.terminal import console
 
 LINE_SECONDS = 30.0
-"""How often a line is printed where there is no terminal."""
+"""Seconds between lines if there is no terminal."""
 
 
 class EpochProgress:
-    """Shows how far a run of steps has come.
+    """Shows the progress of a number of steps.
 
     Args:
         title: What is being done, such as "epoch 3/50".
@@ -49,7 +49,7 @@ class EpochProgress:
         self.close()
 
     def advance(self, note: str) -> None:
-        """Counts one more step; the note says how it went."""
+        """Counts another step; the note shows its result."""
         self.done += 1
         if self._bar is not None:
             self._bar.update(self._task, completed=self.done, note=note)
@@ -71,7 +71,7 @@ class EpochProgress:
 
 
 def duration(seconds: float) -> str:
-    """Returns a duration as people say it: 45 s, 12 min, 3 h 20 min."""
+    """Returns a readable duration: 45 s, 12 min, 3 h 20 min."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

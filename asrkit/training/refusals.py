@@ -1,4 +1,4 @@
-"""What can be wrong with the `training:` part of a spec: known before anything is trained."""
+"""Checks of the `training:` part of a spec, before anything is trained."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def refuse_settings(
         numbers: All other settings, by name.
 
     Raises:
-        ValueError: If it can't; names everything that is wrong.
+        ValueError: If it can't; lists everything that is wrong.
     """
     checks: list[Callable[[], object]] = [
         partial(accumulation, accumulate),
@@ -112,7 +112,7 @@ def accumulation(given: int | list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _try(optimizer: OptimizerFactory, model: nn.Module) -> None:
-    """Makes the optimiser of stand-ins, since a model on the meta device has no numbers."""
+    """Makes the optimiser with placeholders, because a model on the meta device has no values."""
     groups = parameter_groups(model, [*optimizer.groups.values()], optimizer.weight_decay)
     for group in groups:
         group["params"] = [nn.Parameter(torch.zeros(1, device="cpu"))]
@@ -125,7 +125,7 @@ _POSITIVE = ("max_grad_norm", "save_minutes")
 
 
 def _number_problems(numbers: dict[str, Any]) -> Iterator[str]:
-    """Yields what is wrong with settings that are single numbers; None is the lack of one."""
+    """Yields what is wrong with settings that are single numbers; None means not set."""
     for names, least in ((_COUNTS, 1), (_MAY_BE_ZERO, 0)):
         for name in names:
             value = numbers.get(name)

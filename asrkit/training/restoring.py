@@ -20,7 +20,7 @@ from asrkit.training.schedules import Schedule
 PARTS = ("model", "optimizer", "schedule", "totals", "progress")
 """The content of a training checkpoint."""
 MARGIN = 100
-"""Updates before a divergence in which it may have begun."""
+"""Number of updates before a divergence in which it may have begun."""
 OF_A_WEIGHT = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer")
 """Moments with a number for each one of the weight."""
 
@@ -41,7 +41,7 @@ def newest_state(
         model: The model to restore.
         optimizer: Its optimiser.
         schedule: Its learning rates.
-        progress: The names of what a training counts.
+        progress: Names of the counters of training.
 
     Raises:
         UserError: If there are checkpoints and none can be used.
@@ -67,17 +67,17 @@ def newest_state(
 def go_back(store: CheckpointStore, world: World, step: int, nonfinite: int) -> str:
     """Removes the checkpoints of a diverged training run; returns what is left.
 
-    A divergence builds up over some updates, so checkpoints within epochs of shortly before are not
-    trusted, either; finished epochs have a dev objective.
+    A divergence builds up over some updates, so checkpoints from within an epoch shortly before are
+    not trusted either; finished epochs have a dev objective.
 
     Args:
         store: The checkpoints of the run.
         world: All processes.
         step: Number of the last update.
-        nonfinite: How many up to that gave no finite loss.
+        nonfinite: How many of the last updates gave no finite loss.
     """
     if world.rank > 0:
-        return "its first process says what is left"
+        return "see the first process for what is left"
     first = step - nonfinite  # the update after it was the first without a number
     left = store.discard(first, unfinished_from=first - MARGIN)
     if left is None:

@@ -1,8 +1,8 @@
 """Learning rates as functions of the step.
 
-Steps and epochs count from 1: step 1 is the first update. Where a schedule ends, and how long its
-warm-up is, may be said in steps or as a share of the whole training: `over` turns shares into steps
-once it is known how many updates there will be.
+Steps and epochs count from 1: step 1 is the first update. The end of a schedule and its warm-up can
+be given in steps or as shares of the whole training: `over` turns shares into steps once the number
+of updates is known.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Schedule(ABC):
 
     @property
     def end(self) -> int | None:
-        """The update after which it changes no more, where it says one."""
+        """The update after which it no longer changes, if it has one."""
         return None
 
     def over(self, updates: int) -> Schedule:
@@ -39,10 +39,10 @@ class Schedule(ABC):
         return self
 
     def observe(self, epoch: int, dev: float) -> None:  # noqa: B027 - most need not
-        """Sees the dev objective after an epoch; only Newbob cares."""
+        """Gets the dev objective after an epoch; only Newbob uses it."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns what an observing schedule has to remember."""
+        """Returns the state of a schedule that depends on dev objectives."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027 - most need not
@@ -69,8 +69,8 @@ def share_of(share: float, updates: int) -> int:
 
 
 def _known(steps: int | None) -> int:
-    """Returns a number of steps that `over` has made of a share."""
-    assert steps is not None, "a schedule with shares is used by its `over`"
+    """Returns a number of steps after `over` has converted shares."""
+    assert steps is not None, "call `over` of a schedule with shares first"
     return steps
 
 
@@ -89,7 +89,7 @@ def _refuse_share(name: str, steps: int | None, share: float | None) -> None:
 @schedules.register("constant")
 @dataclass(frozen=True)
 class Constant(Schedule):
-    """Always the same.
+    """A constant learning rate.
 
     Args:
         value: The learning rate.
@@ -177,14 +177,14 @@ class WarmupInverseSqrt(Schedule):
 @schedules.register("piecewise_linear")
 @dataclass(frozen=True)
 class PiecewiseLinear(Schedule):
-    """Straight lines between points; constant outside.
+    """Piecewise linear between points; constant outside.
 
     Args:
-        points: Pairs of a place and the learning rate there, ascending.
-        by: What places count: steps, epochs, or shares of the whole training.
+        points: Pairs of a position and the learning rate there, ascending.
+        by: Unit of positions: steps, epochs, or shares of the whole training.
 
     Raises:
-        ValueError: If there is no point, or places do not ascend.
+        ValueError: If there is no point, or positions do not ascend.
     """
 
     points: list[tuple[float, float]]
@@ -227,15 +227,15 @@ class PiecewiseLinear(Schedule):
 @schedules.register("one_cycle")
 @dataclass(frozen=True)
 class OneCycle(Schedule):
-    """Rises linearly, falls linearly, then falls to almost nothing.
+    """One cycle: rises linearly, falls linearly, then falls to almost zero.
 
     Args:
         peak: Highest learning rate.
         total_steps: Updates until the end; those of the whole training where null.
         rise: Share of the updates until the peak.
         fall: Share of the updates back to the start value.
-        start_factor: Start value over the peak.
-        end_factor: Last value over the peak.
+        start_factor: Initial value divided by the peak.
+        end_factor: Final value divided by the peak.
 
     Raises:
         ValueError: If a number is below its least, or the shares are above 1 together.

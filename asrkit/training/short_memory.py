@@ -1,4 +1,4 @@
-"""What becomes of batches for which the memory of a GPU is short: halves, down to one utterance."""
+"""Batches that don't fit into GPU memory are split into halves, down to one utterance."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class ShortMemory:
-    """Makes batches smaller, and counts the utterances that are left out.
+    """Splits batches, and counts the utterances that are left out.
 
     Args:
         where: What they are left out of, for messages.
@@ -49,7 +49,7 @@ class ShortMemory:
         )
         if len(self.left_out) > MAX_LEFT_OUT:
             raise UserError(
-                f"memory is short for each of more than {MAX_LEFT_OUT} utterances, the last of "
-                f"them {batch.ids[0]}; lower data.max_seconds or the size of the model"
+                f"more than {MAX_LEFT_OUT} utterances do not fit into memory, the last of them "
+                f"{batch.ids[0]}; lower data.max_seconds or the size of the model"
             )
         return []

@@ -1,12 +1,12 @@
-"""A training that is asked to stop: it saves between two batches, then ends.
+"""Stopping training on request: it saves between two batches, then ends.
 
 `StopRequests` turns signals into a flag that the training loop reads after every update and every
-batch of the dev set. A signal that comes again meanwhile is harmless, as schedulers and torchrun
-both send one; only Ctrl-C a second time ends at once.
+batch of the dev set. Further signals are harmless, because schedulers and torchrun both send one;
+only a second Ctrl-C ends at once.
 
 A process of several may never read the flag: it waits for another one that has died. So a thread,
-which runs while the process waits, ends it after a while if it has not begun to stop. It also asks
-for a stop when torchrun has ended, as nobody would see the training any more.
+which runs while the process waits, ends it after a while if it has not begun to stop. It also
+requests a stop when torchrun has ended, because nothing would supervise training any more.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from asrkit.signals import (
 
 T = TypeVar("T")
 PATIENCE = 20.0
-"""Seconds in which a process of several must begin to stop; torchrun kills it after 30."""
+"""Seconds within which one of several processes must begin to stop; torchrun kills it after 30."""
 
 
 class InterruptedTrainingError(UserError):
@@ -53,11 +53,11 @@ class InterruptedTrainingError(UserError):
 
 
 class _WaitEndedError(Exception):
-    """A stop was asked for while batches were awaited."""
+    """A stop was requested while waiting for batches."""
 
 
 class StopRequests:
-    """Notes signals while a training runs; a context manager.
+    """Records signals during training; a context manager.
 
     Args:
         processes: How many train together.
@@ -83,7 +83,7 @@ class StopRequests:
         return INTERRUPTED if self.number == signal.SIGINT else TRY_AGAIN
 
     def ask(self, number: int = signal.SIGTERM) -> None:
-        """Asks for a stop after this batch."""
+        """Requests a stop after this batch."""
         if self.number is None:
             self.number = number
 
@@ -99,7 +99,7 @@ class StopRequests:
         self._begun.set()
 
     def saved(self, step: int, folder: Path) -> InterruptedTrainingError:
-        """Returns the error that ends a training whose checkpoint is in a folder."""
+        """Returns the error that ends training whose checkpoint is in a folder."""
         self.begin()
         return InterruptedTrainingError(
             f"stopped at step {step}; everything is saved in {folder}: the same command continues "
@@ -110,8 +110,8 @@ class StopRequests:
     def take(self, batches: Iterator[T], number: int) -> list[T] | None:
         """Returns the next batches, fewer at the end; None if a stop has waited for them too long.
 
-        Reading may take for ever, as where a disk hangs. Of several processes none stops here: the
-        others would wait for it.
+        Reading may take forever, as when a disk hangs. With several processes none stops here,
+        because the others would wait for it.
         """
         try:
             self._waits = self.processes == 1

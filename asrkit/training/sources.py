@@ -11,10 +11,10 @@ from asrkit.errors import UserError
 
 
 class EpochSource(Protocol):
-    """The batches of every (sub-)epoch, counted from 1; the same ones whenever asked."""
+    """The batches of every (sub-)epoch, counted from 1; always the same ones."""
 
     def num_batches(self, epoch: int) -> int:
-        """Returns how many batches this process takes in an epoch."""
+        """Returns the number of batches of this process in an epoch."""
         ...
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
@@ -27,7 +27,7 @@ class Marking(Protocol):
     """A source that knows its place within an epoch, whatever batches it makes."""
 
     def mark(self, epoch: int, number: int) -> dict[str, Any]:
-        """Returns what a checkpoint before batch `number` of each process says of its place."""
+        """Returns the position to store in a checkpoint before batch `number` of each process."""
         ...
 
     def go_on(self, epoch: int, number: int, mark: dict[str, Any]) -> str:
@@ -36,7 +36,7 @@ class Marking(Protocol):
 
 
 def mark(source: EpochSource, epoch: int, number: int) -> dict[str, Any]:
-    """Returns what a checkpoint should say of a place in an epoch: nothing of its beginning."""
+    """Returns the position in an epoch to store in a checkpoint: empty at its beginning."""
     return source.mark(epoch, number) if number and isinstance(source, Marking) else {}
 
 
@@ -77,7 +77,7 @@ class NoBatches:
 
 @contextmanager
 def reading(batches: Iterator[Batch]) -> Iterator[Iterator[Batch]]:
-    """Gives the batches, and ends their reading at the end: no process is left behind them."""
+    """Gives the batches, and ends their reading processes at the end."""
     try:
         yield batches
     finally:

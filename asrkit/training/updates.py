@@ -18,7 +18,7 @@ from asrkit.training.short_memory import ShortMemory
 
 log = logging.getLogger(__name__)
 Done = list[tuple[Batch, LossReport]]
-"""What was calculated for an update, with its losses."""
+"""The parts computed for an update, with their losses."""
 
 
 class Gradients:
@@ -76,7 +76,7 @@ class Gradients:
     ) -> Done:
         """Adds up the gradients of batches.
 
-        Where memory runs out, some parameters may already have a batch's gradient, so the update
+        If memory runs out, some parameters may already have a batch's gradient, so the update
         starts again, with that batch in halves, or without it if it is one utterance.
         """
         pieces = list(enumerate(batches))
