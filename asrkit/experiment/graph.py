@@ -94,7 +94,7 @@ def graph(run: Path, data: Path, arpa: str, name: str, entropy: float = 0.0) -> 
 
 
 def require_memory(ngrams: Ngrams) -> None:
-    """Says how much memory a graph will take to build, and makes sure that there is as much.
+    """Says how much memory a graph will take to build, and checks that there is as much.
 
     Raises:
         UserError: If the machine has less.

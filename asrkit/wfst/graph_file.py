@@ -75,7 +75,7 @@ def read_graph(path: Path) -> DecodingGraph:
 
 
 def require_labels(graph: DecodingGraph, labels: list[str], path: Path) -> None:
-    """Makes sure that a graph reads the labels of a vocabulary.
+    """Checks that a graph reads the labels of a vocabulary.
 
     Raises:
         UserError: If it reads others.
