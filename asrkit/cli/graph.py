@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from asrkit.cli.options import data_option, name_of, run_option
 from asrkit.terminal import say
+
+if TYPE_CHECKING:
+    from asrkit.experiment.graph import GraphReport
 
 
 @click.command()
@@ -32,7 +36,7 @@ from asrkit.terminal import say
     show_default=True,
     help="Leave n-grams out whose absence raises perplexity by less than this share.",
 )
-def graph(run: Path, data: Path, arpa: str, name: str, entropy: float) -> None:
+def graph(run: Path, data: Path, arpa: str, name: str, entropy: float) -> GraphReport:
     """Make a graph of words for a CTC head, for a search of type graph.
 
     The words are those of an n-gram model; the run's tokenizer spells them.
@@ -41,4 +45,6 @@ def graph(run: Path, data: Path, arpa: str, name: str, entropy: float) -> None:
     """
     from asrkit import experiment
 
-    say("\n".join(experiment.graph(run, data, arpa, name, entropy).lines()))
+    report = experiment.graph(run, data, arpa, name, entropy)
+    say("\n".join(report.lines()))
+    return report

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from asrkit.cli.options import FILE, SET, data_option, name_of
 from asrkit.terminal import say
+
+if TYPE_CHECKING:
+    from asrkit.experiment.lexicon import LexiconReport
 
 
 @click.command()
@@ -45,7 +48,7 @@ from asrkit.terminal import say
     show_default=True,
     help="Pronunciations of such a word at most.",
 )
-def lexicon(**options: Any) -> None:
+def lexicon(**options: Any) -> LexiconReport:
     """Write the pronunciations of all words of transcripts and texts.
 
     Words without pronunciation are counted, and listed in DATA/lexicon/NAME.missing.txt.
@@ -54,4 +57,6 @@ def lexicon(**options: Any) -> None:
     """
     from asrkit import experiment
 
-    say("\n".join(experiment.lexicon(**options).lines()))
+    report = experiment.lexicon(**options)
+    say("\n".join(report.lines()))
+    return report

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from asrkit.cli.answers import Text
 from asrkit.cli.options import FILE, SEARCH, SET, run_option
 from asrkit.run_folder import RunFolder
 from asrkit.terminal import say
+
+
+@dataclass(frozen=True)
+class SearchTables:
+    """The tables of a run's searches, in Markdown, and the file that has them."""
+
+    file: Path
+    text: str
 
 
 @click.command(name="table")
@@ -34,7 +42,7 @@ def table_of_searches(
     searches: tuple[str, ...],
     spec: Path | None,
     out: Path | None,
-) -> Text:
+) -> SearchTables:
     """Compare the searches of a run: weights, WER with interval, RTF, search errors, commands.
 
     With --spec, the table has the rows and columns of that file. RESULTS.md includes the tables in
@@ -44,6 +52,7 @@ def table_of_searches(
     """
     from asrkit import experiment
 
-    text = experiment.table(run, dev, tests, searches, spec, out or RunFolder(run).search_tables)
+    file = out or RunFolder(run).search_tables
+    text = experiment.table(run, dev, tests, searches, spec, file)
     say(text)
-    return Text(text)
+    return SearchTables(file, text)

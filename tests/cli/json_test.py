@@ -18,7 +18,7 @@ from asrkit.cli import main
 from asrkit.data.manifests import Source, write_manifest
 
 SPEC = """
-text: characters
+text: words
 data: {train: [train], dev: [dev], batch_seconds: 4.0, num_workers: 0, num_buckets: 2}
 model:
   features: {type: log_mel, num_mels: 12, normalization: none}
@@ -35,7 +35,7 @@ decoding:
   tuned: {type: label_sync, beam_size: 2, scorers: {ctc: 1.0}}
 """
 LM = """
-text: characters
+text: words
 data: {type: text, train: [train], dev: [dev], batch_labels: 99}
 model:
   type: language_model
@@ -47,7 +47,7 @@ COMMANDS = {
     "data kaldi": "kaldi --data made",
     "data tsv": "table.tsv --data made --set tsv",
     "data folder": "audio --data made --set folder --keep-untranscribed",
-    "tokenizer": "characters --data data",
+    "tokenizer": "words --data data",
     "check": "spec.yaml --data data",
     "show": "spec.yaml --data data",
     "explain": "spec.yaml seed",
@@ -64,7 +64,9 @@ COMMANDS = {
     "transcribe": "run audio/u0.wav",
     "diff": "spec.yaml run",
     "perplexity": f"--run lm {SET}",
-    "ngram": "--data data --set train --order 2 --units characters --name two --dev dev",
+    "ngram": "--data data --set train --order 2 --units words --name two --dev dev",
+    "lexicon": "--data data --set train --from graphemes --name letters",
+    "graph": "--run run --data data --arpa words --name words",
     "files spec": "spec.yaml",
     "files run": "run nbest --search joint --set dev",
     "files sets": "data",
@@ -117,6 +119,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for words in [f"{verb} {COMMANDS[verb]}" for verb in NEEDED]:
             done = run(words)
             assert done.exit_code == 0, (words, done.output, done.exception)
+        words = "ngram --data data --set train --order 1 --units words --name words"
+        assert run(words).exit_code == 0
         for words in ("train lm.yaml --data data --run lm", "average --run lm"):
             assert run(words).exit_code == 0
     return place
