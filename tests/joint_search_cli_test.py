@@ -187,7 +187,7 @@ def test_searches_that_cannot_be_forced_say_so(joint: Path) -> None:
     options = ("--data", joint / "data", "--run", joint / "run", "--set", "dev")
     found = asrkit("search-errors", *options, "--search", "second_pass")
     assert found.exit_code == 2
-    assert "can't be held to given sentences" in found.output
+    assert "can't be forced to given sentences" in found.output
 
 
 def test_tuning_never_ends_worse_than_it_began(joint: Path) -> None:
@@ -276,7 +276,7 @@ def test_tuning_needs_ranges(joint: Path) -> None:
     options = ("--data", joint / "data", "--run", joint / "run", "--set", "dev")
     found = asrkit("tune", *options, "--search", "joint")
     assert found.exit_code == 2
-    assert "nothing says which weights to tune" in found.output
+    assert "no weights to tune are named" in found.output
     (joint / "wrong.yaml").write_text(
         "tuning: {ctc: [1.0, 0.5]}\n"
         "decoding:\n"

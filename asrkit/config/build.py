@@ -303,7 +303,7 @@ class _Walk:
     ) -> None:
         for key in given:
             if key in target.late:
-                self.problem(join(path, key), "can't be set here: the part around it supplies it")
+                self.problem(join(path, key), "can't be set here: the enclosing part supplies it")
             elif key not in target.parameters:
                 hint = did_you_mean(key, target.names(path))
                 known = ", ".join(target.parameters) or "none"

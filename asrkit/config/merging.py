@@ -105,8 +105,8 @@ def _refuse_list_over_parts(base: Any, change: Any, path: str, where: Where) -> 
     names = [name for name in base if name != ORDER]
     raise UserError(
         f"{where(path) or 'override'}: {path}: a list can't be put over the parts "
-        f"{', '.join(names)}: write `NAME: {{...}}` to change or add one, `NAME: null` to take one "
-        "out, `order: [...]` to say in which order they are"
+        f"{', '.join(names)}: write `NAME: {{...}}` to change or add one, `NAME: null` to "
+        "remove one, `order: [...]` to set their order"
     )
 
 

@@ -91,7 +91,7 @@ def order_of(mapping: dict[str, Any]) -> list[str]:
         raise ValueError(f"unknown part {missing[0]!r}; did you mean {close[0]!r}?")
     if missing:
         raise ValueError(
-            f"order: {', '.join(missing)} is missing; list all parts, take one out by `NAME: null`"
+            f"order: {', '.join(missing)} is missing; list all parts; remove one with `NAME: null`"
         )
     return order
 

@@ -96,7 +96,7 @@ def keep_plugins(names: Sequence[str], folder: Path, renew: bool = True) -> None
         if copy.is_file() and copy.samefile(file):
             continue
         if copy.is_file() and _digest(copy) != _digest(file):
-            log.warning("plugin %s is not as it was when the run was trained: %s", name, copy)
+            log.warning("plugin %s has changed since the run was trained: %s", name, copy)
             if not renew:
                 continue
         with replaced(copy) as partial:

@@ -57,7 +57,7 @@ class Registry(Generic[T]):
             if known is not None and not _same_place(known, implementation):
                 raise ValueError(
                     f"{self.kind} {name!r} is already registered, by {known.__module__}."
-                    f"{getattr(known, '__qualname__', known)}: take another name"
+                    f"{getattr(known, '__qualname__', known)}: choose another name"
                 )
             self.entries[name] = implementation
             return implementation

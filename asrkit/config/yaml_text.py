@@ -105,11 +105,11 @@ def scalar(text: str) -> Any:
     if not (is_int or is_float or is_other):
         return text
     if len(text) > _LONGEST_NUMBER:
-        raise ValueError(f"a number of {len(text)} digits; quote it if it is a text")
+        raise ValueError(f"a number of {len(text)} digits; quote it if it is text")
     if is_int or is_other:
         number = int(text) if is_int else int(text, 0)
         if not -(2**63) <= number < 2**63:
-            raise ValueError(f"the number {text} is too large; quote it if it is a text")
+            raise ValueError(f"the number {text} is too large; quote it if it is text")
         return number
     if float(text) in (float("inf"), float("-inf")):
         raise ValueError(f"the number {text} is too large; infinity is written .inf")
@@ -155,11 +155,11 @@ class _Construction:
         """Returns the value of a node at a key path."""
         self.values += 1
         if self.values > MAX_VALUES:
-            self.refuse(node, f"stands for more than {MAX_VALUES} values, aliases written out")
+            self.refuse(node, f"has more than {MAX_VALUES} values with aliases expanded")
         if path:
             self.sources[path] = self.where(node)
         if node.tag.removeprefix("tag:yaml.org,2002:") not in _TAGS:
-            self.refuse(node, f"the tag {node.tag!r} is not allowed; specs hold plain values")
+            self.refuse(node, f"the tag {node.tag!r} is not allowed; specs have plain values")
         if isinstance(node, yaml.ScalarNode):
             return self.scalar(node)
         if any(node is outer for outer in self.around):

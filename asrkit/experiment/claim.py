@@ -51,7 +51,7 @@ def claim_run(run: Path, resolved: dict[str, Any]) -> bool:
         rows = [row for row in difference(before, resolved) if _trained_with(row)]
         if rows and finished:
             log.warning(
-                "%s is finished: nothing is trained, and its spec stays as it was; not used: %s; "
+                "%s is finished: nothing is trained, and its spec is unchanged; ignored: %s; "
                 "raise training.epochs, or choose another --run folder",
                 run,
                 _shown(rows),

@@ -63,7 +63,8 @@ def diff_runs(first: Path, second: Path) -> Difference:
     except UserError as error:
         stored = [load(RunFolder(run).spec).tree for run in (first, second)]
         log.warning(
-            "%s and %s are compared without the defaults of this version, as a spec is of another: "
+            "%s and %s are compared without the defaults of this version, because one is from "
+            "another version: "
             "%s",
             first,
             second,

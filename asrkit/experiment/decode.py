@@ -131,7 +131,7 @@ def searched_with(folder: Path, sets: OpenSets) -> tuple[Any, str]:
     if place.nbest.is_file():
         require_whole(folder, sets)
     if not place.search.is_file() or not place.nbest.is_file():
-        raise UserError(f"{folder} has no decoded set; first `asrkit decode`")
+        raise UserError(f"{folder} has no decoded set; run `asrkit decode` first")
     note = read_run_file(place.search, SearchNote)
     if note.checkpoint is None:
         raise UserError(
@@ -169,7 +169,7 @@ def score(
     if glm is not None and stm is None:
         raise UserError("--glm maps the references of an STM file: give --stm as well")
     if drop_hesitations and glm is None:
-        raise UserError("--drop-hesitations needs --stm and --glm, which say what a hesitation is")
+        raise UserError("--drop-hesitations needs --stm and --glm, which define hesitations")
     place = RunFolder(run).decoded_set(search, set_name)
     if not place.nbest.is_file() and not place.partial.is_file():
         raise UserError(

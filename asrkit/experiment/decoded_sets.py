@@ -110,8 +110,8 @@ def _require_finished(place: DecodedSet) -> None:
     if known is None or known != fingerprint_of(place.partial):
         raise UserError(
             f"{place.partial} is of an interrupted decode with other settings or weights than "
-            f"{place.nbest}: finish it by the same `asrkit decode`, or delete it and judge the "
-            f"lists of before, whose settings {note} has"
+            f"{place.nbest}: finish it with the same `asrkit decode`, or delete it and score "
+            f"the earlier lists, whose settings are in {note}"
         )
 
 

@@ -101,8 +101,8 @@ def _posterior_head(model: SpeechModel, name: str, run: Path) -> PosteriorHead:
     if not isinstance(head, PosteriorHead):
         others = ", ".join(n for n, h in heads.items() if isinstance(h, PosteriorHead))
         raise UserError(
-            f"head {name!r} of {run} has no prior: a {type(head).__name__} does not say how "
-            f"probable each symbol of a frame is; heads that do: {others or 'none'}"
+            f"head {name!r} of {run} has no prior: a {type(head).__name__} does not give the "
+            f"probability of each symbol of a frame; heads that do: {others or 'none'}"
         )
     return head
 
@@ -129,18 +129,20 @@ def read_prior(path: Path, weights: Path, outputs: Outputs) -> Tensor:
             outputs.
     """
     if not path.is_file():
-        raise UserError(f"there is no prior {path}; make it by `asrkit prior --run RUN --data DIR`")
-    entry = read_json(path, Prior, "make it again by `asrkit prior --run RUN --data DIR`")
+        raise UserError(
+            f"there is no prior {path}; make it with `asrkit prior --run RUN --data DIR`"
+        )
+    entry = read_json(path, Prior, "make it again with `asrkit prior --run RUN --data DIR`")
     log_prior = torch.tensor(entry.log_prior)
     held = outputs if entry.outputs is None else _outputs_of(entry.outputs, path)
     if held != outputs:
         raise UserError(
             f"{path} is the prior of {held.told()}, the head has {outputs.told()}"
-            f"{held.difference(outputs)}; make it by `asrkit prior --head HEAD` for this head"
+            f"{held.difference(outputs)}; make it with `asrkit prior --head HEAD` for this head"
         )
     if entry.weights != hash_of(weights) or len(log_prior) != len(outputs):
         raise UserError(
-            f"{path} was estimated with other weights than {weights}; make it again by "
+            f"{path} was estimated with other weights than {weights}; make it again with "
             "`asrkit prior --run RUN --data DIR`"
         )
     if not math.isclose(float(log_prior.exp().sum()), 1.0, abs_tol=1e-3):

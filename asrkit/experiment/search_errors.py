@@ -63,7 +63,7 @@ def search_errors(
     chosen = build(Search, node, f"decoding.{search}")
     if chosen.without_pruning(0) is None:
         kind = node if isinstance(node, str) else node.get("type")
-        raise UserError(f"search {search!r} ({kind}) can't be held to given sentences")
+        raise UserError(f"search {search!r} ({kind}) can't be forced to given sentences")
     loaded = system.prepare(chosen)
     lines = {line.id: line for line in read_nbest(place.nbest)}
     found: list[SearchError] = []

@@ -86,7 +86,7 @@ def units_of(path: Path) -> list[tuple[str, float]] | None:
 def _allow_replacing(path: Path, force: bool) -> None:
     if not force:
         raise UserError(
-            f"{path} is a tokenizer of other units, and models that were trained with it mean "
-            "nothing with another one: give another --name, or replace it with --force"
+            f"{path} is a tokenizer of other units, and models trained with it are useless with "
+            "another one: give another --name, or replace it with --force"
         )
     log.warning("%s is replaced: models trained with the old one can't continue", path)

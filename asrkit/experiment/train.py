@@ -127,7 +127,7 @@ def train_stages(stages: Sequence[Stage], data: Path, run: Path, world: World) -
         try:
             plot_curves(RunFolder(run).log, RunFolder(run).curves)
         except (OSError, ValueError, RuntimeError) as error:  # all is saved: this is only shown
-            log.warning("no picture of learning curves: %s", error)
+            log.warning("can't plot learning curves: %s", error)
 
 
 def stages_of(experiment: Experiment, resolved: dict[str, Any], run: Path) -> list[Stage]:

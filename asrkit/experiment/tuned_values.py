@@ -86,7 +86,7 @@ def ranges_of(spec: Path | None, node: Mapping[str, Any]) -> dict[str, tuple[flo
     found = None if spec is None else load(spec).tree.get("tuning")
     if not isinstance(found, dict):
         raise UserError(
-            "nothing says which weights to tune: give --vary SCORER=LOW:HIGH, or a --spec with "
+            "no weights to tune are named: give --vary SCORER=LOW:HIGH, or a --spec with "
             "`tuning: {SCORER: [LOW, HIGH]}`"
         )
     scorers = node.get("scorers") or {}
@@ -126,8 +126,8 @@ def _setting(name: str, entry: Any, key: str) -> float:
     if not isinstance(value, int | float):
         there = ", ".join(entry) if isinstance(entry, dict) else "a weight alone"
         raise UserError(
-            f"there is no number {name} to tune: the scorer's entry has {there}; write it into the "
-            "spec with a value to start from"
+            f"there is no number {name} to tune: the scorer's entry has {there}; add it to the "
+            "spec with an initial value"
         )
     return float(value)
 

@@ -36,7 +36,7 @@ def require_chunkable(
     if targets is None:
         raise ValueError(
             "training_chunks need a head with criterion: alignment, or another one that is trained "
-            "on given alignments, for only alignments tell the labels of a chunk; expected "
+            "on given alignments, because only alignments give the labels of a chunk; expected "
             "training_chunks: null, or such a head"
         )
     others = [name for name, each in given.items() if each is None]
@@ -89,7 +89,7 @@ def cut_batch(
         got = "none" if batch.alignment is None else f"{batch.alignment.shape[1]} frames"
         raise UserError(
             f"utterance {batch.ids[0]}: training_chunks need an alignment, of {int(frames.max())} "
-            f"frames for its batch; got {got}; align with a model that shortens time as much"
+            f"frames for its batch; got {got}; align with a model of the same frame rate"
         )
     chunks = chunking.of(lengths)
     sizes = torch.tensor([chunking.size, chunking.stride])

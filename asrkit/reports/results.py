@@ -66,7 +66,9 @@ def write_results(runs: Sequence[Path], out: Path, earlier: Results = NOTHING) -
     names = [run.name for run in runs]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
-        raise UserError(f"two runs are called {min(twice)!r}: results tell runs by their names")
+        raise UserError(
+            f"two runs are called {min(twice)!r}: results distinguish runs by their names"
+        )
     rows = earlier.rows | {run.name: _rows(run) for run in runs}
     sections = earlier.sections | {run.name: _section(run, out) for run in runs}
     table = joined(HEADER, [row for each in rows.values() for row in each])

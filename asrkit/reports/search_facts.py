@@ -50,7 +50,8 @@ def node_of(run: Path, search: str, sets: Sequence[str]) -> Any:
         if node != nodes[0]:
             first, other = (place_of(run, search, each).search for each in (sets[0], name))
             raise UserError(
-                f"search {search!r} decoded {name} in another way than {sets[0]}: compare {first} "
+                f"search {search!r} decoded {name} with other settings than {sets[0]}: compare "
+                f"{first} "
                 f"and {other}, and decode one again"
             )
     return nodes[0]

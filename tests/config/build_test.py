@@ -103,7 +103,7 @@ def test_builds_parts_with_late_arguments_and_defaults() -> None:
             "unknown shape 'circel'; did you mean 'circle'",
         ),
         ({"main": {"radius": 1}}, "missing key 'type'; a shape is one of circle, square"),
-        ({"main": {"type": "circle", "radius": 1, "scale": 2.0}}, "the part around it supplies it"),
+        ({"main": {"type": "circle", "radius": 1, "scale": 2.0}}, "the enclosing part supplies it"),
         ({"main": {"type": "circle", "radius": "big"}}, "expected a number, got the text 'big'"),
         ({"main": {"type": "circle", "radius": float("nan")}}, "expected a number, got nan"),
         ({"others": [{"type": "square", "side": True}]}, "others[0].side: expected a whole number"),

@@ -152,5 +152,5 @@ def test_a_transducer_has_no_prior(place: Path) -> None:
     refused = asrkit("prior", *options, "--head", "transducer", "--checkpoint", "last")
     assert refused.exit_code == 2
     said = " ".join(refused.output.split())
-    assert "a TransducerHead does not say how probable each symbol of a frame is" in said
+    assert "a TransducerHead does not give the probability each symbol of a frame is" in said
     assert "heads that do: none" in said

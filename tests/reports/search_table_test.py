@@ -177,7 +177,7 @@ def test_missing_scores_are_named(run: Path, tmp_path: Path) -> None:
 def test_sets_with_other_weights_are_refused(run: Path, tmp_path: Path) -> None:
     note = {"search": {**OPLS, "beam_size": 3}, "checkpoint": "average.pt"}
     (run / "decode" / "opls" / "test" / "search.json").write_text(json.dumps(note))
-    with pytest.raises(UserError, match="decoded test in another way than dev"):
+    with pytest.raises(UserError, match="decoded test with other settings than dev"):
         write_search_table(run, "dev", ["test"], ["opls"], tmp_path / "x.md")
 
 

@@ -85,7 +85,7 @@ class StmScorer:
         if missing:
             raise UserError(
                 f"{len(missing)} of {len(scored)} segments of {self.path} were not decoded, such "
-                f"as {missing[0]}: a score without them would be of another set"
+                f"as {missing[0]}: a score without them would be for another set"
             )
         words = (word for s in self.segments for word in spread(s, texts.get(s.id, "")))
         return in_time(self.segments, words)

@@ -117,8 +117,8 @@ class GivenAlignment(Criterion):
         """Refuses pruning, and alignments with several symbols in a frame."""
         if pruned:
             raise ValueError(
-                f"pruning is for sums over alignments, criterion ({type(self).__name__}) is given "
-                "them; expected pruning: null"
+                f"pruning is for sums over alignments, but criterion ({type(self).__name__}) is "
+                "given one; expected pruning: null"
             )
         if topology.labels_stay:
             raise ValueError(
@@ -159,6 +159,6 @@ def _alignment(batch: Batch, frames: int) -> Tensor:
     if batch.alignment.shape[1] != frames:
         raise UserError(
             f"utterance {batch.ids[0]}: its batch's alignment has {batch.alignment.shape[1]} "
-            f"frames, the encoder gives {frames}; align with a model that shortens time as much"
+            f"frames, the encoder gives {frames}; align with a model of the same frame rate"
         )
     return batch.alignment
