@@ -12,8 +12,9 @@ from concurrent.futures.process import BrokenProcessPool
 AGAIN = "what was saved is intact: the same command continues from there"
 _PEER = "another process of this training run has ended, and its own message says why; " + AGAIN
 _MEMORY = (
-    "memory is short: {error}; lower data.batch_seconds, data.max_seconds or data.num_workers "
-    "(data.decode_batch_seconds in decoding), or leave out long utterances; " + AGAIN
+    "memory is short: {error}; lower data.batches.max_seconds, data.limits.max_seconds or "
+    "data.num_workers (data.decoding.batch_seconds in decoding), or leave out long utterances; "
+    + AGAIN
 )
 _SHARED = (
     "shared memory or open files are short: {error}; make room in /dev/shm, raise `ulimit -n`, or "

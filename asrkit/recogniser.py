@@ -89,7 +89,7 @@ class Recogniser:
             channel: Which channel of a file is heard: a number from 0 on, "first", or "mix", the
                 mean of all, which is also meant if not given.
             max_seconds: The longest audio that is taken; the memory must be enough for it.
-                data.max_decode_seconds of the run if not given.
+                data.decoding.max_seconds of the run if not given.
 
         Raises:
             UserError: If the audio can't be read, or is too long.
@@ -111,9 +111,9 @@ class Recogniser:
 
     def _refuse_endless(self, name: str, num_samples: int, max_seconds: float | None) -> None:
         seconds = num_samples / self.sample_rate
-        own = self._system.experiment.speech.max_decode_seconds
+        own = self._system.experiment.speech.decoding.max_seconds
         if seconds > (own if max_seconds is None else max_seconds):
-            most = f"data.max_decode_seconds of the run is {own:g}"
+            most = f"data.decoding.max_seconds of the run is {own:g}"
             raise UserError(
                 f"{name} is {seconds:.1f} s long, "
                 + (most if max_seconds is None else f"expected {max_seconds:g} at most")

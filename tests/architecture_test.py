@@ -21,6 +21,7 @@ LAYERS = [
         "asrkit.acceleration",
         "asrkit.allocator",
         "asrkit.cpu",
+        "asrkit.bounds",
         "asrkit.errors",
         "asrkit.escapes",
         "asrkit.files",

@@ -23,7 +23,7 @@ from asrkit.errors import UserError
 
 SPEC = """
 text: characters
-data: {train: [train], dev: [dev], batch_seconds: 4.0, num_workers: 0, num_buckets: 2}
+data: {train: [train], dev: [dev], batches: {max_seconds: 4.0, num_buckets: 2}, num_workers: 0}
 model:
   features: {type: log_mel, num_mels: 12, normalization: global}
   encoder:
@@ -157,14 +157,20 @@ def test_a_run_of_a_version_with_fewer_keys_goes_on(place: Path) -> None:
 def test_a_check_of_other_utterances_does_not_change_a_run_that_goes_on(place: Path) -> None:
     before = (place / "run" / "left_out.tsv").read_text()
     assert before == ""
-    found = asrkit("check", place / "spec.yaml", "--data", place / "data", "data.max_seconds=0.6")
+    found = asrkit(
+        "check", place / "spec.yaml", "--data", place / "data", "data.limits.max_seconds=0.6"
+    )
     assert "x too long" in found.output
-    found = asrkit("check", place / "spec.yaml", "--data", place / "data", "data.min_seconds=0.62")
-    assert "3 x too short, such as u0: 0.500 s, data.min_seconds is 0.62" in found.output
+    found = asrkit(
+        "check", place / "spec.yaml", "--data", place / "data", "data.limits.min_seconds=0.62"
+    )
+    assert "3 x too short, such as u0: 0.500 s, data.limits.min_seconds is 0.62" in found.output
     assert "dev: 2 of 2" in found.output, "nothing is left out of dev sets for being short"
-    found = asrkit("check", place / "spec.yaml", "--data", place / "data", "data.max_labels=3")
+    found = asrkit(
+        "check", place / "spec.yaml", "--data", place / "data", "data.limits.max_labels=3"
+    )
     assert "too many labels, such as" in found.output
-    asrkit("check", place / "spec.yaml", "--data", place / "data", "data.max_seconds=0.6")
+    asrkit("check", place / "spec.yaml", "--data", place / "data", "data.limits.max_seconds=0.6")
     assert (place / "data" / "unusable" / "train.tsv").read_text() != ""
     assert train(place, "training.epochs=4").exit_code == 0
     assert (place / "run" / "left_out.tsv").read_text() == before
@@ -172,7 +178,7 @@ def test_a_check_of_other_utterances_does_not_change_a_run_that_goes_on(place: P
 
 
 def test_a_check_of_another_spec_does_not_change_a_new_run(place: Path) -> None:
-    asrkit("check", place / "spec.yaml", "--data", place / "data", "data.max_seconds=0.6")
+    asrkit("check", place / "spec.yaml", "--data", place / "data", "data.limits.max_seconds=0.6")
     options = ("--data", place / "data", "--run", place / "fresh", "training.epochs=1")
     result = asrkit("train", place / "spec.yaml", *options)
     assert result.exit_code == 0, result.output
@@ -197,7 +203,12 @@ def test_a_run_does_not_go_on_with_other_labels_of_the_same_number(place: Path) 
 
 def test_without_a_dev_set_the_newest_checkpoints_are_averaged(place: Path) -> None:
     options = ("--data", place / "data", "--run", place / "all")
-    words = ("data.train=[train,dev]", "data.dev=[]", "training.keep_best=2", "training.epochs=3")
+    words = (
+        "data.train=[train,dev]",
+        "data.dev=[]",
+        "training.checkpoints.keep_best=2",
+        "training.epochs=3",
+    )
     result = asrkit("train", place / "spec.yaml", *options, *words)
     assert result.exit_code == 0, result.output
     assert asrkit("average", "--run", place / "all", "--best", 2).exit_code == 0
@@ -226,7 +237,7 @@ def test_alignments_are_in_order(place: Path) -> None:
 def test_reading_aids(place: Path) -> None:
     spec = place / "spec.yaml"
     assert f"from: {spec}:20" in asrkit("explain", spec, "training.epochs").output
-    assert "from: default" in asrkit("explain", spec, "training.max_grad_norm").output
+    assert "from: default" in asrkit("explain", spec, "training.update.max_grad_norm").output
     overridden = asrkit("explain", spec, "training.epochs", "training.epochs=9").output
     assert "training.epochs = 9" in overridden
     assert "from: override" in overridden
@@ -271,8 +282,14 @@ def test_stm_files_are_references(tmp_path: Path) -> None:
         (["check", "{spec}", "model.encoder.dim=7"], "num_heads (2) must divide dim (7)"),
         (["check", "{spec}", "data.sample_rate=8000"], "sample_rate is 16000, data.sample_rate is"),
         (["check", "{spec}", "plugins=[none_such]"], "can't import 'none_such'"),
-        (["check", "{spec}", "data.num_buckets=0", "model.encoder.dim=7"], "num_buckets (0) must"),
-        (["check", "{spec}", "data.num_buckets=0", "model.encoder.dim=7"], "must divide dim (7)"),
+        (
+            ["check", "{spec}", "data.batches.num_buckets=0", "model.encoder.dim=7"],
+            "num_buckets (0) must",
+        ),
+        (
+            ["check", "{spec}", "data.batches.num_buckets=0", "model.encoder.dim=7"],
+            "must divide dim (7)",
+        ),
         (["check", "{spec}", "seed=-1"], "seed (-1) must be at least 0 and below 4294967296"),
         (["check", "{spec}", "seed=99999999999999999999"], "is too large"),
         (
@@ -288,7 +305,7 @@ def test_stm_files_are_references(tmp_path: Path) -> None:
             "imports: there is no run folder none; train that run first",
         ),
         (
-            ["check", "{spec}", "--data", "{place}/data", "data.max_seconds=0.11"],
+            ["check", "{spec}", "--data", "{place}/data", "data.limits.max_seconds=0.11"],
             "train: none of its 6 utterances can be used",
         ),
         (

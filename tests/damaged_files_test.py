@@ -22,7 +22,7 @@ from asrkit.data.manifests import Source, write_manifest
 
 SPEC = """
 text: characters
-data: {train: [train], dev: [dev], batch_seconds: 4.0, num_workers: 0, num_buckets: 2}
+data: {train: [train], dev: [dev], batches: {max_seconds: 4.0, num_buckets: 2}, num_workers: 0}
 model:
   features: {type: log_mel, num_mels: 12, normalization: global}
   encoder:

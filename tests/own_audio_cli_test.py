@@ -15,7 +15,12 @@ from asrkit.data.manifests import Source, write_manifest
 
 SPEC = """
 text: characters
-data: {train: [train], dev: [dev], batch_seconds: 4.0, num_workers: 0, max_decode_seconds: 2}
+data:
+  train: [train]
+  dev: [dev]
+  batches: {max_seconds: 4.0}
+  num_workers: 0
+  decoding: {max_seconds: 2}
 model:
   features: {type: log_mel, num_mels: 8}
   encoder:
@@ -131,23 +136,25 @@ def test_empty_references_are_scored_and_missing_ones_are_counted(place: Path) -
 def test_what_is_too_long_can_be_decoded_as_the_message_says(place: Path) -> None:
     refused = on_set(place, "decode", "long", "--search", "greedy")
     assert refused.exit_code == 2
-    assert "give data.max_decode_seconds=3 on the command line" in " ".join(refused.output.split())
+    assert "give data.decoding.max_seconds=3 on the command line" in " ".join(
+        refused.output.split()
+    )
     done = on_set(
-        place, "decode", "long", "--search", "joint", "data.max_decode_seconds=3", "beam_size=1"
+        place, "decode", "long", "--search", "joint", "data.decoding.max_seconds=3", "beam_size=1"
     )
     assert done.exit_code == 0, done.output
     noted = json.loads((place / "run/decode/joint/long/search.json").read_text())
     assert noted["search"]["beam_size"] == 1
-    done = on_set(place, "prior", "long", "data.max_decode_seconds=3")
+    done = on_set(place, "prior", "long", "data.decoding.max_seconds=3")
     assert done.exit_code == 0, done.output
 
 
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("data.sample_rate=8000", "expected one of data.max_decode_seconds"),
-        ("data.max_decode_seconds=long", "expected a number of seconds, got 'long'"),
-        ("data.max_decode_seconds=0", "must be positive"),
+        ("data.sample_rate=8000", "expected one of data.decoding.max_seconds"),
+        ("data.decoding.max_seconds=long", "expected a number of seconds, got 'long'"),
+        ("data.decoding.max_seconds=0", "must be above 0"),
     ],
 )
 def test_other_settings_of_the_data_are_refused(place: Path, word: str, message: str) -> None:
@@ -159,4 +166,4 @@ def test_other_settings_of_the_data_are_refused(place: Path, word: str, message:
 def test_verbs_without_a_search_take_no_other_keys(place: Path) -> None:
     refused = on_set(place, "align", "dev", "beam_size=3")
     assert refused.exit_code == 2
-    assert "beam_size=3: expected one of data.max_decode_seconds" in refused.output
+    assert "beam_size=3: expected one of data.decoding.max_seconds" in refused.output

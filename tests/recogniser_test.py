@@ -62,7 +62,7 @@ def test_other_audio_is_resampled_and_mixed_or_refused(alone: Path) -> None:
         (np.zeros(0, np.int16), "expected samples of one channel"),
         (np.zeros(800, np.int32), "expected 16-bit integers or floats"),
         (np.full(800, np.nan), "samples that are NaN or infinite"),
-        (np.zeros(16000 * 1000, np.int16), "data.max_decode_seconds of the run is"),
+        (np.zeros(16000 * 1000, np.int16), "data.decoding.max_seconds of the run is"),
     ):
         with pytest.raises(UserError, match=message):
             recogniser.transcribe(wrong)  # type: ignore[arg-type]
@@ -146,7 +146,7 @@ def test_a_search_that_needs_another_run_names_those_that_may_not(
     path = tmp_path / "run" / "resolved.yaml"
     other = "  fused:\n    type: label_sync\n    beam_size: 2\n    scorers:\n      lm:\n"
     other += "        type: language_model\n        weight: 1.0\n        run: run/lm\n"
-    path.write_text(path.read_text().replace("decoding:\n", f"decoding:\n{other}"))
+    path.write_text(path.read_text().replace("\ndecoding:\n", f"\ndecoding:\n{other}"))
     with pytest.raises(UserError, match=r"search fused of .*no run folder run/lm; its searches"):
         public.load(tmp_path / "run")
     assert public.load(tmp_path / "run", search="greedy").search == "greedy"

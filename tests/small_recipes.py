@@ -32,6 +32,7 @@ from asrkit.search.search import Search
 from asrkit.text.vocabulary import Vocabulary
 from asrkit.training import trainer as trainer_module
 from asrkit.training.distributed import World
+from asrkit.training.job import Job
 from asrkit.training.trainer import Trainer
 from asrkit.wfst.graph_file import DecodingGraph
 from tests.recipes_test import RECIPES, SEARCHES, SPECS, shrink
@@ -50,7 +51,8 @@ HEADS = ("attention", "ctc", "transducer")
 def spec(path: Path) -> Any:
     found = load_spec(path)
     shrink(found.tree["model"])
-    found.tree["training"]["precision"] = "fp32"  # the device has no autocast
+    update = found.tree["training"].setdefault("update", {})
+    update["precision"] = "fp32"  # the device has no autocast
     if "frame_dim" in found.tree["model"].get("decoder", {}):
         found.tree["model"]["decoder"]["frame_dim"] = 16
     return found
@@ -104,9 +106,7 @@ def make_trainer(path: Path, run: Path, device: torch.device) -> Trainer:
     world = World(0, 1, device)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainer_module, "init_distributed", lambda: world)
-        trainer: Trainer = experiment.training(
-            model=model, train=source, dev=source, run=run, seed=1, describe=None
-        )
+        trainer: Trainer = experiment.training(model=model, job=Job(source, source, run, seed=1))
     return trainer
 
 
@@ -115,7 +115,8 @@ def distinct(paths: list[Path]) -> list[Path]:
     found: dict[str, Path] = {}
     for path in paths:
         tree = spec(path).tree
-        kinds = {key: kinds_of(tree["training"].get(key)) for key in PER_STEP}
+        settings = {**tree["training"], **tree["training"].get("update", {})}
+        kinds = {key: kinds_of(settings.get(key)) for key in PER_STEP}
         found.setdefault(json.dumps([kinds_of(tree["model"]), kinds], sort_keys=True), path)
     return list(found.values())
 

@@ -75,7 +75,7 @@ parse_options() {
       *=*)
         overrides+=("$1")
         # These matter to a run that was trained already.
-        if [[ $1 == data.@(max_decode_seconds|decode_batch_seconds)=* ]]; then hearing+=("$1"); fi
+        if [[ $1 == data.@(decoding.@(max|batch)_seconds|max_decode_seconds|decode_batch_seconds)=* ]]; then hearing+=("$1"); fi
         shift
         continue
         ;;

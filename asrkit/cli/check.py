@@ -30,8 +30,8 @@ def check(spec: Path, data: Path | None, processes: int, overrides: tuple[str, .
     """Check a SPEC file, and with --data every utterance, before training.
 
     All problems are listed at once. Utterances that can't be used are listed in DATA/unusable, and
-    training leaves them out. With --data it also prints what training will look like, and warns if
-    it can't work.
+    training leaves them out. With --data it also prints what training will look like, and refuses
+    what can't work.
 
     Example: asrkit check conf/conformer.yaml --data data
     """

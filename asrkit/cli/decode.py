@@ -43,8 +43,8 @@ def decode(
 ) -> Summary:
     """Decode a set with a trained run; KEY=VALUE changes the search.
 
-    data.max_decode_seconds and data.decode_batch_seconds can be changed as well. Utterances need no
-    transcript.
+    data.decoding.max_seconds and data.decoding.batch_seconds can be changed as well. Utterances
+    need no transcript.
 
     Example: asrkit decode --run run/first --data data --set dev --search joint beam_size=20
     """

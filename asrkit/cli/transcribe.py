@@ -48,7 +48,7 @@ class Transcripts:
 @click.option(
     "--max-seconds",
     type=click.FloatRange(min=0, min_open=True),
-    help="Longest file to accept; by default data.max_decode_seconds of the run.",
+    help="Longest file to accept; by default data.decoding.max_seconds of the run.",
 )
 @threads_option
 def transcribe(

@@ -11,6 +11,7 @@ from asrkit.config.build import filled, node_target
 from asrkit.config.key_paths import join
 from asrkit.config.kinds import kind_of
 from asrkit.config.listing import argument_docs, first_line, keys_of, short
+from asrkit.config.renames import current_key
 from asrkit.config.signatures import constructor_parameters, type_hints
 from asrkit.config.yaml_loader import Spec
 from asrkit.errors import UserError
@@ -23,6 +24,7 @@ def explain_key(interface: type, spec: Spec, key: str) -> str:
         UserError: If the spec can have no such key.
     """
     tree: Any = filled(interface, spec)
+    key = current_key(key, spec.tree)
     steps: list[str] = re.findall(r"[^.\[\]]+|\[[0-9]+\]", key)
     for number, step in enumerate(steps):
         index: Any = int(step[1:-1]) if step.startswith("[") else step

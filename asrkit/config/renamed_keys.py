@@ -52,6 +52,15 @@ class Note:
         return f"{self.where}: {self.old} is now {self.new}; the old name is still read"
 
 
+def _moved(part: str, kind: str, groups: dict[str, tuple[str, ...]]) -> list[Rename]:
+    """Returns the renames of keys that are now in groups, under the same name."""
+    return [
+        Rename(f"{part}.{key}", f"{part}.{group}.{key}", kind)
+        for group, keys in groups.items()
+        for key in keys
+    ]
+
+
 SELF_ATTENTION = "model.encoder.blocks.*.module."
 HEAD = "model.heads.*."
 
@@ -74,4 +83,38 @@ RENAMED: list[Rename] = [
     Rename(f"{HEAD}tap", f"{HEAD}input.tap", "transducer"),
     Rename(f"{HEAD}bottleneck_dim", f"{HEAD}input.bottleneck_dim", "transducer"),
     Rename(f"{HEAD}context", f"{HEAD}input.context", "transducer"),
+    *_moved(
+        "training",
+        "standard",
+        {
+            "update": (
+                "accumulate",
+                "max_grad_norm",
+                "precision",
+                "normalize",
+                "weight_changes",
+                "gradient_noise",
+                "max_nonfinite",
+                "exchange",
+            ),
+            "checkpoints": (
+                "keep_best",
+                "keep_last",
+                "save_minutes",
+                "save_steps",
+                "reload_best",
+            ),
+        },
+    ),
+    *_moved(
+        "data",
+        "speech",
+        {
+            "batches": ("max_utterances", "num_buckets", "order"),
+            "limits": ("min_seconds", "max_seconds", "max_labels"),
+        },
+    ),
+    Rename("data.batch_seconds", "data.batches.max_seconds", "speech"),
+    Rename("data.decode_batch_seconds", "data.decoding.batch_seconds", "speech"),
+    Rename("data.max_decode_seconds", "data.decoding.max_seconds", "speech"),
 ]

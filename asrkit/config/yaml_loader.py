@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from asrkit.config.key_paths import copy_of, join, steps
+from asrkit.config.key_paths import copy_of, join, parent_of, steps
 from asrkit.config.merging import leave_out, merge, put
+from asrkit.config.problems import Problem
 from asrkit.config.renamed_keys import Note
 from asrkit.config.renamed_phases import rename_phases
 from asrkit.config.renames import current_key, given_twice, rename_key, rename_tree
@@ -48,10 +49,20 @@ class Spec:
         """Returns where the value at a key path came from, or None for a default."""
         return self.sources.get(path)
 
+    def located(self, problem: Problem) -> Problem:
+        """Returns a problem with its place: that of the node, or of the nearest one around it."""
+        around = problem.path
+        while self.source(around) is None and around:
+            around = parent_of(around)
+        return replace(problem, location=problem.location or self.source(around))
+
     def tell_old_names(self) -> None:
         """Says which keys were given by an old name, once for each."""
-        for note in {note.old: note for note in reversed(self.renamed)}.values():
-            log.warning("%s", note)
+        told: set[str] = set()
+        for note in self.renamed:
+            if note.old not in told:
+                log.warning("%s", note)
+            told.add(note.old)
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Spec:

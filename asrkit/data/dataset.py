@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -68,7 +69,7 @@ class CutData:
     ) -> None:
         kept = list(cuts)
         if training:
-            low, high = settings.min_seconds, settings.max_seconds
+            low, high = settings.limits.min_seconds, settings.limits.max_seconds
             kept = [cut for cut in kept if low <= cut.duration <= high]
             if len(kept) < len(list(cuts)):
                 log.warning(
@@ -79,15 +80,16 @@ class CutData:
                     low,
                     high,
                 )
-            if settings.max_labels is not None:
-                kept = [c for c in kept if num_labels(c, tokenizer) <= settings.max_labels]
-                log.info("%d have at most data.max_labels = %d", len(kept), settings.max_labels)
+            most = settings.limits.max_labels
+            if most is not None:
+                kept = [c for c in kept if num_labels(c, tokenizer) <= most]
+                log.info("%d have at most data.limits.max_labels = %d", len(kept), most)
         else:
-            refuse_endless(kept, settings.max_decode_seconds)
+            refuse_endless(kept, settings.decoding.max_seconds)
         if not kept:
             raise UserError(
-                "no utterance is left to train or evaluate on; see the warnings above, "
-                "data.max_seconds and data.max_labels"
+                "no utterance is left to train or evaluate on; see the warnings above, and "
+                "data.limits"
             )
         segmentation = settings.segmentation if training else BestSegmentation()
         segmentation.require(tokenizer)
@@ -173,11 +175,5 @@ class CutData:
 
 
 def _unshuffled(settings: DataSettings) -> DataSettings:
-    return DataSettings(
-        train=settings.train,
-        dev=settings.dev,
-        batch_seconds=settings.batch_seconds,
-        max_utterances=settings.max_utterances,
-        order=LengthOrder(),
-        num_buckets=1,
-    )
+    batches = replace(settings.batches, order=LengthOrder(), num_buckets=1)
+    return DataSettings(settings.train, settings.dev, batches)

@@ -37,11 +37,10 @@ def refuse_endless(cuts: Iterable[Any], max_seconds: float) -> None:
     longest = max(cuts, key=lambda cut: float(cut.duration), default=None)
     if longest is not None and longest.duration > max_seconds:
         raise UserError(
-            f"utterance {longest.id} is {longest.duration:.1f} s long, data.max_decode_seconds is "
-            f"{max_seconds:g}: cut it into shorter ones, leave it out of the set, or give "
-            f"data.max_decode_seconds={math.ceil(longest.duration)} on the command line if "
-            "there is "
-            "enough memory"
+            f"utterance {longest.id} is {longest.duration:.1f} s long, data.decoding.max_seconds "
+            f"is {max_seconds:g}: cut it into shorter ones, leave it out of the set, or give "
+            f"data.decoding.max_seconds={math.ceil(longest.duration)} on the command line if there "
+            "is enough memory"
         )
 
 
@@ -57,13 +56,13 @@ def decode_batches(
         UserError: If audio is too long or can't be read: without it, the score would be for
             another set.
     """
-    refuse_endless(cuts, settings.max_decode_seconds)
+    refuse_endless(cuts, settings.decoding.max_seconds)
     sample_rate = settings.sample_rate
     ordered = sorted(cuts, key=lambda cut: (-cut.duration, cut.id))
     batch: list[Any] = []
     odd: Oddities = defaultdict(Examples)
     for cut in ordered:
-        if batch and (len(batch) + 1) * batch[0].duration > settings.decode_batch_seconds:
+        if batch and (len(batch) + 1) * batch[0].duration > settings.decoding.batch_seconds:
             yield _decode_batch(batch, sample_rate, speed, odd)
             batch = []
         batch.append(cut)

@@ -97,7 +97,7 @@ class Fitness:
     def _too_long(self, cut: Any) -> Unusable | None:
         if cut.duration <= self.max_seconds:
             return None
-        detail = f"{cut.duration:.1f} s, data.max_seconds is {self.max_seconds:g}"
+        detail = f"{cut.duration:.1f} s, data.limits.max_seconds is {self.max_seconds:g}"
         return Unusable(cut.id, "too long", detail)
 
     def _too_few_frames(self, cut: Any) -> Unusable | None:

@@ -107,9 +107,9 @@ class Positions(Generic[B]):
         left = len(self._keys_of(self._all(self._rest)))
         whole = len(self._keys_of(self._plan(epoch, NONE)))
         return (
-            "the data, data.batch_seconds or another setting of batches has changed within epoch "
-            f"{epoch}: of its {whole} items {whole - left} are done, the other {left} come in "
-            "other batches"
+            "the data, data.batches.max_seconds or another setting of batches has changed within "
+            f"epoch {epoch}: of its {whole} items {whole - left} are done, the other {left} come "
+            "in other batches"
         )
 
     def _go_to(self, rest: Rest) -> None:

@@ -42,7 +42,7 @@ class Sampler:
         settings = self.settings
         full, part = divmod(epoch - 1, settings.sub_epochs)
         random = np.random.default_rng([self.seed, full])
-        order = settings.order.arrange(self.seconds, random)
+        order = settings.batches.order.arrange(self.seconds, random)
         size = len(order)
         begin, end = (size * p // settings.sub_epochs for p in (part, part + 1))
         chosen = order[begin:end]
@@ -50,7 +50,7 @@ class Sampler:
             left = ~np.isin(self.keys[chosen], done)
             chosen = [index for index, kept in zip(chosen, left, strict=True) if kept]
         batches = self.group(chosen, {i: self.speed(self.ids[i], full) for i in chosen})
-        if settings.order.shuffles_batches:
+        if settings.batches.order.shuffles_batches:
             shuffler = np.random.default_rng([self.seed, full, part])
             batches = [batches[i] for i in shuffler.permutation(len(batches))]
         return batches
@@ -84,7 +84,7 @@ class Sampler:
         seconds = {i: self.seconds[i] / speeds[i] for i in order}
         if not seconds:
             return []
-        quantiles = np.linspace(0, 1, self.settings.num_buckets + 1)[1:-1]
+        quantiles = np.linspace(0, 1, self.settings.batches.num_buckets + 1)[1:-1]
         edges = np.quantile(np.fromiter(seconds.values(), float), quantiles)
         open_batches: dict[int, list[int]] = {}
         closed: list[list[int]] = []
@@ -100,7 +100,8 @@ class Sampler:
 
     def _full(self, batch: list[int], seconds: dict[int, float]) -> bool:
         padded = max(seconds[i] for i in batch) * len(batch)
-        return padded > self.settings.batch_seconds or len(batch) > self.settings.max_utterances
+        batches = self.settings.batches
+        return padded > batches.max_seconds or len(batch) > batches.max_utterances
 
     def _join(self, rest: list[list[int]], seconds: dict[int, float]) -> list[list[int]]:
         """Joins neighbouring leftovers that fit into one batch."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from asrkit.data.cuts import text_of
 from asrkit.data.manifests import Unusable
+from asrkit.data.settings import Limits
 from asrkit.text.tokenizers import Tokenizer
 
 
@@ -18,30 +19,30 @@ class TrainingLimits:
     Args:
         unfit: Returns why it can't be used with any limits.
         tokenizer: Turns transcripts into labels.
-        min_seconds: Shorter utterances are left out.
-        max_labels: Utterances with more labels are left out; none where null.
+        limits: Which utterances are trained on.
     """
 
     unfit: Callable[[Any], Unusable | None]
     tokenizer: Tokenizer
-    min_seconds: float
-    max_labels: int | None
+    limits: Limits
 
     def __call__(self, cut: Any) -> Unusable | None:
         """Returns why an utterance is not used; None if it is."""
         return self._too_short(cut) or self.unfit(cut) or self._too_many_labels(cut)
 
     def _too_short(self, cut: Any) -> Unusable | None:
-        if cut.duration >= self.min_seconds:
+        least = self.limits.min_seconds
+        if cut.duration >= least:
             return None
-        detail = f"{cut.duration:.3f} s, data.min_seconds is {self.min_seconds:g}"
+        detail = f"{cut.duration:.3f} s, data.limits.min_seconds is {least:g}"
         return Unusable(cut.id, "too short", detail)
 
     def _too_many_labels(self, cut: Any) -> Unusable | None:
-        if self.max_labels is None:
+        most = self.limits.max_labels
+        if most is None:
             return None
         number = len(self.tokenizer.encode(text_of(cut)))
-        if number <= self.max_labels:
+        if number <= most:
             return None
-        detail = f"{number} labels, data.max_labels is {self.max_labels}"
+        detail = f"{number} labels, data.limits.max_labels is {most}"
         return Unusable(cut.id, "too many labels", detail)

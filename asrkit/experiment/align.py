@@ -70,7 +70,7 @@ def align(
         head: One that aligns: a CTC or transducer head, or that of a plugin.
         checkpoint: "average", "best", "last" or a path.
         speeds: The utterances are played at each of these.
-        overrides: Such as data.max_decode_seconds=600.
+        overrides: Such as data.decoding.max_seconds=600.
 
     Returns:
         The paths of the files.

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from asrkit.config.factories import CheckedFactory
+from asrkit.config.problems import Problem, SpecError
 from asrkit.data.amounts import Amounts, mean_amounts
 from asrkit.data.dataset import CutData
 from asrkit.data.text import TextData
 from asrkit.experiment.spec import Experiment
 from asrkit.training.planning import SAMPLED, Accumulation, count_updates
-from asrkit.training.refusals import accumulation
 from asrkit.training.schedules import Schedule
+from asrkit.training.sources import EpochSource
 from asrkit.training.trainer import Trainer
+from asrkit.training.updates import Update
+
+log = logging.getLogger(__name__)
 
 POINTS = 1000
 """So many learning rates are looked at."""
@@ -63,27 +68,40 @@ class Arithmetic:
             f"learning rate: {self._peak_text()}; {self._rates[-1][1]:.3g} at the end",
         ]
 
-    def problems(self) -> Iterator[str]:
+    def problems(self) -> Iterator[Problem]:
         """Yields why a training can't work as it is planned."""
+        yield from self.too_few_batches()
+        yield from self.odd_rates()
+
+    def too_few_batches(self) -> Iterator[Problem]:
+        """Yields where an update needs more batches than an epoch has."""
         batches = self.amounts.batches
         for start, number in self.accumulate:
             if number * self.processes > batches and start <= self.epochs:
-                yield (
-                    f"training.accumulate: an update is of {number} batches of each process, an "
-                    f"epoch has {batches:.0f} of all: lower it, or data.batch_seconds"
+                most = int(batches // self.processes)
+                expected = f"{most} at most" if most else "fewer processes"
+                yield Problem(
+                    "training.update.accumulate",
+                    f"an update is of {number} batches of each process, an epoch has {batches:.0f} "
+                    f"of all: expected {expected}, or smaller batches",
                 )
+
+    def odd_rates(self) -> Iterator[Problem]:
+        """Yields where learning rates are those of another, longer training."""
         step, rate = self._peak
         if step == self.updates and rate > 1.001 * self._rates[0][1]:
-            yield (
-                f"training.schedule: the learning rate still rises when the training ends after "
+            yield Problem(
+                "training.schedule",
+                "the learning rate still rises when the training ends after "
                 f"{self.updates} updates: its peak is never reached; shorten the warm-up (`warmup` "
-                "is a share of the training), or train longer"
+                "is a share of the training), or train longer",
             )
         end = self.schedule.end
         if end is not None and end > FAR_BEYOND * self.updates:
-            yield (
-                f"training.schedule: planned for {end} updates, the training makes {self.updates}: "
-                "leave total_steps out, so that it ends with the training, or give that number"
+            yield Problem(
+                "training.schedule",
+                f"planned for {end} updates, the training makes {self.updates}: "
+                "leave total_steps out, so that it ends with the training, or give that number",
             )
 
     @cached_property
@@ -115,6 +133,40 @@ def arithmetic_of(
         source: All its training data, for one process.
         processes: How many will train together.
     """
+    return _planned(experiment, source.amounts, processes)
+
+
+def refuse_impossible(
+    experiment: Experiment, source: EpochSource, processes: int, whole: bool
+) -> None:
+    """Makes sure that each update of a training can have its batches; warns of odd learning rates.
+
+    Args:
+        experiment: Of a checked spec.
+        source: Training data of the first process.
+        processes: How many train together.
+        whole: Whether this is all of the training, not a phase of it.
+
+    Raises:
+        SpecError: If an epoch has fewer batches than an update needs.
+    """
+
+    def amounts(epoch: int) -> Amounts:
+        return Amounts(source.num_batches(epoch) * processes, utterances=0, labels=0)
+
+    found = _planned(experiment, amounts, processes)
+    if found is None:
+        return
+    problems = list(found.too_few_batches())
+    if problems:
+        raise SpecError(problems)
+    for problem in found.odd_rates() if whole else ():
+        log.warning("%s", problem)
+
+
+def _planned(
+    experiment: Experiment, amounts: Callable[[int], Amounts], processes: int
+) -> Arithmetic | None:
     factory = experiment.training
     if not isinstance(factory, CheckedFactory) or factory.target is not Trainer:
         return None
@@ -123,8 +175,8 @@ def arithmetic_of(
     return Arithmetic(
         epochs,
         experiment.data.sub_epochs,
-        accumulation(settings.get("accumulate", 1)),
-        mean_amounts([source.amounts(n) for n in range(1, min(epochs, SAMPLED) + 1)]),
+        settings.get("update", Update()).accumulation,
+        mean_amounts([amounts(n) for n in range(1, min(epochs, SAMPLED) + 1)]),
         settings["schedule"],
         processes,
     )

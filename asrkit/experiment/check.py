@@ -51,6 +51,12 @@ from asrkit.training.importing import import_weights
 from asrkit.training.refusals import refuse_settings
 from asrkit.training.trainer import Trainer
 
+LIMITS = {
+    "too short": "data.limits.min_seconds",
+    "too long": "data.limits.max_seconds",
+    "too many labels": "data.limits.max_labels",
+}
+"""The key that leaves out utterances for a reason."""
 STAND_IN_LABELS = 100
 """Vocabulary size of a dry build where no data folder says the real one."""
 
@@ -132,8 +138,9 @@ def _check_experiment(spec: Spec, data: Path | None, processes: int) -> CheckRep
         problems += dry_build(TrainableModel, spec, "model", {"vocabulary": vocabulary})
         return CheckReport(problems=[str(problem) for problem in problems])
     experiment, resolved = resolve_spec(spec)
-    if data is not None:
-        vocabulary = make_tokenizer(experiment, data).vocabulary
+    tokenizer = None if data is None else make_tokenizer(experiment, data)
+    if tokenizer is not None:
+        vocabulary = tokenizer.vocabulary
     problems = dry_build(TrainableModel, spec, "model", {"vocabulary": vocabulary})
     if problems:
         problems += _training_problems(experiment, None)
@@ -145,9 +152,11 @@ def _check_experiment(spec: Spec, data: Path | None, processes: int) -> CheckRep
     report.problems += rate_problems(experiment, model) + alignment_problems(experiment, model)
     if not report.problems:
         report.problems += _trial_problems(experiment, model, vocabulary)
-    if data is not None and not report.problems:
+    if data is not None and tokenizer is not None and not report.problems:
         report.problems += _import_problems(experiment, resolved, vocabulary)
-        _check_data(experiment, data, report, processes)
+        opened = OpenData(experiment, data, tokenizer, OpenSets())
+        found = _check_data(opened, report, processes)
+        report.problems += [str(spec.located(problem)) for problem in found]
     return report
 
 
@@ -220,22 +229,28 @@ def _search_problems(experiment: Experiment, vocabulary: Vocabulary) -> list[str
     ]
 
 
-def _check_data(experiment: Experiment, data: Path, report: CheckReport, processes: int) -> None:
-    """Looks at every utterance, then at what the training will be."""
-    opened = OpenData(experiment, data, make_tokenizer(experiment, data), OpenSets())
-    _check_utterances(opened, report)
-    if not report.problems:
-        _check_arithmetic(opened, report, processes)
+def _check_data(opened: OpenData, report: CheckReport, processes: int) -> list[Problem]:
+    """Looks at every utterance, then at what the training will be; returns what can't be."""
+    problems = _check_utterances(opened, report)
+    if problems or report.problems:
+        return problems
+    unusable = [entry for found in report.unusable.values() for entry in found]
+    found = arithmetic_of(opened.experiment, opened.counted(unusable), processes)
+    if found is None:
+        return []
+    report.remarks += found.lines()
+    return list(found.problems())
 
 
-def _check_utterances(opened: OpenData, report: CheckReport) -> None:
+def _check_utterances(opened: OpenData, report: CheckReport) -> list[Problem]:
     experiment, data, tokenizer = opened.experiment, opened.folder, opened.tokenizer
     if experiment.data.sample_rate is None:
-        return
+        return []
+    problems = []
     model = _meta_model(experiment, tokenizer.vocabulary)
     settings, fitness = experiment.speech, fitness_of(experiment, tokenizer, model)
     report.sample_rate = settings.sample_rate
-    limits = TrainingLimits(fitness, tokenizer, settings.min_seconds, settings.max_labels)
+    limits = TrainingLimits(fitness, tokenizer, settings.limits)
     for name in [*settings.train, *settings.dev]:
         unfit = limits if name in settings.train else fitness
         found = check_set(opened.cuts([name]), unfit, settings.sample_rate, num_cores())
@@ -248,17 +263,19 @@ def _check_utterances(opened: OpenData, report: CheckReport) -> None:
         report.unusable[name] = unusable + [e for e in misaligned if e.id not in listed]
         report.sets[name] = found
         if len(report.unusable[name]) == found.total:
-            report.problems.append(f"{name}: none of its {found.total} utterances can be used")
+            problems.append(_emptied(name, report.unusable[name]))
     report.remarks += unwritable_elsewhere(data, tokenizer, report.sets)
+    return problems
 
 
-def _check_arithmetic(opened: OpenData, report: CheckReport, processes: int) -> None:
-    """Says what the training will be, and why it would not work as it is planned."""
-    unusable = [entry for found in report.unusable.values() for entry in found]
-    found = arithmetic_of(opened.experiment, opened.counted(unusable), processes)
-    if found is not None:
-        report.remarks += found.lines()
-        report.remarks += [f"warning: {problem}" for problem in found.problems()]
+def _emptied(name: str, unusable: Sequence[Unusable]) -> Problem:
+    """Returns what is wrong with a set of which nothing is left: a limit, if it is always that."""
+    total = f"{name}: none of its {len(unusable)} utterances can be used"
+    keys = {LIMITS.get(entry.reason) for entry in unusable}
+    key = keys.pop() if len(keys) == 1 else None
+    if key is None:
+        return Problem("data", total)
+    return Problem(key, f"{total}, such as {unusable[0].id}: {unusable[0].detail}")
 
 
 def show(spec_path: Path, overrides: Sequence[str] = (), data: Path | None = None) -> ModelTree:

@@ -117,7 +117,7 @@ def fitness_of(experiment: Experiment, tokenizer: Tokenizer, model: TrainableMod
         tokenizer,
         output_frames=cache(lambda samples: int(model.output_frames(torch.tensor([samples]))[0])),
         min_frames=model.min_frames,
-        max_seconds=settings.max_seconds,
+        max_seconds=settings.limits.max_seconds,
         fastest=max(settings.speeds),
         sample_rate=settings.sample_rate,
     )

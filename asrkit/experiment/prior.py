@@ -62,7 +62,7 @@ def estimate_prior(
         head: A CTC head, or another one that says how probable each symbol of a frame is.
         checkpoint: "average", "best", "last" or a path.
         mean: Whether probabilities are averaged, or their logarithms (and then normalised).
-        overrides: Such as data.max_decode_seconds=600.
+        overrides: Such as data.decoding.max_seconds=600.
 
     Raises:
         UserError: If the model has no such head, it scores no frames, or the set has none.

@@ -43,7 +43,7 @@ def search_errors(
         data: Data folder.
         set_name: A set that was decoded.
         search: By which search.
-        overrides: Such as data.max_decode_seconds=600.
+        overrides: Such as data.decoding.max_seconds=600.
 
     Returns:
         Number of sentences, wrong ones, search errors, their rate in percent, references that no

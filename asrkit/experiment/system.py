@@ -60,7 +60,7 @@ class System:
         data: Data folder, where files of searches and an older run's tokenizer may be, if any.
         checkpoint: "average", "best", "last" or a path.
         device: Where everything is computed.
-        overrides: Such as data.max_decode_seconds=600.
+        overrides: Such as data.decoding.max_seconds=600.
 
     Raises:
         UserError: If a run or checkpoint is missing, or vocabularies differ.

@@ -14,12 +14,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from asrkit.config.problems import SpecError
 from asrkit.config.yaml_loader import Spec
 from asrkit.data.manifests import Unusable, read_unusable, write_unusable
 from asrkit.data.open_sets import OpenSets
 from asrkit.errors import UserError
 from asrkit.experiment.aligned import alignment_problems
-from asrkit.experiment.arithmetic import arithmetic_of
+from asrkit.experiment.arithmetic import arithmetic_of, refuse_impossible
 from asrkit.experiment.claim import claim_run
 from asrkit.experiment.model_tree import count_parameters
 from asrkit.experiment.open_data import OpenData
@@ -46,6 +47,7 @@ from asrkit.training.curves import plot_curves
 from asrkit.training.distributed import World, init_distributed
 from asrkit.training.growing import grow
 from asrkit.training.importing import import_weights
+from asrkit.training.job import Job
 from asrkit.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -90,10 +92,14 @@ def train(spec_path: Path, overrides: Sequence[str], data: Path, run: Path) -> T
     Raises:
         UserError: If spec, data or run folder can't be used as they are.
     """
-    stages = stages_of(*resolve_spec(load_spec(spec_path, overrides)), run)
+    spec = load_spec(spec_path, overrides)
+    stages = stages_of(*resolve_spec(spec), run)
     world = init_distributed()
     with world.alone(owned(run, "training")):
-        train_stages(stages, data, run, world)
+        try:
+            train_stages(stages, data, run, world)
+        except SpecError as error:
+            raise SpecError([spec.located(problem) for problem in error.problems]) from error
     return Trained(run, _epochs(run))
 
 
@@ -180,39 +186,43 @@ def trainer_of(
     if stage.has_begun:
         require_vocabulary(run, tokenizer.vocabulary)
     opened = OpenData(experiment, data, tokenizer, sets, model.given_targets)
-    if world.rank == 0:
-        record_run(stage, before, opened, model)
+    train_data = None
+    if world.rank == 0:  # nothing is written before it is known that this can be trained
+        left_out = what_is_left_out(opened, run, model)
+        train_data = opened.training(left_out, world.rank, world.size)
+        new = updates is None and not stage.has_begun
+        refuse_impossible(experiment, train_data, world.size, whole=new)
+        record_run(stage, before, opened, model, left_out)
     world.barrier()
     left_out = read_unusable(RunFolder(run).left_out)
-    train_data = opened.training(left_out, world.rank, world.size)
+    train_data = train_data or opened.training(left_out, world.rank, world.size)
     dev_data = opened.dev(left_out, world.rank, world.size)
     features = model.statistics()
     if features is not None:  # of the same sample, however many processes train
         estimate_statistics(features, partial(opened.training, left_out), run, world)
     if before is None:
         import_start(experiment, model, tokenizer.vocabulary, run, world)
-    make_trainer = partial(
-        experiment.training,
-        train=train_data,
-        dev=dev_data,
-        run=run,
-        seed=experiment.seed,
-        describe=DevPictures(tokenizer, dev_data),
-    )
-    if updates is not None:
-        make_trainer = partial(make_trainer, updates=updates)
+    pictures = DevPictures(tokenizer, dev_data)
+    job = Job(train_data, dev_data, run, experiment.seed, pictures, updates)
+    make_trainer = partial(experiment.training, job=job)
     if before is None or stage.has_begun:
         return make_trainer(model=model)
     return grown_trainer(stage, before, model, tokenizer.vocabulary, make_trainer)
 
 
-def record_run(stage: Stage, before: Stage | None, opened: OpenData, model: TrainableModel) -> None:
+def record_run(
+    stage: Stage,
+    before: Stage | None,
+    opened: OpenData,
+    model: TrainableModel,
+    left_out: list[Unusable],
+) -> None:
     """Writes into the run's folder what is trained there, on what and how."""
     run = stage.run
     trains = claim_run(run, stage.resolved)
     if before is not None and not stage.has_begun:
         inherit_files(before.run, run)
-    list_left_out(opened, run, model)
+    write_unusable(RunFolder(run).left_out, left_out)
     record_tokenizer(run, opened.tokenizer)
     if trains:
         record_command(run)
@@ -271,21 +281,21 @@ def warn_of_other_labels(run: Path, vocabulary: Vocabulary) -> None:
         log.warning("imports: weights of labels do not fit: %s; or leave them out", error)
 
 
-def list_left_out(opened: OpenData, run: Path, model: TrainableModel) -> None:
-    """Lists in a new run's folder the utterances that it can't use.
+def what_is_left_out(opened: OpenData, run: Path, model: TrainableModel) -> list[Unusable]:
+    """Returns the utterances that a run can't use.
 
     A run that continues keeps its own list: checks of other specs must not change its data. Each
     phase has its own: what one leaves out, the next may use.
     """
     if RunFolder(run).left_out.is_file():
-        return
+        return list(read_unusable(RunFolder(run).left_out))
     entries: list[Unusable] = []
     for name in (*opened.experiment.data.train, *opened.experiment.data.dev):
         found = list(opened.unusable(name, model))
         for reason, count in Counter(entry.reason for entry in found).items():
             log.warning("%s: %d utterances are left out: %s", name, count, reason)
         entries += found
-    write_unusable(RunFolder(run).left_out, entries)
+    return entries
 
 
 def _epochs(run: Path) -> list[dict[str, Any]]:

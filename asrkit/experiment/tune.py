@@ -88,7 +88,7 @@ def tune(
         decodes: How many decodes follow the first.
         checkpoint: "average", "best", "last" or a path.
         spec: YAML file whose `decoding:` replaces that of the run.
-        overrides: Such as data.max_decode_seconds=600.
+        overrides: Such as data.decoding.max_seconds=600.
 
     Returns:
         The file to give to `asrkit decode --spec`, all decodes, and which is the best.

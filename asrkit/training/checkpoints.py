@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ from asrkit.training.checkpoint_index import (
 __all__ = [
     "CheckpointStore",
     "Entry",
-    "ReloadBest",
     "average",
     "average_run",
     "load",
@@ -177,40 +175,6 @@ class CheckpointStore:
         last = by_age(self.entries)[: max(self.keep_last, 1)]
         last += by_age(finished)[: self.keep_epochs]
         return [e for e in self.entries if e in best or e in last]
-
-
-@dataclass(frozen=True)
-class ReloadBest:
-    """Before an epoch, goes back to the best of the last epochs.
-
-    Args:
-        last: How many of the last epochs are compared, including the newest.
-        margin: How much better the dev objective must be than that of the newest.
-        from_epoch: Earlier epochs are not compared.
-
-    Source: the option `use_last_best_model` of rwth-i6/i6_experiments,
-        users/zeyer/experiments/exp2022_07_21_transducer/exp_fs_base.
-    """
-
-    last: int
-    margin: float = 0.0
-    from_epoch: int = 1
-
-    def __post_init__(self) -> None:
-        if self.last < 2 or self.margin < 0:
-            raise ValueError(
-                f"last ({self.last}) must be at least 2, margin ({self.margin}) at least 0"
-            )
-
-    def choose(self, entries: Sequence[Entry], newest: int) -> Entry | None:
-        """Returns the checkpoint to go back to after epoch `newest`, if there is a better one."""
-        devs = {e.epoch: (e.objective, e) for e in entries if e.dev is not None}
-        first = max(self.from_epoch, newest - self.last + 1)
-        compared = [devs[epoch] for epoch in range(first, newest) if epoch in devs]
-        if newest not in devs or not compared:
-            return None
-        dev, best = min(compared, key=lambda pair: pair[0])
-        return best if dev + self.margin < devs[newest][0] else None
 
 
 def resolve(run: Path, which: str) -> Path:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from asrkit.training.schedules import Schedule, refuse_below, schedules
+from asrkit.bounds import refuse_below
+from asrkit.training.schedules import Schedule, schedules
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from asrkit.bounds import refuse_below, refuse_not_above
 from asrkit.config.registry import Registry
 from asrkit.training.importing import check_patterns
 
@@ -139,11 +140,18 @@ class GradientNoise:
         scale: Variance in the first update.
         decay: How fast the variance falls.
 
+    Raises:
+        ValueError: If the scale is not above 0, or the variance would grow.
+
     Source: Neelakantan et al. 2015, section 3.
     """
 
     scale: float
     decay: float = 0.55
+
+    def __post_init__(self) -> None:
+        refuse_not_above(0, scale=self.scale)
+        refuse_below(0, decay=self.decay)
 
     def add(self, model: nn.Module, step: int, seed: int) -> None:
         """Adds the noise of update `step`, counted from 1, to all gradients of a model."""

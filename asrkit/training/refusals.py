@@ -2,57 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from asrkit.config.ordered import Ordered
+from asrkit.bounds import refuse_below
 from asrkit.errors import UserError
-from asrkit.training.checkpoints import ReloadBest
 from asrkit.training.importing import freeze as freeze_parameters
-from asrkit.training.noise import WeightChange, selected
+from asrkit.training.keeping import Checkpoints
+from asrkit.training.noise import selected
 from asrkit.training.optimizers import OptimizerFactory
 from asrkit.training.parameter_groups import parameter_groups
 from asrkit.training.schedules import Schedule
+from asrkit.training.updates import Update
 
 
 def refuse_settings(
     model: nn.Module,
     has_dev: bool,
+    epochs: int,
     optimizer: OptimizerFactory,
     schedule: Schedule,
-    accumulate: int | list[tuple[int, int]] = 1,
     freeze: Sequence[str] = (),
-    weight_changes: Ordered[WeightChange] = Ordered(),  # noqa: B008 - never changed
-    reload_best: ReloadBest | None = None,
-    **numbers: Any,
+    early_stopping: int | None = None,
+    update: Update = Update(),  # noqa: B008 - frozen
+    checkpoints: Checkpoints = Checkpoints(),  # noqa: B008 - frozen
+    log_steps: int = 1,
 ) -> None:
     """Checks that a model can be trained with these settings.
 
     Args:
         model: It may be on the meta device; what `freeze` selects is frozen.
         has_dev: Whether there is a dev set.
-        optimizer: See `Trainer`, as all that follow.
+        epochs: See `Trainer`, as all that follow.
+        optimizer: Makes the optimiser.
         schedule: Learning rates.
-        accumulate: Batches per update.
         freeze: Patterns of parameters that are not trained.
-        weight_changes: Noise on weights, and weight dropout, by name.
-        reload_best: When to go back to an earlier epoch.
-        numbers: All other settings, by name.
+        early_stopping: Epochs without a better dev objective.
+        update: How an update is made.
+        checkpoints: What is kept.
+        log_steps: Updates from one point of a curve to the next.
 
     Raises:
         ValueError: If it can't; lists everything that is wrong.
     """
+    changes = update.weight_changes.values()
+    numbers = {"epochs": epochs, "early_stopping": early_stopping, "log_steps": log_steps}
     checks: list[Callable[[], object]] = [
-        partial(accumulation, accumulate),
+        partial(refuse_below, 1, **numbers),
         partial(freeze_parameters, model, freeze),
         partial(_try, optimizer, model),
-        *(partial(selected, model, change.pattern) for change in weight_changes.values()),
+        *(partial(selected, model, change.pattern) for change in changes),
+        partial(_refuse_save_between, update, checkpoints),
     ]
-    problems = list(_number_problems(numbers))
+    problems = []
     for check in checks:
         try:
             check()
@@ -60,8 +65,8 @@ def refuse_settings(
             problems.append(str(error))
     needing = {
         "its schedule": schedule.needs_dev,
-        "reload_best": reload_best is not None,
-        "early_stopping": numbers.get("early_stopping") is not None,
+        "checkpoints.reload_best": checkpoints.reload_best is not None,
+        "early_stopping": early_stopping is not None,
     }
     if not has_dev:
         for name in (name for name, needs_dev in needing.items() if needs_dev):
@@ -95,20 +100,12 @@ def refuse_other_tensors(model: nn.Module, state: Mapping[str, Tensor]) -> None:
         raise UserError(f"tensor {missing[0]!r} is missing ({len(missing)} in all)")
 
 
-def accumulation(given: int | list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Returns pairs of a first epoch and the batches per update from there on.
-
-    Raises:
-        ValueError: If a number is below 1, or epochs do not ascend from 1.
-    """
-    pairs = [(1, given)] if isinstance(given, int) else list(given)
-    starts = [start for start, _ in pairs]
-    if starts[:1] != [1] or starts != sorted(set(starts)) or min(n for _, n in pairs) < 1:
+def _refuse_save_between(update: Update, checkpoints: Checkpoints) -> None:
+    steps = checkpoints.save_steps
+    if steps is not None and not update.exchange.joins(steps):
         raise ValueError(
-            f"accumulate ({given}) must be a positive number, or pairs of ascending epochs, the "
-            "first of them 1, and positive numbers"
+            f"checkpoints.save_steps ({steps}) must be a multiple of update.exchange.steps"
         )
-    return pairs
 
 
 def _try(optimizer: OptimizerFactory, model: nn.Module) -> None:
@@ -117,21 +114,3 @@ def _try(optimizer: OptimizerFactory, model: nn.Module) -> None:
     for group in groups:
         group["params"] = [nn.Parameter(torch.zeros(1, device="cpu"))]
     optimizer.make(groups)
-
-
-_COUNTS = ("epochs", "save_steps", "early_stopping", "max_nonfinite", "log_steps")
-_MAY_BE_ZERO = ("keep_best", "keep_last")
-_POSITIVE = ("max_grad_norm", "save_minutes")
-
-
-def _number_problems(numbers: dict[str, Any]) -> Iterator[str]:
-    """Yields what is wrong with settings that are single numbers; None means not set."""
-    for names, least in ((_COUNTS, 1), (_MAY_BE_ZERO, 0)):
-        for name in names:
-            value = numbers.get(name)
-            if value is not None and not float(value) >= least:
-                yield f"{name} ({value}) must be at least {least}"
-    for name in _POSITIVE:
-        value = numbers.get(name)
-        if value is not None and not float(value) > 0:
-            yield f"{name} ({value}) must be above 0"

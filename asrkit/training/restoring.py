@@ -64,6 +64,15 @@ def newest_state(
     return state
 
 
+def diverged(store: CheckpointStore, world: World, step: int, nonfinite: int) -> UserError:
+    """Returns the error that ends a training without finite losses; see `go_back`."""
+    return UserError(
+        f"{nonfinite} updates in a row gave no finite loss; lower the learning rate or "
+        "training.update.max_grad_norm, or look at the utterances named above; "
+        + go_back(store, world, step, nonfinite)
+    )
+
+
 def go_back(store: CheckpointStore, world: World, step: int, nonfinite: int) -> str:
     """Removes the checkpoints of a diverged training run; returns what is left.
 

@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
+from asrkit.bounds import refuse_below
 from asrkit.config.registry import Registry
 
 
@@ -50,17 +51,6 @@ class Schedule(ABC):
 
 
 schedules: Registry[Schedule] = Registry("schedule", Schedule)
-
-
-def refuse_below(least: float, **values: float) -> None:
-    """Refuses values below the smallest allowed, and NaN.
-
-    Raises:
-        ValueError: If there are any; names them all.
-    """
-    wrong = [f"{name} ({value})" for name, value in values.items() if not value >= least]
-    if wrong:
-        raise ValueError(f"{', '.join(wrong)} must be at least {least:g}")
 
 
 def share_of(share: float, updates: int) -> int:

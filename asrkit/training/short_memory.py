@@ -50,6 +50,6 @@ class ShortMemory:
         if len(self.left_out) > MAX_LEFT_OUT:
             raise UserError(
                 f"more than {MAX_LEFT_OUT} utterances do not fit into memory, the last of them "
-                f"{batch.ids[0]}; lower data.max_seconds or the size of the model"
+                f"{batch.ids[0]}; lower data.limits.max_seconds or the size of the model"
             )
         return []

@@ -9,35 +9,33 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
-from asrkit.config.ordered import Ordered
 from asrkit.config.registry import Registry
 from asrkit.data.batch import Batch
-from asrkit.errors import UserError
 from asrkit.models.interfaces import TrainableModel
 from asrkit.run_folder import RunFolder
-from asrkit.training.checkpoints import CheckpointStore, ReloadBest, load_weights, read_index
+from asrkit.training.checkpoints import load_weights, read_index
 from asrkit.training.distributed import init_distributed
 from asrkit.training.evaluation import evaluate, require_some
-from asrkit.training.exchange import Exchange, GradientAverage, start_alike
+from asrkit.training.exchange import start_alike
 from asrkit.training.importing import train_mode
-from asrkit.training.metrics import Describe, MetricLog, StepTimes, Totals
-from asrkit.training.noise import GradientNoise, WeightChange, changed_weights
+from asrkit.training.job import Job
+from asrkit.training.keeping import Checkpoints
+from asrkit.training.metrics import MetricLog, StepTimes, Totals
 from asrkit.training.optimizers import OptimizerFactory, load_moments
 from asrkit.training.planning import planned_updates
 from asrkit.training.progress import EpochProgress, epoch_line
-from asrkit.training.refusals import accumulation, refuse_settings
-from asrkit.training.restoring import go_back, newest_state
+from asrkit.training.refusals import refuse_settings
+from asrkit.training.restoring import diverged, newest_state
 from asrkit.training.schedules import Schedule
 from asrkit.training.signals import InterruptedTrainingError, StopRequests
-from asrkit.training.sources import EpochSource, go_on, mark, reading, require_batches
-from asrkit.training.updates import Done, Gradients, warn_of_nonfinite
+from asrkit.training.sources import go_on, mark, reading, require_batches
+from asrkit.training.updates import Done, Gradients, Update, warn_of_nonfinite
 
 log = logging.getLogger(__name__)
 
@@ -47,32 +45,15 @@ class Trainer:
 
     Args:
         model: What is trained.
-        train: Training batches.
-        dev: Batches that choose checkpoints.
-        run: Run folder.
-        seed: Of all randomness.
-        describe: Called with model, TensorBoard writer and epoch after each evaluation.
+        job: On what, where, from which seed.
         epochs: (Sub-)epochs to train.
         optimizer: Makes the optimiser.
         schedule: Learning rates.
-        updates: Returns the updates of the whole training, if it has other parts.
-        accumulate: Batches per update and process; or pairs of a first epoch and their number from
-            there on, such as [[1, 3], [20, 1]].
         freeze: Parameters that are not trained: regular expressions, searched in their names.
-        weight_changes: Noise on weights, and weight dropout, by name, in order.
-        gradient_noise: Added to gradients before they are clipped, if set.
-        reload_best: When to go back to an earlier epoch, with a fresh optimiser, if set.
-        max_grad_norm: Gradients are clipped to this global norm.
-        precision: Of the forward pass; weights are always fp32.
-        normalize: What the summed loss of an update is divided by.
-        keep_best: How many checkpoints with the lowest dev objective are kept.
-        keep_last: How many of the newest checkpoints are kept.
-        save_minutes: A checkpoint is written at least so often.
-        save_steps: A checkpoint is written every so many updates, if set.
         early_stopping: Stop after so many epochs without a better dev objective, if set.
-        max_nonfinite: Stop after so many updates in a row that gave no finite number.
+        update: How an update is made of batches.
+        checkpoints: What is kept, and whether training goes back to it.
         log_steps: TensorBoard gets the numbers of every so many updates.
-        exchange: How the processes that torchrun starts stay together.
 
     Raises:
         ValueError: If the settings do not fit together, or lack a dev set.
@@ -81,73 +62,32 @@ class Trainer:
     def __init__(
         self,
         model: TrainableModel,
-        train: EpochSource,
-        dev: EpochSource,
-        run: Path,
-        seed: int,
-        describe: Describe | None,
+        job: Job,
         epochs: int,
         optimizer: OptimizerFactory,
         schedule: Schedule,
-        updates: Callable[[], int] | None = None,
-        accumulate: int | list[tuple[int, int]] = 1,
         freeze: Sequence[str] = (),
-        weight_changes: Ordered[WeightChange] = Ordered(),  # noqa: B008 - never changed
-        gradient_noise: GradientNoise | None = None,
-        reload_best: ReloadBest | None = None,
-        max_grad_norm: float = 5.0,
-        precision: Literal["fp32", "bf16"] = "fp32",
-        normalize: Literal["labels", "utterances", "sum"] = "labels",
-        keep_best: int = 5,
-        keep_last: int = 2,
-        save_minutes: float = 10.0,
-        save_steps: int | None = None,
         early_stopping: int | None = None,
-        max_nonfinite: int = 10,
+        update: Update = Update(),  # noqa: B008 - frozen
+        checkpoints: Checkpoints = Checkpoints(),  # noqa: B008 - frozen
         log_steps: int = 20,
-        exchange: Exchange = GradientAverage(),  # noqa: B008 - has no state
     ) -> None:
         self.world = init_distributed()
         self.model = model.to(self.world.device)
-        self.train, self.dev, self.run_folder, self.seed = train, dev, run, seed
-        self.describe = describe
-        self.has_dev = bool(self.world.sum(torch.tensor(float(dev.num_batches(epoch=1)))) > 0)
-        refuse_settings(
-            self.model,
-            self.has_dev,
-            optimizer,
-            schedule,
-            accumulate,
-            freeze,
-            weight_changes,
-            reload_best,
-            epochs=epochs,
-            max_grad_norm=max_grad_norm,
-            keep_best=keep_best,
-            keep_last=keep_last,
-            save_minutes=save_minutes,
-            save_steps=save_steps,
-            early_stopping=early_stopping,
-            max_nonfinite=max_nonfinite,
-            log_steps=log_steps,
-        )
-        self.epochs, self.accumulate = epochs, accumulation(accumulate)
-        self.weight_changes, self.gradient_noise = [*weight_changes.values()], gradient_noise
-        self.make_optimizer, self.reload_best = optimizer, reload_best
-        self.optimizer = optimizer(self.model)
-        own = partial(planned_updates, train, self.world, self.accumulate, epochs)
-        self.schedule = schedule.over((updates or own)()) if schedule.needs_updates else schedule
-        self.max_grad_norm = max_grad_norm
-        compared = reload_best.last if reload_best is not None else 0
-        self.store = CheckpointStore(RunFolder(run).checkpoints, keep_best, keep_last, compared)
-        self.save_seconds, self.save_steps = 60 * save_minutes, save_steps
-        self.early_stopping, self.max_nonfinite = early_stopping, max_nonfinite
-        self.log_steps = log_steps
-        if save_steps is not None and not exchange.joins(save_steps):
-            raise ValueError(f"save_steps ({save_steps}) must be a multiple of exchange.steps")
-        self.exchange = exchange
+        self.train, self.dev = job.train, job.dev
+        self.run_folder, self.describe = job.run, job.describe
+        self.has_dev = bool(self.world.sum(torch.tensor(float(self.dev.num_batches(epoch=1)))) > 0)
+        settings = (epochs, optimizer, schedule, freeze, early_stopping, update, checkpoints)
+        refuse_settings(self.model, self.has_dev, *settings, log_steps)
+        self.epochs, self.early_stopping, self.log_steps = epochs, early_stopping, log_steps
+        self.update, self.checkpoints = update, checkpoints
+        self.make_optimizer, self.optimizer = optimizer, optimizer(self.model)
+        own = partial(planned_updates, self.train, self.world, update.accumulation, epochs)
+        known = job.updates or own
+        self.schedule = schedule.over(known()) if schedule.needs_updates else schedule
+        self.store = checkpoints.store(RunFolder(job.run).checkpoints)
         start_alike(self.model, self.world)
-        self.gradients = Gradients(self.world, exchange, seed, precision, normalize)
+        self.gradients = Gradients(self.world, job.seed, update)
         self.epoch, self.batch, self.step, self.nonfinite = 1, 0, 0, 0
         self.best, self.best_epoch, self.seconds = math.inf, 0, 0.0
         self.totals = Totals()
@@ -174,9 +114,10 @@ class Trainer:
 
     def reload(self) -> None:
         """Goes back to a better one of the last epochs, if an epoch begins and there is one."""
-        if self.reload_best is None or self.batch:
+        rule = self.checkpoints.reload_best
+        if rule is None or self.batch:
             return
-        entry = self.reload_best.choose(read_index(self.store.folder), self.epoch - 1)
+        entry = rule.choose(read_index(self.store.folder), self.epoch - 1)
         if entry is None:
             return
         self.model.load_state_dict(load_weights(self.store.folder / entry.name))
@@ -187,7 +128,7 @@ class Trainer:
     def train_epoch(self) -> None:
         """Makes the updates of one epoch, from batch `self.batch` on."""
         train_mode(self.model)
-        per_step = next(n for start, n in reversed(self.accumulate) if start <= self.epoch)
+        per_step = self.update.batches(self.epoch)
         left = self.world.most(self.train.num_batches(self.epoch) - self.batch)
         done, updates = -(-self.batch // per_step), -(-left // per_step)
         title = f"epoch {self.epoch}/{self.epochs}"
@@ -218,12 +159,7 @@ class Trainer:
         rate = self.schedule.lr(self.step + 1, self.epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["lr_scale"]
-        seed = self.gradients.step_seed
-        with changed_weights(self.model, self.weight_changes, seed(self.step, 0)):
-            done = self.gradients.add(self.model, self.optimizer, batches, self.step)
-        if self.gradient_noise is not None:
-            self.gradient_noise.add(self.model, self.step + 1, seed(self.step, 1))
-        norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.max_grad_norm))
+        done, norm = self.gradients.make(self.model, self.optimizer, batches, self.step)
         sums = Totals()
         sums.add_all(report for _, report in done)
         if self._finite(norm, sums):
@@ -234,8 +170,8 @@ class Trainer:
             self._skip(done, norm)
         self.optimizer.zero_grad(set_to_none=True)
         self.step, self.batch = self.step + 1, self.batch + len(batches)
-        if self.exchange.joins(self.step):
-            self.exchange.join(self.model, self.optimizer, self.world)
+        if self.update.exchange.joins(self.step):
+            self.update.exchange.join(self.model, self.optimizer, self.world)
         return sums, norm
 
     def evaluate(self) -> Totals:
@@ -251,7 +187,7 @@ class Trainer:
         Its updates are saved before, as evaluation may fail or be asked to stop. Without a dev set
         all epochs have an objective of 0, and the newest counts as the best.
         """
-        self.exchange.join(self.model, self.optimizer, self.world)
+        self.update.exchange.join(self.model, self.optimizer, self.world)
         if self.has_dev:
             self.save(dev=None)
         dev, train = self.evaluate(), self.totals.reduced(self.world)
@@ -350,18 +286,13 @@ class Trainer:
         """
         warn_of_nonfinite(done, self.step + 1, norm)
         self.nonfinite += 1
-        if self.nonfinite >= self.max_nonfinite:
-            raise UserError(
-                f"{self.nonfinite} updates in a row gave no finite loss; lower the learning rate "
-                "or max_grad_norm, or look at the utterances named above; "
-                + go_back(self.store, self.world, self.step + 1, self.nonfinite)
-            )
+        if self.nonfinite >= self.update.max_nonfinite:
+            raise diverged(self.store, self.world, self.step + 1, self.nonfinite)
 
     def _save_if_due(self) -> None:
-        if not self.exchange.joins(self.step):
+        if not self.update.exchange.joins(self.step):
             return
-        due = self.save_steps is not None and self.step % self.save_steps == 0
-        due = due or time.monotonic() - self._saved_at >= self.save_seconds
+        due = self.checkpoints.is_due(self.step, time.monotonic() - self._saved_at)
         # While no loss is finite, weights don't change, and may be unfit to continue from.
         due = due and self.nonfinite == 0
         if asked := self.world.any(self.stop.asked):
@@ -396,6 +327,7 @@ class Trainer:
 
 
 _PROGRESS = ("epoch", "batch", "step", "nonfinite", "best", "best_epoch", "seconds")
-_LATE = ("model", "train", "dev", "run", "seed", "describe", "updates")
-trainers: Registry[Trainer] = Registry("training", Trainer, late=_LATE, default="standard")
+trainers: Registry[Trainer] = Registry(
+    "training", Trainer, late=("model", "job"), default="standard"
+)
 trainers.register("standard")(Trainer)

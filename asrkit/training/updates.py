@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from asrkit.bounds import refuse_below, refuse_not_above
+from asrkit.config.ordered import Ordered
 from asrkit.data.batch import Batch
 from asrkit.models.interfaces import LossReport
 from asrkit.training.distributed import World
-from asrkit.training.exchange import Exchange
+from asrkit.training.exchange import Exchange, GradientAverage
+from asrkit.training.noise import GradientNoise, WeightChange, changed_weights
+from asrkit.training.planning import Accumulation
 from asrkit.training.short_memory import ShortMemory
 
 log = logging.getLogger(__name__)
@@ -21,28 +26,86 @@ Done = list[tuple[Batch, LossReport]]
 """The parts computed for an update, with their losses."""
 
 
+@dataclass(frozen=True)
+class Update:
+    """How an update is made of batches, and when there are too many without a finite number.
+
+    Args:
+        accumulate: Batches per update and process; or pairs of a first epoch and their number from
+            there on, such as [[1, 3], [20, 1]].
+        max_grad_norm: Longer gradients are clipped to this global norm.
+        precision: Of the forward pass; weights are always fp32.
+        normalize: What the summed loss of an update is divided by.
+        weight_changes: Noise on weights, and weight dropout, by name, in order.
+        gradient_noise: Added to gradients before they are clipped, if set.
+        max_nonfinite: Stop after so many updates in a row that gave no finite number.
+        exchange: How the processes that torchrun starts stay together.
+
+    Raises:
+        ValueError: If a number is too small, or epochs of `accumulate` do not ascend from 1.
+    """
+
+    accumulate: int | list[tuple[int, int]] = 1
+    max_grad_norm: float = 5.0
+    precision: Literal["fp32", "bf16"] = "fp32"
+    normalize: Literal["labels", "utterances", "sum"] = "labels"
+    weight_changes: Ordered[WeightChange] = field(default_factory=Ordered)
+    gradient_noise: GradientNoise | None = None
+    max_nonfinite: int = 10
+    exchange: Exchange = field(default_factory=GradientAverage)
+
+    def __post_init__(self) -> None:
+        refuse_not_above(0, max_grad_norm=self.max_grad_norm)
+        refuse_below(1, max_nonfinite=self.max_nonfinite)
+        starts = [start for start, _ in self.accumulation]
+        least = min((number for _, number in self.accumulation), default=0)
+        if starts[:1] != [1] or starts != sorted(set(starts)) or least < 1:
+            raise ValueError(
+                f"accumulate ({self.accumulate}) must be a positive number, or pairs of ascending "
+                "epochs, the first of them 1, and positive numbers"
+            )
+
+    @property
+    def accumulation(self) -> Accumulation:
+        """Pairs of a first epoch and the batches per update and process from there on."""
+        given = self.accumulate
+        return [(1, given)] if isinstance(given, int) else list(given)
+
+    def batches(self, epoch: int) -> int:
+        """Returns the batches per update and process in an epoch."""
+        return next(n for start, n in reversed(self.accumulation) if start <= epoch)
+
+
 class Gradients:
     """Adds up the gradients of updates.
 
     Args:
         world: All processes.
-        exchange: How they stay together.
         seed: Of all randomness.
-        precision: Of the forward pass.
-        normalize: What the summed loss of an update is divided by.
+        settings: How an update is made.
     """
 
-    def __init__(
-        self,
-        world: World,
-        exchange: Exchange,
-        seed: int,
-        precision: Literal["fp32", "bf16"],
-        normalize: Literal["labels", "utterances", "sum"],
-    ) -> None:
-        self.world, self.exchange, self.seed = world, exchange, seed
-        self.precision, self.normalize = precision, normalize
+    def __init__(self, world: World, seed: int, settings: Update) -> None:
+        self.world, self.seed, self.settings = world, seed, settings
+        self.exchange = settings.exchange
         self.memory = ShortMemory("training")
+
+    def make(
+        self, model: nn.Module, optimizer: Optimizer, batches: Sequence[Batch], step: int
+    ) -> tuple[Done, float]:
+        """Gives a model the gradient of an update, with noise and clipped; see `add`.
+
+        Returns:
+            What was calculated, with its losses, and the norm of the gradient before it is clipped.
+        """
+        settings = self.settings
+        changes = [*settings.weight_changes.values()]
+        with changed_weights(model, changes, self.step_seed(step, 0)):
+            done = self.add(model, optimizer, batches, step)
+        if settings.gradient_noise is not None:
+            settings.gradient_noise.add(model, step + 1, self.step_seed(step, 1))
+        norm = nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm)
+        return done, float(norm)
 
     def add(
         self, model: nn.Module, optimizer: Optimizer, batches: Sequence[Batch], step: int
@@ -112,16 +175,16 @@ class Gradients:
 
     def autocast(self) -> Any:
         """Returns the context of a forward pass."""
-        enabled = self.precision == "bf16"
+        enabled = self.settings.precision == "bf16"
         return torch.autocast(self.world.device.type, torch.bfloat16, enabled=enabled)
 
     def _count(self, batches: Sequence[Batch]) -> Tensor | None:
         """Returns () what the loss of the update is divided by, None for nothing."""
-        if self.normalize == "sum":
+        if self.settings.normalize == "sum":
             return None
-        labels = sum(int(batch.label_lengths.sum()) for batch in batches)
-        count = labels if self.normalize == "labels" else sum(len(batch) for batch in batches)
-        return torch.tensor(float(count))
+        by_label = self.settings.normalize == "labels"
+        counts = (int(b.label_lengths.sum()) if by_label else len(b) for b in batches)
+        return torch.tensor(float(sum(counts)))
 
     def _mixed_seed(self, step: int, number: int) -> int:
         """Returns the seed of a micro-batch, numbered over all processes as one process would."""

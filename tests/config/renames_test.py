@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
+from asrkit.config.build import check
+from asrkit.config.registry import Factory
 from asrkit.config.renamed_keys import RENAMED, Rename
 from asrkit.config.renames import current_key, old_key
 from asrkit.config.yaml_loader import Spec, load
 from asrkit.errors import UserError
+from asrkit.training.trainer import Trainer
 
 TABLE = [
     Rename("training.max_grad_norm", "training.update.max_grad_norm", "standard"),
@@ -159,3 +162,14 @@ def test_old_names_of_the_table_are_old() -> None:
     """A new name that is an old one, too, would be renamed again and again."""
     for rename in RENAMED:
         assert current_key(rename.new, {}) == rename.new
+
+
+def test_the_nearest_name_may_be_in_a_group_or_an_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asrkit.config.renames.RENAMED", RENAMED)
+    text = "training: {epochs: 1, optimizer: adamw, schedule: {type: constant, value: 1.0}, "
+    for wrong, meant in (("max_gradnorm", "update.max_grad_norm"), ("epoch", "epochs")):
+        found = spec(tmp_path, text + wrong + ": 1}\n")
+        said = [str(problem) for problem in check(Factory[Trainer], found.tree["training"])]
+        assert any(f"did you mean '{meant}'" in problem for problem in said), said

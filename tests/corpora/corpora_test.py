@@ -15,7 +15,7 @@ from asrkit.data.manifests import open_set, read_unusable, rejected_path
 
 CTC = """
 text: characters
-data: {train: [train], dev: [dev], batch_seconds: 4.0, num_workers: 0, num_buckets: 2}
+data: {train: [train], dev: [dev], batches: {max_seconds: 4.0, num_buckets: 2}, num_workers: 0}
 model:
   features: {type: log_mel, num_mels: 8}
   encoder:

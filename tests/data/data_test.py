@@ -33,7 +33,7 @@ from asrkit.data.manifests import (
 from asrkit.data.orders import ChunkSortedOrder, LengthOrder, Order, RandomOrder
 from asrkit.data.sampling import Sampler
 from asrkit.data.set_facts import DUPLICATE_NAME
-from asrkit.data.settings import DataSettings
+from asrkit.data.settings import Batches, DataSettings, DecodeBatches, Limits
 from asrkit.errors import UserError
 from asrkit.text.segmentations import BpeDropout
 from asrkit.text.tokenizers import CharacterTokenizer, SentencePieceTokenizer, train_tokenizer
@@ -239,9 +239,8 @@ orders: list[Order] = [
 def test_every_utterance_comes_once_per_pass(
     seconds: list[float], order: Order, sub_epochs: int, seed: int
 ) -> None:
-    options = DataSettings(
-        ["train"], ["dev"], 60.0, 8, order, sub_epochs=sub_epochs, speeds=[0.9, 1.1], num_buckets=3
-    )
+    batches = Batches(60.0, 8, 3, order)
+    options = DataSettings(["train"], ["dev"], batches, sub_epochs=sub_epochs, speeds=[0.9, 1.1])
     ids = [f"u{i}" for i in range(len(seconds))]
     sampler = Sampler(ids, np.array(seconds), options, seed)
     first = [sampler.plan(epoch) for epoch in range(1, sub_epochs + 1)]
@@ -256,9 +255,10 @@ def test_every_utterance_comes_once_per_pass(
 
 def make_data(tmp_path: Path, **changes: Any) -> CutData:
     write_manifest(tmp_path, "train", corpus(tmp_path))
-    options: dict[str, Any] = {"num_workers": 0, "max_utterances": 2, "speeds": [0.9, 1.0, 1.1]}
+    options: dict[str, Any] = {"num_workers": 0, "speeds": [0.9, 1.0, 1.1]}
+    batches = Batches(10.0, changes.pop("max_utterances", 2))
     extra = {k: changes.pop(k) for k in ("rank", "world_size", "training") if k in changes}
-    chosen = DataSettings(["train"], ["dev"], 10.0, **{**options, **changes})
+    chosen = DataSettings(["train"], ["dev"], batches, **{**options, **changes})
     return CutData(
         open_set(tmp_path, ["train"]), tokenizer(tmp_path), chosen, 3, **{"training": True, **extra}
     )
@@ -295,7 +295,7 @@ def test_sampled_labels_depend_on_seed_pass_and_utterance_alone(tmp_path: Path) 
     write_manifest(tmp_path / "data", "train", corpus(tmp_path))
     train_tokenizer("bpe", ["ab ba abba"], 6, tmp_path, "bpe")
     units = SentencePieceTokenizer(tmp_path)
-    settings = DataSettings(["train"], ["train"], batch_seconds=3.0, num_workers=0, sub_epochs=2)
+    settings = DataSettings(["train"], ["train"], Batches(3.0), num_workers=0, sub_epochs=2)
     settings = replace(settings, segmentation=BpeDropout(0.5))
 
     def make(workers: int = 0, seed: int = 1, training: bool = True, **changes: Any) -> CutData:
@@ -310,7 +310,7 @@ def test_sampled_labels_depend_on_seed_pass_and_utterance_alone(tmp_path: Path) 
     assert first != second
     assert {units.decode(labels) for labels in first.values()} == {"ab ba"}
     assert len({tuple(labels) for labels in (first | second).values()}) > 1
-    other_batches: dict[str, Any] = {"batch_seconds": 0.5, "order": LengthOrder()}
+    other_batches: dict[str, Any] = {"batches": Batches(0.5, order=LengthOrder())}
     assert full_pass(make(workers=2, **other_batches), 0) == first
     assert full_pass(make(seed=2), 0) != first
     dev = labels_by_name(make(training=False), 1)
@@ -366,10 +366,12 @@ def test_an_epoch_without_usable_utterances_is_an_error(tmp_path: Path) -> None:
 
 
 def test_settings_that_make_no_sense_are_refused_together() -> None:
-    with pytest.raises(ValueError, match=r"batch_seconds \(0.0\), num_buckets \(0\) must be"):
-        DataSettings(["train"], ["dev"], 0.0, num_buckets=0)
+    with pytest.raises(ValueError, match=r"max_seconds \(0.0\), num_buckets \(0\) must be"):
+        Batches(0.0, num_buckets=0)
     with pytest.raises(ValueError, match="train is empty"):
-        DataSettings([], ["dev"], 1.0)
+        DataSettings([], ["dev"], Batches(1.0))
+    with pytest.raises(ValueError, match=r"min_seconds \(2.0\) must not exceed max_seconds"):
+        Limits(2.0, 1.0)
 
 
 def test_unknown_characters_in_training_are_left_out_and_named_once(
@@ -378,7 +380,7 @@ def test_unknown_characters_in_training_are_left_out_and_named_once(
     sources = corpus(tmp_path, 3)
     odd = Source("odd", sources[0].path, "xyz", "s")
     write_manifest(tmp_path, "odd", [*sources, odd])
-    chosen = DataSettings(["odd"], ["odd"], 10.0, num_workers=1)
+    chosen = DataSettings(["odd"], ["odd"], Batches(10.0), num_workers=1)
     cuts = open_set(tmp_path, ["odd"])
     data = CutData(cuts, tokenizer(tmp_path), chosen, 3, training=True)
     with caplog.at_level(logging.WARNING):
@@ -448,7 +450,7 @@ def test_feasibility_names_every_reason(tmp_path: Path) -> None:
 
 
 def decode_settings() -> DataSettings:
-    return DataSettings(["train"], ["dev"], 10.0, decode_batch_seconds=2.0, max_decode_seconds=9.0)
+    return DataSettings(["train"], ["dev"], Batches(10.0), decoding=DecodeBatches(2.0, 9.0))
 
 
 def test_endless_utterances_are_refused_before_anything_is_decoded(tmp_path: Path) -> None:
@@ -457,7 +459,7 @@ def test_endless_utterances_are_refused_before_anything_is_decoded(tmp_path: Pat
     lecture = Source("lecture", path, "ab", "s")
     write_manifest(tmp_path, "test", [*corpus(tmp_path, 2), lecture])
     cuts = open_set(tmp_path, ["test"])
-    message = "utterance lecture is 2400.0 s long, data.max_decode_seconds is 9: cut it"
+    message = "utterance lecture is 2400.0 s long, data.decoding.max_seconds is 9: cut it"
     with pytest.raises(UserError, match=message):
         next(decode_batches(cuts, decode_settings()))
     with pytest.raises(UserError, match=message):
@@ -484,7 +486,7 @@ def test_utterances_with_too_many_labels_are_left_out_of_training_only(
     texts = ("a", "ab", "ab b", "ab ba")
     sources = [replace(s, text=t) for t, s in zip(texts, corpus(tmp_path, 4), strict=True)]
     write_manifest(tmp_path, "train", sources)
-    chosen = DataSettings(["train"], ["dev"], 10.0, max_labels=2, num_workers=0)
+    chosen = DataSettings(["train"], ["dev"], Batches(10.0), Limits(max_labels=2), num_workers=0)
     cuts = open_set(tmp_path, ["train"])
     data = CutData(cuts, tokenizer(tmp_path), chosen, 1, training=training)
     ids = sorted(i for batch in data.batches(1) for i in batch.ids)

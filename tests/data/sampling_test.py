@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from asrkit.data.orders import RandomOrder
 from asrkit.data.sampling import Sampler
-from asrkit.data.settings import DataSettings
+from asrkit.data.settings import Batches, DataSettings
 
 # Quantiles 0.9999 of chi-square with (2 - 1)^2, (3 - 1)^2 and (4 - 1)^2 degrees of freedom.
 LIMITS = {2: 15.14, 3: 23.51, 4: 33.72}
@@ -17,7 +16,7 @@ LIMITS = {2: 15.14, 3: 23.51, 4: 33.72}
 def drawn(count: int, seed: int = 1, passes: int = 8) -> NDArray[np.int64]:
     """Returns the number of the speed of each of 3000 utterances in each pass: (8, 3000)."""
     speeds = [1.0 + number / 10 for number in range(count)]
-    settings = DataSettings(["train"], ["dev"], 60.0, 8, RandomOrder(), speeds=speeds)
+    settings = DataSettings(["train"], ["dev"], Batches(60.0, 8), speeds=speeds)
     names = [f"103-1240-{number:04d}" for number in range(3000)]
     sampler = Sampler(names, np.ones(len(names)), settings, seed)
     rows = [[speeds.index(sampler.speed(name, each)) for name in names] for each in range(passes)]

@@ -17,7 +17,7 @@ from tests.documentation.commands import ROOT
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 SPEC = """
 text: {type: sentencepiece, name: bpe}
-data: {train: [train], dev: [dev], batch_seconds: 20.0, num_workers: 0, num_buckets: 2}
+data: {train: [train], dev: [dev], batches: {max_seconds: 20.0, num_buckets: 2}, num_workers: 0}
 model:
   features: {type: log_mel, num_mels: 12}
   encoder:

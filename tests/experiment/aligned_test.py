@@ -15,7 +15,7 @@ from asrkit.data.manifests import Source, write_manifest
 
 SPEC = """
 text: characters
-data: {train: [train], dev: [dev], batch_seconds: 1.7, num_workers: 0, num_buckets: 1}
+data: {train: [train], dev: [dev], batches: {max_seconds: 1.7, num_buckets: 1}, num_workers: 0}
 model:
   features: {type: log_mel, num_mels: 12, normalization: global}
   encoder:
@@ -31,8 +31,7 @@ model:
       topology: rna
       predictor: {type: stateless, dim: 16, dropout: 0.0}
       joiner: {dim: 32, dropout: 0.0}
-training:
-  {epochs: 20, optimizer: adamw, schedule: {type: constant, value: 0.02}, max_grad_norm: 5.0}
+training: {epochs: 20, optimizer: adamw, schedule: {type: constant, value: 0.02}}
 decoding: {transducer: {type: transducer, beam_size: 4}}
 """
 SECOND = """

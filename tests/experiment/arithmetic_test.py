@@ -26,7 +26,7 @@ PLAN = Arithmetic(
 )
 SPEC = """
 text: characters
-data: {train: [train], dev: [], batch_seconds: 1.0, num_workers: 0, num_buckets: 1}
+data: {train: [train], dev: [], batches: {max_seconds: 1.0, num_buckets: 1}, num_workers: 0}
 model:
   features: {type: log_mel, num_mels: 8, normalization: none}
   encoder: {type: blstm, hidden_dim: 4, num_layers: 1, pools: [4], dropout: 0.0}
@@ -73,7 +73,7 @@ def test_the_report_says_what_decides_whether_a_training_can_work() -> None:
 def test_what_cant_work_is_refused(plan: Arithmetic, message: str) -> None:
     import re
 
-    assert [bool(re.search(message, problem)) for problem in plan.problems()] == [True]
+    assert [bool(re.search(message, str(problem))) for problem in plan.problems()] == [True]
 
 
 def test_shares_follow_the_training() -> None:
@@ -115,9 +115,12 @@ def test_check_says_it_and_a_longer_training_needs_no_other_key(data: Path) -> N
     assert "training: 30 updates of 1 s of audio and 4 labels, each utterance 10 times" in said
     assert "after 20.0 % of the training; 0 at the end" in said
     odd = asrkit("check", spec, "--data", data, "training.schedule.total_steps=500")
-    assert odd.exit_code == 0
-    assert "warning: training.schedule: planned for 500 updates" in " ".join(odd.output.split())
+    assert odd.exit_code == 2
+    said = " ".join(odd.output.split())
+    assert f"{spec}:8: training.schedule: planned for 500 updates, the training makes 30" in said
+    assert "training: 30 updates of 1 s" in said
     few = asrkit("check", spec, "--data", data, "--processes", "4")
+    assert few.exit_code == 2
     assert "of each process" in " ".join(few.output.split())
     run = data / "run"
     trained = asrkit("train", spec, "--data", data, "--run", run, "training.epochs=5")
@@ -125,3 +128,44 @@ def test_check_says_it_and_a_longer_training_needs_no_other_key(data: Path) -> N
     last = (run / "log.jsonl").read_text().splitlines()[-1]
     assert '"step": 15, ' in last
     assert '"lr": 0.0,' in last, "five epochs end where their schedule ends"
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        (
+            "training.update.accumulate=4",
+            "override: training.update.accumulate: an update is of 4 batches of each process, an "
+            "epoch has 3 of all: expected 3 at most",
+        ),
+        (
+            "data.limits.min_seconds=2",
+            "override: data.limits.min_seconds: train: none of its 6 utterances can be used, "
+            "such as u0: 0.500 s, data.limits.min_seconds is 2",
+        ),
+    ],
+)
+def test_a_training_that_cant_be_is_refused_before_its_folder_is_filled(
+    data: Path, word: str, message: str
+) -> None:
+    spec, run = data / "spec.yaml", data / "run"
+    spec.write_text(SPEC)
+    checked = asrkit("check", spec, "--data", data, word)
+    assert checked.exit_code == 2
+    assert message in " ".join(checked.output.split())
+    trained = asrkit("train", spec, "--data", data, "--run", run, word)
+    assert trained.exit_code == 2
+    assert word.partition("=")[0][:11] in trained.output
+    assert not (run / "resolved.yaml").exists()
+    assert not (run / "left_out.tsv").exists()
+
+
+def test_training_warns_of_rates_of_another_training(
+    data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec = data / "spec.yaml"
+    spec.write_text(SPEC)
+    words = ("training.epochs=1", "training.schedule={type: noam, peak: 0.1, warmup_steps: 9}")
+    trained = asrkit("train", spec, "--data", data, "--run", data / "run", *words)
+    assert trained.exit_code == 0, trained.output
+    assert "its peak is never reached" in caplog.text

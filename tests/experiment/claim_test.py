@@ -45,7 +45,7 @@ def test_a_finished_run_keeps_its_spec_and_says_what_was_not_used(
     store = finish(run, 4.0, 3.0, 2.0, 1.0)
     before = (run / "resolved.yaml").read_text()
     with caplog.at_level(logging.INFO):
-        assert not claim(run, "training.schedule.peak=0.5", "data.batch_seconds=99")
+        assert not claim(run, "training.schedule.peak=0.5", "data.batches.max_seconds=99")
     assert (run / "resolved.yaml").read_text() == before
     assert "nothing is trained" in caplog.text
     assert "training.schedule.peak: 0.003 -> 0.5" in caplog.text

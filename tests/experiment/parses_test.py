@@ -28,7 +28,7 @@ from asrkit.text.tokenizers import train_tokenizer
 
 SPEC = """
 text: characters
-data: {train: [train], dev: [dev], batch_seconds: 4.0, num_workers: 0}
+data: {train: [train], dev: [dev], batches: {max_seconds: 4.0}, num_workers: 0}
 model:
   features: {type: log_mel, num_mels: 8, normalization: global}
   encoder: {type: blstm, hidden_dim: 4, num_layers: 1, pools: [4]}

@@ -24,13 +24,13 @@ PHASES = [
         "changes": {
             "model.encoder": {"dim": 4, "num_layers": 1},
             "model.encoder.frontend[0].dim": 4,
-            "data.batch_seconds": 3.0,
+            "data.batches.max_seconds": 3.0,
             "training.schedule": {"type": "constant", "value": 0.002},
         },
         "without": ["model.heads.attention"],
     },
     {"epochs": 1, "changes": {"model.encoder.num_layers": 1}},
-    {"epochs": 1, "changes": {"training.accumulate": 2}},
+    {"epochs": 1, "changes": {"training.update.accumulate": 2}},
 ]
 
 
@@ -119,7 +119,7 @@ def test_the_optimiser_is_kept_where_only_batches_change(tmp_path: Path) -> None
 
 
 def test_what_a_phase_leaves_out_comes_back_after_it(tmp_path: Path) -> None:
-    phase = {"epochs": 1, "changes": {"data.max_seconds": 0.88}}
+    phase = {"epochs": 1, "changes": {"data.limits.max_seconds": 0.88}}
     spec = make_spec(tmp_path, phases=[phase])
     run = tmp_path / "run"
     train(spec, ["training.epochs=2"], tmp_path / "data", run)

@@ -137,7 +137,7 @@ class Linear(SpeechModel):
 SPEC: dict[str, Any] = {
     "plugins": ["my_heads"],
     "text": "characters",
-    "data": {"train": ["train"], "dev": ["dev"], "batch_seconds": 4.0, "num_workers": 0},
+    "data": {"train": ["train"], "dev": ["dev"], "batches": {"max_seconds": 4.0}, "num_workers": 0},
     "model": {
         "features": {"type": "log_mel", "num_mels": 8},
         "encoder": {"type": "blstm", "hidden_dim": 4, "num_layers": 1},

@@ -20,7 +20,7 @@ from tools.comparison.searches import all_searches
 
 SPEC = """
 text: characters
-data: {train: [train], dev: [dev], batch_seconds: 10}
+data: {train: [train], dev: [dev], batches: {max_seconds: 10}}
 model:
   features: {type: log_mel, num_mels: 12, normalization: none}
   encoder: {type: blstm, hidden_dim: 8, num_layers: 1, pools: [4], dropout: 0.0}

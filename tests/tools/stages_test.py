@@ -411,8 +411,8 @@ def test_several_searches_decode_and_are_scored(dry: Dry) -> None:
 
 def test_how_long_utterances_may_be_is_told_to_decoding_too(dry: Dry) -> None:
     words = ("--stage", "7", "--stop-stage", "8", "--sets", "test")
-    said = dry.run(*words, "data.max_decode_seconds=900", "training.epochs=3")
-    assert "--set test --search joint data.max_decode_seconds=900\n" in said
+    said = dry.run(*words, "data.decoding.max_seconds=900", "training.epochs=3")
+    assert "--set test --search joint data.decoding.max_seconds=900\n" in said
 
 
 def test_sets_can_be_chosen(dry: Dry) -> None:

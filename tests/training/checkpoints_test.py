@@ -7,6 +7,7 @@ import logging
 import math
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from asrkit.errors import UserError
 from asrkit.training import checkpoint_index
 from asrkit.training.checkpoint_files import load, load_weights, write_atomic
 from asrkit.training.checkpoint_index import Entry, read_index
-from asrkit.training.checkpoints import CheckpointStore, ReloadBest, average_run, resolve
+from asrkit.training.checkpoints import CheckpointStore, average_run, resolve
+from asrkit.training.keeping import ReloadBest
 from tests.training.trainer_test import toy
 
 NAN = math.nan
@@ -240,7 +242,7 @@ def test_a_diverged_training_goes_back_to_before_that(tmp_path: Path) -> None:
 
 def test_a_stopped_divergence_is_followed_by_a_training_that_goes_on(tmp_path: Path) -> None:
     trainer = toy.make_trainer(tmp_path, 1, save_steps=1)
-    trainer.max_nonfinite = 3
+    trainer.update = replace(trainer.update, max_nonfinite=3)
     trainer.train_step([toy.make_batch(1, 2)])
     trainer.save(dev=1.0)
     trainer.train_step([toy.make_batch(2, 2)])

@@ -80,12 +80,8 @@ def test_imports_that_fit_nothing_are_refused(tmp_path: Path) -> None:
 def test_frozen_parameters_and_norms_stay(tmp_path: Path) -> None:
     trainer = toy.make_trainer(tmp_path, 1)
     frozen = toy.Trainer(
-        model=toy.ToyModel(),
-        train=toy.ToySource(12),
-        dev=toy.ToySource(4),
-        run=tmp_path / "frozen",
-        seed=1,
-        describe=None,
+        toy.ToyModel(),
+        toy.make_job(tmp_path / "frozen"),
         epochs=1,
         optimizer=toy.AdamW(),
         schedule=trainer.schedule,

@@ -9,7 +9,8 @@ from torch import nn
 
 from asrkit.config.ordered import Ordered
 from asrkit.errors import UserError
-from asrkit.training.checkpoints import Entry, ReloadBest
+from asrkit.training.checkpoints import Entry
+from asrkit.training.keeping import Checkpoints, ReloadBest
 from asrkit.training.noise import (
     GradientNoise,
     WeightChange,
@@ -19,24 +20,19 @@ from asrkit.training.noise import (
 )
 from asrkit.training.schedules import Constant
 from asrkit.training.trainer import Trainer
+from asrkit.training.updates import Update
 from tests.training.trainer_test import toy
 
 
 def make_trainer(run: Path, **options: Any) -> Trainer:
     torch.manual_seed(0)
     settings: dict[str, Any] = {
-        "model": toy.ToyModel(),
-        "train": toy.ToySource(12),
-        "dev": toy.ToySource(4),
-        "run": run,
-        "seed": 1,
-        "describe": None,
         "epochs": 2,
         "optimizer": toy.AdamW(),
         "schedule": Constant(0.01),
-        "save_steps": 2,
+        "checkpoints": Checkpoints(save_steps=2),
     }
-    return Trainer(**{**settings, **options})
+    return Trainer(toy.ToyModel(), toy.make_job(run), **{**settings, **options})
 
 
 @pytest.mark.parametrize("change", [WeightNoise("weight", 0.5), WeightDropout("weight", 0.5)])
@@ -80,10 +76,8 @@ def test_gradient_noise_has_the_variance_of_its_step() -> None:
     assert model.bias.grad is None
 
 
-NOISY = {
-    "weight_changes": Ordered(a=WeightNoise("0.weight", 0.01), b=WeightDropout("3.weight", 0.1)),
-    "gradient_noise": GradientNoise(0.001),
-}
+CHANGES = Ordered(a=WeightNoise("0.weight", 0.01), b=WeightDropout("3.weight", 0.1))
+NOISY = {"update": Update(weight_changes=CHANGES, gradient_noise=GradientNoise(0.001))}
 
 
 def test_a_noisy_training_that_was_interrupted_ends_the_same(tmp_path: Path) -> None:
@@ -106,8 +100,9 @@ def test_a_noisy_training_that_was_interrupted_ends_the_same(tmp_path: Path) -> 
 
 
 def test_patterns_that_select_nothing_are_refused(tmp_path: Path) -> None:
+    changes: Ordered[WeightChange] = Ordered(a=WeightNoise("nothing", 0.1))
     with pytest.raises(ValueError, match="'nothing' selects no trained parameter"):
-        make_trainer(tmp_path, weight_changes=Ordered(a=WeightNoise("nothing", 0.1)))
+        make_trainer(tmp_path, update=Update(weight_changes=changes))
     with pytest.raises(ValueError, match="above 0 and below 1"):
         WeightDropout("weight", 1.0)
 
@@ -119,14 +114,15 @@ def test_a_worse_epoch_is_forgotten(tmp_path: Path) -> None:
     chosen = [rule.choose(entries, epoch) for epoch in range(1, 6)]
     assert [e.epoch if e else None for e in chosen] == [None, None, 2, 2, None]
 
-    trainer = make_trainer(tmp_path, reload_best=ReloadBest(last=2), keep_best=1, keep_last=1)
+    kept = Checkpoints(1, 1, save_steps=2, reload_best=ReloadBest(last=2))
+    trainer = make_trainer(tmp_path, checkpoints=kept)
     trainer.schedule = Constant(0.001)
     trainer.epochs = 1
     trainer.run()
     good = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
     trainer.epochs, trainer.schedule = 2, Constant(10.0)
     trainer.run()
-    again = make_trainer(tmp_path, reload_best=ReloadBest(last=2), keep_best=1, keep_last=1)
+    again = make_trainer(tmp_path, checkpoints=kept)
     again.restore()
     assert again.epoch == 3
     assert again.optimizer.state
@@ -137,9 +133,9 @@ def test_a_worse_epoch_is_forgotten(tmp_path: Path) -> None:
 
 
 def test_accumulation_changes_with_the_epoch(tmp_path: Path) -> None:
-    trainer = make_trainer(tmp_path, accumulate=[(1, 3), (2, 1)])
+    trainer = make_trainer(tmp_path, update=Update([(1, 3), (2, 1)]))
     trainer.run()
     assert trainer.step == 4 + 12
     for wrong in (0, [], [(2, 1)], [(1, 2), (1, 3)]):
         with pytest.raises(ValueError, match="accumulate"):
-            make_trainer(tmp_path, accumulate=wrong)
+            Update(wrong)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def test_utterances_for_which_memory_is_short_are_left_out(trained: Path, tmp_pa
     errors = (trained / "errors").read_text()
     assert "u1002-0 is left out of training" in errors
     alone = parallel.make(tmp_path, "alone")
-    alone.accumulate = [(1, 2)]
+    alone.update = replace(alone.update, accumulate=2)
     alone.run()
     found = load(trained, "memory")
     assert found["step"] == alone.step == 3 * 3

@@ -4,6 +4,8 @@ import errno
 import importlib.util
 import logging
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +27,13 @@ from asrkit.training.checkpoints import (
     resolve,
 )
 from asrkit.training.distributed import World
+from asrkit.training.keeping import Checkpoints
 from asrkit.training.metrics import Totals
-from asrkit.training.noise import WeightNoise
+from asrkit.training.noise import WeightChange, WeightNoise
 from asrkit.training.optimizers import AdamW
 from asrkit.training.parameter_groups import ParameterGroup
 from asrkit.training.refusals import refuse_settings
+from asrkit.training.updates import Update
 
 
 def load_toy() -> Any:
@@ -80,7 +84,7 @@ def test_nonfinite_losses_name_the_utterance_and_change_nothing(
     assert trainer.step == 1
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[name])
-    trainer.max_nonfinite = 3
+    trainer.update = replace(trainer.update, max_nonfinite=3)
     trainer.train_step([toy.make_batch(5, 3)])
     with pytest.raises(UserError, match="3 updates in a row gave no finite loss"):
         trainer.train_step([toy.make_batch(5, 3)])
@@ -233,28 +237,42 @@ def test_a_run_goes_on_with_the_settings_of_its_spec(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Update(max_grad_norm=math.nan), r"max_grad_norm \(nan\) must be above 0"),
+        (lambda: Update([(2, 1)]), "accumulate"),
+        (lambda: Checkpoints(keep_best=-1), r"keep_best \(-1\) must be at least 0"),
+    ],
+)
+def test_parts_of_the_settings_refuse_what_cannot_be(
+    make: Callable[[], object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+CHANGES: Ordered[WeightChange] = Ordered(a=WeightNoise("weight", 0.1), b=WeightNoise("none", 0.1))
+NOISY = Update(weight_changes=CHANGES)
+
+
+@pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"epochs": 0}, r"epochs \(0\) must be at least 1"),
-        ({"max_grad_norm": math.nan}, r"max_grad_norm \(nan\) must be above 0"),
-        ({"freeze": ["none"], "keep_best": -1}, "keep_best .* at least 0; freeze: 'none' selects"),
+        ({"freeze": ["none"], "log_steps": 0}, "log_steps .* at least 1; freeze: 'none' selects"),
         ({"optimizer": AdamW(weight_decay=-1.0)}, r"weight_decay \(-1.0\) must not be negative"),
         (
             {"optimizer": AdamW(groups=Ordered(a=ParameterGroup("none")))},
             "'none'.* selects no parameter",
         ),
-        ({"accumulate": [(2, 1)]}, "accumulate"),
-        (
-            {"weight_changes": Ordered(a=WeightNoise("weight", 0.1), b=WeightNoise("none", 0.1))},
-            "weight_changes: 'none' selects no trained parameter",
-        ),
+        ({"update": NOISY}, "weight_changes: 'none' selects no trained parameter"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], message: str) -> None:
     with torch.device("meta"):
         model = toy.ToyModel()
     given: dict[str, Any] = {"optimizer": AdamW(), "schedule": schedules.Constant(1e-3)}
-    given["has_dev"] = True
+    given |= {"has_dev": True, "epochs": 1}
     refuse_settings(model, **given)
     with pytest.raises(ValueError, match=message):
         refuse_settings(model, **{**given, **settings})

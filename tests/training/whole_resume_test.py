@@ -23,7 +23,7 @@ text: characters
 data:
   train: [train]
   dev: [dev]
-  batch_seconds: 1.5
+  batches: {max_seconds: 1.5}
   num_workers: 2
   speeds: [0.9, 1.0, 1.1]
 model:
@@ -52,7 +52,7 @@ training:
   epochs: 4
   optimizer: adamw
   schedule: {type: noam, peak: 0.003, warmup_steps: 5}
-  save_steps: 2
+  checkpoints: {save_steps: 2}
 """
 
 

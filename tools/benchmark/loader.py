@@ -19,7 +19,7 @@ import soundfile
 
 from asrkit.data.dataset import CutData
 from asrkit.data.manifests import Source, open_set, write_manifest
-from asrkit.data.settings import DataSettings
+from asrkit.data.settings import Batches, DataSettings
 from asrkit.text.tokenizers import Tokenizer
 from asrkit.text.vocabulary import Vocabulary
 
@@ -54,7 +54,7 @@ def main() -> None:
 def rate(data: Path, name: str, workers: int) -> None:
     """Prints how many seconds of audio the loader delivers per second."""
     for speeds in ([1.0], [0.9, 1.0, 1.1]):
-        settings = DataSettings([name], [name], 120.0, speeds=speeds, num_workers=workers)
+        settings = DataSettings([name], [name], Batches(120.0), speeds=speeds, num_workers=workers)
         source = CutData(open_set(data, [name]), NoText(), settings, seed=1, training=True)
         batches = source.batches(epoch=1)
         next(batches)  # starting the workers does not count

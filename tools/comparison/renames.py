@@ -35,7 +35,10 @@ class Renames:
 
     def key(self, name: str) -> str:
         """Returns the old name of a key."""
-        return old_key(_renamed(name, self.keys))
+        renamed = _renamed(name, self.keys)
+        phase = re.match(r"phases\[\d+\]\.changes\.", renamed)
+        start = phase.end() if phase else 0  # keys of changes are key paths themselves
+        return renamed[:start] + old_key(renamed[start:])
 
 
 def read_renames(path: Path) -> Renames:

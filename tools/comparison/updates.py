@@ -16,6 +16,7 @@ from asrkit.data.batch import Batch
 from asrkit.experiment import Experiment
 from asrkit.models.asr_model import AsrModel
 from asrkit.text.vocabulary import Vocabulary
+from asrkit.training.job import Job
 
 UTTERANCES, LABELS, RATE = 8, 12, 16000
 
@@ -53,9 +54,7 @@ def two_updates(experiment: Experiment, old_name: Callable[[str], str]) -> dict[
     source = Repeated(batch)
     updates = []
     with tempfile.TemporaryDirectory() as run:
-        trainer = experiment.training(
-            model=model, train=source, dev=source, run=Path(run), seed=1, describe=None
-        )
+        trainer = experiment.training(model=model, job=Job(source, source, Path(run), seed=1))
         model.train()
         for _ in range(2):
             sums, norm = trainer.train_step([batch])

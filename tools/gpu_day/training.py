@@ -21,12 +21,12 @@ from tools.gpu_day.parts import ROOT, Command, Day, Outcome, logged, shown
 
 RECIPE = ROOT / "recipes" / "librispeech"
 GPU_SPEC = (
-    "training.precision=bf16",
-    "data.batch_seconds=240",
+    "training.update.precision=bf16",
+    "data.batches.max_seconds=240",
     "training.schedule.warmup_steps=300",
     "training.schedule.total_steps=6000",
 )
-SMALL_SPEC = ("training.epochs=1", "data.num_workers=0", "data.batch_seconds=8")
+SMALL_SPEC = ("training.epochs=1", "data.num_workers=0", "data.batches.max_seconds=8")
 SAVED = 75
 """Exit code of a training run that was asked to stop, and has saved."""
 GRACE = 60.0

@@ -20,10 +20,13 @@ from asrkit.data.batch import Batch
 from asrkit.models.interfaces import LossPart, LossReport, TrainableModel
 from asrkit.training.distributed import init_distributed
 from asrkit.training.exchange import Exchange, GradientAverage, ParameterAverage
+from asrkit.training.job import Job
+from asrkit.training.keeping import Checkpoints
 from asrkit.training.optimizers import AdamW
 from asrkit.training.schedules import Noam
 from asrkit.training.signals import InterruptedTrainingError
 from asrkit.training.trainer import Trainer
+from asrkit.training.updates import Update
 
 
 class ToyModel(TrainableModel):
@@ -62,6 +65,12 @@ def make_batch(seed: int, size: int) -> Batch:
     return Batch([f"u{seed}-{i}" for i in range(size)], signal, lengths, lengths[:, None], lengths)
 
 
+def make_job(run: Path, per_epoch: int = 12, pause: float = 0.0) -> Job:
+    world = init_distributed()
+    train = ToySource(per_epoch, world.rank, world.size, pause)
+    return Job(train, ToySource(4, world.rank, world.size), run, seed=1)
+
+
 def make_trainer(
     run: Path,
     accumulate: int,
@@ -70,21 +79,15 @@ def make_trainer(
     exchange: Exchange = GradientAverage(),  # noqa: B008 - has no state
     save_steps: int = 2,
 ) -> Trainer:
-    world = init_distributed()
     torch.manual_seed(0)
     return Trainer(
-        model=ToyModel(),
-        train=ToySource(per_epoch, world.rank, world.size, pause),
-        dev=ToySource(4, world.rank, world.size),
-        run=run,
-        seed=1,
-        describe=None,
+        ToyModel(),
+        make_job(run, per_epoch, pause),
         epochs=3,
         optimizer=AdamW(),
         schedule=Noam(peak=0.01, warmup_steps=5),
-        accumulate=accumulate,
-        save_steps=save_steps,
-        exchange=exchange,
+        update=Update(accumulate, exchange=exchange),
+        checkpoints=Checkpoints(save_steps=save_steps),
     )
 
 
