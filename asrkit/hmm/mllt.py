@@ -16,7 +16,7 @@ from torch import Tensor
 from asrkit.hmm.gaussians import Mixtures, SortedFrames, accumulate, expectations
 
 SWEEPS = 20
-CHUNK = 1 << 15
+CHUNK = 1 << 12
 """Frames whose products are summed at a time."""
 
 
@@ -47,11 +47,19 @@ def mllt_statistics(mixtures: Mixtures, frames: Tensor, by_state: SortedFrames) 
 
 def weighted_squares(vectors: Tensor, weights: Tensor) -> Tensor:
     """Returns, for each column of the weights (T, W), the sum of w x xᵀ of vectors (T, D)."""
-    size = vectors.shape[1]
-    result = torch.zeros(weights.shape[1], size, size, dtype=torch.float64)
+    size, pairs = vectors.shape[1], vectors.shape[1] * (vectors.shape[1] + 1) // 2
+    # The products are symmetric: one half of them is multiplied with all weights at once.
+    half = torch.zeros(pairs, weights.shape[1], dtype=torch.float64)
+    products = vectors.new_empty(pairs, CHUNK)
     for part, heavy in zip(vectors.split(CHUNK), weights.split(CHUNK), strict=True):
-        for row, weight in enumerate(heavy.T):
-            result[row] += (part * weight[:, None]).T @ part
+        columns, own = part.T.contiguous(), products[:, : len(part)]  # (D, t), (pairs, t)
+        for row, place in enumerate(own.split(list(range(size, 0, -1)))):
+            torch.mul(columns[row:], columns[row], out=place)
+        half += own @ heavy
+    one, other = torch.triu_indices(size, size)
+    result = torch.zeros(weights.shape[1], size, size, dtype=torch.float64)
+    result[:, one, other] = half.T
+    result[:, other, one] = half.T
     return result
 
 

@@ -18,7 +18,7 @@ from asrkit.hmm.fmllr import (
 )
 from asrkit.hmm.gaussians import Mixtures, single_gaussians, sort_by_state
 from asrkit.hmm.lda import ClassStatistics, discriminants
-from asrkit.hmm.mllt import mllt, mllt_objective, mllt_statistics
+from asrkit.hmm.mllt import mllt, mllt_objective, mllt_statistics, weighted_squares
 
 DIM, STATES = 4, 6
 
@@ -58,6 +58,13 @@ def test_lda_finds_the_directions_in_which_the_classes_differ() -> None:
     torch.testing.assert_close(covariance, torch.eye(2), atol=1e-3, rtol=0)
     with pytest.raises(ValueError, match="1 to 5 dimensions"):
         discriminants(found, 6)
+
+
+def test_weighted_squares_are_sums_of_products() -> None:
+    torch.manual_seed(0)
+    vectors, weights = torch.randn(5000, 4), torch.rand(5000, 3)
+    expected = torch.einsum("tw,ti,tj->wij", *(x.double() for x in (weights, vectors, vectors)))
+    torch.testing.assert_close(weighted_squares(vectors, weights), expected, rtol=1e-4, atol=1e-2)
 
 
 def test_mllt_rises_with_every_sweep_by_what_the_frames_gain() -> None:
