@@ -23,9 +23,9 @@ from asrkit.training.updates import Update
 log = logging.getLogger(__name__)
 
 POINTS = 1000
-"""So many learning rates are looked at."""
+"""Number of learning rates that are checked."""
 FAR_BEYOND = 4
-"""A schedule that plans so many times the updates that there are is a mistake."""
+"""A schedule that plans this many times the number of updates is a mistake."""
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def lexicon(
         texts: Files with a sentence on each line, plain or compressed (.gz, .xz).
         source: "cmudict", "graphemes", or the path of a lexicon.
         name: Of the lexicon.
-        size: So many of the most frequent words are taken; all of them where null.
+        size: Number of most frequent words to use; all of them where null.
         format: Of the lexicon's file; see `asrkit.hmm.lexicon_files.read_lexicon`.
         stress: Whether vowels keep the digits of their stress.
         g2p: Whether words that the source lacks are pronounced by a model of its spelling.

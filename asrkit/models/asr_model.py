@@ -85,7 +85,7 @@ class AsrModel(SpeechModel):
         return {name: head for name, head in self.heads.items() if isinstance(head, Head)}
 
     def output_frames(self, num_samples: Tensor) -> Tensor:
-        """Returns the encoder frames (B,) of so many samples (B,)."""
+        """Returns the number of encoder frames (B,) for numbers of samples (B,)."""
         return self.encoder.output_lengths(self.features.num_frames(num_samples))
 
     def moves_frames(self) -> list[str]:
@@ -97,7 +97,7 @@ class AsrModel(SpeechModel):
         ]
 
     def target_frames(self, num_samples: Tensor) -> Tensor:
-        """Returns the symbols (B,) that alignments of so many samples (B,) have."""
+        """Returns the number of alignment symbols (B,) for numbers of samples (B,)."""
         frames = self.features.num_frames(num_samples)
         encoded = self.encoder.output_lengths(frames)
         targets = self.given_targets

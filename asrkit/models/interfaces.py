@@ -196,7 +196,7 @@ class TrainableModel(nn.Module, ABC):
         return next((targets for targets in every if targets is not None), None)
 
     def output_frames(self, num_samples: Tensor) -> Tensor:
-        """Returns the frames (B,) that losses get from so many samples (B,)."""
+        """Returns the number of frames (B,) in losses for numbers of samples (B,)."""
         return num_samples
 
     def target_frames(self, num_samples: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ class SpeechModel(TrainableModel, ABC):
 
     @abstractmethod
     def output_frames(self, num_samples: Tensor) -> Tensor:
-        """Returns the encoder frames (B,) of so many samples (B,)."""
+        """Returns the number of encoder frames (B,) for numbers of samples (B,)."""
 
     @property
     def sample_rate(self) -> int:

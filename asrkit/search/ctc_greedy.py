@@ -64,7 +64,7 @@ class CtcGreedySearch(FrameSearch[BestPaths]):
         return BestPaths(parts)
 
     def step(self, state: BestPaths, encoded: EncodedFrames) -> None:
-        """Goes on over the next frames."""
+        """Searches the next frames."""
         scores = state.parts.frame_scores(self.frames, encoded)
         with state.parts.timed(self.frames):
             state.add(scores)

@@ -74,7 +74,7 @@ class CtcPrefixBeamSearch(BeamedSearch[PrefixState]):
         return PrefixState(parts, labels, beam, blank=beam.totals, label=none)
 
     def step(self, state: PrefixState, encoded: EncodedFrames) -> None:
-        """Goes on over the next frames."""
+        """Searches the next frames."""
         scores = state.parts.frame_scores(self.frames, encoded)
         for frame in range(scores.log_probs.shape[1]):
             self._frame(state, scores.log_probs[:, frame], frame < scores.lengths)

@@ -64,7 +64,7 @@ class FrameSearch(Search, Generic[State]):
 
     @abstractmethod
     def step(self, state: State, encoded: EncodedFrames) -> None:
-        """Goes on over the next frames.
+        """Searches the next frames.
 
         Args:
             state: That of the frames before; becomes that of the last of these.

@@ -95,7 +95,7 @@ class GraphSearch(FrameSearch[Walks]):
         return Walks(parts, graph, walks)
 
     def step(self, state: Walks, encoded: EncodedFrames) -> None:
-        """Goes on over the next frames."""
+        """Searches the next frames."""
         frames = state.parts.frame_scores(self.frames, encoded)
         symbols = len(state.graph.symbols)
         if frames.log_probs.shape[2] != symbols:

@@ -69,7 +69,7 @@ class TimeSyncSearch(BeamedSearch[BeamState]):
         return BeamState(parts, self.label_states(parts, encoded), Beam.first(encoded.lengths))
 
     def step(self, state: BeamState, encoded: EncodedFrames) -> None:
-        """Goes on over the next frames."""
+        """Searches the next frames."""
         scores = state.parts.frame_scores(self.frames, encoded)
         log_probs = scores.log_probs.float()  # (B, T, V + 1)
         for frame in range(log_probs.shape[1]):

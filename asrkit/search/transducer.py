@@ -87,7 +87,7 @@ class TransducerSearch(BeamedSearch[TransducerState]):
         return TransducerState(parts, self.label_states(parts, encoded), beam)
 
     def step(self, state: TransducerState, encoded: EncodedFrames) -> None:
-        """Goes on over the next frames."""
+        """Searches the next frames."""
         scorer = state.parts.symbol_scorer(self.frames, encoded)
         if state.symbols is None:
             state.symbols = SymbolStates(scorer)

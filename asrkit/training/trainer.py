@@ -50,10 +50,10 @@ class Trainer:
         optimizer: Makes the optimiser.
         schedule: Learning rates.
         freeze: Parameters that are not trained: regular expressions, searched in their names.
-        early_stopping: Stop after so many epochs without a better dev objective, if set.
+        early_stopping: Stop after this many epochs without a better dev objective, if set.
         update: How an update is made of batches.
         checkpoints: What is kept, and whether training goes back to it.
-        log_steps: TensorBoard gets the numbers of every so many updates.
+        log_steps: Updates from one TensorBoard entry to the next.
 
     Raises:
         ValueError: If the settings do not fit together, or lack a dev set.
@@ -256,7 +256,7 @@ class Trainer:
                 log.warning("%s", changed)
 
     def take_over(self, state: dict[str, Any], same_model: bool) -> None:
-        """Goes on where another trainer ended: epochs, updates and schedule, not best epochs.
+        """Continues where another trainer ended: epochs, updates and schedule, but not best epochs.
 
         Args:
             state: The other trainer's last checkpoint; the model has its weights already.
@@ -279,7 +279,7 @@ class Trainer:
         return float(self.world.sum(torch.tensor(float(finite)))) == self.world.size
 
     def _skip(self, done: Done, norm: float) -> None:
-        """Counts an update that gave no finite number.
+        """Counts an update without a finite loss and gradient.
 
         Raises:
             UserError: If there are too many in a row.

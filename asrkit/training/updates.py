@@ -197,7 +197,7 @@ class Gradients:
 
 
 def warn_of_nonfinite(done: Done, step: int, norm: float) -> None:
-    """Names the utterances of an update that gave no finite number: those whose own loss is none.
+    """Logs the utterances of an update without a finite loss or gradient: those with such a loss.
 
     Args:
         done: What was calculated.

@@ -151,5 +151,5 @@ def test_a_transducer_has_no_prior(place: Path) -> None:
     refused = asrkit("prior", *options, "--head", "transducer", "--checkpoint", "last")
     assert refused.exit_code == 2
     said = " ".join(refused.output.split())
-    assert "a TransducerHead does not give the probability each symbol of a frame is" in said
+    assert "a TransducerHead does not give the probability of each symbol of a frame" in said
     assert "heads that do: none" in said

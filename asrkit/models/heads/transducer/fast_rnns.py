@@ -55,7 +55,7 @@ class FastRnn(nn.Module, ABC):
     def step(
         self, state: State, frames: Tensor, predicted: Tensor, last: Tensor
     ) -> tuple[Tensor, State]:
-        """Goes on by a frame.
+        """Steps by a frame.
 
         Args:
             state: Before it.

@@ -70,5 +70,5 @@ class JoinerSettings:
         self.readout.output_dim(self.dim)
 
     def output(self, size: int) -> nn.Linear:
-        """Returns the output layer, to so many symbols."""
+        """Returns the output layer for a number of symbols."""
         return nn.Linear(self.readout.output_dim(self.dim), size)
