@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def refuse_below(least: float, **values: float | None) -> None:
-    """Refuses values below the least, and what is no number; None is the lack of one.
+    """Refuses values below the smallest allowed, and NaN; None means not set.
 
     Raises:
         ValueError: If there are any; names them all.

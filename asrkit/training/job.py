@@ -1,4 +1,4 @@
-"""What a trainer is given beside a model and its settings: data, a folder, a seed."""
+"""What a trainer gets in addition to a model and its settings: data, a folder, a seed."""
 
 from __future__ import annotations
 

@@ -38,8 +38,8 @@ class Update:
         normalize: What the summed loss of an update is divided by.
         weight_changes: Noise on weights, and weight dropout, by name, in order.
         gradient_noise: Added to gradients before they are clipped, if set.
-        max_nonfinite: Stop after so many updates in a row that gave no finite number.
-        exchange: How the processes that torchrun starts stay together.
+        max_nonfinite: Stop after this many updates in a row without a finite loss and gradient.
+        exchange: How the processes started by torchrun are synchronised.
 
     Raises:
         ValueError: If a number is too small, or epochs of `accumulate` do not ascend from 1.
