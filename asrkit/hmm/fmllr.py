@@ -9,14 +9,18 @@ section 3.2 and appendix B (constrained model-space transforms, full matrices).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from asrkit.hmm.gaussians import Mixtures, SortedFrames, expectations
 from asrkit.hmm.mllt import weighted_squares
 
+Doubles = npt.NDArray[np.float64]
 SWEEPS = 20
 MIN_FRAMES = 500
 """With fewer frames a speaker keeps the features as they are."""
@@ -91,26 +95,47 @@ def fmllr(
     """
     if found.count < max(min_frames, 1):
         return None
-    transform = no_transform(len(found.linear))
-    inverses = torch.linalg.inv(found.squares)
+    transform, linear = no_transform(len(found.linear)).numpy(), found.linear.numpy()
+    inverses = torch.linalg.inv(found.squares).numpy()
     for _ in range(sweeps):
+        cofactors = np.linalg.inv(transform[:, :-1]).T  # (D, D), but for the determinant
         for row in range(len(transform)):
-            _set_row(transform, row, inverses[row], found)
-    return transform
+            new = _best_row(cofactors[row], inverses[row], linear[row], found.count)
+            _follow(cofactors, row, new[:-1] - transform[row, :-1])
+            transform[row] = new
+    return torch.from_numpy(transform)
 
 
-def _set_row(transform: Tensor, row: int, inverse: Tensor, found: FmllrStatistics) -> None:
-    """Sets a row of W to the best, given the others."""
-    cofactors = torch.linalg.inv(transform[:, :-1])[:, row]
-    extended = torch.cat([cofactors, cofactors.new_zeros(1)])
-    direction = inverse @ extended
-    quadratic, slope = extended @ direction, direction @ found.linear[row]
-    root = (slope.square() + 4 * quadratic * found.count).sqrt()
-    scales = torch.stack([-slope + root, -slope - root]) / (2 * quadratic)
+def _best_row(cofactors: Doubles, inverse: Doubles, linear: Doubles, count: float) -> Doubles:
+    """Returns the best row (D + 1,) of W, given the others.
+
+    Args:
+        cofactors: (D,) of the row.
+        inverse: (D + 1, D + 1) of the row's squares.
+        linear: (D + 1,) of the row.
+        count: Number of frames.
+    """
+    direction = inverse[:, :-1] @ cofactors
+    quadratic, slope = float(cofactors @ direction[:-1]), float(direction @ linear)
+    root = math.sqrt(slope * slope + 4 * quadratic * count)
+    scales = [(sign * root - slope) / (2 * quadratic) for sign in (1, -1)]
+
     # The determinant is proportional to |α quadratic + slope|; both roots are extremes.
-    value = found.count * (scales * quadratic + slope).abs().log() - 0.5 * scales**2 * quadratic
-    best = scales[value.argmax()]
-    transform[row] = best * direction + inverse @ found.linear[row]
+    def value(scale: float) -> float:
+        return count * math.log(abs(scale * quadratic + slope)) - 0.5 * scale**2 * quadratic
+
+    result: Doubles = max(scales, key=value) * direction + inverse @ linear
+    return result
+
+
+def _follow(cofactors: Doubles, row: int, change: Doubles) -> None:
+    """Updates the transposed inverse of A (D, D) after a row of A has changed.
+
+    Source: Sherman & Morrison 1950.
+    """
+    turned = cofactors @ change  # (D,)
+    own = cofactors[row].copy()
+    cofactors -= np.outer(turned / (1 + turned[row]), own)
 
 
 def apply_transform(transform: Tensor, frames: Tensor) -> Tensor:
