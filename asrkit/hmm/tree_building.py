@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from asrkit.hmm.topology import EDGE, Phones, Topology
 from asrkit.hmm.tree import Bools, Ints, Nodes, Tree
@@ -23,6 +24,8 @@ Doubles = npt.NDArray[np.float64]
 FLOOR = 0.01
 """Least variance of the Gaussians that questions are judged by."""
 MIN_FRAMES = 100.0
+CHUNK = 1 << 16
+"""Frames that are summed up at a time."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,14 @@ def context_statistics(contexts: Ints, frames: npt.NDArray[np.float32]) -> Conte
     """Sums frames (T, D) up by their contexts (T, 4)."""
     base = int(contexts.max()) + 1
     keys = contexts @ (base ** np.arange(4)[::-1])
-    order = keys.argsort(kind="stable")
-    found, begins = np.unique(keys[order], return_index=True)
-    values = np.concatenate([np.ones((len(frames), 1), np.float32), frames, frames**2], axis=1)
-    sums = np.add.reduceat(values[order], begins, axis=0, dtype=np.float64)
+    found, places = np.unique(keys, return_inverse=True)
+    sums = torch.zeros(len(found), 1 + 2 * frames.shape[1], dtype=torch.float64)
+    parts = torch.from_numpy(frames).split(CHUNK), torch.from_numpy(places).split(CHUNK)
+    for part, own in zip(*parts, strict=True):
+        columns = [torch.ones(len(part), 1), part, part.square()]
+        sums.index_add_(0, own, torch.cat(columns, dim=1).double())
     rows = np.stack([found // base**power % base for power in (3, 2, 1, 0)], axis=1)
-    return ContextStatistics(rows, sums)
+    return ContextStatistics(rows, sums.numpy())
 
 
 def log_likelihood(sums: Doubles) -> Doubles:
