@@ -14,7 +14,7 @@ cd -- "$(dirname -- "$0")"
 source ../../tools/stages.sh
 corpus=corpus data='data/<parts>' run='run/<spec>' conf=conf/mini.yaml parts=''
 recipe_options=parts
-recipe_usage="  --parts NAME      mini, 100h or 960h: what to train on; told by the spec's name if not given"
+recipe_usage="  --parts NAME      mini, 100h or 960h: what to train on (inferred from the spec's name)"
 if is_toy "$@"; then
   corpus=toy data=toy/data run='toy/run/<spec>' conf=conf/toy.yaml parts=mini results=toy/RESULTS.md
   lm=conf/lm/toy.yaml ngram=3 lm_text=(toy/LibriSpeech/lm-text.txt.gz) table=conf/decode/toy.yaml
