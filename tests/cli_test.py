@@ -316,8 +316,8 @@ def test_stm_files_are_references(tmp_path: Path) -> None:
             ["train", "{spec}", "--data", "{place}/data", "--run", "{spec}/run"],
             "Not a directory; what was written before is intact",
         ),
-        (["list", "nothing"], "there is no kind 'nothing'"),
-        (["list", "encodr"], "there is no kind 'encodr'; did you mean 'encoder'?"),
+        (["list", "nothing"], "unknown kind 'nothing'"),
+        (["list", "encodr"], "unknown kind 'encodr'; did you mean 'encoder'?"),
         (["check", "{spec}", "model.heads.ctc.weight=-1"], "weight (-1.0) must be at least 0"),
         (["check", "{spec}", "model.heads.attention.weight=-1"], "weight (-1.0) must be at least"),
         (

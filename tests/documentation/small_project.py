@@ -37,7 +37,7 @@ model:
 training:
   epochs: 1
   optimizer: adamw
-  schedule: {type: cosine, peak: 0.001, warmup_steps: 2, total_steps: 20}
+  schedule: {type: cosine, peak: 0.001, warmup: 0.0}
 decoding:
   joint: &joint {type: label_sync, beam_size: 2, scorers: {attention: 0.5, ctc: 0.5}}
   fused:

@@ -34,8 +34,9 @@ def write(run: Path, tree: dict[str, Any]) -> Path:
 def test_keys_that_a_parent_does_not_know_are_no_changes(
     tmp_path: Path, resolved: dict[str, Any]
 ) -> None:
-    older = {**resolved, "data": dict(resolved["data"]), "format": 1}
-    assert older["data"].pop("min_seconds") is not None
+    limits = dict(resolved["data"]["limits"])
+    assert limits.pop("min_seconds") is not None
+    older = {**resolved, "data": {**resolved["data"], "limits": limits}, "format": 1}
     older.pop("plugins")
     parent = write(tmp_path / "parent", older)
     run = write(tmp_path / "run", {**resolved, "parent": "parent", "seed": 7})

@@ -91,7 +91,7 @@ def test_the_tests_get_theirs_after_a_recipe(project: Project) -> None:
 
 def test_without_a_compiler_tests_run_without_kenlm(project: Project) -> None:
     said = project.run("tests/run.sh", BROKEN="kenlm")
-    assert "kenlm can't be built, which takes a C++ compiler" in said
+    assert "kenlm can't be built, which needs a C++ compiler" in said
     assert "tested" in said
     assert "g++" in (project.folder / "venv & more" / "kenlm.log").read_text()
     project.run("tests/run.sh")

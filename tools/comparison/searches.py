@@ -21,21 +21,29 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from asrkit.lattice.topologies import CtcTopology, RnaTopology, RnntTopology, Topology
+from asrkit.lm.corpus import index_sentences
+from asrkit.lm.kneser_ney import estimate
 from asrkit.models.heads.transducer.head import TransducerHead
 from asrkit.models.heads.transducer.parts import JoinerSettings
 from asrkit.models.interfaces import Encoded, Encoder
 from asrkit.models.predictors.lstm import LstmPredictor
 from asrkit.scorers.ctc_prefix import CtcPrefixScorer
 from asrkit.scorers.interfaces import FrameScores, Hypothesis, LabelScorer, State
+from asrkit.scorers.sources import Source
 from asrkit.search.ctc_greedy import CtcGreedySearch
 from asrkit.search.ctc_prefix_beam import CtcPrefixBeamSearch
 from asrkit.search.forced import forced
+from asrkit.search.graph import GraphSearch
 from asrkit.search.label_sync import LabelSyncSearch
 from asrkit.search.search import Search
 from asrkit.search.time_sync import TimeSyncSearch
 from asrkit.search.transducer import TransducerSearch
 from asrkit.search.two_pass import TwoPassSearch
 from asrkit.text.vocabulary import Vocabulary
+from asrkit.wfst.decoding_graph import ctc_graph
+from asrkit.wfst.graph_file import DecodingGraph
+from asrkit.wfst.lexicon import Pronunciation
+from asrkit.wfst.token_passing import search_graph
 
 VOCABULARY = Vocabulary([f"l{number}" for number in range(11)])
 V, DIM, LENGTHS = len(VOCABULARY), 6, torch.tensor([40, 13, 27, 1, 33])
@@ -119,12 +127,31 @@ def heads_of(topology: Topology) -> dict[str, object]:
     for parameter in head.parameters():
         parameter.data *= 3
     bigrams = {"attention": Bigrams(tables[0]), "lm": Bigrams(tables[1])}
-    return {"ctc": Ctc(frames.log_softmax(2)), "transducer": head.eval(), **bigrams}
+    own = {"ctc": Ctc(frames.log_softmax(2)), "transducer": head.eval(), **bigrams}
+    return {**own, "graph": words_of_labels()}  # last, so that no other number moves
+
+
+def words_of_labels() -> Source:
+    """Returns a graph of words that are one or two labels, by a bigram model."""
+    words = {f"w{number}": [number, *([number // 2] if number % 2 else [])] for number in range(V)}
+    names, places = [*words], torch.randint(0, V, (40, 5)).tolist()
+    ngrams = estimate(
+        index_sentences([[names[place] for place in row] for row in places]), 2
+    ).ngrams
+    said = [
+        Pronunciation(word, tuple(label + 1 for label in labels))
+        for word, labels in enumerate(words.values(), start=1)
+    ]
+    graph = search_graph(ctc_graph(ngrams, names, said, V))
+    symbols = [*VOCABULARY.symbols, "<blank>"]
+    return Source("a graph", graph=DecodingGraph(graph, names, [*words.values()], symbols))
 
 
 def all_searches() -> Iterator[tuple[str, Search]]:
     """Yields searches with their names."""
     yield "ctc_greedy", CtcGreedySearch()
+    for beam in (4.0, 12.0):
+        yield f"graph {beam}", GraphSearch({"ctc": 1.0, "graph": 0.5}, beam=beam)
     for beam, (name, weights) in product((1, 4, 9), WEIGHTS.items()):
         given = f"beam {beam} {name}"
         options: list[dict[str, Any]]
