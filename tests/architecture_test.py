@@ -20,6 +20,7 @@ LAYERS = [
         "asrkit",
         "asrkit.acceleration",
         "asrkit.allocator",
+        "asrkit.compiled",
         "asrkit.cpu",
         "asrkit.bounds",
         "asrkit.errors",

@@ -27,6 +27,7 @@ from asrkit.lm.kneser_ney import estimate
 from asrkit.lm.tables import BEGIN, END, UNKNOWN, Ngrams
 from asrkit.wfst.grammar import grammar
 from asrkit.wfst.graph import EPSILON, to_openfst
+from asrkit.wfst.openfst import openfst
 
 ORDER = 7
 TIMES = 10
@@ -59,7 +60,7 @@ class G2p:
         acceptor = grammar(ngrams, pairs, len(pairs) + 1)
         read = np.array([EPSILON, *(self.letters[pair[0]] for pair in pairs), EPSILON], np.int32)
         graph = replace(acceptor, inputs=read[acceptor.inputs])
-        self._kaldifst, self._fst = _kaldifst(), to_openfst(graph)
+        self._kaldifst, self._fst = openfst(), to_openfst(graph)
         self._kaldifst.arcsort(self._fst, "ilabel")
 
     def pronounce(self, word: str, variants: int = 1) -> list[Pronunciation]:
@@ -138,11 +139,3 @@ def train_g2p(lexicon: Lexicon, order: int = ORDER) -> G2p:
         )
     pairs = [[f"{x}:{'_'.join(phones)}" for x, phones in word] for word in divided.words]
     return G2p(estimate(index_sentences(pairs), order).ngrams)
-
-
-def _kaldifst() -> Any:
-    try:
-        import kaldifst
-    except ImportError as error:
-        raise UserError(f"G2P needs kaldifst ({error}): pip install 'asrkit[hybrid]'") from error
-    return kaldifst

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asrkit.hmm.compiled import compiled
+from asrkit.compiled import compiled
 
 ITERATIONS = 8
 MOST_PHONES = 2

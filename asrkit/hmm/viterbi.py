@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from asrkit.hmm.compiled import compiled, compiled_sums
+from asrkit.compiled import compiled, compiled_sums
 from asrkit.hmm.gaussians import Mixtures
 
 Ints = npt.NDArray[np.int32]

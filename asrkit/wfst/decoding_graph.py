@@ -25,6 +25,7 @@ from asrkit.wfst.hmm import (
     without,
 )
 from asrkit.wfst.lexicon import Pronunciation, Silence, lexicon_graph
+from asrkit.wfst.openfst import openfst
 
 BYTES_PER_NGRAM = 2300
 """Peak memory of building a graph of tied triphones, with 20,000 words and 2.9 M n-grams."""
@@ -55,7 +56,7 @@ def decoding_graph(
     Raises:
         UserError: If OpenFst can't determinise it.
     """
-    import kaldifst
+    kaldifst = openfst()
 
     backoff = len(words) + 1
     lexicon = lexicon_graph(pronunciations, num_phones, backoff, silence)
@@ -113,7 +114,7 @@ def memory_needed(ngrams: Ngrams) -> float:
 
 def _composed(first: Graph, second: Graph) -> Any:
     """Returns the composition of two graphs, the labels between them sorted."""
-    import kaldifst
+    kaldifst = openfst()
 
     left, right = to_openfst(first), to_openfst(second)
     kaldifst.arcsort(left, "olabel")
@@ -123,7 +124,7 @@ def _composed(first: Graph, second: Graph) -> Any:
 
 def _optimise(fst: Any, what: str) -> None:
     """Determinises a composition without epsilons, in the log semiring, and minimises it."""
-    import kaldifst
+    kaldifst = openfst()
 
     if fst.start < 0:
         raise UserError(f"the graph of {what} is empty: no word of the language model can be said")

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from asrkit.lm.tables import Floats, Ints, SmallFloats, SmallInts
+from asrkit.wfst.openfst import openfst
 
 EPSILON = 0
 """The label of arcs that read, or write, nothing."""
@@ -104,7 +105,7 @@ def graph_of_arcs(
 
 def to_openfst(graph: Graph) -> Any:
     """Returns the graph as a `kaldifst.StdVectorFst`."""
-    import kaldifst
+    kaldifst = openfst()
 
     with tempfile.TemporaryDirectory(prefix="asrkit-fst-") as folder:
         path = Path(folder) / "graph.fst"
@@ -136,7 +137,7 @@ def _vector_bytes(graph: Graph) -> bytes:
 
 def from_openfst(fst: Any) -> Graph:
     """Returns the graph of a `kaldifst.StdVectorFst`."""
-    import kaldifst
+    kaldifst = openfst()
 
     if fst.start < 0:
         return graph_of_arcs(0, {}, [])  # empty

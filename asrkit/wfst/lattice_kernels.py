@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from asrkit.wfst.token_kernels import compiled
+from asrkit.compiled import compiled
 
 
 @compiled

@@ -8,25 +8,9 @@ in the frame that is being made, -1 for none, and is -1 everywhere between calls
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
-try:
-    from numba import njit
-except ImportError:
-    NUMBA = False
-
-    def compiled(function: Callable[..., Any]) -> Any:
-        """Leaves a function to Python: the same results, hundreds of times slower."""
-        return function
-else:
-    NUMBA = True
-
-    def compiled(function: Callable[..., Any]) -> Any:
-        """Compiles a function when it is first called, and keeps the result on disk."""
-        return njit(cache=True, nogil=True)(function)
+from asrkit.compiled import compiled
 
 
 @compiled

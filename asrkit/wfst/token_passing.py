@@ -10,7 +10,6 @@ and lattice beam); there links are pruned by the same rule, in another order.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,8 +21,6 @@ from asrkit.wfst import token_kernels as kernels
 from asrkit.wfst.graph import EPSILON, Graph, graph_of
 
 FRAMES_PER_SWEEP = 25
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -165,8 +162,6 @@ class TokenPassing:
     first: int = field(init=False, default=0)  # token of the newest frame
 
     def __post_init__(self) -> None:
-        if not kernels.NUMBA:
-            log.warning("numba is not installed: graph search is very slow; install asrkit[hybrid]")
         graph = self.graph.graph
         self._arcs = graph.begins, self.graph.reading, graph.inputs, graph.costs, graph.targets
         self._place = np.full(graph.num_states, -1, np.int32)

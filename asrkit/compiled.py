@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import cache, wraps
+from typing import Any, TypeVar, cast
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -20,7 +21,7 @@ def compiled(function: Function) -> Function:
     """Returns a function that is compiled when it is first called, and kept on the disk.
 
     It releases the lock of Python, so threads run at the same time. Without numba it is the
-    function itself, a hundred times slower, and the log says so.
+    function itself, a hundred times slower, and the log says so when it is first called.
     """
     return _compiled(function, set())
 
@@ -32,11 +33,26 @@ def compiled_sums(function: Function) -> Function:
 
 def _compiled(function: Function, freedom: set[str]) -> Function:
     if numba is None:
-        log.warning(
-            "numba is not installed, so %s takes a hundred times longer: "
-            "pip install 'asrkit[hybrid]'",
-            function.__name__,
-        )
-        return function
+        return _slow(function)
     result: Function = numba.njit(cache=True, nogil=True, fastmath=freedom)(function)
     return result
+
+
+def _slow(function: Function) -> Function:
+    """Returns the function, which says at its first call how slow it is."""
+
+    @wraps(function)
+    def run(*arguments: Any) -> Any:
+        warn_of_slowness()
+        return function(*arguments)
+
+    return cast(Function, run)
+
+
+@cache
+def warn_of_slowness() -> None:
+    """Says once that numba is missing."""
+    log.warning(
+        "numba is not installed, so some loops take a hundred times longer: "
+        "pip install 'asrkit[hybrid]'"
+    )
