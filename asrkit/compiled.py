@@ -1,20 +1,18 @@
-"""Compiles loops over numbers where numba is installed; where it is not they are slow Python."""
+"""Compiles loops over numbers where numba is installed; where it is not they are slow Python.
+
+Importing numba takes as long as many a command, so that waits until a loop is needed.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import cache, wraps
+from functools import cache
 from typing import Any, TypeVar, cast
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 log = logging.getLogger(__name__)
-
-try:
-    import numba
-except ImportError:
-    numba = None
 
 
 def compiled(function: Function) -> Function:
@@ -23,36 +21,57 @@ def compiled(function: Function) -> Function:
     It releases the lock of Python, so threads run at the same time. Without numba it is the
     function itself, a hundred times slower, and the log says so when it is first called.
     """
-    return _compiled(function, set())
+    return cast(Function, _Later(function, set()))
 
 
 def compiled_sums(function: Function) -> Function:
     """Returns a function as `compiled` does that may add up in any order, eight terms at a time."""
-    return _compiled(function, {"reassoc", "contract", "nsz"})
+    return cast(Function, _Later(function, {"reassoc", "contract", "nsz"}))
 
 
-def _compiled(function: Function, freedom: set[str]) -> Function:
-    if numba is None:
-        return _slow(function)
-    result: Function = numba.njit(cache=True, nogil=True, fastmath=freedom)(function)
-    return result
+class _Later:
+    """A function that is going to be compiled.
 
+    Args:
+        function: The function.
+        freedom: What the compiler may change about sums.
+    """
 
-def _slow(function: Function) -> Function:
-    """Returns the function, which says at its first call how slow it is."""
+    def __init__(self, function: Callable[..., Any], freedom: set[str]) -> None:
+        self.function, self.freedom = function, freedom
+        self.ready: Callable[..., Any] | None = None
 
-    @wraps(function)
-    def run(*arguments: Any) -> Any:
-        warn_of_slowness()
-        return function(*arguments)
+    def __call__(self, *arguments: Any) -> Any:
+        return self.made()(*arguments)
 
-    return cast(Function, run)
+    def made(self) -> Callable[..., Any]:
+        """Returns the function, compiled where that is possible."""
+        if self.ready is None:
+            numba = _numba()
+            if numba is None:
+                self.ready = self.function
+            else:
+                self.ready = numba.njit(cache=True, nogil=True, fastmath=self.freedom)(
+                    self.function
+                )
+            # Compiled functions can only call compiled ones.
+            names = self.function.__globals__
+            for name, value in list(names.items()):
+                if isinstance(value, _Later):
+                    names[name] = value.made()
+        assert self.ready is not None
+        return self.ready
 
 
 @cache
-def warn_of_slowness() -> None:
-    """Says once that numba is missing."""
-    log.warning(
-        "numba is not installed, so some loops take a hundred times longer: "
-        "pip install 'asrkit[hybrid]'"
-    )
+def _numba() -> Any:
+    """Returns the package; None where it is not installed, which is said once."""
+    try:
+        import numba
+    except ImportError:
+        log.warning(
+            "numba is not installed, so some loops take a hundred times longer: "
+            "pip install 'asrkit[hybrid]'"
+        )
+        return None
+    return numba
