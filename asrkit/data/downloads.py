@@ -68,6 +68,22 @@ def download(archive: Archive, folder: Path) -> Path:
     return path
 
 
+def extract(file: tarfile.TarFile, folder: Path) -> None:
+    """Extracts an archive, nothing of it outside of the folder.
+
+    Raises:
+        tarfile.TarError: If a member would lie outside, or is a device.
+    """
+    if hasattr(tarfile, "data_filter"):
+        file.extractall(folder, filter="data")
+        return
+    for member in file.getmembers():  # Python before 3.11.4
+        inside = (folder / member.name).resolve().is_relative_to(folder.resolve())
+        if not inside or not (member.isfile() or member.isdir()):
+            raise tarfile.ExtractError(f"{member.name} is not a file or folder inside the archive")
+    file.extractall(folder)
+
+
 def unpack(path: Path, wanted: str, target: Path) -> None:
     """Unpacks an archive and moves one of its folders to its place.
 
@@ -84,7 +100,7 @@ def unpack(path: Path, wanted: str, target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".unpacking-") as scratch:
         try:
             with tarfile.open(path) as file:
-                file.extractall(scratch, filter="data")
+                extract(file, Path(scratch))
         except (OSError, EOFError, tarfile.TarError) as error:
             raise UserError(f"{path} can't be unpacked: {error}") from error
         found = Path(scratch, wanted)

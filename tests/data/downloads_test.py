@@ -135,3 +135,34 @@ def test_a_damaged_archive_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="can't be unpacked"):
         unpack(tmp_path / "corpus.tar.gz", "Corpus/part", tmp_path / "Corpus" / "part")
     assert not (tmp_path / "Corpus" / "part").exists()
+
+
+@pytest.mark.parametrize("filters", [True, False], ids=["new_python", "before_3.11.4"])
+@pytest.mark.parametrize("name", ["../outside.wav", "Corpus/part/link"])
+def test_nothing_is_unpacked_outside_of_the_folder(
+    filters: bool, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.tar.gz"
+    with tarfile.open(path, mode="w:gz") as file:
+        member = tarfile.TarInfo("Corpus/part/a.wav")
+        file.addfile(member, io.BytesIO())
+        odd = tarfile.TarInfo(name)
+        if name.endswith("link"):
+            odd.type, odd.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        file.addfile(odd)
+    if not filters:
+        monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    with pytest.raises(UserError, match="can't be unpacked"):
+        unpack(path, "Corpus/part", tmp_path / "new" / "part")
+    assert not (tmp_path / "outside.wav").exists()
+    assert not (tmp_path / "new" / "part").exists()
+
+
+def test_archives_are_unpacked_by_any_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.tar.gz"
+    path.write_bytes(pack("Corpus/part/a.wav", "Corpus/README"))
+    monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    unpack(path, "Corpus/part", tmp_path / "new" / "part")
+    assert (tmp_path / "new" / "part" / "a.wav").is_file()
