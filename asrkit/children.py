@@ -69,6 +69,7 @@ def process_pool(
         for process in set(active_children()) - others:  # they may be waiting for a broken disk
             process.kill()
         if executor is not None:
+            _end_results(executor)
             executor.shutdown(cancel_futures=True)
 
 
@@ -87,6 +88,17 @@ def _start(jobs: int, begin: Callable[[], None] | None) -> ProcessPoolExecutor:
             "(ulimit -n, ulimit -u), make room in /dev/shm, or use fewer: --jobs, or "
             "data.num_workers, where 0 needs none"
         ) from error
+
+
+def _end_results(executor: ProcessPoolExecutor) -> None:
+    """Closes this process's end for writing results, once nobody is left who writes.
+
+    One that was killed while it wrote has left a part of a result, and who reads it here waits for
+    the rest for ever, unless the pipe has an end.
+    """
+    writer = getattr(getattr(executor, "_result_queue", None), "_writer", None)
+    if writer is not None:
+        writer.close()
 
 
 def _widen(executor: ProcessPoolExecutor) -> None:

@@ -128,3 +128,29 @@ def test_failures_of_the_machine_are_told_in_a_sentence(error: Exception, told: 
 def test_other_errors_are_not_explained_away() -> None:
     assert explain_failure(RuntimeError("shape mismatch")) is None
     assert explain_failure(KeyError("CUDA error")) is None
+
+
+LEFT_WHILE_RESULTS_COME = """
+import time
+from asrkit.children import process_pool
+
+def much():
+    return bytes(60_000_000)
+
+for attempt in range(8):
+    try:
+        with process_pool(2) as pool:
+            for _ in range(4):
+                pool.submit(much)
+            time.sleep(0.02 + 0.02 * attempt)
+            raise KeyError
+    except KeyError:
+        pass
+print("left")
+"""
+
+
+def test_a_pool_can_be_left_while_its_processes_write_results() -> None:
+    words = [sys.executable, "-c", LEFT_WHILE_RESULTS_COME]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+    assert done.stdout == "left\n", done.stderr
