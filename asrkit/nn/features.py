@@ -135,6 +135,17 @@ class Features(nn.Module, ABC):
         return zero_padding(self.normalization(features, mask), mask), lengths
 
 
+def as_floats(signal: Tensor) -> Tensor:
+    """Returns samples (B, N) in single precision, 16-bit integers scaled to -1 .. 1."""
+    samples = signal.float()
+    return samples / 32768.0 if signal.dtype == torch.int16 else samples
+
+
+def whole_shifts(num_samples: Tensor, shift_samples: int) -> Tensor:
+    """Returns how many frames (B,) signals of (B,) samples have: N // shift, at least one."""
+    return torch.div(num_samples, shift_samples, rounding_mode="floor").clamp(min=1)
+
+
 feature_types: Registry[Features] = Registry("features", Features)
 
 
@@ -186,14 +197,12 @@ class LogMel(Features):
 
     def num_frames(self, num_samples: Tensor) -> Tensor:
         """Returns N // shift, at least one frame."""
-        return torch.div(num_samples, self.shift_samples, rounding_mode="floor").clamp(min=1)
+        return whole_shifts(num_samples, self.shift_samples)
 
     def unnormalized(self, signal: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Returns log-mel features (B, T, F) and their lengths (B,)."""
         with torch.autocast(signal.device.type, enabled=False):
-            samples = signal.float()
-            if signal.dtype == torch.int16:
-                samples = samples / 32768.0
+            samples = as_floats(signal)
             samples = zero_padding(samples, length_mask(lengths, samples.shape[1]))
             padded = nn.functional.pad(samples, (0, self.window_samples))
             frames = padded.unfold(1, self.window_samples, self.shift_samples) * self.taper

@@ -14,7 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from asrkit.config.registry import Factory
-from asrkit.nn.features import Features, NoNormalization, Normalization, feature_types
+from asrkit.nn.features import (
+    Features,
+    NoNormalization,
+    Normalization,
+    as_floats,
+    feature_types,
+    whole_shifts,
+)
 from asrkit.nn.masking import length_mask, zero_padding
 
 FILTERS_AT_ONCE = 10
@@ -80,14 +87,12 @@ class Gammatone(Features):
 
     def num_frames(self, num_samples: Tensor) -> Tensor:
         """Returns N // shift, at least one frame."""
-        return torch.div(num_samples, self.shift_samples, rounding_mode="floor").clamp(min=1)
+        return whole_shifts(num_samples, self.shift_samples)
 
     def unnormalized(self, signal: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Returns features (B, T, F) of a signal (B, N), and their lengths (B,)."""
         with torch.autocast(signal.device.type, enabled=False):
-            samples = signal.float()
-            if signal.dtype == torch.int16:
-                samples = samples / 32768.0
+            samples = as_floats(signal)
             valid = length_mask(lengths, samples.shape[1])
             samples = zero_padding(emphasised(samples), valid)
             num_frames = self.num_frames(lengths)
