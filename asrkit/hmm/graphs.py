@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from asrkit.errors import UserError
 from asrkit.hmm.lexicon import Lexicon, Pronunciation
-from asrkit.hmm.topology import EDGE, NOISE, SILENCE, Phones, Topology
+from asrkit.hmm.topology import EDGE, NOISE, SILENCE, Costs, Phones, Topology
 from asrkit.hmm.tree import Tree
 from asrkit.hmm.viterbi import Floats, Ints, StateGraph
 
@@ -69,9 +69,14 @@ class Transitions:
     forwards: Floats
 
 
+def state_costs(topology: Topology, tree: Tree) -> list[Costs]:
+    """Returns the costs that a topology gives each tied state (S,) of a tree."""
+    return [topology.costs_of(tree.phones.names[phone]) for phone in tree.owners()]
+
+
 def transitions_of(topology: Topology, tree: Tree) -> Transitions:
-    """Returns the costs that a topology gives the tied states of a tree."""
-    costs = [topology.costs_of(tree.phones.names[phone]) for phone in tree.owners()]
+    """Returns what staying in tied states and going on costs."""
+    costs = state_costs(topology, tree)
     loops, forwards = [c.loop for c in costs], [c.forward for c in costs]
     return Transitions(np.array(loops, np.float32), np.array(forwards, np.float32))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from asrkit.errors import UserError
+from asrkit.hmm.graphs import state_costs
 from asrkit.hmm.lexicon import Lexicon
 from asrkit.hmm.topology import SILENCE, Phones, Topology
 from asrkit.hmm.tree import Tree
@@ -116,7 +117,7 @@ def phones_of(names: tuple[str, ...], phones: Phones, word: str) -> tuple[int, .
 
 def transition_costs(topology: Topology, tree: Tree) -> TransitionCosts:
     """Returns the costs that a topology gives the tied states of a tree."""
-    costs = [topology.costs_of(tree.phones.names[phone]) for phone in tree.owners()]
+    costs = state_costs(topology, tree)
     return TransitionCosts(
         np.array([c.loop for c in costs]),
         np.array([c.forward for c in costs]),
