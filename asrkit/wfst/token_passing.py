@@ -10,6 +10,7 @@ and lattice beam); there links are pruned by the same rule, in another order.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +57,17 @@ class SearchGraph:
 
     graph: Graph
     reading: Ints
+    _own: threading.local = field(default_factory=threading.local, compare=False, repr=False)
+
+    def place(self) -> SmallInts:
+        """Returns an array (S,) of -1 of this thread, which it leaves as it was.
+
+        Graphs have millions of states, so utterances do not each get one.
+        """
+        if not hasattr(self._own, "place"):
+            self._own.place = np.full(self.graph.num_states, -1, np.int32)
+        found: SmallInts = self._own.place
+        return found
 
     @property
     def num_labels(self) -> int:
@@ -164,8 +176,7 @@ class TokenPassing:
     def __post_init__(self) -> None:
         graph = self.graph.graph
         self._arcs = graph.begins, self.graph.reading, graph.inputs, graph.costs, graph.targets
-        self._place = np.full(graph.num_states, -1, np.int32)
-        begun = kernels.begin(graph.start, self._arcs, self._place)
+        begun = kernels.begin(graph.start, self._arcs, self.graph.place())
         states, costs, (sources, targets, arcs) = begun
         stages, none = np.array([0, len(arcs)], np.int64), np.zeros(len(arcs), np.float32)
         self.links = Links(costs, states, stages, sources, targets, arcs, none)
@@ -193,9 +204,9 @@ class TokenPassing:
 
     def _advance(self, scores: SmallFloats) -> None:
         limits = self.pruning.beam, self.pruning.max_active, self.pruning.lattice_beam
-        made = _Growing(self.links, self.first)
+        made, place = _Growing(self.links, self.first), self.graph.place()
         for row in scores:
-            graph = self._arcs, self._place
+            graph = self._arcs, place
             made.add(*kernels.frame(row, made.states[-1], made.costs[-1], *graph, *limits))
         self.frames += len(scores)
         joined = made.links()
