@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import logging
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from os.path import splitext
@@ -14,6 +13,7 @@ from typing import Literal
 from asrkit.config.signatures import did_you_mean
 from asrkit.corpora.places import Places
 from asrkit.data.sources import Source, Unusable
+from asrkit.data.stm import seconds_of
 from asrkit.errors import UserError
 from asrkit.files import read_lines
 from asrkit.text.normalization import normalized
@@ -161,9 +161,9 @@ def _utterance(cells: dict[str, str], where: str, places: Places) -> Source | Un
     if not audio:
         return Unusable(name, "missing audio", f"{where}: names no audio file")
     try:
-        start = _seconds(cells.get("start") or "0")
-        duration = _seconds(cells["duration"]) if cells.get("duration") else None
-        duration = _seconds(cells["end"]) - start if cells.get("end") else duration
+        start = seconds_of(cells.get("start") or "0", "file")
+        duration = seconds_of(cells["duration"], "file") if cells.get("duration") else None
+        duration = seconds_of(cells["end"], "file") - start if cells.get("end") else duration
     except ValueError as error:
         return Unusable(name, "impossible times", f"{where}: {error}")
     if duration is not None and duration <= 0:
@@ -178,13 +178,3 @@ def _name(audio: str, cells: dict[str, str]) -> str:
     """Returns the name of an utterance without one: its file, and where in the file it is."""
     times = [cells[kind] for kind in ("start", "end", "duration") if cells.get(kind)]
     return "-".join([splitext(audio)[0].lstrip("/"), *times]) if audio else ""
-
-
-def _seconds(cell: str) -> float:
-    try:
-        seconds = float(cell)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise ValueError(f"expected seconds from the start of the file, got {cell!r}")
-    return seconds

@@ -80,7 +80,7 @@ def parse_segment(line: str) -> Segment:
         ValueError: If a field is missing, or a time is not valid.
     """
     recording, channel, speaker, start, end, *rest = _fields(line)
-    times = _seconds(start), _seconds(end)
+    times = seconds_of(start), seconds_of(end)
     if times[1] < times[0]:
         raise ValueError(f"the segment ends at {end} s, before its start at {start} s")
     labels, text = "", rest[0] if rest else ""
@@ -102,13 +102,22 @@ def _fields(line: str) -> list[str]:
     return fields
 
 
-def _seconds(field: str) -> float:
+def seconds_of(field: str, start: str = "recording") -> float:
+    """Returns the seconds that a field gives.
+
+    Args:
+        field: The text.
+        start: From whose start they count, for the message.
+
+    Raises:
+        ValueError: If it is not a number, or is negative or infinite.
+    """
     try:
         seconds = float(field)
     except ValueError:
         seconds = math.nan
     if not 0.0 <= seconds < math.inf:
-        raise ValueError(f"expected seconds from the start of the recording, got {field!r}")
+        raise ValueError(f"expected seconds from the start of the {start}, got {field!r}")
     return seconds
 
 
