@@ -10,6 +10,8 @@ RUN/decode/SEARCH/SET/       results of a search
 RUN/tune/SEARCH.yaml         a search with tuned weights
 RUN/align/SET.ctm, SET.tsv   times of labels, symbols of frames
 RUN/prior/HEAD.json          label priors
+RUN/hmm/                     the HMM that tied states are of
+RUN/graph/NAME.safetensors   decoding graphs of tied states
 RUN/phases/NUMBER/           run folders of the phases before
 """
 
@@ -232,6 +234,15 @@ class RunFolder:
     def prior(self, head: str) -> Path:
         """Returns the label priors of a head."""
         return self.path / "prior" / f"{head}.json"
+
+    @property
+    def hmm(self) -> Path:
+        """Folder of the HMM that a head's tied states are of; there only for such heads."""
+        return self.path / "hmm"
+
+    def graph(self, name: str) -> Path:
+        """Returns where a decoding graph of tied states is written."""
+        return self.path / "graph" / f"{name}.safetensors"
 
     def times(self, set_name: str) -> Path:
         """Returns the file with times of the labels of a set."""

@@ -21,7 +21,8 @@ from asrkit.files import replaced
 from asrkit.hmm.features import Deltas, FrontEnd, Projection
 from asrkit.hmm.gaussians import Mixtures
 from asrkit.hmm.graphs import PhoneGraph, Transitions, UtteranceGraph, state_graph
-from asrkit.hmm.topology import Costs, Topology
+from asrkit.hmm.hmm_folder import topology_of
+from asrkit.hmm.topology import Topology
 from asrkit.hmm.tree import Tree, read_tree
 
 
@@ -97,7 +98,7 @@ def read_model(folder: Path) -> Model:
             facts = json.loads(file.metadata()["model"])
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         model = Model(
-            _topology(facts["topology"]),
+            topology_of(facts["topology"]),
             tree,
             Transitions(arrays["loops"].numpy(), arrays["forwards"].numpy()),
             _mixtures("mixtures", arrays),
@@ -114,11 +115,6 @@ def read_model(folder: Path) -> Model:
             f"{model.mixtures.num_states}: they are not of the same model"
         )
     return model
-
-
-def _topology(facts: dict[str, Any]) -> Topology:
-    costs = {name: Costs(**facts[name]) for name in ("speech", "silence", "noise")}
-    return Topology(facts["states"], facts["silence_states"], **costs)
 
 
 def _mixture_arrays(name: str, mixtures: Mixtures) -> dict[str, Tensor]:

@@ -86,6 +86,11 @@ class Outputs:
         return cls(tuple(names))
 
     @classmethod
+    def states(cls, count: int) -> Outputs:
+        """Returns the tied states of an HMM, whose names are their numbers."""
+        return cls.classes([f"s{number}" for number in range(count)])
+
+    @classmethod
     def of_fields(cls, fields: OutputFields) -> Outputs:
         """Returns the outputs that a file is about.
 
