@@ -8,7 +8,8 @@ RUN/checkpoints/             weights
 RUN/log.jsonl                a line per epoch
 RUN/decode/SEARCH/SET/       results of a search
 RUN/tune/SEARCH.yaml         a search with tuned weights
-RUN/align/SET.ctm, SET.tsv   times of labels, symbols of frames
+RUN/align/SET.ctm            times of words or labels; SET.phones.ctm: of phones
+RUN/align/SET.safetensors    symbols of frames
 RUN/prior/HEAD.json          label priors
 RUN/hmm/                     the HMM that tied states are of
 RUN/graph/NAME.safetensors   decoding graphs of tied states
@@ -245,11 +246,19 @@ class RunFolder:
         return self.path / "graph" / f"{name}.safetensors"
 
     def times(self, set_name: str) -> Path:
-        """Returns the file with times of the labels of a set."""
+        """Returns the file with times of the labels of a set, of its words for tied states."""
         return self.path / "align" / f"{set_name}.ctm"
+
+    def phone_times(self, set_name: str) -> Path:
+        """Returns the file with times of the phones of a set."""
+        return self.path / "align" / f"{set_name}.phones.ctm"
 
     def frames(self, set_name: str) -> Path:
         """Returns the file with the symbols of all frames of a set."""
+        return self.path / "align" / f"{set_name}.safetensors"
+
+    def older_frames(self, set_name: str) -> Path:
+        """Returns where older versions wrote the symbols of all frames."""
         return self.path / "align" / f"{set_name}.tsv"
 
     def phase(self, number: int) -> RunFolder:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from asrkit.data.alignment_text import write_text
 from asrkit.data.alignments import Alignments, read_alignments
 from asrkit.data.frame_targets import FrameTargets
 from asrkit.data.manifests import Unusable, read_unusable, write_unusable
@@ -45,8 +46,13 @@ def test_alignments_come_back(tmp_path: Path) -> None:
     targets = FrameTargets(Outputs.labels_with_blank(Vocabulary(list("abc"))))
     alignments = Alignments(targets)
     alignments.add(NAME, 1.0, [0, 3, 2])
-    alignments.write(tmp_path / "a.tsv")
-    assert read_alignments([tmp_path / "a.tsv"], targets).of(NAME, 1.0).tolist() == [0, 3, 2]
+    alignments.add(BYTES, 1.0, [1])
+    alignments.write(tmp_path / "a.safetensors")
+    write_text(tmp_path / "a.tsv", targets, alignments.symbols)
+    for path in (tmp_path / "a.safetensors", tmp_path / "a.tsv"):
+        found = read_alignments([path], targets)
+        assert found.of(NAME, 1.0).tolist() == [0, 3, 2]
+        assert found.of(BYTES, 1.0).tolist() == [1]
 
 
 def test_counts_of_utterances_and_speakers_come_back(tmp_path: Path) -> None:

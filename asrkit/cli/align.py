@@ -46,7 +46,8 @@ def align(
 ) -> Written:
     """Align transcripts with audio: the time of each label, and the symbol of every frame.
 
-    RUN/align/SET.ctm has the time of every label, RUN/align/SET.tsv the symbols of all frames.
+    RUN/align/SET.ctm has the time of every label, RUN/align/SET.safetensors the symbols of all
+    frames.
     Another spec can train on them with data.alignments=RUN and criterion: alignment in its head.
 
     Example: asrkit align --run run/first --data data --set dev

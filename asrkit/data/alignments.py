@@ -1,10 +1,8 @@
 """Alignments of utterances, one symbol per frame, and how they are stored.
 
-The first line of a file says what its symbols are (`# `, and JSON). Then there is a line for each
-utterance and speed: name, speed, and the symbols of all frames, each an id or `-` for blank,
-separated by spaces. At another speed an utterance has another number of frames, so each speed has
-its own alignment. Files of older versions have no first line; their symbols are labels and blank,
-one for each encoder frame.
+A file (safetensors) has the symbols of all utterances one after the other, in two bytes each where
+that is enough, and says what they are. At another speed an utterance has another number of frames,
+so each speed has its own alignment. Files of older versions are text (`alignment_text`).
 """
 
 from __future__ import annotations
@@ -12,24 +10,23 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
-from typing import TypedDict
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 from torch import Tensor
 
-from asrkit.data.frame_targets import FrameTargets, Rate
+from asrkit.data.alignment_text import Key, Symbols, read_text, targets_of_text
+from asrkit.data.frame_targets import FrameTargets, TargetFields, targets_of
 from asrkit.errors import UserError
+from asrkit.files import replaced
 from asrkit.records import parse_json
-from asrkit.tables import as_line, read_rows, write_rows
-from asrkit.text.outputs import OutputFields, Outputs
 
-BLANK = "-"
-"""What files call blank; its id depends on the vocabulary."""
-HEADER = "# "
-"""Begin of a file's first line, which has a single cell."""
+ARRAYS = ".safetensors"
+"""What names of files of arrays end in; others are text."""
 
 
 @dataclass
@@ -39,10 +36,12 @@ class Alignments:
     Args:
         targets: What their symbols are.
         symbols: (N,) one symbol per frame, by utterance and speed.
+        tree: Digest of the decision tree whose states they are; "" where there is none.
     """
 
     targets: FrameTargets
-    symbols: dict[tuple[str, float], NDArray[np.int32]] = field(default_factory=dict)
+    symbols: dict[Key, Symbols] = field(default_factory=dict)
+    tree: str = ""
 
     def of(self, utterance: str, speed: float) -> Tensor:
         """Returns the symbols (N,) of an utterance played at a speed.
@@ -60,92 +59,102 @@ class Alignments:
         self.symbols[utterance, speed] = np.fromiter(symbols, np.int32)
 
     def write(self, path: Path) -> None:
-        """Writes a file, wholly or not at all."""
-        fields = AlignmentFields(outputs=self.targets.outputs.fields(), rate=self.targets.rate)
-        header = HEADER + json.dumps(fields, ensure_ascii=False)
-        write_rows(path, [[header], *(self._row(*key) for key in sorted(self.symbols))])
+        """Writes a file of arrays, wholly or not at all."""
+        keys = sorted(self.symbols)
+        kind = np.int16 if len(self.targets.outputs) <= np.iinfo(np.int16).max else np.int32
+        arrays = {
+            "symbols": np.concatenate([np.zeros(0, kind), *(self.symbols[key] for key in keys)]),
+            "offsets": np.cumsum([0, *(len(self.symbols[key]) for key in keys)]),
+            "utterances": np.frombuffer(json.dumps(keys).encode(), np.uint8),
+        }
+        arrays["symbols"] = arrays["symbols"].astype(kind)
+        described = json.dumps({**self.targets.fields(), "tree": self.tree})
+        with replaced(path) as partial:
+            save_file(arrays, partial, metadata={"alignments": described})
 
-    def _row(self, utterance: str, speed: float) -> list[str]:
-        blank = self.targets.outputs.specials.get("blank")
-        ids = self.symbols[utterance, speed].tolist()
-        words = (BLANK if symbol == blank else str(symbol) for symbol in ids)
-        return [utterance, f"{speed:g}", " ".join(words)]
 
+class _Described(TargetFields):
+    """What a file of arrays says of its symbols."""
 
-class AlignmentFields(TypedDict):
-    """What the first line of a file says of its symbols."""
-
-    outputs: OutputFields
-    rate: Rate
+    tree: str
 
 
 def read_alignments(paths: Sequence[Path], targets: FrameTargets) -> Alignments:
     """Returns the alignments of all files.
 
+    A head of classes, such as tied states, may have more of them than the files know.
+
     Args:
-        paths: The files.
+        paths: The files: of arrays, or text.
         targets: What they must hold.
 
     Raises:
-        UserError: If they hold something else, or a line is not an alignment.
+        UserError: If they hold something else, or a file is damaged, or two are of other trees.
     """
     found = Alignments(targets)
     for path in paths:
-        rows = list(read_rows(path))
-        headed = bool(rows) and len(rows[0]) == 1 and rows[0][0].startswith(HEADER)
-        _require(path, rows[0][0] if headed else None, targets)
-        for number, row in enumerate(rows[headed:], start=1 + headed):
-            try:
-                utterance, speed, symbols = row
-                found.add(utterance, float(speed), _ids(symbols, targets.outputs))
-            except ValueError as error:
-                raise UserError(
-                    f"{path}:{number} is not an alignment: {error}; expected name, speed and "
-                    f"symbols separated by tabs, got {as_line(row)[:60]!r}"
-                ) from error
+        one = _checked(path, targets)
+        if found.symbols and found.tree != one.tree:
+            raise UserError(
+                f"{path} has states of another tree than {paths[0]}: align both with the same model"
+            )
+        found.symbols |= one.symbols
+        found.tree = one.tree
     return found
 
 
-def _ids(words: str, outputs: Outputs) -> list[int]:
-    """Returns the symbols that words stand for.
-
-    Raises:
-        ValueError: If one is not among the outputs.
-    """
-    blank = outputs.specials.get("blank", -1)
-    ids = [blank if word == BLANK else int(word) for word in words.split()]
-    wrong = next((i for i in ids if not 0 <= i < len(outputs)), None)
-    if wrong is not None:
-        raise ValueError(f"symbol {wrong} is not one of {outputs.told()}")
-    return ids
-
-
-def _require(path: Path, header: str | None, targets: FrameTargets) -> None:
-    """Checks that a file has the targets of a head.
-
-    Raises:
-        UserError: If it holds other ones.
-    """
-    if header is None:
+def _checked(path: Path, targets: FrameTargets) -> Alignments:
+    """Returns the alignments of a file, which must be those of the targets."""
+    one = read_file(path)
+    if one is None:
         if targets.spell_text and targets.rate == "encoder":
-            return
+            return Alignments(targets, read_text(path, targets.outputs, headed=False))
         got = "labels and blank, one for each encoder frame, as all files of older versions"
-    else:
-        held = _held(header.removeprefix(HEADER), f"{path}:1")
-        if (held.outputs, held.rate) == (targets.outputs, targets.rate):
-            return
-        got = held.told() + held.outputs.difference(targets.outputs)
+        raise _other(path, targets, got)
+    held = one.targets
+    if held.rate != targets.rate or not held.outputs.are_among(targets.outputs):
+        raise _other(path, targets, held.told() + held.outputs.difference(targets.outputs))
+    return one
+
+
+def read_file(path: Path) -> Alignments | None:
+    """Returns the alignments of a file; None if it is text that doesn't say what its symbols are.
+
+    Raises:
+        UserError: If it is missing or damaged.
+    """
+    if path.suffix == ARRAYS:
+        return _read_arrays(path)
+    targets = targets_of_text(path)
+    if targets is None:
+        return None
+    return Alignments(targets, read_text(path, targets.outputs, headed=True))
+
+
+def _read_arrays(path: Path) -> Alignments:
+    if not path.is_file():
+        raise UserError(f"there are no alignments {path}; write them with `asrkit align`")
+    try:
+        with safe_open(path, "numpy") as file:
+            described = file.metadata()["alignments"]
+            names, offsets, symbols = map(file.get_tensor, ("utterances", "offsets", "symbols"))
+        keys = [(str(name), float(speed)) for name, speed in json.loads(names.tobytes())]
+        parts = [symbols[begin:end] for begin, end in pairwise(offsets.tolist())]
+        by_key = dict(zip(keys, parts, strict=True))
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is damaged: {error}; write it again") from error
+    fields = parse_json(described, _Described, str(path))
+    targets = targets_of(fields, str(path))
+    wrong = symbols[(symbols < 0) | (symbols >= len(targets.outputs))]
+    if len(wrong):
+        said = f"symbol {wrong[0]} is not one of {targets.outputs.told()}"
+        raise UserError(f"{path} is damaged: {said}; write it again")
+    return Alignments(targets, by_key, fields["tree"])
+
+
+def _other(path: Path, targets: FrameTargets, got: str) -> UserError:
     needed = replace(targets, labels_repeat=False).told()
-    raise UserError(
+    return UserError(
         f"{path}: a head is trained on {needed}; the alignments hold {got}; align with a head of "
         "the same outputs (`asrkit align --head HEAD`)"
     )
-
-
-def _held(header: str, where: str) -> FrameTargets:
-    """Returns what the first line of a file says that it holds."""
-    fields = parse_json(header, AlignmentFields, where)
-    try:
-        return FrameTargets(Outputs.of_fields(fields["outputs"]), rate=fields["rate"])
-    except ValueError as error:
-        raise UserError(f"{where} is damaged: {error}; write it again") from error

@@ -7,12 +7,13 @@ each frame of the encoder, or for each frame of the features, whatever the encod
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict
 
 from torch import Tensor
 
+from asrkit.errors import UserError
 from asrkit.lattice.alignments import AlignedLabels, aligned_labels
-from asrkit.text.outputs import Outputs
+from asrkit.text.outputs import OutputFields, Outputs
 
 Rate = Literal["encoder", "features"]
 
@@ -49,11 +50,38 @@ class FrameTargets:
         other = self.outputs.num_labels
         return aligned_labels(symbols.clamp(max=other), other, self.labels_repeat)
 
+    def fields(self) -> TargetFields:
+        """Returns what files say of them."""
+        return TargetFields(outputs=self.outputs.fields(), rate=self.rate)
+
     def told(self) -> str:
         """Returns what they are, in a few words, for messages."""
         frame = {"encoder": "encoder frame", "features": "feature frame"}[self.rate]
         repeated = " (equal ones in a row are one)" if self.labels_repeat else ""
         return f"{self.outputs.told()}{repeated}, one for each {frame}"
+
+
+class TargetFields(TypedDict):
+    """What a file says of the symbols that it holds."""
+
+    outputs: OutputFields
+    rate: Rate
+
+
+def targets_of(fields: TargetFields, where: str) -> FrameTargets:
+    """Returns what a file holds.
+
+    Args:
+        fields: What it says.
+        where: Its name, for messages.
+
+    Raises:
+        UserError: If that can't be.
+    """
+    try:
+        return FrameTargets(Outputs.of_fields(fields["outputs"]), rate=fields["rate"])
+    except ValueError as error:
+        raise UserError(f"{where} is damaged: {error}; write it again") from error
 
 
 def every(symbols: Tensor, step: int, frames: int) -> Tensor:

@@ -60,8 +60,8 @@ def align(
     """Writes the alignments of a set; utterances whose labels do not fit are left out.
 
     RUN/align/SET.ctm has utterance, channel, start and duration in seconds, label, at speed 1.
-    RUN/align/SET.tsv has the symbols of all frames, at all speeds, to train on; not for RNN-T,
-    where a frame may have several.
+    RUN/align/SET.safetensors has the symbols of all frames, at all speeds, to train on; not for
+    RNN-T, where a frame may have several.
 
     Args:
         run: Folder of a trained run.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from asrkit.data.alignments import Alignments, read_alignments
@@ -15,6 +18,8 @@ from asrkit.experiment.spec import Experiment
 from asrkit.models.interfaces import TrainableModel
 from asrkit.run_folder import RunFolder
 from asrkit.text.tokenizers import Tokenizer
+
+log = logging.getLogger(__name__)
 
 
 def alignment_problems(experiment: Experiment, model: TrainableModel) -> list[str]:
@@ -64,19 +69,38 @@ def open_alignments(
     run = experiment.data.alignments
     if run is None or targets is None:
         return None
-    spec = RunFolder(run).spec
-    if not spec.is_file():
-        raise UserError(f"data.alignments: {run} is not a run folder: it has no {spec.name}")
     if targets.spell_text:
         require_vocabulary(run, tokenizer.vocabulary)
-    paths = [RunFolder(run).frames(name) for name in names]
-    for path in paths:
-        if not path.is_file():
-            raise UserError(
-                f"data.alignments: {path} is missing; write it with `asrkit align --run {run} "
-                f"--set {path.stem} --data DIR --head HEAD{_speed_options(experiment, path.stem)}`"
-            )
-    return read_alignments(paths, targets)
+    return read_alignments([_frames(experiment, RunFolder(run), name) for name in names], targets)
+
+
+def _frames(experiment: Experiment, run: RunFolder, name: str) -> Path:
+    """Returns the file with the alignments of a set.
+
+    Raises:
+        UserError: If there is none.
+    """
+    path, older = run.frames(name), run.older_frames(name)
+    if not path.is_file() and older.is_file():
+        _tell_older(older)
+        return older
+    if not path.is_file() and not run.spec.is_file():
+        raise UserError(
+            f"data.alignments: {run.path} is not a run folder: it has no {run.spec.name}, nor "
+            f"imported alignments {path}"
+        )
+    if not path.is_file():
+        raise UserError(
+            f"data.alignments: {path} is missing; write it with `asrkit align --run {run.path} "
+            f"--set {name} --data DIR --head HEAD{_speed_options(experiment, name)}`"
+        )
+    return path
+
+
+@cache
+def _tell_older(path: Path) -> None:
+    """Says once in a process that a file is of an older version."""
+    log.info("%s: text of an older version is read; `asrkit align` now writes arrays", path)
 
 
 def list_misaligned(

@@ -140,6 +140,12 @@ class Outputs:
             raise ValueError(f"no {special} among {self.told()}")
         return self.specials[special]
 
+    def are_among(self, other: Outputs) -> bool:
+        """Returns whether other outputs are these; of classes alone, they may have more after."""
+        if self.num_labels or self.specials or other.num_labels or other.specials:
+            return self == other
+        return self.names == other.names[: len(self)]
+
     def difference(self, other: Outputs) -> str:
         """Returns the first symbol that is not that of other outputs, in words; "" if all are."""
         pairs = enumerate(zip_longest(self.names, other.names))

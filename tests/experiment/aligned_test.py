@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import soundfile
 from click.testing import CliRunner, Result
 
 from asrkit.cli import main
+from asrkit.data.alignment_text import write_text
+from asrkit.data.alignments import read_file
 from asrkit.data.manifests import Source, write_manifest
 
 SPEC = """
@@ -71,7 +74,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         aligned = align(folder, name, *speeds)
         assert aligned.exit_code == 0, aligned.output
         assert aligned.output.split() == [
-            str(folder / "first" / "align" / f"{name}.{kind}") for kind in ("ctm", "tsv")
+            str(folder / "first" / "align" / f"{name}.{kind}") for kind in ("ctm", "safetensors")
         ]
     return folder
 
@@ -105,23 +108,19 @@ def test_a_second_stage_learns_the_alignments_of_the_first(place: Path) -> None:
 
 
 def test_utterances_without_an_alignment_are_left_out_by_name(place: Path) -> None:
-    path = place / "first" / "align" / "train.tsv"
-    whole = path.read_text()
-    changed = []
-    header, *lines = whole.splitlines(keepends=True)
-    for line in map(str.rstrip, lines):
-        name, speed, symbols = line.split("\t")
-        if (name, speed) == ("u4", "1"):
-            symbols = symbols[2:]
-        if (name, speed) == ("u5", "1"):
-            symbols = f"0 {symbols[:-2]}"
-        if name != "u3":
-            changed.append(f"{name}\t{speed}\t{symbols}\n")
-    path.write_text("".join([header, *changed]))
+    path = place / "first" / "align" / "train.safetensors"
+    whole = path.read_bytes()
+    changed = read_file(path)
+    assert changed is not None
+    symbols = changed.symbols
+    symbols["u4", 1.0] = symbols["u4", 1.0][1:]
+    symbols["u5", 1.0] = np.concatenate([np.zeros(1, np.int16), symbols["u5", 1.0][:-1]])
+    del symbols["u3", 1.0], symbols["u3", 0.9]
+    changed.write(path)
     try:
         trained = train(place, "second", "training.epochs=1", run="less")
     finally:
-        path.write_text(whole)
+        path.write_bytes(whole)
     assert trained.exit_code == 0, trained.output
     rows = [row.split("\t") for row in (place / "less" / "left_out.tsv").read_text().splitlines()]
     assert [row[:2] for row in rows] == [
@@ -129,6 +128,24 @@ def test_utterances_without_an_alignment_are_left_out_by_name(place: Path) -> No
         ["u4", "alignment of other frames"],
         ["u5", "alignment of other labels"],
     ]
+
+
+def test_text_of_older_versions_is_read_and_told(
+    place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    place = shutil.copytree(place, place.parent / "older")
+    for name in ("train", "dev"):
+        path = place / "first" / "align" / f"{name}.safetensors"
+        held = read_file(path)
+        assert held is not None
+        write_text(path.with_suffix(".tsv"), held.targets, held.symbols)
+        path.unlink()
+    change = f"data.alignments={place / 'first'}"
+    trained = train(place, "second", change, "training.epochs=1", run="text")
+    assert trained.exit_code == 0, trained.output
+    assert (place / "text" / "left_out.tsv").read_text() == ""
+    assert caplog.text.count("train.tsv: text of an older version") == 1
 
 
 def test_what_alignments_do_not_fit_is_refused(place: Path) -> None:

@@ -13,6 +13,8 @@ import soundfile
 from click.testing import CliRunner, Result
 
 from asrkit.cli import main
+from asrkit.data.alignments import read_alignments
+from asrkit.data.frame_targets import FrameTargets
 from asrkit.data.manifests import Source, write_manifest
 from asrkit.errors import UserError
 from asrkit.experiment.prior import read_prior
@@ -145,13 +147,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def test_frames_have_states_at_the_rate_of_the_features(place: Path) -> None:
-    header, *rows = (place / "first" / "align" / "train.tsv").read_text().splitlines()
-    fields = json.loads(header.removeprefix("# "))
-    assert (fields["outputs"]["names"], fields["rate"]) == (list(STATES.names), "features")
-    found = {row.split("\t")[0]: row.split("\t")[2].split() for row in rows}
+    targets = FrameTargets(STATES, rate="features")
+    found = read_alignments([place / "first" / "align" / "train.safetensors"], targets)
     samples = 6000 + 130 * 2
-    assert len(found["u2"]) == samples // 160
-    assert list(dict.fromkeys(found["u0"])) == ["0", "1", "2", "3"]
+    assert len(found.of("u2", 1.0)) == samples // 160
+    assert list(dict.fromkeys(found.of("u0", 1.0).tolist())) == [0, 1, 2, 3]
     times = (place / "first" / "align" / "train.ctm").read_text().splitlines()
     assert times[0] == "u0 1 0.000 0.380 A"
     assert times[1] == "u0 1 0.380 0.370 B"
