@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from asrkit.experiment import load_spec
-from asrkit.experiment.align import best_spans
+from asrkit.experiment.align_labels import best_spans
 from asrkit.experiment.decode_spec import searches_of
 from asrkit.experiment.pictures import DevPictures
 from asrkit.models.asr_model import AsrModel

@@ -69,6 +69,11 @@ def _model_and_set(options: Options) -> list[Path]:
     return [*_weights(options), *_manifests(options, options["set_name"])]
 
 
+def _aligned(options: Options) -> list[Path]:
+    given = (options["prior"], options["lexicon"])
+    return [*_model_and_set(options), *(path for path in given if path is not None)]
+
+
 def _searched(options: Options) -> list[Path]:
     spec = options["spec"]
     searches = [RunFolder(options["run"]).spec] if spec is None else spec_files(spec)
@@ -91,7 +96,7 @@ def _counted(options: Options) -> list[Path]:
 
 
 READ: dict[str, Callable[[Options], list[Path]]] = {
-    "align": _model_and_set,
+    "align": _aligned,
     "average": lambda options: [RunFolder(options["run"]).index],
     "check": _spec,
     "decode": _searched,

@@ -1,6 +1,7 @@
 """Where config, data, models and training meet: what each verb of the command line does."""
 
 from asrkit.experiment.align import align
+from asrkit.experiment.align_states import StateOptions
 from asrkit.experiment.check import CheckReport, check, explain, show
 from asrkit.experiment.compare import diff
 from asrkit.experiment.decode import average, decode, score
@@ -19,6 +20,7 @@ from asrkit.experiment.tune import tune
 __all__ = [
     "CheckReport",
     "Experiment",
+    "StateOptions",
     "align",
     "average",
     "check",

@@ -1,76 +1,91 @@
-"""`asrkit align`: when each label was spoken, by a head's best path of the transcript."""
+"""`asrkit align`: when each label or word was spoken, by a head's best path of the transcript."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
-import torch
-from torch import Tensor
-
-from asrkit.data.alignments import Alignments
+from asrkit.data.batch import Batch
 from asrkit.data.batch_info import UtteranceInfo
 from asrkit.data.decode_batches import decode_batches
 from asrkit.data.frame_targets import FrameTargets
 from asrkit.data.manifests import open_set
 from asrkit.data.transcripts import with_transcripts
 from asrkit.errors import UserError
+from asrkit.experiment.align_labels import LabelAligner
+from asrkit.experiment.align_states import StateOptions, state_aligner
+from asrkit.experiment.aligned_set import AlignedSet, AlignedUtterance
 from asrkit.experiment.decode_settings import heard_with
 from asrkit.experiment.record import record_command
-from asrkit.experiment.runs import open_run
+from asrkit.experiment.runs import TrainedRun, open_run
 from asrkit.experiment.spec import available_device
-from asrkit.files import write_lines
-from asrkit.models.interfaces import AligningHead, Encoded
+from asrkit.models.interfaces import AligningHead, Head
 from asrkit.models.kinds import SpeechModel
-from asrkit.scorers.interfaces import IMPOSSIBLE
-from asrkit.text.tokenizers import Tokenizer
-from asrkit.text.vocabulary import Vocabulary
+from asrkit.scorers.interfaces import StateSource
 
-Spans = list[tuple[int, int]]
+DEFAULT_HEADS = "ctc", "states"
+"""Heads that are taken where none is named; then the only one that aligns."""
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class BestPath:
-    """The best path of an utterance's labels.
+class Aligner(Protocol):
+    """Aligns the transcripts of utterances."""
 
-    Args:
-        spans: First frame and end (exclusive) of each label.
-        log_prob: Of the path; hugely negative where the labels do not fit into the frames.
-        symbols: One per frame; of RNN-T one per step, which may be more.
-    """
+    @property
+    def targets(self) -> FrameTargets | None:
+        """What the symbols of frames are; None where a frame may have several."""
+        ...
 
-    spans: Spans
-    log_prob: float
-    symbols: list[int]
+    @property
+    def tree(self) -> str:
+        """Digest of the tree whose states they are; "" where there is none."""
+        ...
+
+    @property
+    def left_out(self) -> Counter[str]:
+        """How many utterances had no alignment, by reason."""
+        ...
+
+    def __call__(self, batch: Batch, infos: list[UtteranceInfo]) -> list[AlignedUtterance]:
+        """Returns the alignments of those utterances of a batch that have one."""
+        ...
+
+    def frame_seconds(self, num_samples: int) -> float:
+        """Returns the seconds between the frames of alignments of so many samples."""
+        ...
 
 
 def align(
     run: Path,
     data: Path,
     set_name: str,
-    head: str = "ctc",
+    head: str | None = None,
     checkpoint: str = "average",
     speeds: Sequence[float] = (1.0,),
     overrides: Sequence[str] = (),
+    states: StateOptions = StateOptions(),  # noqa: B008 - has no state
 ) -> list[Path]:
-    """Writes the alignments of a set; utterances whose labels do not fit are left out.
+    """Writes the alignments of a set; utterances that have none are left out.
 
     RUN/align/SET.ctm has utterance, channel, start and duration in seconds, label, at speed 1.
     RUN/align/SET.safetensors has the symbols of all frames, at all speeds, to train on; not for
-    RNN-T, where a frame may have several.
+    RNN-T, where a frame may have several. Of a head of tied states the CTM file has words, and
+    RUN/align/SET.phones.ctm phones.
 
     Args:
         run: Folder of a trained run.
         data: Data folder.
         set_name: The set.
-        head: One that aligns: a CTC or transducer head, or that of a plugin.
+        head: One that aligns: a CTC or transducer head, one of tied states, or that of a plugin;
+            None for `ctc`, `states`, or the only one.
         checkpoint: "average", "best", "last" or a path.
         speeds: The utterances are played at each of these.
         overrides: Such as data.decoding.max_seconds=600.
+        states: For heads of tied states.
 
     Returns:
         The paths of the files.
@@ -79,143 +94,72 @@ def align(
         UserError: If the head is missing, or doesn't align, or no utterance has an alignment.
     """
     opened = open_run(run, data)
-    experiment, tokenizer = opened.experiment, opened.tokenizer
-    settings = heard_with(experiment.speech, overrides)
+    settings = heard_with(opened.experiment.speech, overrides)
     cuts = with_transcripts(open_set(data, [set_name]), set_name, "alignments")
-    model, _ = opened.speech_model(checkpoint)
-    aligning = _aligning_head(model, head, run)
+    _refuse_speeds_of_features(cuts, set_name, speeds)
+    model, weights = opened.speech_model(checkpoint)
+    aligner = _aligner(opened, model, head, weights, states)
     record_command(run)
     model.to(available_device())
-    found = _Found(tokenizer.vocabulary, aligning.aligned_targets)
+    found = AlignedSet(aligner.targets, aligner.tree)
     for speed in dict.fromkeys(speeds):
         for batch, infos in decode_batches(cuts, settings, speed):
-            signals = (batch.signal, batch.signal_lengths)
-            seconds = frame_seconds(model, aligning.aligned_targets, batch.signal.shape[1])
-            for info, labels, best in _align_batch(model, aligning, *signals, infos, tokenizer):
-                found.add(info.id, speed, labels, best, seconds)
-    if not found.aligned:
+            seconds = aligner.frame_seconds(batch.signal.shape[1])
+            for one in aligner(batch, infos):
+                found.add(one, speed, seconds)
+    for reason, count in aligner.left_out.items():
+        log.warning("%s: %d utterances have no alignment: %s", set_name, count, reason)
+    if not found.utterances:
         raise UserError(f"no utterance of {set_name} could be aligned")
-    return found.write(opened.folder.times(set_name), opened.folder.frames(set_name))
+    return found.write(opened.folder, set_name)
 
 
-class _Found:
-    """The alignments of a set: times of labels, and symbols of frames.
+def _refuse_speeds_of_features(cuts: Iterable[Any], name: str, speeds: Sequence[float]) -> None:
+    """Checks that there is audio to be played at other speeds.
 
-    Args:
-        vocabulary: Names of the labels.
-        targets: What the symbols of frames are; None where a frame may have several.
+    Raises:
+        UserError: If there are features only.
     """
-
-    def __init__(self, vocabulary: Vocabulary, targets: FrameTargets | None) -> None:
-        self.vocabulary, self.aligned = vocabulary, 0
-        self.rows: list[str] = []
-        self.symbols = None if targets is None else Alignments(targets)
-
-    def add(
-        self, name: str, speed: float, labels: list[int], best: BestPath, seconds: float
-    ) -> None:
-        """Takes up an utterance; `seconds` are between its frames."""
-        self.aligned += 1
-        if self.symbols is not None:
-            self.symbols.add(name, speed, best.symbols)
-        if speed == 1.0:
-            names = [self.vocabulary.symbols[label] for label in labels]
-            self.rows += _ctm(name, names, best.spans, seconds)
-
-    def write(self, times: Path, frames: Path) -> list[Path]:
-        """Writes what there is; returns the paths."""
-        written = []
-        if self.rows:
-            write_lines(times, sorted(self.rows, key=_by_time))
-            written.append(times)
-        if self.symbols is not None:
-            self.symbols.write(frames)
-            written.append(frames)
-        return written
-
-
-def _aligning_head(model: SpeechModel, name: str, run: Path) -> AligningHead:
-    head: object = model.named_heads().get(name)
-    if not isinstance(head, AligningHead):
-        names = [n for n, h in model.named_heads().items() if isinstance(h, AligningHead)]
+    others = [speed for speed in speeds if speed != 1.0]
+    if others and not next(iter(cuts)).has_recording:
         raise UserError(
-            f"{run} has no head {name!r} that aligns, such as a CTC or transducer head; those that "
-            f"it has: {names or 'none'}"
+            f"{name} is a set of features, which can't be played at speed {others[0]:g}: make a "
+            f"set of that speed (`asrkit features --speed {others[0]:g}`) and align that one"
         )
-    return head
 
 
-def _align_batch(
-    model: SpeechModel,
-    head: AligningHead,
-    signal: Tensor,
-    lengths: Tensor,
-    infos: list[UtteranceInfo],
-    tokenizer: Tokenizer,
-) -> list[tuple[UtteranceInfo, list[int], BestPath]]:
-    """Returns the utterances of a batch that have an alignment, with labels and best path."""
-    device = next(model.parameters()).device
-    labels = [_labels(info, tokenizer) for info in infos]
-    rows = [torch.tensor(each or [], dtype=torch.int64) for each in labels]
-    padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(device)
-    sizes = torch.tensor([len(row) for row in rows], device=device)
-    with torch.inference_mode():
-        encoded = model.encode(signal.to(device), lengths.to(device))
-        found = best_spans(head, encoded, padded, sizes)
-    kept = []
-    for info, known, best in zip(infos, labels, found, strict=True):
-        if known is not None and best.log_prob < IMPOSSIBLE / 2:
-            log.warning("left out: %s: its labels do not fit into its frames", info.id)
-        elif known is not None:
-            kept.append((info, known, best))
-    return kept
+def _aligner(
+    opened: TrainedRun, model: SpeechModel, name: str | None, weights: Path, states: StateOptions
+) -> Aligner:
+    """Returns what aligns by a head.
 
-
-def _labels(info: UtteranceInfo, tokenizer: Tokenizer) -> list[int] | None:
-    try:
-        return tokenizer.encode(info.reference)
-    except UserError as error:
-        log.warning("left out: %s: %s", info.id, error)
-        return None
-
-
-def best_spans(
-    head: AligningHead, encoded: Encoded, labels: Tensor, label_lengths: Tensor
-) -> list[BestPath]:
-    """Returns the best path of each utterance's labels (B, U).
-
-    A label of a transducer has one frame, more where the topology lets it be repeated.
+    Raises:
+        UserError: If the head is missing, doesn't align, or is not fit for the options.
     """
-    found = head.align(encoded, labels, label_lengths)
-    begins, ends = found.label_frames.tolist(), found.label_ends.tolist()
-    symbols, log_probs = found.symbols.tolist(), found.log_probs.tolist()
-    return [
-        BestPath(
-            list(zip(begins[row][:size], ends[row][:size], strict=True)),
-            log_probs[row],
-            [symbol for symbol in symbols[row] if symbol >= 0],
-        )
-        for row, size in enumerate(label_lengths.tolist())
-    ]
+    run, heads = opened.folder, model.named_heads()
+    name = _default_head(heads) if name is None else name
+    head: Any = heads.get(name)
+    if isinstance(head, AligningHead):
+        if states != StateOptions():
+            raise UserError(
+                f"head {name!r} of {run.path} aligns labels: scales, priors, beams and lexicons "
+                "are for heads of tied states"
+            )
+        return LabelAligner(model, head, opened.tokenizer)
+    if isinstance(head, StateSource):
+        return state_aligner(model, name, head, run, weights, states)
+    names = [n for n, h in heads.items() if _aligns(h)]
+    raise UserError(
+        f"{run.path} has no head {name!r} that aligns, such as a CTC or transducer head or one of "
+        f"tied states; those that it has: {names or 'none'}"
+    )
 
 
-def _ctm(name: str, labels: list[str], spans: Spans, seconds: float) -> list[str]:
-    """Returns the lines of an utterance."""
-    return [
-        f"{name} 1 {begin * seconds:.3f} {(end - begin) * seconds:.3f} {label}"
-        for label, (begin, end) in zip(labels, spans, strict=True)
-    ]
+def _default_head(heads: dict[str, Head]) -> str:
+    able = [name for name, head in heads.items() if _aligns(head)]
+    known = [name for name in DEFAULT_HEADS if name in able]
+    return (known or (able if len(able) == 1 else DEFAULT_HEADS))[0]
 
 
-def frame_seconds(model: SpeechModel, targets: FrameTargets | None, num_samples: int) -> float:
-    """Returns the seconds between the frames of alignments; of the encoder's if None are given."""
-    if targets is not None and targets.rate == "features":
-        return model.features.frame_shift
-    many = torch.tensor([max(num_samples, 100 * model.features.sample_rate)])
-    ratio = round(float(model.features.num_frames(many)) / float(model.output_frames(many)))
-    return ratio * model.features.frame_shift
-
-
-def _by_time(row: str) -> tuple[str, float]:
-    fields = row.split()
-    return fields[0], float(fields[2])
+def _aligns(head: object) -> bool:
+    return isinstance(head, AligningHead | StateSource)

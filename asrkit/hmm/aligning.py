@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from asrkit.hmm.alignments import Alignment, alignment_of
-from asrkit.hmm.graphs import GraphCompiler
+from asrkit.hmm.graphs import GraphCompiler, state_graph
+from asrkit.hmm.hmm_folder import Hmm
 from asrkit.hmm.model import Model
 from asrkit.hmm.speech import Utterance
-from asrkit.hmm.viterbi import BEAM, best_path_by_mixtures
+from asrkit.hmm.viterbi import BEAM, Floats, best_path, best_path_by_mixtures
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -94,6 +95,27 @@ def align_one(
     if path is None:
         return None
     return alignment_of(path.states, expanded, phones), path.score
+
+
+def align_scores(
+    words: Iterable[str], scores: Floats, hmm: Hmm, compiler: GraphCompiler, beam: float = BEAM
+) -> Alignment | None:
+    """Returns the alignment of one utterance; None where it has no path.
+
+    Args:
+        words: The transcript.
+        scores: (T, S) of tied states.
+        hmm: What these states are.
+        compiler: Makes the graph.
+        beam: Of the search.
+
+    Raises:
+        UserError: If a word has no pronunciation.
+    """
+    phones = compiler.compile(list(words))
+    expanded = state_graph(phones, hmm.topology, hmm.tree, hmm.transitions)
+    path = best_path(expanded.graph, scores, expanded.graph.states, beam)
+    return None if path is None else alignment_of(path.states, expanded, phones)
 
 
 def frame_states(utterances: Sequence[Utterance], found: Mapping[str, Alignment]) -> Tensor:

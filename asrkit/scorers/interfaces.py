@@ -142,6 +142,15 @@ class FrameSource(Protocol):
 
 
 @runtime_checkable
+class StateSource(Protocol):
+    """Scores the tied states of an HMM in every frame of the features."""
+
+    def state_scores(self, encoded: Any) -> FrameScores:
+        """Returns scores (B, T, S) of all states: log p(x|s) or log p(s|x); no column is blank."""
+        ...
+
+
+@runtime_checkable
 class SymbolSource(Protocol):
     """Scores a frame's symbols after the labels so far: a transducer head."""
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from asrkit.config.registry import Factory
 from asrkit.data.batch import Batch
-from asrkit.experiment.align import best_spans
+from asrkit.experiment.align_labels import best_spans
 from asrkit.lattice.cells import cell_targets
 from asrkit.lattice.topologies import CtcTopology, RnaTopology, RnntTopology, Topology
 from asrkit.losses.full_sum import full_sum_loss

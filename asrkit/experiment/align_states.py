@@ -1,0 +1,176 @@
+"""Aligns words by a head of tied states: the best path of lexicon, tree and the states' scores."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from asrkit.data.batch import Batch
+from asrkit.data.batch_info import UtteranceInfo
+from asrkit.data.frame_targets import FrameTargets
+from asrkit.errors import UserError
+from asrkit.experiment.aligned_set import AlignedUtterance, Timed
+from asrkit.experiment.prior import read_prior
+from asrkit.hmm.aligning import align_scores
+from asrkit.hmm.alignments import Alignment
+from asrkit.hmm.graphs import GraphCompiler
+from asrkit.hmm.hmm_folder import Hmm, digest_of, read_hmm
+from asrkit.hmm.lexicon_files import read_lexicon
+from asrkit.hmm.viterbi import BEAM, Floats
+from asrkit.models.kinds import SpeechModel
+from asrkit.run_folder import RunFolder
+from asrkit.scorers.interfaces import StateSource
+from asrkit.text.outputs import Outputs
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StateOptions:
+    """How words are aligned with tied states.
+
+    Args:
+        acoustic_scale: Factor of the states' scores, beside which stand costs of transitions.
+        prior: File of log-priors of the head's states, as `asrkit prior` writes it; None for none.
+        prior_scale: Their factor.
+        beam: States that are worse than the best by more are given up; where no path is left, the
+            beam becomes ten times as wide, and then there is none.
+        lexicon: File of pronunciations instead of those that the model was trained with.
+        unknown_as_noise: Whether words without pronunciation are noise; otherwise their utterances
+            are left out.
+
+    Raises:
+        ValueError: If a scale or the beam is not above 0.
+    """
+
+    acoustic_scale: float = 1.0
+    prior: Path | None = None
+    prior_scale: float = 0.3
+    beam: float = BEAM
+    lexicon: Path | None = None
+    unknown_as_noise: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("acoustic_scale", "beam"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+
+
+class StateAligner:
+    """Aligns the words of transcripts.
+
+    Args:
+        model: The model.
+        source: Its head that scores states.
+        hmm: What words and states have to do with each other.
+        tree: Digest of its tree.
+        options: What is chosen.
+        log_prior: (S',) of all outputs of the head, or None.
+
+    Raises:
+        UserError: If the lexicon has phones that the model lacks.
+    """
+
+    def __init__(
+        self,
+        model: SpeechModel,
+        source: StateSource,
+        hmm: Hmm,
+        tree: str,
+        options: StateOptions,
+        log_prior: Tensor | None = None,
+    ) -> None:
+        self.model, self.source, self.hmm, self.options = model, source, hmm, options
+        self.log_prior, self.tree = log_prior, tree
+        self.targets = FrameTargets(Outputs.states(hmm.num_states), rate="features")
+        lexicon = hmm.lexicon if options.lexicon is None else read_lexicon(options.lexicon)
+        self.compiler = GraphCompiler(
+            lexicon, hmm.tree.phones, unknown_as_noise=options.unknown_as_noise
+        )
+        self.left_out: Counter[str] = Counter()
+
+    def __call__(self, batch: Batch, infos: list[UtteranceInfo]) -> list[AlignedUtterance]:
+        """Returns the alignments of those utterances of a batch that have one."""
+        scores = self._scores(batch)
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            found = list(pool.map(self._aligned, infos, scores))
+        return [one for one in found if one is not None]
+
+    def _scores(self, batch: Batch) -> list[Floats]:
+        """Returns the scores (T, S) of the states, of each utterance."""
+        device = next(chain(self.model.buffers(), self.model.parameters())).device
+        with torch.inference_mode():
+            encoded = self.model.encode(batch.signal.to(device), batch.signal_lengths.to(device))
+            found = self.source.state_scores(encoded)
+            scores = found.log_probs  # (B, T, S')
+            if self.log_prior is not None:
+                scores = scores - self.options.prior_scale * self.log_prior.to(scores)
+            scores = self.options.acoustic_scale * scores[..., : self.hmm.num_states]
+        lengths = found.lengths.tolist()
+        return [one[:size].numpy() for one, size in zip(scores.float().cpu(), lengths, strict=True)]
+
+    def _aligned(self, info: UtteranceInfo, scores: Floats) -> AlignedUtterance | None:
+        words = info.reference.split()
+        try:
+            found = align_scores(words, scores, self.hmm, self.compiler, self.options.beam)
+        except UserError as error:  # a word without pronunciation
+            self._leave_out(info.id, "words without pronunciation", str(error))
+            return None
+        if found is None:
+            detail = f"no path of its {len(words)} words through its {len(scores)} frames"
+            self._leave_out(info.id, "no path", detail)
+            return None
+        names = self.hmm.tree.phones.names
+        phones = [Timed(names[s.label], s.start, s.end) for s in found.phone_spans()]
+        return AlignedUtterance(info.id, found.states.tolist(), _word_times(words, found), phones)
+
+    def _leave_out(self, name: str, reason: str, detail: str) -> None:
+        log.warning("left out: %s: %s", name, detail)
+        self.left_out[reason] += 1
+
+    def frame_seconds(self, num_samples: int) -> float:
+        """Returns the seconds between frames, whatever the number of samples."""
+        return self.model.features.frame_shift
+
+
+def _word_times(words: list[str], found: Alignment) -> list[Timed]:
+    return [Timed(words[span.label], span.start, span.end) for span in found.word_spans()]
+
+
+def state_aligner(
+    model: SpeechModel,
+    name: str,
+    source: StateSource,
+    run: RunFolder,
+    weights: Path,
+    options: StateOptions,
+) -> StateAligner:
+    """Returns what aligns words by a head of a run.
+
+    Args:
+        model: The run's model.
+        name: The head's name.
+        source: The head.
+        run: With the HMM that the states are of.
+        weights: The checkpoint, which the prior must be of.
+        options: What is chosen.
+
+    Raises:
+        UserError: If there is no HMM, the head has fewer states, or the prior is of another head.
+    """
+    hmm = read_hmm(run.hmm)
+    outputs = model.named_heads()[name].outputs
+    if len(outputs) < hmm.num_states:
+        raise UserError(
+            f"head {name!r} of {run.path} has {len(outputs)} states, the tree of {run.hmm} "
+            f"{hmm.num_states}: they are not of the same model"
+        )
+    prior = None if options.prior is None else read_prior(options.prior, weights, outputs)
+    return StateAligner(model, source, hmm, digest_of(run.hmm), options, prior)
