@@ -1,0 +1,153 @@
+"""Words aligned with scores of tied states: times that are known, and all that can go wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from asrkit.data.batch import Batch
+from asrkit.data.batch_info import UtteranceInfo
+from asrkit.errors import UserError
+from asrkit.experiment.align_states import StateAligner, StateOptions, state_aligner
+from asrkit.experiment.aligned_set import AlignedSet
+from asrkit.hmm.alignments import Alignment
+from asrkit.hmm.graphs import transitions_of
+from asrkit.hmm.hmm_folder import Hmm
+from asrkit.models.interfaces import Encoded
+from asrkit.models.kinds import SpeechModel
+from asrkit.run_folder import RunFolder
+from asrkit.scorers.interfaces import FrameScores
+from asrkit.text.outputs import Outputs
+from tests.hmm.toy import LEXICON, TOPOLOGY, TREE, Speaker
+
+HMM = Hmm(TREE, TOPOLOGY, transitions_of(TOPOLOGY, TREE), LEXICON)
+UNUSED = 2
+
+
+class KnownStates(nn.Module):
+    """A model and head that know the Gaussian of every state, and have outputs that none uses."""
+
+    def __init__(self, speaker: Speaker) -> None:
+        super().__init__()
+        self.means: Tensor
+        self.register_buffer("means", torch.from_numpy(speaker.means).float())
+        self.outputs = Outputs.states(TREE.num_states + UNUSED)
+        self.features = SimpleNamespace(frame_shift=0.01)
+
+    def named_heads(self) -> dict[str, Any]:
+        return {"states": self}
+
+    def encode(self, signal: Tensor, lengths: Tensor) -> Encoded:
+        return Encoded(signal, lengths)
+
+    def state_scores(self, encoded: Encoded) -> FrameScores:
+        distances = (encoded.frames[:, :, None] - self.means).square().sum(3)  # (B, T, S)
+        unused = distances.new_full((*distances.shape[:2], UNUSED), 1e6)
+        return FrameScores(torch.cat([-0.5 * distances, unused], 2), encoded.lengths)
+
+
+def aligner(speaker: Speaker, options: StateOptions) -> StateAligner:
+    model = KnownStates(speaker)
+    return StateAligner(cast(SpeechModel, model), model, HMM, "digest", options)
+
+
+def batch_of(frames: list[Tensor], texts: list[str]) -> tuple[Batch, list[UtteranceInfo]]:
+    names = [f"u{number}" for number in range(len(frames))]
+    lengths = torch.tensor([len(one) for one in frames])
+    signal = torch.nn.utils.rnn.pad_sequence(frames, batch_first=True, padding_value=7.0)
+    nothing = torch.zeros(len(frames), 0, dtype=torch.int64)
+    batch = Batch(names, signal, lengths, nothing, torch.zeros(len(frames), dtype=torch.int64))
+    return batch, [UtteranceInfo(n, "s", t, 1.0) for n, t in zip(names, texts, strict=True)]
+
+
+def drawn(speaker: Speaker, count: int) -> tuple[list[Tensor], list[Alignment], list[str]]:
+    texts = [speaker.words(1 + number % 5) for number in range(count)]
+    said = [speaker.say(words) for words in texts]
+    return [s[0] for s in said], [s[1] for s in said], [" ".join(words) for words in texts]
+
+
+def test_phones_are_found_within_two_frames_whatever_is_beside_them_in_a_batch() -> None:
+    speaker = Speaker(seed=3)
+    frames, real, texts = drawn(speaker, 40)
+    align = aligner(speaker, StateOptions())
+    found = align(*batch_of(frames, texts))
+    assert [one.id for one in found] == [f"u{number}" for number in range(40)]
+    close = total = 0
+    for one, truth in zip(found, real, strict=True):
+        assert len(one.symbols) == len(truth)
+        assert one.phones is not None
+        spans = truth.phone_spans()
+        total += len(spans)
+        if [TREE.phones.names[span.label] for span in spans] == [p.name for p in one.phones]:
+            pairs = zip(one.phones, spans, strict=True)
+            close += sum(abs(a.begin - b.start) <= 2 and abs(a.end - b.end) <= 2 for a, b in pairs)
+    assert close >= 0.95 * total
+    alone = [align(*batch_of([one], [text]))[0] for one, text in zip(frames, texts, strict=True)]
+    assert [one.symbols for one in alone] == [one.symbols for one in found]
+
+
+def test_files_have_words_phones_and_states(tmp_path: Path) -> None:
+    speaker = Speaker(seed=4)
+    frames, (real, *_), texts = drawn(speaker, 3)
+    align = aligner(speaker, StateOptions())
+    found = AlignedSet(align.targets, align.tree)
+    for one in align(*batch_of(frames, texts)):
+        found.add(one, 1.0, align.frame_seconds(0))
+    run = RunFolder(tmp_path)
+    paths = found.write(run, "dev")
+    assert paths == [run.times("dev"), run.phone_times("dev"), run.frames("dev")]
+    words = [line.split() for line in run.times("dev").read_text().splitlines()]
+    phones = [line.split() for line in run.phone_times("dev").read_text().splitlines()]
+    assert [" ".join(w[4] for w in words if w[0] == f"u{n}") for n in range(3)] == texts
+    assert phones[0][:3] == ["u0", "1", "0.000"]
+    last = [row for row in phones if row[0] == "u0"][-1]
+    assert float(last[2]) + float(last[3]) == pytest.approx(len(real) * 0.01)
+
+
+def test_what_has_no_path_or_no_pronunciation_is_named_and_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    speaker = Speaker(seed=5)
+    frames, _, texts = drawn(speaker, 3)
+    frames[0], texts[0] = frames[0][:4], "ab ab"
+    texts[1] += " zebra"
+    align = aligner(speaker, StateOptions())
+    assert [one.id for one in align(*batch_of(frames, texts))] == ["u2"]
+    assert align.left_out == {"no path": 1, "words without pronunciation": 1}
+    assert "left out: u0: no path of its 2 words through its 4 frames" in caplog.text
+    assert "left out: u1: there is no pronunciation of 'zebra'" in caplog.text
+    noisy = aligner(speaker, StateOptions(unknown_as_noise=True))
+    assert [one.id for one in noisy(*batch_of(frames, texts))] == ["u1", "u2"]
+
+
+def test_scale_and_prior_change_the_scores() -> None:
+    speaker = Speaker(seed=6)
+    frames, _, texts = drawn(speaker, 2)
+    batch, _ = batch_of(frames, texts)
+    plain = aligner(speaker, StateOptions())._scores(batch)
+    prior = torch.linspace(-3, -1, TREE.num_states + UNUSED)
+    options = StateOptions(acoustic_scale=0.5, prior_scale=0.3)
+    model = KnownStates(speaker)
+    scaled = StateAligner(cast(SpeechModel, model), model, HMM, "", options, prior)._scores(batch)
+    for one, other, utterance in zip(plain, scaled, frames, strict=True):
+        assert one.shape == (len(utterance), TREE.num_states)
+        expected = 0.5 * (torch.from_numpy(one) - 0.3 * prior[: TREE.num_states])
+        torch.testing.assert_close(torch.from_numpy(other), expected)
+
+
+def test_a_head_with_fewer_states_than_the_tree_is_refused(tmp_path: Path) -> None:
+    HMM.write(tmp_path / "hmm")
+    model = KnownStates(Speaker())
+    run = RunFolder(tmp_path)
+    arguments = (cast(SpeechModel, model), "states", model, run, tmp_path / "w.pt", StateOptions())
+    assert state_aligner(*arguments).targets.outputs == Outputs.states(TREE.num_states)
+    model.outputs = Outputs.states(TREE.num_states - 1)
+    with pytest.raises(UserError, match=f"has {TREE.num_states - 1} states, the tree of"):
+        state_aligner(*arguments)
+    with pytest.raises(ValueError, match="acoustic_scale must be above 0"):
+        StateOptions(acoustic_scale=0.0)
