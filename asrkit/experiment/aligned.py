@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from asrkit.data.alignment_text import Symbols
 from asrkit.data.alignments import Alignments, read_alignments
 from asrkit.data.frame_targets import FrameTargets
 from asrkit.data.manifests import Unusable
@@ -15,8 +16,10 @@ from asrkit.data.misaligned import misaligned
 from asrkit.errors import UserError
 from asrkit.experiment.runs import require_vocabulary
 from asrkit.experiment.spec import Experiment
+from asrkit.hmm.hmm_folder import copy_hmm, digest_of
 from asrkit.models.interfaces import TrainableModel
 from asrkit.run_folder import RunFolder
+from asrkit.text.outputs import Outputs
 from asrkit.text.tokenizers import Tokenizer
 
 log = logging.getLogger(__name__)
@@ -71,7 +74,71 @@ def open_alignments(
         return None
     if targets.spell_text:
         require_vocabulary(run, tokenizer.vocabulary)
-    return read_alignments([_frames(experiment, RunFolder(run), name) for name in names], targets)
+    folder = RunFolder(run)
+    paths = [_frames(experiment, folder, name) for name in names]
+    found = read_alignments(paths, targets)
+    if found.tree and folder.hmm.is_dir() and digest_of(folder.hmm) != found.tree:
+        raise UserError(
+            f"{paths[0]} has states of another tree than {folder.hmm}, which has changed since: "
+            "align again"
+        )
+    for name in names:
+        for speed in _speeds(experiment, name):
+            found.symbols |= _of_speed(folder, name, speed, targets)
+    return found
+
+
+def _of_speed(
+    run: RunFolder, name: str, speed: float, targets: FrameTargets
+) -> dict[tuple[str, float], Symbols]:
+    """Returns the alignments of a set that were made of features of a speed, if there are some.
+
+    These are a set of their own, SET-sp0.9, whose utterances are named sp0.9-UTTERANCE.
+    """
+    path = run.frames(f"{name}-sp{speed:g}")
+    if speed == 1.0 or not path.is_file():
+        return {}
+    found = read_alignments([path], targets).symbols
+    return {(key.removeprefix(f"sp{speed:g}-"), speed): found[key, of] for key, of in found}
+
+
+def keep_hmm(experiment: Experiment, targets: FrameTargets | None, run: Path) -> None:
+    """Copies the HMM whose states a run is trained on into its folder, which then needs no other.
+
+    Args:
+        experiment: Whose data.alignments has the HMM.
+        targets: What the model is trained on.
+        run: The folder.
+    """
+    source = experiment.data.alignments
+    if source is None or targets is None or targets.spell_text:
+        return
+    hmm, own = RunFolder(source).hmm, RunFolder(run).hmm
+    if hmm.is_dir() and not own.is_dir():
+        copy_hmm(hmm, own)
+    elif not hmm.is_dir() and targets.outputs == Outputs.states(len(targets.outputs)):
+        log.warning(
+            "%s has no HMM: without it states can be trained on, but words can't be aligned or "
+            "recognised with %s",
+            source,
+            run,
+        )
+
+
+def require_same_hmm(experiment: Experiment, run: Path) -> None:
+    """Checks that a run continues with states of the tree that it began with.
+
+    Raises:
+        UserError: If its alignments are of another tree now.
+    """
+    source, own = experiment.data.alignments, RunFolder(run).hmm
+    if source is None or not own.is_dir() or not RunFolder(source).hmm.is_dir():
+        return
+    if digest_of(own) != digest_of(RunFolder(source).hmm):
+        raise UserError(
+            f"{run} was trained on states of another tree than {source} has now: train again in "
+            "another --run folder"
+        )
 
 
 def _frames(experiment: Experiment, run: RunFolder, name: str) -> Path:
@@ -92,7 +159,7 @@ def _frames(experiment: Experiment, run: RunFolder, name: str) -> Path:
     if not path.is_file():
         raise UserError(
             f"data.alignments: {path} is missing; write it with `asrkit align --run {run.path} "
-            f"--set {name} --data DIR --head HEAD{_speed_options(experiment, name)}`"
+            f"--set {name} --data {_data_of(run)} --head HEAD{_speed_options(experiment, name)}`"
         )
     return path
 
@@ -140,6 +207,12 @@ def list_misaligned(
 
 def _speeds(experiment: Experiment, name: str) -> list[float]:
     return experiment.speech.speeds if name in experiment.data.train else [1.0]
+
+
+def _data_of(run: RunFolder) -> str:
+    """Returns the data folder that a run's head hears, if that is known."""
+    features = run.path / "data"
+    return str(features) if features.is_dir() else "DIR"
 
 
 def _speed_options(experiment: Experiment, name: str) -> str:

@@ -19,7 +19,7 @@ from asrkit.config.yaml_loader import Spec
 from asrkit.data.manifests import Unusable, read_unusable, write_unusable
 from asrkit.data.open_sets import OpenSets
 from asrkit.errors import UserError
-from asrkit.experiment.aligned import alignment_problems
+from asrkit.experiment.aligned import alignment_problems, keep_hmm, require_same_hmm
 from asrkit.experiment.arithmetic import arithmetic_of, refuse_impossible
 from asrkit.experiment.claim import claim_run
 from asrkit.experiment.model_tree import count_parameters
@@ -185,6 +185,7 @@ def trainer_of(
         raise UserError(problem)
     if stage.has_begun:
         require_vocabulary(run, tokenizer.vocabulary)
+        require_same_hmm(experiment, run)
     opened = OpenData(experiment, data, tokenizer, sets, model.given_targets)
     train_data = None
     if world.rank == 0:  # nothing is written before it is known that this can be trained
@@ -224,6 +225,7 @@ def record_run(
         inherit_files(before.run, run)
     write_unusable(RunFolder(run).left_out, left_out)
     record_tokenizer(run, opened.tokenizer)
+    keep_hmm(stage.experiment, model.given_targets, run)
     if trains:
         record_command(run)
         record_environment(run, parameters=count_parameters(model))
