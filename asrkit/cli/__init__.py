@@ -1,6 +1,7 @@
 """The command line: a file for each verb, which parses its arguments and calls one function."""
 
 from asrkit.cli.align import align
+from asrkit.cli.alignments import alignments
 from asrkit.cli.average import average
 from asrkit.cli.check import check
 from asrkit.cli.data import data
@@ -28,6 +29,7 @@ __all__ = ["main"]
 
 for verb in (
     align,
+    alignments,
     average,
     check,
     data,

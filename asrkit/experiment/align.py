@@ -17,10 +17,10 @@ from asrkit.data.transcripts import with_transcripts
 from asrkit.errors import UserError
 from asrkit.experiment.align_labels import LabelAligner
 from asrkit.experiment.align_states import StateOptions, state_aligner
-from asrkit.experiment.aligned_set import AlignedSet, AlignedUtterance
 from asrkit.experiment.decode_settings import heard_with
 from asrkit.experiment.record import record_command
 from asrkit.experiment.runs import TrainedRun, open_run
+from asrkit.experiment.set_alignments import AlignedUtterance, SetAlignments
 from asrkit.experiment.spec import available_device
 from asrkit.models.interfaces import AligningHead, Head
 from asrkit.models.kinds import SpeechModel
@@ -101,7 +101,7 @@ def align(
     aligner = _aligner(opened, model, head, weights, states)
     record_command(run)
     model.to(available_device())
-    found = AlignedSet(aligner.targets, aligner.tree)
+    found = SetAlignments(aligner.targets, aligner.tree)
     for speed in dict.fromkeys(speeds):
         for batch, infos in decode_batches(cuts, settings, speed):
             seconds = aligner.frame_seconds(batch.signal.shape[1])

@@ -13,7 +13,7 @@ from asrkit.data.batch import Batch
 from asrkit.data.batch_info import UtteranceInfo
 from asrkit.data.frame_targets import FrameTargets
 from asrkit.errors import UserError
-from asrkit.experiment.aligned_set import AlignedUtterance, Timed
+from asrkit.experiment.set_alignments import AlignedUtterance, Timed
 from asrkit.models.interfaces import AligningHead, Encoded
 from asrkit.models.kinds import SpeechModel
 from asrkit.scorers.interfaces import IMPOSSIBLE

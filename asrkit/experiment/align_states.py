@@ -16,8 +16,8 @@ from asrkit.data.batch import Batch
 from asrkit.data.batch_info import UtteranceInfo
 from asrkit.data.frame_targets import FrameTargets
 from asrkit.errors import UserError
-from asrkit.experiment.aligned_set import AlignedUtterance, Timed
 from asrkit.experiment.prior import read_prior
+from asrkit.experiment.set_alignments import AlignedUtterance, Timed
 from asrkit.hmm.aligning import align_scores
 from asrkit.hmm.alignments import Alignment
 from asrkit.hmm.graphs import GraphCompiler

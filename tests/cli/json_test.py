@@ -56,6 +56,7 @@ COMMANDS = {
     "average": "--run run",
     "prior": f"--run run {SET}",
     "align": f"--run run {SET}",
+    "alignments compare": "run/align/dev.ctm run/align/dev.ctm",
     "decode": f"--run run {SET} --search joint",
     "score": "--run run --set dev --search joint",
     "search-errors": f"--run run {SET} --search joint",

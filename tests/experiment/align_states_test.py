@@ -14,7 +14,7 @@ from asrkit.data.batch import Batch
 from asrkit.data.batch_info import UtteranceInfo
 from asrkit.errors import UserError
 from asrkit.experiment.align_states import StateAligner, StateOptions, state_aligner
-from asrkit.experiment.aligned_set import AlignedSet
+from asrkit.experiment.set_alignments import SetAlignments
 from asrkit.hmm.alignments import Alignment
 from asrkit.hmm.graphs import transitions_of
 from asrkit.hmm.hmm_folder import Hmm
@@ -95,7 +95,7 @@ def test_files_have_words_phones_and_states(tmp_path: Path) -> None:
     speaker = Speaker(seed=4)
     frames, (real, *_), texts = drawn(speaker, 3)
     align = aligner(speaker, StateOptions())
-    found = AlignedSet(align.targets, align.tree)
+    found = SetAlignments(align.targets, align.tree)
     for one in align(*batch_of(frames, texts)):
         found.add(one, 1.0, align.frame_seconds(0))
     run = RunFolder(tmp_path)

@@ -38,7 +38,7 @@ class AlignedUtterance:
     phones: list[Timed] | None = None
 
 
-class AlignedSet:
+class SetAlignments:
     """The alignments of a set: times of labels, and symbols of frames.
 
     Args:
