@@ -5,6 +5,7 @@ DATA/rejected/SET.tsv      utterances that did not get into the manifest
 DATA/unusable/SET.tsv      utterances of the manifest that a spec can't use
 DATA/doubtful/SET.tsv      utterances that sound odd, but are used
 DATA/text/                 tokenizers, and further text of language models
+DATA/features/SET/        ready-made features of a set, as arrays of lhotse
 DATA/lm/NAME.arpa.gz       n-gram models
 DATA/lexicon/NAME.txt      pronunciations; NAME.missing.txt lists words that have none
 """
@@ -65,6 +66,10 @@ class DataFolder:
         """Returns the files of tokenizers that are there, or of those of one name."""
         paths = [path for ending in TOKENIZERS for path in matching(self.text, f"*{ending}")]
         return sorted(path for path in paths if name in (None, path.stem))
+
+    def features(self, name: str) -> Path:
+        """Returns the folder of a set's ready-made features."""
+        return self.path / "features" / require_name(name, "a set")
 
     def rejected(self, name: str) -> Path:
         """Returns where the utterances are listed that did not get into the manifest of a set."""

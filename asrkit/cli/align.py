@@ -41,7 +41,7 @@ ABOVE_ZERO = click.FloatRange(min=0, min_open=True)
     type=ABOVE_ZERO,
     default=1.0,
     show_default=True,
-    help="Factor of scores of tied states, beside costs of transitions.",
+    help="Factor of scores of tied states; costs of transitions are added as they are.",
 )
 @click.option("--prior", type=FILE, help="Log-priors of tied states, by `asrkit prior`.")
 @click.option("--prior-scale", type=float, default=0.3, show_default=True, help="Their factor.")

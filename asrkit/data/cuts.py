@@ -19,6 +19,7 @@ from torch import Tensor
 from torchaudio.transforms import Resample
 
 from asrkit.data.audio import AudioError, Channel, read_samples, require_whole, to_int16
+from asrkit.data.feature_sets import frame_rate, has_only_features, read_features
 from asrkit.data.lookups import costs_one_utterance
 from asrkit.data.sphere import read_sphere_without_sph2pipe
 from asrkit.text.normalization import normalized
@@ -57,6 +58,17 @@ def read_cut(cut: Any, sample_rate: int) -> NDArray[np.int16]:
         start, count = round(cut.start * rate), _own_samples(cut)
         samples = read_samples(place.path, rate, start, count, place.channel)
     return resampled(samples, cut.sampling_rate, sample_rate)
+
+
+def read_signal(cut: Any, sample_rate: int) -> NDArray[np.int16] | NDArray[np.float32]:
+    """Returns what a model hears of a cut: samples (N,), or ready-made features (T, F).
+
+    Raises:
+        AudioError: If they can't be read.
+    """
+    if has_only_features(cut):
+        return read_features(cut)
+    return read_cut(cut, sample_rate)
 
 
 def place_of(cut: Any) -> Place | None:
@@ -127,12 +139,19 @@ def sources_of(cut: Any) -> list[AudioSource]:
     return [s for part in parts if isinstance(part, DataCut) for s in part.recording.sources]
 
 
+def rate_of(cut: Any) -> int:
+    """Returns the samples per second of a cut, or its frames per second where it has no audio."""
+    return frame_rate(cut) if has_only_features(cut) else int(cut.sampling_rate)
+
+
 def _own_samples(cut: Any) -> int:
     return int(round(cut.duration * cut.sampling_rate))
 
 
 def num_samples_of(cut: Any, sample_rate: int) -> int:
-    """Returns the number of samples that `read_cut` returns."""
+    """Returns the number of samples that `read_cut` returns, or of ready-made frames."""
+    if has_only_features(cut):
+        return int(cut.num_frames)
     rate = int(cut.sampling_rate)
     if rate == sample_rate:
         return _own_samples(cut)

@@ -15,7 +15,8 @@ from torch import Tensor
 from asrkit.data.audio import AudioError
 from asrkit.data.batch import Batch
 from asrkit.data.batch_info import UtteranceInfo
-from asrkit.data.cuts import at_speed, has_transcript, read_cut, speaker_of, text_of
+from asrkit.data.cuts import at_speed, has_transcript, rate_of, read_signal, speaker_of, text_of
+from asrkit.data.feature_sets import require_rate
 from asrkit.data.set_facts import Examples, of_other_rate
 from asrkit.data.settings import DataSettings
 from asrkit.data.signals import SILENT, oddities, silence
@@ -57,6 +58,7 @@ def decode_batches(
             another set.
     """
     refuse_endless(cuts, settings.decoding.max_seconds)
+    require_rate(cuts, settings.sample_rate, [speed])
     sample_rate = settings.sample_rate
     ordered = sorted(cuts, key=lambda cut: (-cut.duration, cut.id))
     batch: list[Any] = []
@@ -81,11 +83,11 @@ def decode_batches(
 def _signal(cut: Any, sample_rate: int, odd: Oddities) -> Tensor:
     """Returns the samples (N,) of an utterance; records anything odd about them."""
     try:
-        samples = read_cut(cut, sample_rate)
+        samples = read_signal(cut, sample_rate)
     except AudioError as error:
         raise UserError(f"a set can't be decoded without its audio: {error}") from error
-    if cut.sampling_rate != sample_rate:
-        odd[of_other_rate(int(cut.sampling_rate), sample_rate)].add(cut.id)
+    if rate_of(cut) != sample_rate:
+        odd[of_other_rate(rate_of(cut), sample_rate)].add(cut.id)
     found = [SILENT] if silence(samples) else [reason for reason, _ in oddities(samples)]
     for reason in found:
         odd[f"sound odd ({reason})"].add(cut.id)

@@ -11,7 +11,14 @@ from typing import Any
 
 from asrkit.children import process_pool
 from asrkit.data.audio import AudioError
-from asrkit.data.cuts import num_samples_at, num_samples_of, read_cut, text_of, transcript_of
+from asrkit.data.cuts import (
+    num_samples_at,
+    num_samples_of,
+    rate_of,
+    read_signal,
+    text_of,
+    transcript_of,
+)
 from asrkit.data.set_facts import DUPLICATE_NAME
 from asrkit.data.signals import SILENT, oddities, silence
 from asrkit.data.sources import Unusable
@@ -60,7 +67,7 @@ def check_set(
     with process_pool(jobs) as pool:
         sounds = pool.map(partial(listen, sample_rate=sample_rate), utterances, chunksize=64)
         for cut, sound in zip(utterances, sounds, strict=True):
-            report.rates[int(cut.sampling_rate)] += 1
+            report.rates[rate_of(cut)] += 1
             report.heard += bool(sound.digest)
             problem = sound.trouble or _duplicate(cut, sound.digest, seen) or unfit(cut)
             if problem is not None:
@@ -128,7 +135,7 @@ class Sound:
 def listen(cut: Any, sample_rate: int) -> Sound:
     """Reads and checks all samples of an utterance."""
     try:
-        samples = read_cut(cut, sample_rate)
+        samples = read_signal(cut, sample_rate)
     except AudioError as error:
         return Sound("", Unusable(cut.id, "unreadable audio", str(error)))
     digest = hashlib.sha1(samples.tobytes(), usedforsecurity=False).hexdigest()

@@ -61,6 +61,25 @@ class PlainCutFields(CutFields):
     recording: RecordingFields
 
 
+class FeatureFields(TypedDict):
+    """Where ready-made features are."""
+
+    num_frames: Count
+    num_features: Count
+    frame_shift: Amount
+    storage_type: str
+    storage_path: str
+    storage_key: str
+
+
+class FeatureCutFields(CutFields):
+    """A line for ready-made features without audio."""
+
+    start: Amount
+    duration: Amount
+    features: FeatureFields
+
+
 def read_cuts(path: Path) -> list[Cut]:
     """Returns the cuts of a manifest.
 
@@ -74,7 +93,8 @@ def read_cuts(path: Path) -> list[Cut]:
 def _cut(line: dict[str, Any], path: Path, number: int) -> Cut:
     try:
         if line["type"] in PLAIN:
-            check_of(PlainCutFields)(line)
+            ready_made = "features" in line and "recording" not in line
+            check_of(FeatureCutFields if ready_made else PlainCutFields)(line)
         cut = deserialize_item(line)
         int(cut.duration * cut.sampling_rate)  # fails without tracks, or with an invalid length
         return cut

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+Samples = NDArray[np.int16] | NDArray[np.float32]
+
 SILENT = "silent audio"
 QUIET = "very quiet"
 CLIPPED = "clipped"
@@ -24,10 +26,12 @@ OFFSET_SHARE = 0.1
 OFFSET_LEAST = 33
 
 
-def silence(samples: NDArray[np.int16]) -> str:
-    """Returns why samples (N,) contain no sound; nothing if they do."""
+def silence(samples: Samples) -> str:
+    """Returns why samples (N,) contain no sound; nothing if they do, or are features (T, F)."""
     if not len(samples):
         return "there are no samples"
+    if samples.ndim > 1:
+        return ""
     low, high = int(samples.min()), int(samples.max())
     if high - low > DITHER:
         return ""
@@ -36,8 +40,10 @@ def silence(samples: NDArray[np.int16]) -> str:
     return f"all {len(samples)} samples are constant at {low}"
 
 
-def oddities(samples: NDArray[np.int16]) -> list[tuple[str, str]]:
-    """Returns what is odd about samples (N,) that contain sound, with the details."""
+def oddities(samples: Samples) -> list[tuple[str, str]]:
+    """Returns what is odd about samples (N,) that contain sound; nothing is about features."""
+    if samples.ndim > 1:
+        return []
     low, high = int(samples.min()), int(samples.max())
     found = []
     if max(-low, high) <= QUIET_PEAK:
@@ -52,7 +58,7 @@ def oddities(samples: NDArray[np.int16]) -> list[tuple[str, str]]:
     return found
 
 
-def clipped_samples(samples: NDArray[np.int16], low: int, high: int) -> int:
+def clipped_samples(samples: Samples, low: int, high: int) -> int:
     """Returns how many samples (N,) are at the lowest or highest value, like their successor."""
     places = [np.flatnonzero(samples == peak) for peak in (low, high) if abs(peak) >= CLIPPED_PEAK]
     return sum(int((np.diff(at) == 1).sum()) for at in places)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from asrkit.data.audio import AudioError
 from asrkit.data.batch import Batch
-from asrkit.data.cuts import at_speed, read_cut, text_of
+from asrkit.data.cuts import at_speed, read_signal, text_of
 from asrkit.data.sampling import Planned
 from asrkit.data.signals import silence
 from asrkit.errors import UserError
@@ -62,12 +62,12 @@ class Utterances:
         return self.segmentation.encode(self.tokenizer, text, Random(f"{draw} {cut.id}"))
 
     def signal(self, index: int, speed: float = 1.0) -> Tensor:
-        """Returns the int16 samples (N,) of an utterance, played at a speed.
+        """Returns the int16 samples (N,) of an utterance, played at a speed, or features (T, F).
 
         Raises:
             AudioError: If they can't be read, or are silent.
         """
-        found = read_cut(self.cuts[index], self.sample_rate)
+        found = read_signal(self.cuts[index], self.sample_rate)
         empty = silence(found)
         if empty:
             raise AudioError(f"it is silent: {empty}")

@@ -37,7 +37,7 @@ class StateOptions:
     """How words are aligned with tied states.
 
     Args:
-        acoustic_scale: Factor of the states' scores, beside which stand costs of transitions.
+        acoustic_scale: Factor of the states' scores, to which are added costs of transitions.
         prior: File of log-priors of the head's states, as `asrkit prior` writes it; None for none.
         prior_scale: Their factor.
         beam: States that are worse than the best by more are given up; where no path is left, the

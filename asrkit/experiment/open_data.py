@@ -12,6 +12,7 @@ from lhotse import CutSet
 
 from asrkit.data.dataset import CutData
 from asrkit.data.feasibility import AUDIO_REASONS, Fitness
+from asrkit.data.feature_sets import require_rate
 from asrkit.data.frame_targets import FrameTargets
 from asrkit.data.manifests import Unusable, read_unusable, unusable_path, without
 from asrkit.data.open_sets import OpenSets
@@ -43,8 +44,15 @@ class OpenData:
     targets: FrameTargets | None = None
 
     def cuts(self, names: list[str]) -> CutSet:
-        """Returns the utterances of some sets."""
-        return self.sets.open(self.folder, names)
+        """Returns the utterances of some sets.
+
+        Raises:
+            UserError: If they have ready-made features of another rate than the model's.
+        """
+        found = self.sets.open(self.folder, names)
+        if self.experiment.data.sample_rate is not None:
+            require_rate(found, self.experiment.data.sample_rate, self.experiment.speech.speeds)
+        return found
 
     def unusable(self, name: str, model: TrainableModel) -> Iterator[Unusable]:
         """Yields the utterances of a set that a model can't learn from, each with the reasons.

@@ -78,8 +78,9 @@ def _batch(model: TrainableModel, vocabulary: Vocabulary, sample_rate: int | Non
         needed = model.min_frames(labels[0].tolist())
         if int(model.output_frames(samples).min()) >= max(needed, 2 * labels.shape[1]):
             break
-    signal = torch.randint(-3000, 3000, (2, int(samples.max())), dtype=torch.int16)
-    return Batch(ids, signal, samples, labels, lengths, _alignment(model, labels, samples))
+    return Batch(
+        ids, model.noise(samples), samples, labels, lengths, _alignment(model, labels, samples)
+    )
 
 
 def _alignment(model: TrainableModel, labels: Tensor, samples: Tensor) -> Tensor | None:

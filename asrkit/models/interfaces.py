@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
 from asrkit.config.registry import Registry
@@ -180,6 +181,10 @@ class TrainableModel(nn.Module, ABC):
     def sample_rate(self) -> int | None:
         """Samples per second that the model must be given; None if it takes any, or text."""
         return None
+
+    def noise(self, lengths: Tensor) -> Tensor:
+        """Returns noise (B, N) that the model can hear; nothing where it hears nothing."""
+        return torch.zeros(len(lengths), 0, dtype=torch.int16)
 
     def statistics(self) -> Features | None:
         """Returns the features whose statistics are estimated before training, if there are any."""

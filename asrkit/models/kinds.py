@@ -40,6 +40,10 @@ class SpeechModel(TrainableModel, ABC):
         """Samples per second that the features are made for."""
         return self.features.sample_rate
 
+    def noise(self, lengths: Tensor) -> Tensor:
+        """Returns noise that the features can be made of."""
+        return self.features.noise(lengths)
+
     def statistics(self) -> Features | None:
         """Returns the features if they need statistics."""
         return self.features if self.features.normalization.needs_statistics else None

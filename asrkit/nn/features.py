@@ -128,6 +128,10 @@ class Features(nn.Module, ABC):
     def unnormalized(self, signal: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Returns features (B, T, F) before normalisation, and their lengths (B,)."""
 
+    def noise(self, lengths: Tensor) -> Tensor:
+        """Returns noise that features can be made of: samples (B, N) with lengths (B,)."""
+        return torch.randint(-3000, 3000, (len(lengths), int(lengths.max())), dtype=torch.int16)
+
     def forward(self, signal: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Returns normalised features (B, T, F), zero in the padding, and their lengths (B,)."""
         features, lengths = self.unnormalized(signal, lengths)
