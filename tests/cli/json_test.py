@@ -57,6 +57,8 @@ COMMANDS = {
     "prior": f"--run run {SET}",
     "align": f"--run run {SET}",
     "alignments compare": "run/align/dev.ctm run/align/dev.ctm",
+    "alignments export": "a.tsv --to text --run run --set dev",
+    "alignments import": "a.tsv --from text --run imported --set dev",
     "decode": f"--run run {SET} --search joint",
     "score": "--run run --set dev --search joint",
     "search-errors": f"--run run {SET} --search joint",

@@ -1,0 +1,162 @@
+"""Alignments of Kaldi and RASR come in and go out, bit for bit."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from asrkit.cli import main
+from asrkit.data.alignments import Alignments, read_file
+from asrkit.data.frame_targets import FrameTargets
+from asrkit.hmm.graphs import transitions_of
+from asrkit.hmm.hmm_folder import Hmm, digest_of
+from asrkit.text.outputs import Outputs
+from tests.hmm.toy import LEXICON, TOPOLOGY, TREE
+
+TARGETS = FrameTargets(Outputs.states(TREE.num_states), rate="features")
+TRANSITIONS = """Transition-state 1: phone = SIL hmm-state = 0 pdf = 0
+ Transition-id = 1 p = 0.75 [self-loop]
+ Transition-id = 2 p = 0.25 [0 -> 1]
+Transition-state 2: phone = A hmm-state = 0 forward-pdf = 5 self-loop-pdf = 3
+ Transition-id = 3 p = 0.5 [self-loop]
+ Transition-id = 4 p = 0.5 [0 -> 1]
+"""
+
+
+def asrkit(*words: object) -> Result:
+    return CliRunner().invoke(main, ["alignments", *map(str, words)])
+
+
+def done(*words: object) -> Result:
+    result = asrkit(*words)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def refused(*words: object) -> str:
+    result = asrkit(*words)
+    assert result.exit_code == 2, result.output
+    return " ".join(result.output.split())
+
+
+def states_in(folder: Path, name: str = "train") -> dict[str, list[int]]:
+    found = read_file(folder / "align" / f"{name}.safetensors")
+    assert found is not None
+    return {utterance: one.tolist() for (utterance, _), one in found.symbols.items()}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run folder with an HMM and the alignments of a set."""
+    Hmm(TREE, TOPOLOGY, transitions_of(TOPOLOGY, TREE), LEXICON).write(tmp_path / "run" / "hmm")
+    found = Alignments(TARGETS, tree=digest_of(tmp_path / "run" / "hmm"))
+    random = np.random.default_rng(1)
+    for name, frames in (("b", 300), ("a-1", 1), ("c", 17)):
+        found.add(name, 1.0, random.integers(0, TREE.num_states, frames))
+    found.write(tmp_path / "run" / "align" / "train.safetensors")
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize(
+    ("form", "file"),
+    [
+        ("kaldi", "a.ark"),
+        ("kaldi", "a.ark.gz"),
+        ("kaldi-text", "a.txt"),
+        ("kaldi-text", "a.txt.gz"),
+        ("rasr", "a.txt"),
+        ("text", "a.tsv"),
+    ],
+)
+def test_what_goes_out_comes_back_bit_for_bit(run: Path, form: str, file: str) -> None:
+    path, back = run.parent / file, run.parent / "back"
+    said = done("export", path, "--to", form, "--run", run, "--set", "train").output
+    assert f"3 utterances, 318 frames, {TREE.num_states} classes" in said
+    hmm = () if form == "text" else ("--hmm", run)
+    source = form.removesuffix("-text") if form != "text" else form
+    done("import", path, "--from", source, "--run", back, "--set", "train", *hmm)
+    if form == "text":  # which does not know the tree
+        assert states_in(back) == states_in(run)
+    else:
+        name = "align/train.safetensors"
+        assert (back / name).read_bytes() == (run / name).read_bytes()
+        assert digest_of(back / "hmm") == digest_of(run / "hmm")
+
+
+def test_archives_are_written_as_kaldi_reads_them(run: Path) -> None:
+    out = run.parent / "a"
+    done("export", out, "--to", "kaldi", "--run", run, "--set", "train")
+    first = states_in(run)["a-1"]
+    integers = np.array(first, "<i4").tobytes()
+    assert out.read_bytes()[:17] == b"a-1 \0B\4\1\0\0\0" + integers + b"b "
+    done("export", out, "--to", "kaldi-text", "--run", run, "--set", "train")
+    assert out.read_text().startswith(f"a-1 {first[0]}\nb ")
+
+
+def test_transitions_of_kaldi_become_pdfs(tmp_path: Path) -> None:
+    (tmp_path / "transitions.txt").write_text(TRANSITIONS)
+    (tmp_path / "ali.1.gz").write_bytes(gzip.compress(b"u1 1 1 2 4 3 \nu2 2\n"))
+    options = ("--from", "kaldi", "--run", tmp_path / "run", "--set", "train")
+    ids = ("--transitions", tmp_path / "transitions.txt")
+    done("import", tmp_path / "ali.1.gz", *options, *ids)
+    assert states_in(tmp_path / "run") == {"u1": [0, 0, 0, 5, 3], "u2": [0]}
+    found = read_file(tmp_path / "run" / "align" / "train.safetensors")
+    assert found is not None
+    assert found.targets == FrameTargets(Outputs.states(6), rate="features")
+    (tmp_path / "ali.2").write_text("u3 5\n")
+    said = refused("import", tmp_path / "ali.2", *options, *ids)
+    assert "utterance u3 has transition 5" in said
+    assert "has 1 to 4: is it of another model?" in said
+    assert "does not tell the transitions" in refused(
+        "import", tmp_path / "ali.1.gz", *options, "--transitions", tmp_path / "ali.2"
+    )
+
+
+def test_allophones_of_rasr_become_tied_states(tmp_path: Path) -> None:
+    tying = tmp_path / "tying"
+    tying.write_text("a{#+b}@i.0 4\na{#+b}@i.1 2\n[SILENCE]{#+#}@i@f.0 0\n")
+    path = tmp_path / "align.txt"
+    lines = ["corpus/one\t0\t[SILENCE]{#+#}@i@f\t0", "corpus/one\t1\ta{#+b}@i\t0"]
+    path.write_text(
+        "\n".join(["# segment frame allophone state", *lines, lines[0].replace("one", "two")])
+    )
+    options = ("--from", "rasr", "--run", tmp_path / "run", "--set", "train")
+    done("import", path, *options, "--state-tying", tying, "--last-part", "--states", 7)
+    assert states_in(tmp_path / "run") == {"one": [0, 4], "two": [0]}
+    done("import", path, *options, "--state-tying", tying)
+    assert states_in(tmp_path / "run").keys() == {"corpus/one", "corpus/two"}
+    assert "expected `segment frame tied state`" in refused("import", path, *options)
+    path.write_text("one 0 b{#+b}@i 0\n")
+    assert "has no state b{#+b}@i.0" in refused("import", path, *options, "--state-tying", tying)
+    path.write_text("one 0 3\none 2 3\n")
+    assert "align.txt:2: expected frame 1, got 2" in refused("import", path, *options)
+
+
+def test_what_can_not_be_exchanged_is_told(run: Path) -> None:
+    folder = run.parent
+    options = ("--from", "kaldi", "--run", folder / "new", "--set", "train")
+    (folder / "a").write_text("u 1 x\n")
+    assert "is not an archive of integers at or after utterance 'u'" in refused(
+        "import", folder / "a", *options
+    )
+    (folder / "a").write_bytes(b"u \0B\4\x09\0\0\0\1")
+    assert "is not an archive of integers" in refused("import", folder / "a", *options)
+    (folder / "a").write_text("u 1\nu 2\n")
+    assert "utterance u is there twice" in refused("import", folder / "a", *options)
+    (folder / "a").write_text(f"u 1 {TREE.num_states}\n")
+    said = refused("import", folder / "a", *options, "--hmm", run)
+    assert f"state {TREE.num_states} is not one of {TREE.num_states}" in said
+    assert "there is no archive" in refused("import", folder / "none", *options)
+    assert "--state-tying is for --from rasr" in refused(
+        "import", folder / "a", *options, "--state-tying", folder / "a"
+    )
+    out = ("export", folder / "out", "--to", "kaldi", "--set", "train", "--run")
+    assert "no alignments at speed 0.9, but at [1.0]" in refused(*out, run, "--speed", 0.9)
+    assert "there are no alignments" in refused(*out, folder)
+    shutil.rmtree(run / "hmm")
+    assert "has no hmm.json" in refused("import", folder / "a", *options, "--hmm", run)
