@@ -1,8 +1,8 @@
 r"""Kaldi's archives of integers, such as `ali.1.gz` or the output of `ali-to-pdf`.
 
 An archive has a key and a vector for each utterance. In text that is a line: `KEY 3 3 7`. In
-binary form, `KEY \0B\4`, the number of integers, and four bytes for each. Either may be compressed
-(gzip).
+binary form, `KEY \0B`, the number of integers, and these; each is four bytes, after `\4`, which
+says so. Either may be compressed (gzip).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ Integers = NDArray[np.int32]
 _BINARY = b"\0B\4"
 _GZIP = b"\x1f\x8b"
 _SIZE = np.dtype("<i4")
+_INTEGER = np.dtype([("bytes", "u1"), ("value", "<i4")])
 
 
 def read_integers(path: Path) -> Iterator[tuple[str, Integers]]:
@@ -39,8 +40,11 @@ def read_integers(path: Path) -> Iterator[tuple[str, Integers]]:
             if data.startswith(_BINARY, end + 1):
                 begin = end + 1 + len(_BINARY) + _SIZE.itemsize
                 size = int(np.frombuffer(data, _SIZE, 1, begin - _SIZE.itemsize)[0])
-                yield key, np.frombuffer(data, _SIZE, size, begin).astype(np.int32)
-                at = begin + size * _SIZE.itemsize
+                found = np.frombuffer(data, _INTEGER, size, begin)
+                if (found["bytes"] != _SIZE.itemsize).any():
+                    raise ValueError("its numbers are not integers of four bytes")
+                yield key, found["value"].astype(np.int32)
+                at = begin + found.nbytes
             else:
                 stop = data.find(b"\n", end)
                 stop = len(data) if stop < 0 else stop
@@ -67,7 +71,9 @@ def write_integers(path: Path, vectors: Iterable[tuple[str, Integers]], binary: 
             raise UserError(f"utterance {key!r} can't be in an archive of Kaldi: white space")
         if binary:
             size = np.array([len(vector)], _SIZE).tobytes()
-            pieces.append(key.encode() + b" " + _BINARY + size + vector.astype(_SIZE).tobytes())
+            values = np.empty(len(vector), _INTEGER)
+            values["bytes"], values["value"] = _SIZE.itemsize, vector
+            pieces.append(key.encode() + b" " + _BINARY + size + values.tobytes())
         else:
             pieces.append(" ".join([key, *map(str, vector.tolist())]).encode() + b"\n")
     content = b"".join(pieces)
