@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from asrkit.data.batch import Batch
 from asrkit.data.batch_info import UtteranceInfo
 from asrkit.data.decode_batches import decode_batches
+from asrkit.data.feature_sets import require_rate
 from asrkit.data.frame_targets import FrameTargets
 from asrkit.data.manifests import open_set
 from asrkit.data.transcripts import with_transcripts
@@ -96,7 +97,7 @@ def align(
     opened = open_run(run, data)
     settings = heard_with(opened.experiment.speech, overrides)
     cuts = with_transcripts(open_set(data, [set_name]), set_name, "alignments")
-    _refuse_speeds_of_features(cuts, set_name, speeds)
+    require_rate(cuts, settings.sample_rate, speeds)
     model, weights = opened.speech_model(checkpoint)
     aligner = _aligner(opened, model, head, weights, states)
     record_command(run)
@@ -112,20 +113,6 @@ def align(
     if not found.utterances:
         raise UserError(f"no utterance of {set_name} could be aligned")
     return found.write(opened.folder, set_name)
-
-
-def _refuse_speeds_of_features(cuts: Iterable[Any], name: str, speeds: Sequence[float]) -> None:
-    """Checks that there is audio to be played at other speeds.
-
-    Raises:
-        UserError: If there are features only.
-    """
-    others = [speed for speed in speeds if speed != 1.0]
-    if others and not next(iter(cuts)).has_recording:
-        raise UserError(
-            f"{name} is a set of features, which can't be played at speed {others[0]:g}: make a "
-            f"set of that speed (`asrkit features --speed {others[0]:g}`) and align that one"
-        )
 
 
 def _aligner(

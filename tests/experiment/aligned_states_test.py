@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from click.testing import CliRunner, Result
 
 from asrkit.cli import main
-from asrkit.data.alignments import Alignments
+from asrkit.data.alignments import Alignments, read_alignments
+from asrkit.data.feature_sets import write_feature_set
 from asrkit.data.frame_targets import FrameTargets
-from asrkit.data.manifests import Source, write_manifest
+from asrkit.data.manifests import Source, open_set, write_manifest
 from asrkit.hmm.graphs import transitions_of
 from asrkit.hmm.hmm_folder import Hmm, digest_of
 from asrkit.hmm.lexicon import Lexicon, Pronunciation
@@ -164,6 +167,45 @@ def test_the_run_aligns_words_from_its_own_folder(place: Path) -> None:
     assert begins["B"] == pytest.approx(6000 / 16000, abs=0.03)
     labels = asrkit("align", *options, "--head", "ctc", "--checkpoint", "last")
     assert "those that it has: ['states']" in " ".join(labels.output.split())
+
+
+OF_FEATURES = """
+extends: spec.yaml
+data: {sample_rate: 100, speeds: [1.0], train: [train, train-sp0.9]}
+model: {features: {type: ready_made, dim: 6}, training_chunks: null}
+training: {epochs: 20}
+"""
+
+
+def test_sets_of_features_have_a_set_for_each_speed(place: Path) -> None:
+    (place / "features.yaml").write_text(OF_FEATURES)
+    random = np.random.default_rng(0)
+    means = 3 * random.normal(size=(TREE.num_states, 6))
+    sizes: dict[str, dict[str, int]] = {}
+    for name, prefix, frames in (("train", "", 60), ("train-sp0.9", "sp0.9-", 66)):
+        utterances = []
+        for cut in open_set(place / "data", ["train"]):
+            states = states_of(cut.id, frames)
+            cut.id = f"{prefix}{cut.id}"
+            sizes.setdefault(name, {})[cut.id] = frames
+            drawn = means[states] + random.normal(size=(frames, 6))
+            utterances.append((cut, drawn.astype(np.float32)))
+        write_feature_set(place / "ready", name, utterances)
+    shutil.copytree(place / "data" / "text", place / "ready" / "text")
+    hmm = Hmm(TREE, TOPOLOGY, transitions_of(TOPOLOGY, TREE), LEXICON)
+    for name, found in sizes.items():
+        write_aligned(place / "gmm2", name, found, hmm)
+    options = ("--data", place / "ready", "--run", place / "run2")
+    done("train", place / "features.yaml", *options, f"data.alignments={place / 'gmm2'}")
+    for name, found in sizes.items():
+        done("align", *options, "--set", name, "--checkpoint", "last")
+        aligned = read_alignments([RunFolder(place / "run2").frames(name)], TARGETS)
+        for utterance, frames in found.items():
+            real = torch.tensor(states_of(utterance.removeprefix("sp0.9-"), frames))
+            assert (aligned.of(utterance, 1.0) == real).float().mean() > 0.9
+    said = asrkit("align", *options, "--set", "train", "--checkpoint", "last", "--speed", 0.9)
+    assert said.exit_code == 2
+    assert "can't be played at speed 0.9: make a set" in " ".join(said.output.split())
 
 
 def test_alignments_of_another_tree_are_refused(place: Path) -> None:
