@@ -8,13 +8,15 @@ so each speed has its own alignment. Files of older versions are text (`alignmen
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from torch import Tensor
@@ -54,20 +56,33 @@ class Alignments:
             raise UserError(f"there is no alignment of {utterance} at speed {speed:g}")
         return torch.from_numpy(found).long()
 
+    @property
+    def is_small(self) -> bool:
+        """Whether two bytes are enough for each symbol."""
+        return len(self.targets.outputs) <= np.iinfo(np.int16).max
+
     def add(self, utterance: str, speed: float, symbols: Iterable[int]) -> None:
         """Adds the symbols of an utterance."""
-        self.symbols[utterance, speed] = np.fromiter(symbols, np.int32)
+        found = np.fromiter(symbols, np.int32)
+        self.symbols[utterance, speed] = found.astype(np.int16) if self.is_small else found
 
-    def write(self, path: Path) -> None:
-        """Writes a file of arrays, wholly or not at all."""
+    def write(self, path: Path, more: Mapping[str, NDArray[Any]] | None = None) -> None:
+        """Writes a file of arrays, wholly or not at all.
+
+        Args:
+            path: The file.
+            more: Further arrays for other readers, such as those of phones; utterances and speeds
+                are sorted.
+        """
         keys = sorted(self.symbols)
-        kind = np.int16 if len(self.targets.outputs) <= np.iinfo(np.int16).max else np.int32
+        kind = np.int16 if self.is_small else np.int32
+        joined = [np.zeros(0, kind), *(self.symbols[key] for key in keys)]
         arrays = {
-            "symbols": np.concatenate([np.zeros(0, kind), *(self.symbols[key] for key in keys)]),
+            "symbols": np.concatenate(joined).astype(kind),
             "offsets": np.cumsum([0, *(len(self.symbols[key]) for key in keys)]),
             "utterances": np.frombuffer(json.dumps(keys).encode(), np.uint8),
+            **(more or {}),
         }
-        arrays["symbols"] = arrays["symbols"].astype(kind)
         described = json.dumps({**self.targets.fields(), "tree": self.tree})
         with replaced(path) as partial:
             save_file(arrays, partial, metadata={"alignments": described})

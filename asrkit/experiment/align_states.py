@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,7 +20,6 @@ from asrkit.errors import UserError
 from asrkit.experiment.prior import read_prior
 from asrkit.experiment.set_alignments import AlignedUtterance, Timed
 from asrkit.hmm.aligning import align_scores
-from asrkit.hmm.alignments import Alignment
 from asrkit.hmm.graphs import GraphCompiler
 from asrkit.hmm.hmm_folder import Hmm, digest_of, read_hmm
 from asrkit.hmm.lexicon_files import read_lexicon
@@ -129,7 +129,9 @@ class StateAligner:
             return None
         names = self.hmm.tree.phones.names
         phones = [Timed(names[s.label], s.start, s.end) for s in found.phone_spans()]
-        return AlignedUtterance(info.id, found.states.tolist(), _word_times(words, found), phones)
+        times = [Timed(words[s.label], s.start, s.end) for s in found.word_spans()]
+        found = replace(found, positions=found.positions.astype(np.uint8))
+        return AlignedUtterance(info.id, found.states, times, phones, found)
 
     def _leave_out(self, name: str, reason: str, detail: str) -> None:
         log.warning("left out: %s: %s", name, detail)
@@ -138,10 +140,6 @@ class StateAligner:
     def frame_seconds(self, num_samples: int) -> float:
         """Returns the seconds between frames, whatever the number of samples."""
         return self.model.features.frame_shift
-
-
-def _word_times(words: list[str], found: Alignment) -> list[Timed]:
-    return [Timed(words[span.label], span.start, span.end) for span in found.word_spans()]
 
 
 def state_aligner(

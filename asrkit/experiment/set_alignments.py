@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +10,7 @@ from typing import NamedTuple
 from asrkit.data.alignments import Alignments
 from asrkit.data.frame_targets import FrameTargets
 from asrkit.files import write_lines
+from asrkit.hmm.alignments import Alignment, phone_arrays
 from asrkit.run_folder import RunFolder
 
 
@@ -30,12 +31,14 @@ class AlignedUtterance:
         symbols: One per frame.
         times: Of its labels, or its words.
         phones: Times of its phones, if they are known.
+        states: Its phones and words frame by frame, if they are known.
     """
 
     id: str
-    symbols: Sequence[int]
+    symbols: Iterable[int]
     times: list[Timed]
-    phones: list[Timed] | None = None
+    phones: Sequence[Timed] = ()
+    states: Alignment | None = None
 
 
 class SetAlignments:
@@ -51,15 +54,18 @@ class SetAlignments:
         self.rows: list[str] = []
         self.phone_rows: list[str] = []
         self.symbols = None if targets is None else Alignments(targets, tree=tree)
+        self.states: dict[tuple[str, float], Alignment] = {}
 
     def add(self, one: AlignedUtterance, speed: float, seconds: float) -> None:
         """Takes up an utterance; `seconds` are between its frames."""
         self.utterances += 1
         if self.symbols is not None:
             self.symbols.add(one.id, speed, one.symbols)
+        if one.states is not None:
+            self.states[one.id, speed] = one.states
         if speed == 1.0:
             self.rows += _ctm(one.id, one.times, seconds)
-            self.phone_rows += _ctm(one.id, one.phones or [], seconds)
+            self.phone_rows += _ctm(one.id, one.phones, seconds)
 
     def write(self, run: RunFolder, set_name: str) -> list[Path]:
         """Writes what there is; returns the paths."""
@@ -70,12 +76,14 @@ class SetAlignments:
                 write_lines(path, sorted(rows, key=_by_time))
                 written.append(path)
         if self.symbols is not None:
-            self.symbols.write(run.frames(set_name))
+            states = [self.states[key] for key in sorted(self.states)]
+            more = phone_arrays(states) if states else None
+            self.symbols.write(run.frames(set_name), more)
             written.append(run.frames(set_name))
         return written
 
 
-def _ctm(name: str, times: list[Timed], seconds: float) -> list[str]:
+def _ctm(name: str, times: Sequence[Timed], seconds: float) -> list[str]:
     """Returns the lines of an utterance."""
     return [
         f"{name} 1 {begin * seconds:.3f} {(end - begin) * seconds:.3f} {label}"

@@ -6,7 +6,7 @@ On disk all utterances of a set are a few arrays: 4 bytes per frame, and a littl
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -155,20 +155,27 @@ class Alignments(Mapping[Key, Alignment]):
         values = list(self._found.values())
         arrays = {
             "states": _joined([one.states for one in values], np.int32),
-            "positions": _joined([one.positions for one in values], np.uint8),
-            "phones": _joined([one.phones for one in values], np.int32),
-            "starts": _joined([one.starts for one in values], np.int32),
-            "words": _joined([one.words for one in values], np.int32),
             "frame_offsets": _offsets([len(one) for one in values]),
-            "phone_offsets": _offsets([len(one.phones) for one in values]),
+            **phone_arrays(values),
         }
         names = json.dumps([[utterance, speed] for utterance, speed in self._found])
         with replaced(path) as partial:
             save_file(arrays, partial, metadata={"utterances": names})
 
 
+def phone_arrays(found: Sequence[Alignment]) -> dict[str, np.ndarray]:
+    """Returns the arrays that tell the phones of utterances, whose states are known."""
+    return {
+        "positions": _joined([one.positions for one in found], np.uint8),
+        "phones": _joined([one.phones for one in found], np.int32),
+        "starts": _joined([one.starts for one in found], np.int32),
+        "words": _joined([one.words for one in found], np.int32),
+        "phone_offsets": _offsets([len(one.phones) for one in found]),
+    }
+
+
 def read_alignments(path: Path) -> Alignments:
-    """Returns the alignments of a file.
+    """Returns the alignments of a file of `Alignments`, or of a run that aligned words.
 
     Raises:
         UserError: If it is missing or damaged.
@@ -177,8 +184,8 @@ def read_alignments(path: Path) -> Alignments:
         raise UserError(f"there are no alignments in {path}: train or align first")
     try:
         with safe_open(path, "numpy") as file:
-            names = json.loads(file.metadata()["utterances"])
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            names = _names(arrays, file.metadata())
         frames, phones = arrays["frame_offsets"][1:-1], arrays["phone_offsets"][1:-1]
         columns = (
             np.split(arrays["states"], frames),
@@ -188,9 +195,20 @@ def read_alignments(path: Path) -> Alignments:
             np.split(arrays["words"], phones),
         )
         pairs = zip(names, zip(*columns, strict=True), strict=True) if names else ()
-        return Alignments({(n, float(speed)): Alignment(*row) for (n, speed), row in pairs})
+        return Alignments({key: Alignment(*row) for key, row in pairs})
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is damaged: {error}; delete it and align again") from error
+
+
+def _names(arrays: dict[str, np.ndarray], metadata: Mapping[str, str]) -> list[tuple[str, float]]:
+    """Returns utterances and speeds; what `asrkit align` calls symbols are states here."""
+    if "symbols" not in arrays:
+        found = json.loads(metadata["utterances"])
+    else:
+        arrays["states"] = arrays["symbols"].astype(np.int32)
+        arrays["frame_offsets"] = arrays["offsets"]
+        found = json.loads(arrays["utterances"].tobytes())
+    return [(str(name), float(speed)) for name, speed in found]
 
 
 def _joined(parts: list[Ints], kind: type[np.generic]) -> np.ndarray:
