@@ -8,7 +8,9 @@ RUN/checkpoints/             weights
 RUN/log.jsonl                a line per epoch
 RUN/decode/SEARCH/SET/       results of a search
 RUN/tune/SEARCH.yaml         a search with tuned weights
-RUN/align/SET.ctm            times of words or labels; SET.phones.ctm: of phones
+RUN/align/SET.ctm            times of labels, of words for tied states
+RUN/align/SET.words.ctm      times of the words that labels spell
+RUN/align/SET.phones.ctm     times of phones
 RUN/align/SET.safetensors    symbols of frames
 RUN/prior/HEAD.json          label priors
 RUN/hmm/                     the HMM that tied states are of
@@ -248,6 +250,10 @@ class RunFolder:
     def times(self, set_name: str) -> Path:
         """Returns the file with times of the labels of a set, of its words for tied states."""
         return self.path / "align" / f"{set_name}.ctm"
+
+    def word_times(self, set_name: str) -> Path:
+        """Returns the file with times of the words that the labels of a set spell."""
+        return self.path / "align" / f"{set_name}.words.ctm"
 
     def phone_times(self, set_name: str) -> Path:
         """Returns the file with times of the phones of a set."""

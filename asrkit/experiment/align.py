@@ -74,8 +74,8 @@ def align(
 
     RUN/align/SET.ctm has utterance, channel, start and duration in seconds, label, at speed 1.
     RUN/align/SET.safetensors has the symbols of all frames, at all speeds, to train on; not for
-    RNN-T, where a frame may have several. Of a head of tied states the CTM file has words, and
-    RUN/align/SET.phones.ctm phones.
+    RNN-T, where a frame may have several. RUN/align/SET.words.ctm has the words that labels spell.
+    Of a head of tied states SET.ctm has words, and RUN/align/SET.phones.ctm phones.
 
     Args:
         run: Folder of a trained run.

@@ -69,7 +69,7 @@ class LabelAligner:
                 log.warning("left out: %s: its labels do not fit into its frames", info.id)
                 self.left_out["labels do not fit into frames"] += 1
             elif known is not None:
-                kept.append(AlignedUtterance(info.id, best.symbols, self._timed(known, best)))
+                kept.append(self._aligned(info.id, known, best))
         return kept
 
     def _labels(self, info: UtteranceInfo) -> list[int] | None:
@@ -80,9 +80,11 @@ class LabelAligner:
             self.left_out["no labels"] += 1
             return None
 
-    def _timed(self, labels: list[int], best: BestPath) -> list[Timed]:
+    def _aligned(self, name: str, labels: list[int], best: BestPath) -> AlignedUtterance:
         names = self.tokenizer.vocabulary.symbols
-        return [Timed(names[label], *span) for label, span in zip(labels, best.spans, strict=True)]
+        times = [Timed(names[n], *span) for n, span in zip(labels, best.spans, strict=True)]
+        words = word_times(self.tokenizer, labels, best.spans)
+        return AlignedUtterance(name, best.symbols, times, words)
 
     def frame_seconds(self, num_samples: int) -> float:
         """Returns the seconds between the frames of alignments of so many samples."""
@@ -107,6 +109,25 @@ def best_spans(
         )
         for row, size in enumerate(label_lengths.tolist())
     ]
+
+
+def word_times(tokenizer: Tokenizer, labels: list[int], spans: Spans) -> list[Timed]:
+    """Returns when the words are said that labels spell, from their first label to their last.
+
+    Labels that add nothing to the text, such as a space, belong to no word.
+    """
+    found: list[Timed] = []
+    text = ""
+    for number, (begin, end) in enumerate(spans, start=1):
+        before, text = text, tokenizer.decode(labels[:number]).strip()
+        words = text.split()
+        if text == before:
+            continue
+        if len(words) > len(found):
+            found.append(Timed(words[-1], begin, end))
+        else:
+            found[-1] = Timed(words[-1], found[-1].begin, end)
+    return found
 
 
 def frame_seconds(model: SpeechModel, targets: FrameTargets | None, num_samples: int) -> float:

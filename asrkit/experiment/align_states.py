@@ -131,7 +131,7 @@ class StateAligner:
         phones = [Timed(names[s.label], s.start, s.end) for s in found.phone_spans()]
         times = [Timed(words[s.label], s.start, s.end) for s in found.word_spans()]
         found = replace(found, positions=found.positions.astype(np.uint8))
-        return AlignedUtterance(info.id, found.states, times, phones, found)
+        return AlignedUtterance(info.id, found.states, times, phones=phones, states=found)
 
     def _leave_out(self, name: str, reason: str, detail: str) -> None:
         log.warning("left out: %s: %s", name, detail)

@@ -30,13 +30,15 @@ class AlignedUtterance:
         id: Its name.
         symbols: One per frame.
         times: Of its labels, or its words.
+        words: Times of the words that labels spell.
         phones: Times of its phones, if they are known.
         states: Its phones and words frame by frame, if they are known.
     """
 
     id: str
     symbols: Iterable[int]
-    times: list[Timed]
+    times: Sequence[Timed]
+    words: Sequence[Timed] = ()
     phones: Sequence[Timed] = ()
     states: Alignment | None = None
 
@@ -52,6 +54,7 @@ class SetAlignments:
     def __init__(self, targets: FrameTargets | None, tree: str = "") -> None:
         self.utterances = 0
         self.rows: list[str] = []
+        self.word_rows: list[str] = []
         self.phone_rows: list[str] = []
         self.symbols = None if targets is None else Alignments(targets, tree=tree)
         self.states: dict[tuple[str, float], Alignment] = {}
@@ -65,13 +68,18 @@ class SetAlignments:
             self.states[one.id, speed] = one.states
         if speed == 1.0:
             self.rows += _ctm(one.id, one.times, seconds)
+            self.word_rows += _ctm(one.id, one.words, seconds)
             self.phone_rows += _ctm(one.id, one.phones, seconds)
 
     def write(self, run: RunFolder, set_name: str) -> list[Path]:
         """Writes what there is; returns the paths."""
         written = []
-        places = (run.times(set_name), self.rows), (run.phone_times(set_name), self.phone_rows)
-        for path, rows in places:
+        places = {
+            run.times(set_name): self.rows,
+            run.word_times(set_name): self.word_rows,
+            run.phone_times(set_name): self.phone_rows,
+        }
+        for path, rows in places.items():
             if rows:
                 write_lines(path, sorted(rows, key=_by_time))
                 written.append(path)

@@ -74,7 +74,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         aligned = align(folder, name, *speeds)
         assert aligned.exit_code == 0, aligned.output
         assert aligned.output.split() == [
-            str(folder / "first" / "align" / f"{name}.{kind}") for kind in ("ctm", "safetensors")
+            str(folder / "first" / "align" / f"{name}.{kind}")
+            for kind in ("ctm", "words.ctm", "safetensors")
         ]
     return folder
 
