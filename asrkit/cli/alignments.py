@@ -11,8 +11,17 @@ from asrkit.cli.options import FILE, FOLDER, run_option, set_option
 from asrkit.terminal import say
 
 if TYPE_CHECKING:
-    from asrkit.experiment.exchange import Exchanged
+    from asrkit.experiment.exchange import Exchanged, Reader
     from asrkit.scoring.word_times import WordTimes
+
+
+FORMS = {
+    "kaldi": ("transitions",),
+    "rasr": ("state_tying",),
+    "words": ("data",),
+    "phones": ("data",),
+}
+"""What can be read, and the options that are for it alone."""
 
 
 @click.group()
@@ -47,13 +56,14 @@ def compare(first: Path, second: Path, within: float) -> WordTimes:
 
 @alignments.command("import")
 @click.argument("files", type=FILE, nargs=-1, required=True)
-@click.option("--from", "form", type=click.Choice(["kaldi", "rasr", "text"]), required=True)
+@click.option("--from", "form", type=click.Choice([*FORMS, "text"]), required=True)
 @click.option("--run", type=FOLDER, required=True, help="Folder for data.alignments of a spec.")
 @set_option
 @click.option("--transitions", type=FILE, help="Output of Kaldi's show-transitions, for ali.*.gz.")
 @click.option("--state-tying", type=FILE, help="RASR's state tying, for lines with allophones.")
 @click.option("--states", type=click.IntRange(min=1), help="Number of tied states.")
 @click.option("--hmm", type=FOLDER, help="A run whose HMM the states are of, which is copied.")
+@click.option("--data", type=FOLDER, help="Data folder of the set, for words and phones.")
 @click.option("--last-part", is_flag=True, help="Names of utterances follow the last / of RASR's.")
 def import_(
     files: tuple[Path, ...],
@@ -64,6 +74,7 @@ def import_(
     state_tying: Path | None,
     states: int | None,
     hmm: Path | None,
+    data: Path | None,
     last_part: bool,
 ) -> Exchanged:
     """Take alignments of another toolkit, as RUN/align/SET.safetensors.
@@ -74,26 +85,50 @@ def import_(
     rasr: text with a line for each frame: segment, frame, and the tied state; or allophone and
     state, with --state-tying.
 
+    words, phones: CTM files. Words have the pronunciations of --hmm, phones equal shares of a
+    word's time, states of a phone's: a beginning to train on.
+
     text: what `asrkit alignments export --to text` writes.
 
     Example: asrkit alignments import --from kaldi pdf.ark --run run/kaldi --set train
     """
-    from asrkit.data.foreign_states import KaldiStates, RasrStates
     from asrkit.experiment.exchange import import_states, import_text
 
-    given = {"--transitions": (transitions, "kaldi"), "--state-tying": (state_tying, "rasr")}
-    for option, (value, wanted) in given.items():
-        if value is not None and form != wanted:
-            raise click.UsageError(f"{option} is for --from {wanted}, not {form}")
+    options = {"transitions": transitions, "state_tying": state_tying, "data": data}
+    for option, value in options.items():
+        if value is not None and option not in FORMS.get(form, ()):
+            name = option.replace("_", "-")
+            raise click.UsageError(f"--{name} has no meaning for --from {form}")
     if form == "text":
         if len(files) > 1 or states or hmm or last_part:
             raise click.UsageError("--from text takes one file, which says what its symbols are")
         found = import_text(files[0], run, set_name)
     else:
-        reader = KaldiStates(transitions) if form == "kaldi" else RasrStates(state_tying)
+        reader = _reader(form, transitions, state_tying, data, hmm, set_name)
         found = import_states(files, reader, run, set_name, states, hmm, last_part)
     say("\n".join(found.lines()))
     return found
+
+
+def _reader(
+    form: str,
+    transitions: Path | None,
+    state_tying: Path | None,
+    data: Path | None,
+    hmm: Path | None,
+    set_name: str,
+) -> Reader:
+    from asrkit.data.foreign_states import KaldiStates, RasrStates
+    from asrkit.experiment.timed_states import TimedStates
+    from asrkit.run_folder import RunFolder
+
+    if form == "kaldi":
+        return KaldiStates(transitions)
+    if form == "rasr":
+        return RasrStates(state_tying)
+    if data is None or hmm is None:
+        raise click.UsageError(f"--from {form} needs --data and --hmm")
+    return TimedStates(RunFolder(hmm).hmm, data, set_name, "words" if form == "words" else "phones")
 
 
 @alignments.command()

@@ -17,7 +17,7 @@ Where a line has a number only, after segment and frame, that is the tied state.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +26,6 @@ from asrkit.data.kaldi_archive import Integers, read_integers
 from asrkit.errors import UserError
 from asrkit.files import read_lines
 
-Read = Callable[[Path], Iterator[tuple[str, Integers]]]
-"""Yields the names and tied states of utterances in a file."""
 _STATE = re.compile(
     r"Transition-state \d+:.* (?:pdf|forward-pdf) = (\d+)(?: self-loop-pdf = (\d+))?"
 )

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
 from asrkit.data.alignment_text import Symbols, write_text
 from asrkit.data.alignments import Alignments, read_file
-from asrkit.data.foreign_states import KaldiStates, RasrStates
 from asrkit.data.frame_targets import FrameTargets
-from asrkit.data.kaldi_archive import write_integers
+from asrkit.data.kaldi_archive import Integers, write_integers
 from asrkit.errors import UserError
 from asrkit.files import write_lines
 from asrkit.hmm.hmm_folder import copy_hmm, digest_of, read_hmm
@@ -24,6 +23,19 @@ from asrkit.text.outputs import Outputs
 Form = Literal["kaldi", "kaldi-text", "rasr", "text"]
 
 log = logging.getLogger(__name__)
+
+
+class Reader(Protocol):
+    """Reads alignments of other toolkits."""
+
+    @property
+    def count(self) -> int | None:
+        """How many states there are, if that is known."""
+        ...
+
+    def __call__(self, path: Path) -> Iterator[tuple[str, Integers]]:
+        """Yields the names and tied states of utterances in a file."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -49,7 +61,7 @@ class Exchanged:
 
 def import_states(
     files: Sequence[Path],
-    reader: KaldiStates | RasrStates,
+    reader: Reader,
     run: Path,
     set_name: str,
     states: int | None = None,
@@ -81,7 +93,7 @@ def import_states(
 
 
 def _collected(
-    files: Sequence[Path], reader: KaldiStates | RasrStates, last_part: bool
+    files: Sequence[Path], reader: Reader, last_part: bool
 ) -> dict[tuple[str, float], Symbols]:
     found: dict[tuple[str, float], Symbols] = {}
     for path in files:

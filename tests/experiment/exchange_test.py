@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from lhotse import MonoCut
 
 from asrkit.cli import main
 from asrkit.data.alignments import Alignments, read_file
+from asrkit.data.feature_sets import write_feature_set
 from asrkit.data.frame_targets import FrameTargets
 from asrkit.hmm.graphs import transitions_of
 from asrkit.hmm.hmm_folder import Hmm, digest_of
@@ -138,6 +140,58 @@ def test_allophones_of_rasr_become_tied_states(tmp_path: Path) -> None:
     assert "align.txt:2: expected frame 1, got 2" in refused("import", path, *options)
 
 
+PHONES_CTM = """u1 1 0.00 0.10 A
+u1 1 0.10 0.06 B
+u1 1 0.20 0.004 C
+u1 1 0.21 0.02 D
+u9 1 0 1 A
+"""
+WORDS_CTM = """u1 1 0.02 0.12 ab
+u1 1 0.14 0.06 d
+"""
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data folder whose only utterances have 26 and 30 frames."""
+    cuts = [MonoCut(name, 0, 0.3, 0, recording=None) for name in ("u1", "u2")]
+    sizes = {"u1": 26, "u2": 30}
+    made = [(cut, np.zeros((sizes[cut.id], 2), np.float32)) for cut in cuts]
+    write_feature_set(tmp_path / "data", "train", made)
+    return tmp_path / "data"
+
+
+def test_states_of_phones_and_words_whose_times_are_known(
+    run: Path, data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, new = run.parent / "times.ctm", run.parent / "new"
+    options = ("--run", new, "--set", "train", "--data", data, "--hmm", run)
+    path.write_text(PHONES_CTM)
+    done("import", path, "--from", "phones", *options)
+    phones = TREE.owners()
+    states = np.array(states_in(new)["u1"])
+    names = [TREE.phones.names[phone] for phone in phones[states]]
+    assert names == ["A"] * 10 + ["B"] * 6 + ["SIL"] * 5 + ["D"] * 2 + ["SIL"] * 3
+    # Ten frames of three states have 4, 3 and 3; two frames have two states.
+    assert np.unique(states[:10], return_counts=True)[1].tolist() == [4, 3, 3]
+    assert len(set(states[21:23].tolist())) == 2
+    assert "utterances of train are not in" in caplog.text
+    assert ": 1, such as u2" in caplog.text
+    assert ": 1, such as u9" in caplog.text
+    path.write_text(WORDS_CTM)
+    done("import", path, "--from", "words", *options)
+    states = np.array(states_in(new)["u1"])
+    names = [TREE.phones.names[phone] for phone in phones[states]]
+    assert names == ["SIL"] * 2 + ["A"] * 6 + ["B"] * 6 + ["D"] * 6 + ["SIL"] * 6
+    path.write_text("u1 1 0 1 zebra\n")
+    assert "u1: there is no pronunciation of 'zebra'" in refused(
+        "import", path, "--from", "words", *options
+    )
+    said = refused("import", path, "--from", "phones", *options)
+    assert "the model has no phone 'zebra'; it has SIL, SPN, A" in said
+    assert "needs --data and --hmm" in refused("import", path, "--from", "words", *options[:4])
+
+
 def test_what_can_not_be_exchanged_is_told(run: Path) -> None:
     folder = run.parent
     options = ("--from", "kaldi", "--run", folder / "new", "--set", "train")
@@ -153,7 +207,7 @@ def test_what_can_not_be_exchanged_is_told(run: Path) -> None:
     said = refused("import", folder / "a", *options, "--hmm", run)
     assert f"state {TREE.num_states} is not one of {TREE.num_states}" in said
     assert "there is no archive" in refused("import", folder / "none", *options)
-    assert "--state-tying is for --from rasr" in refused(
+    assert "--state-tying has no meaning for --from kaldi" in refused(
         "import", folder / "a", *options, "--state-tying", folder / "a"
     )
     out = ("export", folder / "out", "--to", "kaldi", "--set", "train", "--run")
