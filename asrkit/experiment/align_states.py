@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,11 +22,20 @@ from asrkit.data.frame_targets import FrameTargets
 from asrkit.errors import UserError
 from asrkit.experiment.prior import read_prior
 from asrkit.experiment.set_alignments import AlignedUtterance, Timed
-from asrkit.hmm.aligning import align_scores
+from asrkit.hmm.aligning import align_words
+from asrkit.hmm.gaussians import Mixtures
 from asrkit.hmm.graphs import GraphCompiler
 from asrkit.hmm.hmm_folder import Hmm, digest_of, read_hmm
 from asrkit.hmm.lexicon_files import read_lexicon
-from asrkit.hmm.viterbi import BEAM, Floats
+from asrkit.hmm.viterbi import (
+    BEAM,
+    Floats,
+    StateGraph,
+    best_path,
+    best_path_by_mixtures,
+)
+from asrkit.hmm.viterbi import Path as Best
+from asrkit.models.interfaces import Encoded
 from asrkit.models.kinds import SpeechModel
 from asrkit.run_folder import RunFolder
 from asrkit.scorers.interfaces import StateSource
@@ -63,6 +75,20 @@ class StateOptions:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
 
 
+Search = Callable[[StateGraph], Best | None]
+"""Finds the best path of an utterance."""
+
+
+@runtime_checkable
+class MixtureSource(Protocol):
+    """A head of Gaussian mixtures, which reads an encoder's frames as they are."""
+
+    @property
+    def mixtures(self) -> Mixtures:
+        """The mixtures of all states."""
+        ...
+
+
 class StateAligner:
     """Aligns the words of transcripts.
 
@@ -98,33 +124,61 @@ class StateAligner:
 
     def __call__(self, batch: Batch, infos: list[UtteranceInfo]) -> list[AlignedUtterance]:
         """Returns the alignments of those utterances of a batch that have one."""
-        scores = self._scores(batch)
+        lengths, searches = self._searches(batch)
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            found = list(pool.map(self._aligned, infos, scores))
+            found = list(pool.map(self._aligned, infos, lengths, searches))
         return [one for one in found if one is not None]
 
-    def _scores(self, batch: Batch) -> list[Floats]:
-        """Returns the scores (T, S) of the states, of each utterance."""
+    def _searches(self, batch: Batch) -> tuple[list[int], list[Search]]:
+        """Returns how many frames utterances have, and the search of each."""
         device = next(chain(self.model.buffers(), self.model.parameters())).device
         with torch.inference_mode():
             encoded = self.model.encode(batch.signal.to(device), batch.signal_lengths.to(device))
-            found = self.source.state_scores(encoded)
-            scores = found.log_probs  # (B, T, S')
-            if self.log_prior is not None:
-                scores = scores - self.options.prior_scale * self.log_prior.to(scores)
-            scores = self.options.acoustic_scale * scores[..., : self.hmm.num_states]
-        lengths = found.lengths.tolist()
-        return [one[:size].numpy() for one, size in zip(scores.float().cpu(), lengths, strict=True)]
+            if self._by_mixtures and device.type == "cpu":
+                return self._searches_by_mixtures(encoded)
+            lengths, scores = self._scores(encoded)
+        return lengths, [
+            partial(_best_path, scores=one[:size].numpy(), beam=self.options.beam)
+            for one, size in zip(scores.float().cpu(), lengths, strict=True)
+        ]
 
-    def _aligned(self, info: UtteranceInfo, scores: Floats) -> AlignedUtterance | None:
+    def _searches_by_mixtures(self, encoded: Encoded) -> tuple[list[int], list[Search]]:
+        """Returns searches that compute the scores of those states that they come to."""
+        assert isinstance(self.source, MixtureSource)
+        found, lengths = self.source.mixtures, encoded.lengths.tolist()
+        search = partial(best_path_by_mixtures, mixtures=found, beam=self.options.beam)
+        return lengths, [
+            partial(search, frames=one[:size])
+            for one, size in zip(encoded.frames, lengths, strict=True)
+        ]
+
+    @property
+    def _by_mixtures(self) -> bool:
+        plain = self.options.acoustic_scale == 1.0 and self.log_prior is None
+        return plain and isinstance(self.source, MixtureSource)
+
+    def _scores(self, encoded: Encoded) -> tuple[list[int], Tensor]:
+        """Returns the valid frames (B,), and scores (B, T, S) of the tree's states."""
+        found = self.source.state_scores(encoded)
+        scores = found.log_probs  # (B, T, S')
+        if self.log_prior is not None:
+            scores = scores - self.options.prior_scale * self.log_prior.to(scores)
+        scaled = self.options.acoustic_scale * scores[..., : self.hmm.num_states]
+        return found.lengths.tolist(), scaled
+
+    def _aligned(
+        self, info: UtteranceInfo, num_frames: int, search: Search
+    ) -> AlignedUtterance | None:
         words = info.reference.split()
         try:
-            found = align_scores(words, scores, self.hmm, self.compiler, self.options.beam)
+            found = align_words(words, search, self.hmm, self.compiler)
         except UserError as error:  # a word without pronunciation
             self._leave_out(info.id, "words without pronunciation", str(error))
             return None
+        except ValueError as error:  # scores that are not numbers
+            raise UserError(f"{info.id} can't be aligned: {error}") from error
         if found is None:
-            detail = f"no path of its {len(words)} words through its {len(scores)} frames"
+            detail = f"no path of its {len(words)} words through its {num_frames} frames"
             self._leave_out(info.id, "no path", detail)
             return None
         names = self.hmm.tree.phones.names
@@ -140,6 +194,10 @@ class StateAligner:
     def frame_seconds(self, num_samples: int) -> float:
         """Returns the seconds between frames, whatever the number of samples."""
         return self.model.features.frame_shift
+
+
+def _best_path(graph: StateGraph, scores: Floats, beam: float) -> Best | None:
+    return best_path(graph, scores, graph.states, beam)
 
 
 def state_aligner(

@@ -15,7 +15,7 @@ from asrkit.hmm.graphs import GraphCompiler, state_graph
 from asrkit.hmm.hmm_folder import Hmm
 from asrkit.hmm.model import Model
 from asrkit.hmm.speech import Utterance
-from asrkit.hmm.viterbi import BEAM, Floats, best_path, best_path_by_mixtures
+from asrkit.hmm.viterbi import BEAM, Path, StateGraph, best_path_by_mixtures
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -97,24 +97,26 @@ def align_one(
     return alignment_of(path.states, expanded, phones), path.score
 
 
-def align_scores(
-    words: Iterable[str], scores: Floats, hmm: Hmm, compiler: GraphCompiler, beam: float = BEAM
+def align_words(
+    words: Iterable[str],
+    search: Callable[[StateGraph], Path | None],
+    hmm: Hmm,
+    compiler: GraphCompiler,
 ) -> Alignment | None:
     """Returns the alignment of one utterance; None where it has no path.
 
     Args:
         words: The transcript.
-        scores: (T, S) of tied states.
+        search: Finds the best path through a graph of tied states.
         hmm: What these states are.
         compiler: Makes the graph.
-        beam: Of the search.
 
     Raises:
         UserError: If a word has no pronunciation.
     """
     phones = compiler.compile(list(words))
     expanded = state_graph(phones, hmm.topology, hmm.tree, hmm.transitions)
-    path = best_path(expanded.graph, scores, expanded.graph.states, beam)
+    path = search(expanded.graph)
     return None if path is None else alignment_of(path.states, expanded, phones)
 
 

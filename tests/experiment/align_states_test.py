@@ -17,6 +17,7 @@ from asrkit.errors import UserError
 from asrkit.experiment.align_states import StateAligner, StateOptions, state_aligner
 from asrkit.experiment.set_alignments import SetAlignments
 from asrkit.hmm.alignments import Alignment, read_alignments
+from asrkit.hmm.gaussians import Mixtures
 from asrkit.hmm.graphs import transitions_of
 from asrkit.hmm.hmm_folder import Hmm
 from asrkit.models.interfaces import Encoded
@@ -39,6 +40,7 @@ class KnownStates(nn.Module):
         self.register_buffer("means", torch.from_numpy(speaker.means).float())
         self.outputs = Outputs.states(TREE.num_states + UNUSED)
         self.features = SimpleNamespace(frame_shift=0.01)
+        self.asked = 0
 
     def named_heads(self) -> dict[str, Any]:
         return {"states": self}
@@ -47,9 +49,21 @@ class KnownStates(nn.Module):
         return Encoded(signal, lengths)
 
     def state_scores(self, encoded: Encoded) -> FrameScores:
+        self.asked += 1
         distances = (encoded.frames[:, :, None] - self.means).square().sum(3)  # (B, T, S)
         unused = distances.new_full((*distances.shape[:2], UNUSED), 1e6)
         return FrameScores(torch.cat([-0.5 * distances, unused], 2), encoded.lengths)
+
+
+class Mixed(KnownStates):
+    """The same model, whose states are known to be Gaussians."""
+
+    @property
+    def mixtures(self) -> Mixtures:
+        count = torch.arange(TREE.num_states + 1)
+        return Mixtures(
+            count, torch.zeros(len(self.means)), self.means, torch.ones_like(self.means)
+        )
 
 
 def aligner(speaker: Speaker, options: StateOptions) -> StateAligner:
@@ -135,15 +149,43 @@ def test_scale_and_prior_change_the_scores() -> None:
     speaker = Speaker(seed=6)
     frames, _, texts = drawn(speaker, 2)
     batch, _ = batch_of(frames, texts)
-    plain = aligner(speaker, StateOptions())._scores(batch)
+    encoded = Encoded(batch.signal, batch.signal_lengths)
+    lengths, plain = aligner(speaker, StateOptions())._scores(encoded)
     prior = torch.linspace(-3, -1, TREE.num_states + UNUSED)
     options = StateOptions(acoustic_scale=0.5, prior_scale=0.3)
     model = KnownStates(speaker)
-    scaled = StateAligner(cast(SpeechModel, model), model, HMM, "", options, prior)._scores(batch)
-    for one, other, utterance in zip(plain, scaled, frames, strict=True):
-        assert one.shape == (len(utterance), TREE.num_states)
-        expected = 0.5 * (torch.from_numpy(one) - 0.3 * prior[: TREE.num_states])
-        torch.testing.assert_close(torch.from_numpy(other), expected)
+    scaled = StateAligner(cast(SpeechModel, model), model, HMM, "", options, prior)
+    assert lengths == [len(one) for one in frames]
+    assert plain.shape == (2, max(lengths), TREE.num_states)
+    expected = 0.5 * (plain - 0.3 * prior[: TREE.num_states])
+    torch.testing.assert_close(scaled._scores(encoded)[1], expected)
+
+
+def test_mixtures_score_only_the_states_that_the_search_comes_to() -> None:
+    speaker = Speaker(seed=7)
+    frames, _, texts = drawn(speaker, 10)
+    plain = KnownStates(speaker)
+    head = Mixed(speaker)
+    found = [
+        StateAligner(cast(SpeechModel, model), model, HMM, "", StateOptions())
+        for model in (plain, head)
+    ]
+    one, two = (align(*batch_of(frames, texts)) for align in found)
+    assert (plain.asked, head.asked) == (1, 0)
+    assert [list(a.symbols) for a in one] == [list(b.symbols) for b in two]
+    scaled = StateAligner(cast(SpeechModel, head), head, HMM, "", StateOptions(acoustic_scale=2.0))
+    assert len(scaled(*batch_of(frames, texts))) == 10
+    assert head.asked == 1
+
+
+def test_scores_that_are_not_numbers_are_told() -> None:
+    speaker = Speaker()
+    frames, _, texts = drawn(speaker, 1)
+    frames[0][3, 2] = torch.nan
+    for model in (KnownStates(speaker), Mixed(speaker)):
+        align = StateAligner(cast(SpeechModel, model), model, HMM, "", StateOptions())
+        with pytest.raises(UserError, match="u0 can't be aligned: .*finite"):
+            align(*batch_of(frames, texts))
 
 
 def test_a_head_with_fewer_states_than_the_tree_is_refused(tmp_path: Path) -> None:
