@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FORMS = {
     "kaldi": ("transitions",),
-    "rasr": ("state_tying",),
+    "rasr": ("state_tying", "allophones"),
     "words": ("data",),
     "phones": ("data",),
 }
@@ -60,7 +60,8 @@ def compare(first: Path, second: Path, within: float) -> WordTimes:
 @click.option("--run", type=FOLDER, required=True, help="Folder for data.alignments of a spec.")
 @set_option
 @click.option("--transitions", type=FILE, help="Output of Kaldi's show-transitions, for ali.*.gz.")
-@click.option("--state-tying", type=FILE, help="RASR's state tying, for lines with allophones.")
+@click.option("--state-tying", type=FILE, help="RASR's state tying, where there are allophones.")
+@click.option("--allophones", type=FILE, help="RASR's list of allophones, for its caches.")
 @click.option("--states", type=click.IntRange(min=1), help="Number of tied states.")
 @click.option("--hmm", type=FOLDER, help="A run whose HMM the states are of, which is copied.")
 @click.option("--data", type=FOLDER, help="Data folder of the set, for words and phones.")
@@ -72,6 +73,7 @@ def import_(
     set_name: str,
     transitions: Path | None,
     state_tying: Path | None,
+    allophones: Path | None,
     states: int | None,
     hmm: Path | None,
     data: Path | None,
@@ -83,7 +85,7 @@ def import_(
     transitions, as ali.*.gz are, with --transitions.
 
     rasr: text with a line for each frame: segment, frame, and the tied state; or allophone and
-    state, with --state-tying.
+    state, with --state-tying. Caches of RASR need --allophones as well.
 
     words, phones: CTM files. Words have the pronunciations of --hmm, phones equal shares of a
     word's time, states of a phone's: a beginning to train on.
@@ -94,7 +96,12 @@ def import_(
     """
     from asrkit.experiment.exchange import import_states, import_text
 
-    options = {"transitions": transitions, "state_tying": state_tying, "data": data}
+    options = {
+        "transitions": transitions,
+        "state_tying": state_tying,
+        "allophones": allophones,
+        "data": data,
+    }
     for option, value in options.items():
         if value is not None and option not in FORMS.get(form, ()):
             name = option.replace("_", "-")
@@ -104,28 +111,27 @@ def import_(
             raise click.UsageError("--from text takes one file, which says what its symbols are")
         found = import_text(files[0], run, set_name)
     else:
-        reader = _reader(form, transitions, state_tying, data, hmm, set_name)
+        reader = _reader(form, options, hmm, set_name)
         found = import_states(files, reader, run, set_name, states, hmm, last_part)
     say("\n".join(found.lines()))
     return found
 
 
-def _reader(
-    form: str,
-    transitions: Path | None,
-    state_tying: Path | None,
-    data: Path | None,
-    hmm: Path | None,
-    set_name: str,
-) -> Reader:
+def _reader(form: str, options: dict[str, Path | None], hmm: Path | None, set_name: str) -> Reader:
+    """Returns what reads a form.
+
+    Raises:
+        UsageError: If an option is missing.
+    """
     from asrkit.data.foreign_states import KaldiStates, RasrStates
     from asrkit.experiment.timed_states import TimedStates
     from asrkit.run_folder import RunFolder
 
     if form == "kaldi":
-        return KaldiStates(transitions)
+        return KaldiStates(options["transitions"])
     if form == "rasr":
-        return RasrStates(state_tying)
+        return RasrStates(options["state_tying"], options["allophones"])
+    data = options["data"]
     if data is None or hmm is None:
         raise click.UsageError(f"--from {form} needs --data and --hmm")
     return TimedStates(RunFolder(hmm).hmm, data, set_name, "words" if form == "words" else "phones")

@@ -11,7 +11,8 @@ number:
 
     a{b+c}@i.0 17
 
-Where a line has a number only, after segment and frame, that is the tied state.
+Where a line has a number only, after segment and frame, that is the tied state. RASR's own caches
+(`asrkit.data.rasr_cache`) have the numbers of lines in a file of allophones.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from asrkit.data.kaldi_archive import Integers, read_integers
+from asrkit.data.rasr_cache import STATE_BIT, is_cache, read_cache
 from asrkit.errors import UserError
 from asrkit.files import read_lines
 
@@ -86,17 +88,18 @@ def _pdfs(path: Path) -> Integers:
 
 
 class RasrStates:
-    """Reads text of allophones and states, a line for each frame.
+    """Reads text of allophones and states, a line for each frame, or RASR's own caches.
 
     Args:
         tying: File of a state tying; None where lines have tied states.
+        allophones: File of allophones, for caches.
 
     Raises:
-        UserError: If a line of it is something else.
+        UserError: If a line of the tying is something else.
     """
 
-    def __init__(self, tying: Path | None = None) -> None:
-        self.tying = tying
+    def __init__(self, tying: Path | None = None, allophones: Path | None = None) -> None:
+        self.tying, self.allophones = tying, allophones
         self.numbers = None if tying is None else _tying(tying)
         self.count = None if self.numbers is None else max(self.numbers.values()) + 1
 
@@ -106,6 +109,9 @@ class RasrStates:
         Raises:
             UserError: If a line is something else, or the tying lacks its state.
         """
+        if is_cache(path):
+            yield from self._of_cache(path)
+            return
         name, states = "", list[int]()
         for number, line in enumerate(read_lines(path), start=1):
             if not line.strip() or line.startswith("#"):
@@ -120,6 +126,28 @@ class RasrStates:
             states.append(state)
         if states:
             yield name, np.array(states, np.int32)
+
+    def _of_cache(self, path: Path) -> Iterator[tuple[str, Integers]]:
+        if self.numbers is None or self.allophones is None:
+            raise UserError(
+                f"{path} is a cache of RASR, which has numbers of allophones: give the file of "
+                "allophones (--allophones) and the state tying (--state-tying)"
+            )
+        names = [line for line in read_lines(self.allophones) if line and line[0] != "#"]
+        known: dict[int, int] = {}
+        for segment, numbers in read_cache(path):
+            for number in set(numbers.tolist()) - known.keys():
+                known[number] = self._tied(f"{path}: {segment}", number, names)
+            yield segment, np.array([known[number] for number in numbers.tolist()], np.int32)
+
+    def _tied(self, where: str, number: int, names: list[str]) -> int:
+        line, state = number % (1 << STATE_BIT), number >> STATE_BIT
+        if line >= len(names):
+            raise UserError(f"{where}: {self.allophones} has no allophone {line}, but {len(names)}")
+        tied = (self.numbers or {}).get(f"{names[line]}.{state}")
+        if tied is None:
+            raise UserError(f"{where}: {self.tying} has no state {names[line]}.{state}")
+        return tied
 
     def _parsed(self, where: str, line: str) -> tuple[str, int, int]:
         fields = line.split()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import shutil
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +140,52 @@ def test_allophones_of_rasr_become_tied_states(tmp_path: Path) -> None:
     assert "has no state b{#+b}@i.0" in refused("import", path, *options, "--state-tying", tying)
     path.write_text("one 0 3\none 2 3\n")
     assert "align.txt:2: expected frame 1, got 2" in refused("import", path, *options)
+
+
+def cache(entries: dict[str, list[tuple[int, list[int]]]], table: bool, packed: bool) -> bytes:
+    """Returns a cache of RASR: by segment, runs of a byte and its numbers."""
+    found, places = b"SP_ARC1\0" + struct.pack("<b", table), []
+    for name, runs in entries.items():
+        frames = sum(abs(run) for run, _ in runs)
+        content = struct.pack("<I14sI8sI", 14, b"flow-alignment", 1, b"ALIGNRLE", frames)
+        for run, numbers in runs:
+            content += struct.pack(f"<b{len(numbers)}I", run, *numbers)
+        small = zlib.compress(content) if packed else b""
+        found += struct.pack("<II", 0xAA55AA55, len(name)) + name.encode()
+        places.append((name, len(found), len(content), len(small)))
+        found += struct.pack("<III", len(content), len(small), 0) + (small or content)
+        found += struct.pack("<I", 0x55AA55AA)
+    if table:
+        at = len(found)
+        found += struct.pack("<I", len(places))
+        for name, place, size, small_size in places:
+            found += struct.pack("<I", len(name)) + name.encode()
+            found += struct.pack("<QII", place, size, small_size)
+        found += struct.pack("<QQ", 0, at)
+    return found
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("table", [False, True])
+def test_caches_of_rasr_are_read(tmp_path: Path, table: bool, packed: bool) -> None:
+    (tmp_path / "allophones").write_text("# all\n[SILENCE]{#+#}@i@f\na{#+b}@i\n")
+    (tmp_path / "tying").write_text("a{#+b}@i.0 4\na{#+b}@i.1 2\n[SILENCE]{#+#}@i@f.0 0\n")
+    second = 1 + (1 << 26)  # the second state of the second allophone
+    runs = {"c/r/one": [(0, [0]), (-3, [0]), (2, [1, second])], "c/r/two": [(-1, [0])]}
+    path = tmp_path / "align.cache"
+    path.write_bytes(cache({**runs, "c/r/one.attribs": []}, table, packed))
+    options = ("--from", "rasr", "--run", tmp_path / "run", "--set", "train", "--last-part")
+    names = ("--allophones", tmp_path / "allophones", "--state-tying", tmp_path / "tying")
+    done("import", path, *options, *names)
+    assert states_in(tmp_path / "run") == {"one": [0, 0, 0, 4, 2], "two": [0]}
+    assert "give the file of allophones" in refused("import", path, *options)
+    path.write_bytes(cache({"x": [(1, [7])]}, table, packed))
+    assert "has no allophone 7, but 2" in refused("import", path, *options, *names)
+    path.write_bytes(cache({"x": [(-2, [0]), (0, [5]), (-1, [0])]}, table, packed))
+    said = refused("import", path, *options, *names)
+    assert "not a cache of alignments at x: frame 5 follows after 2 frames" in said
+    path.write_bytes(path.read_bytes()[:-9])
+    assert "is not a cache of alignments" in refused("import", path, *options, *names)
 
 
 PHONES_CTM = """u1 1 0.00 0.10 A
