@@ -14,6 +14,7 @@ RUN/align/SET.phones.ctm     times of phones
 RUN/align/SET.safetensors    symbols of frames
 RUN/prior/HEAD.json          label priors
 RUN/hmm/                     the HMM that tied states are of
+RUN/data/                    sets of features, made by a stage of Gaussian mixtures
 RUN/graph/NAME.safetensors   decoding graphs of tied states
 RUN/phases/NUMBER/           run folders of the phases before
 """
@@ -242,6 +243,11 @@ class RunFolder:
     def hmm(self) -> Path:
         """Folder of the HMM that a head's tied states are of; there only for such heads."""
         return self.path / "hmm"
+
+    @property
+    def features(self) -> Path:
+        """Data folder of the sets of features that Gaussian mixtures make."""
+        return self.path / "data"
 
     def graph(self, name: str) -> Path:
         """Returns where a decoding graph of tied states is written."""

@@ -8,7 +8,9 @@ from asrkit.cli.data import data
 from asrkit.cli.decode import decode
 from asrkit.cli.diff import diff
 from asrkit.cli.explain import explain
+from asrkit.cli.features import features
 from asrkit.cli.files import files
+from asrkit.cli.gmm import gmm
 from asrkit.cli.graph import graph
 from asrkit.cli.group import main
 from asrkit.cli.lexicon import lexicon
@@ -36,9 +38,11 @@ for verb in (
     decode,
     diff,
     explain,
+    features,
     files,
-    lexicon,
+    gmm,
     graph,
+    lexicon,
     list_names,
     ngram,
     perplexity,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -36,15 +36,37 @@ if TYPE_CHECKING:
     show_default=True,
     help="Leave n-grams out whose absence raises perplexity by less than this share.",
 )
-def graph(run: Path, data: Path, arpa: str, name: str, entropy: float) -> GraphReport:
-    """Make a graph of words for a CTC head, for a search of type graph.
+@click.option(
+    "--lexicon",
+    type=name_of("a lexicon"),
+    help="For tied states, how words are pronounced: DATA/lexicon/NAME.txt; if not given, the "
+    "lexicon that they were trained with.",
+)
+@click.option(
+    "--transitions",
+    type=click.Choice(["learnt", "topology"]),
+    default="learnt",
+    show_default=True,
+    help="For tied states, whose costs of staying and going on.",
+)
+def graph(
+    run: Path,
+    data: Path,
+    arpa: str,
+    name: str,
+    entropy: float,
+    lexicon: str | None,
+    transitions: Literal["learnt", "topology"],
+) -> GraphReport:
+    """Make a graph of words for a CTC head or for tied states, for a search of type graph.
 
-    The words are those of an n-gram model; the run's tokenizer spells them.
+    The words are those of an n-gram model; the run's tokenizer spells them. Of tied states, the
+    graph is RUN/graph/NAME.safetensors.
 
     Example: asrkit graph --run run/first --data data --arpa 4gram --name 4gram
     """
     from asrkit import experiment
 
-    report = experiment.graph(run, data, arpa, name, entropy)
+    report = experiment.graph(run, data, arpa, name, entropy, lexicon, transitions)
     say("\n".join(report.lines()))
     return report

@@ -44,6 +44,9 @@ checkpoint_option = click.option(
     show_default=True,
     help="average, best, last, or the path of a checkpoint.",
 )
+jobs_option = click.option(
+    "--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Number of threads."
+)
 overrides_argument = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 data_overrides_argument = click.argument("overrides", nargs=-1, metavar="[data.KEY=VALUE]...")
 """Maximum lengths of utterances and batches in decoding."""

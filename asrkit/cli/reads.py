@@ -95,11 +95,51 @@ def _counted(options: Options) -> list[Path]:
     return [*tokenizers, *options["texts"], *_manifests(options, *options["sets"], *dev)]
 
 
+def _mixtures(options: Options) -> list[Path]:
+    found = _spec(options)
+    tree = load(options["spec"], options["overrides"]).tree
+    sets, lexicon = (
+        ([], None)
+        if not isinstance(tree, dict)
+        else (tree.get("data", {}).get("train", []), tree.get("lexicon"))
+    )
+    lexica = [] if lexicon is None else [DataFolder(options["data"]).lexicon(str(lexicon))]
+    return [*found, *lexica, *_manifests(options, *sets)]
+
+
+def _pronounced(options: Options) -> list[Path]:
+    source = Path(options["source"])
+    return [
+        *options["texts"],
+        *_manifests(options, *options["sets"]),
+        *([source] if source.is_file() else []),
+    ]
+
+
+def _graph(options: Options) -> list[Path]:
+    run, data, lexicon = RunFolder(options["run"]), DataFolder(options["data"]), options["lexicon"]
+    hmm = [run.hmm / "tree.json", run.hmm / "transitions.safetensors"] if run.hmm.is_dir() else []
+    lexica = [] if lexicon is None else [data.lexicon(lexicon)]
+    return [data.ngram(options["arpa"]), run.spec, *hmm, *lexica]
+
+
+def _adapted(options: Options) -> list[Path]:
+    run, name = RunFolder(options["run"]), options["set_name"]
+    found = [run.average, *_manifests(options, name)]
+    if options["adapt"] in ("none", "reference"):
+        return found
+    return [*found, run.decoded_set(options["adapt"], f"{name}-first").nbest]
+
+
 READ: dict[str, Callable[[Options], list[Path]]] = {
     "align": _aligned,
     "average": lambda options: [RunFolder(options["run"]).index],
     "check": _spec,
     "decode": _searched,
+    "features": _adapted,
+    "gmm": _mixtures,
+    "graph": _graph,
+    "lexicon": _pronounced,
     "ngram": _counted,
     "perplexity": _model_and_set,
     "prior": _model_and_set,

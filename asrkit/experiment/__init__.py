@@ -6,6 +6,8 @@ from asrkit.experiment.check import CheckReport, check, explain, show
 from asrkit.experiment.compare import diff
 from asrkit.experiment.decode import average, decode, score
 from asrkit.experiment.decode_spec import table
+from asrkit.experiment.gmm import gmm
+from asrkit.experiment.gmm_features import features
 from asrkit.experiment.graph import graph
 from asrkit.experiment.lexicon import lexicon
 from asrkit.experiment.ngram import ngram
@@ -28,8 +30,10 @@ __all__ = [
     "diff",
     "estimate_prior",
     "explain",
-    "lexicon",
+    "features",
+    "gmm",
     "graph",
+    "lexicon",
     "load_spec",
     "ngram",
     "perplexity",

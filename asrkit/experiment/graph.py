@@ -1,4 +1,4 @@
-"""`asrkit graph`: makes a decoding graph of words, for the CTC heads of a run."""
+"""`asrkit graph`: makes a decoding graph of words, for a run's CTC head or its tied states."""
 
 from __future__ import annotations
 
@@ -6,21 +6,31 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from asrkit.data_folder import DataFolder
 from asrkit.errors import UserError
 from asrkit.experiment.runs import open_run
+from asrkit.hmm.hmm_folder import digest_of, read_hmm
+from asrkit.hmm.lexicon import Lexicon
+from asrkit.hmm.lexicon_files import read_lexicon
 from asrkit.lm.arpa import read_arpa
 from asrkit.lm.entropy_pruning import pruned
 from asrkit.lm.tables import BEGIN, END, UNKNOWN, Ngrams
+from asrkit.run_folder import RunFolder
 from asrkit.text.outputs import Outputs
-from asrkit.wfst.ctc_lexicon import spellings
-from asrkit.wfst.decoding_graph import ctc_graph, memory_needed
+from asrkit.text.tokenizers import Tokenizer
+from asrkit.wfst.ctc_lexicon import Spellings, spellings
+from asrkit.wfst.decoding_graph import ctc_graph, memory_needed, seconds_needed
 from asrkit.wfst.graph_file import DecodingGraph, write_graph
+from asrkit.wfst.hybrid import hybrid_graph
 from asrkit.wfst.lexicon import Pronunciation
 from asrkit.wfst.token_passing import search_graph
 
 log = logging.getLogger(__name__)
+
+TransitionSource = Literal["learnt", "topology"]
+"""Where costs of transitions come from."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,7 @@ class GraphReport:
         arcs: Of the graph.
         ngrams: Of the language model, after pruning.
         left_out: Words of the language model that can't be recognised.
+        lack: What these lack.
     """
 
     path: Path
@@ -42,6 +53,7 @@ class GraphReport:
     arcs: int
     ngrams: int
     left_out: list[str]
+    lack: str = "the tokenizer lacks some of their characters"
 
     def lines(self) -> list[str]:
         """Returns the report as text."""
@@ -54,13 +66,24 @@ class GraphReport:
         shown = ", ".join(self.left_out[:5])
         return [
             text,
-            f"{len(self.left_out):,} words of the language model can't be recognised, as the "
-            f"tokenizer lacks some of their characters, such as {shown}",
+            f"{len(self.left_out):,} words of the language model can't be recognised, as "
+            f"{self.lack}, such as {shown}",
         ]
 
 
-def graph(run: Path, data: Path, arpa: str, name: str, entropy: float = 0.0) -> GraphReport:
-    """Writes DATA/lm/NAME.graph.safetensors, from CTC labels of a run to words of an n-gram model.
+def graph(
+    run: Path,
+    data: Path,
+    arpa: str,
+    name: str,
+    entropy: float = 0.0,
+    lexicon: str | None = None,
+    transitions: TransitionSource = "learnt",
+) -> GraphReport:
+    """Writes a graph that reads a run's symbols and writes the words of an n-gram model.
+
+    That of tied states is RUN/graph/NAME.safetensors, that of CTC labels, which other runs can use,
+    DATA/lm/NAME.graph.safetensors.
 
     Args:
         run: Run folder, whose tokenizer spells the words.
@@ -68,17 +91,52 @@ def graph(run: Path, data: Path, arpa: str, name: str, entropy: float = 0.0) -> 
         arpa: Name of the n-gram model, of words.
         name: Of the graph.
         entropy: N-grams whose absence raises perplexity by less than this share are left out.
+        lexicon: For tied states, name of the lexicon DATA/lexicon/NAME.txt; if null, that which
+            the states were trained with.
+        transitions: For tied states, whether staying and going on costs what was learnt, or what
+            the topology says.
 
     Raises:
         UserError: If something is missing, does not fit, or memory is too small.
     """
-    tokenizer = open_run(run, data).tokenizer
+    opened, hmm = open_run(run, data), RunFolder(run).hmm
+    if lexicon is not None and not hmm.is_dir():
+        raise UserError(f"{run} has no tied states ({hmm} is missing), so it needs no --lexicon")
     ngrams = read_arpa(DataFolder(data).ngram(arpa))
     if entropy:
         ngrams = pruned(ngrams, entropy)
     words = [word for word in ngrams.symbols if word not in (BEGIN, END, UNKNOWN)]
-    spelled = spellings(words, tokenizer)
+    spelled = spellings(words, opened.tokenizer)
     require_memory(ngrams)
+    if hmm.is_dir():
+        known = None if lexicon is None else read_lexicon(DataFolder(data).lexicon(lexicon))
+        return _of_states(RunFolder(run), name, ngrams, spelled, known, transitions)
+    return _of_labels(DataFolder(data).graph(name), ngrams, spelled, opened.tokenizer)
+
+
+def _of_states(
+    run: RunFolder,
+    name: str,
+    ngrams: Ngrams,
+    spelled: Spellings,
+    lexicon: Lexicon | None,
+    transitions: TransitionSource,
+) -> GraphReport:
+    hmm = read_hmm(run.hmm)
+    known = (hmm.lexicon if lexicon is None else lexicon).restricted(spelled.words)
+    learnt = hmm.transitions if transitions == "learnt" else None
+    made = hybrid_graph(ngrams, known, hmm.tree, hmm.topology, learnt=learnt)
+    labels = dict(zip(spelled.words, spelled.labels, strict=True))
+    symbols, path = Outputs.states(hmm.num_states).names, run.graph(name)
+    written = [labels[word] for word in made.words]
+    walked, tree = search_graph(made.graph), digest_of(run.hmm)
+    write_graph(path, DecodingGraph(walked, made.words, written, [*symbols], tree))
+    sizes = len(made.words), made.graph.num_states, made.graph.num_arcs
+    lack = "the lexicon or the tokenizer lacks them"
+    return GraphReport(path, *sizes, sum(map(len, ngrams.tables)), made.left_out, lack)
+
+
+def _of_labels(path: Path, ngrams: Ngrams, spelled: Spellings, tokenizer: Tokenizer) -> GraphReport:
     said = [
         Pronunciation(word, tuple(label + 1 for label in labels))
         for word, labels in enumerate(spelled.labels, start=1)
@@ -86,7 +144,6 @@ def graph(run: Path, data: Path, arpa: str, name: str, entropy: float = 0.0) -> 
     made = ctc_graph(ngrams, spelled.words, said, len(tokenizer.vocabulary))
     walked = search_graph(made)
     symbols = [*Outputs.labels_with_blank(tokenizer.vocabulary).names]
-    path = DataFolder(data).graph(name)
     write_graph(path, DecodingGraph(walked, spelled.words, spelled.labels, symbols))
     count = sum(map(len, ngrams.tables))
     sizes = len(spelled.words), made.num_states, made.num_arcs, count
@@ -102,7 +159,10 @@ def require_memory(ngrams: Ngrams) -> None:
     needed = memory_needed(ngrams)
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     count = sum(map(len, ngrams.tables))
-    log.info("%s n-grams: building takes about %.1f GB", f"{count:,}", needed / 1e9)
+    log.info(
+        "%s n-grams: building takes about %.1f GB and %.0f s",
+        f"{count:,}", needed / 1e9, seconds_needed(ngrams),
+    )  # fmt: skip
     if needed > there:
         raise UserError(
             f"a graph of {count:,} n-grams takes about {needed / 1e9:.1f} GB to build, and this "

@@ -13,6 +13,7 @@ from asrkit.errors import UserError
 from asrkit.scorers.loader import FoundHead
 from asrkit.scorers.stand_ins import NO_GRAPH, AnyHead, AnyLanguageModel
 from asrkit.search.search import Search
+from asrkit.text.outputs import Outputs
 from asrkit.text.vocabulary import Vocabulary
 from asrkit.wfst.graph_file import DecodingGraph
 
@@ -54,9 +55,11 @@ class UnreadModels:
         """Returns a graph without words."""
         return NO_GRAPH
 
-    def prior(self, path: Path, run: Path | None, checkpoint: str) -> Tensor:
-        """Returns numbers in the place of log-priors (V + 1,)."""
-        return torch.zeros(len(self.vocabulary) + 1)
+    def prior(
+        self, path: Path, run: Path | None, checkpoint: str, outputs: Outputs | None = None
+    ) -> Tensor:
+        """Returns numbers in the place of log-priors."""
+        return torch.zeros(len(self.vocabulary) + 1 if outputs is None else len(outputs))
 
 
 def misused_scorers(search: Search, models: UnreadModels) -> Iterator[str]:

@@ -16,6 +16,7 @@ from asrkit.run_folder import RunFolder
 from asrkit.scorers.loader import FoundHead
 from asrkit.scorers.stand_ins import NO_GRAPH, AnyHead, AnyLanguageModel
 from asrkit.search.search import Search
+from asrkit.text.outputs import Outputs
 from asrkit.text.vocabulary import Vocabulary
 from asrkit.wfst.graph_file import DecodingGraph
 
@@ -72,7 +73,9 @@ class Needs:
         self.files.append(find_model(path, self.run, self.data))
         return NO_GRAPH
 
-    def prior(self, path: Path, run: Path | None, checkpoint: str) -> Tensor:
+    def prior(
+        self, path: Path, run: Path | None, checkpoint: str, outputs: Outputs | None = None
+    ) -> Tensor:
         """Notes its file, and whose it is."""
         if run is None and self._is_own(path):
             self.priors.append(path.stem)

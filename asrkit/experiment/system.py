@@ -14,15 +14,17 @@ from asrkit.experiment.decode_settings import heard_with
 from asrkit.experiment.prior import read_prior
 from asrkit.experiment.runs import as_speech_model, as_text_model, open_run
 from asrkit.experiment.search_needs import find_model
+from asrkit.hmm.hmm_folder import digest_of
 from asrkit.lm.arpa import read_arpa
 from asrkit.lm.ngram import NgramModel
 from asrkit.models.interfaces import Encoded, TrainableModel
 from asrkit.models.kinds import SpeechModel, TextModel
+from asrkit.run_folder import RunFolder
 from asrkit.scorers.loader import FoundHead
 from asrkit.search.search import LoadedSearch, Search
 from asrkit.text.outputs import Outputs
 from asrkit.training.checkpoints import resolve
-from asrkit.wfst.graph_file import DecodingGraph, read_graph, require_labels
+from asrkit.wfst.graph_file import DecodingGraph, read_graph, require_labels, require_spellings
 
 
 @dataclass(frozen=True)
@@ -131,20 +133,39 @@ class System:
         """Returns a decoding graph.
 
         Raises:
-            UserError: If it was made for other labels.
+            UserError: If it was made for other labels, or for the states of another tree.
         """
         path = self.find(path)
         self.others.append(path)
         graph = read_graph(path)
-        require_labels(graph, self.vocabulary.symbols, path)
+        if graph.tree:
+            self._require_tree(graph, path)
+        else:
+            require_labels(graph, self.vocabulary.symbols, path)
+        require_spellings(graph, len(self.vocabulary), path)
         return graph
 
-    def prior(self, path: Path, run: Path | None, checkpoint: str) -> Tensor:
-        """Returns log-priors (V + 1,) that were estimated with the same weights."""
+    def _require_tree(self, graph: DecodingGraph, path: Path) -> None:
+        hmm = RunFolder(self.run).hmm
+        if not hmm.is_dir():
+            raise UserError(
+                f"{path} is a graph of tied states, and {self.run} has no HMM ({hmm}): it is for "
+                "Gaussian mixtures and for networks that are trained on their alignments"
+            )
+        if digest_of(hmm) != graph.tree:
+            raise UserError(
+                f"{path} was made for the tied states of another tree than that of {hmm}; make it "
+                f"again: asrkit graph --run {self.run}"
+            )
+
+    def prior(
+        self, path: Path, run: Path | None, checkpoint: str, outputs: Outputs | None = None
+    ) -> Tensor:
+        """Returns log-priors (K,) of outputs that were estimated with the same weights."""
         weights = self.checkpoint if run is None else resolve(self.find(run), checkpoint)
         path = self.find(path)
         self.others.append(path)
-        return read_prior(path, weights, Outputs.labels_with_blank(self.vocabulary))
+        return read_prior(path, weights, outputs or Outputs.labels_with_blank(self.vocabulary))
 
     def find(self, path: Path) -> Path:
         """Returns where a search's file or run folder is."""

@@ -68,14 +68,17 @@ class Mixtures:
             frames: (T, D).
             states: (P,) which states; all of them where null.
         """
-        states = torch.arange(self.num_states) if states is None else states
+        if states is None:
+            states = torch.arange(self.num_states, device=frames.device)
         sizes = self.offsets.diff()[states]
         # States of equally many Gaussians are scored together: (n, size, T) needs no padding.
         result = frames.new_empty(len(states), len(frames), dtype=torch.float32)
         powers = torch.cat([frames, frames.square()], dim=1).float().T.contiguous()  # (2 D, T)
         for size in sizes.unique().tolist():
             which = (sizes == size).nonzero()[:, 0]
-            rows = (self.offsets[states[which], None] + torch.arange(size)).flatten()
+            rows = (
+                self.offsets[states[which], None] + torch.arange(size, device=frames.device)
+            ).flatten()
             scores = torch.addmm(self.constants[rows, None], self.factors[rows], powers)
             if size > 1:
                 scores = scores.view(len(which), size, len(frames)).logsumexp(1)

@@ -18,7 +18,7 @@ from typing import ClassVar
 
 from asrkit.config.registry import Registry
 from asrkit.scorers.end_of_sentence import without_eos
-from asrkit.scorers.interfaces import FrameSource, LabelSource, SymbolSource
+from asrkit.scorers.interfaces import FrameSource, Kind, LabelSource, SymbolSource
 from asrkit.scorers.loader import FoundHead, Loader
 from asrkit.scorers.sources import Source
 
@@ -28,12 +28,14 @@ class Scorer(ABC):
 
     Where `eos` is false, the end of the sentence gets no score. `rewards` says whether scores may
     be positive, so that no search can tell from a hypothesis what it is still going to gain;
-    `hears` whether they depend on the speech, so that they may choose labels for others to score.
+    `hears` whether they depend on the speech, so that they may choose labels for others to score;
+    `frame_kind` what they score where a search through a graph asks for frames.
     """
 
     weight: float
     eos: bool = True
     hears: ClassVar[bool] = False
+    frame_kind: ClassVar[Kind] = "frames"
 
     @property
     def rewards(self) -> bool:

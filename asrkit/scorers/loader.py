@@ -11,6 +11,7 @@ from torch import Tensor
 
 from asrkit.scorers.interfaces import LabelSource
 from asrkit.scorers.sources import Source
+from asrkit.text.outputs import Outputs
 from asrkit.text.vocabulary import Vocabulary
 from asrkit.wfst.graph_file import DecodingGraph
 
@@ -61,6 +62,15 @@ class Loader(Protocol):
         """Returns a decoding graph."""
         ...
 
-    def prior(self, path: Path, run: Path | None, checkpoint: str) -> Tensor:
-        """Returns log-priors (V + 1,) that were estimated with the same weights."""
+    def prior(
+        self, path: Path, run: Path | None, checkpoint: str, outputs: Outputs | None = None
+    ) -> Tensor:
+        """Returns log-priors that were estimated with the same weights.
+
+        Args:
+            path: The file.
+            run: Of the model, if it is another one than that which is decoded.
+            checkpoint: Of that run.
+            outputs: The K symbols that they are of; labels and blank where null.
+        """
         ...

@@ -14,6 +14,7 @@ from asrkit.scorers.interfaces import (
     Kind,
     LabelScorer,
     LabelSource,
+    StateSource,
     SymbolScorer,
     SymbolSource,
 )
@@ -22,12 +23,14 @@ from asrkit.wfst.graph_file import DecodingGraph
 SCORED: dict[Kind, str] = {
     "labels": "labels",
     "frames": "frames",
+    "states": "tied states",
     "symbols": "frames after labels",
     "graph": "paths through a graph",
 }
 WOULD_DO: dict[Kind, str] = {
     "labels": "an attention or CTC head, a language model, or a reward",
     "frames": "a CTC head",
+    "states": "a head of tied states, such as gaussian_mixtures or frame_cross_entropy",
     "symbols": "a transducer head",
     "graph": "a scorer of type graph",
 }
@@ -56,6 +59,7 @@ class Source:
         what: What it is, for messages.
         labels: Gives the scorer of next labels for encoded utterances.
         frames: Gives the scores of the frames of encoded utterances.
+        states: Gives the scores of the tied states in the frames of encoded utterances.
         symbols: Gives the scorer of frames' symbols after labels for encoded utterances.
         graph: The same for all utterances.
         by_chunk: Kinds of scores for which whole utterances are not needed.
@@ -64,6 +68,7 @@ class Source:
     what: str
     labels: Callable[[Any], LabelScorer] | None = None
     frames: Callable[[Any], FrameScores] | None = None
+    states: Callable[[Any], FrameScores] | None = None
     symbols: Callable[[Any], SymbolScorer] | None = None
     graph: DecodingGraph | None = None
     by_chunk: frozenset[Kind] = frozenset()
@@ -77,6 +82,7 @@ class Source:
             what or f"the {type(thing).__name__}",
             labels=thing.label_scorer if isinstance(thing, LabelSource) else None,
             frames=thing.frame_scores if isinstance(thing, FrameSource) else None,
+            states=thing.state_scores if isinstance(thing, StateSource) else None,
             symbols=thing.symbol_scorer if isinstance(thing, SymbolSource) else None,
             by_chunk=thing.by_chunk if isinstance(thing, ChunkSource) else frozenset(),
         )
@@ -84,10 +90,12 @@ class Source:
     def reading(self, pick: Callable[[Any], Any]) -> Source:
         """Returns the source that reads what `pick` takes of all that was encoded."""
         labels, frames, symbols = self.labels, self.frames, self.symbols
+        states = self.states
         return replace(
             self,
             labels=labels and (lambda encoded: labels(pick(encoded))),
             frames=frames and (lambda encoded: frames(pick(encoded))),
+            states=states and (lambda encoded: states(pick(encoded))),
             symbols=symbols and (lambda encoded: symbols(pick(encoded))),
         )
 
@@ -106,6 +114,7 @@ class Source:
         found: dict[Kind, object] = {
             "labels": self.labels,
             "frames": self.frames,
+            "states": self.states,
             "symbols": self.symbols,
             "graph": self.graph,
         }

@@ -19,6 +19,7 @@ class AnyHead:
     def __init__(self) -> None:
         self.eos = 0
         self.label_scorer = self.frame_scores = self.symbol_scorer = _unread
+        self.state_scores = _unread
         self.frames_without_eos = self.label_attention = self.internal_lm = _unread
 
 

@@ -83,6 +83,8 @@ class GraphSearch(FrameSearch[Walks]):
 
     def kind_of(self, name: str) -> Kind:
         """Returns which kind of scores an entry is used for."""
+        if name == self.frames:
+            return self.entries[name].frame_kind
         return "graph" if name == self.graph else super().kind_of(name)
 
     def begin(self, parts: SearchParts, encoded: EncodedFrames) -> Walks:
@@ -96,16 +98,18 @@ class GraphSearch(FrameSearch[Walks]):
 
     def step(self, state: Walks, encoded: EncodedFrames) -> None:
         """Searches the next frames."""
-        frames = state.parts.frame_scores(self.frames, encoded)
-        symbols = len(state.graph.symbols)
-        if frames.log_probs.shape[2] != symbols:
+        kind, symbols = self.kind_of(self.frames), len(state.graph.symbols)
+        frames = state.parts.frame_scores(self.frames, encoded, kind)
+        scored = frames.log_probs.shape[2]
+        # A network may have more outputs than its tree has states.
+        if scored < symbols or (scored > symbols and kind != "states"):
             raise UserError(
                 f"the graph reads {symbols} symbols, but scorer {self.frames!r} scores "
-                f"{frames.log_probs.shape[2]}: it was made for another model; make it again"
+                f"{scored}: it was made for another model; make it again"
             )
         with state.parts.timed(self.graph):
             scale = state.parts.weights[self.frames] / state.parts.weights[self.graph]
-            weighted = scale * frames.log_probs.float()  # (B, T, K)
+            weighted = scale * frames.log_probs[..., :symbols].float()  # (B, T, K)
             rows = [
                 row[:length].cpu().numpy()
                 for row, length in zip(weighted, frames.lengths.tolist(), strict=True)

@@ -13,6 +13,7 @@ from asrkit.scorers.interfaces import (
     EncodedFrames,
     FrameScores,
     Hypothesis,
+    Kind,
     LabelScorer,
     SymbolScorer,
 )
@@ -56,9 +57,10 @@ class SearchParts:
         chosen = self.sources if names is None else names
         return {name: self._labels(name, encoded) for name in chosen}
 
-    def frame_scores(self, name: str, encoded: EncodedFrames) -> FrameScores:
-        """Returns the scores of frames."""
-        scores = self.sources[name].frames
+    def frame_scores(self, name: str, encoded: EncodedFrames, kind: Kind = "frames") -> FrameScores:
+        """Returns the scores of frames, or those of their tied states."""
+        source = self.sources[name]
+        scores = source.states if kind == "states" else source.frames
         assert scores is not None
         with self.timed(name):
             return scores(encoded)

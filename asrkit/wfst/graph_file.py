@@ -29,12 +29,14 @@ class DecodingGraph:
         words: All words.
         spellings: The labels of each word in the vocabulary of the system.
         symbols: Names of the symbols that it reads, one for each column of scores.
+        tree: Digest of the tree whose tied states it reads; empty where it reads labels.
     """
 
     graph: SearchGraph
     words: list[str]
     spellings: list[list[int]]
     symbols: list[str]
+    tree: str = ""
 
 
 def write_graph(path: Path, made: DecodingGraph) -> None:
@@ -44,7 +46,7 @@ def write_graph(path: Path, made: DecodingGraph) -> None:
     arrays["reading"] = made.graph.reading
     sizes = np.array([len(labels) for labels in made.spellings], np.int64)
     labels = np.array([label for labels in made.spellings for label in labels], np.int64)
-    texts = {"words": made.words, "symbols": made.symbols, "start": graph.start}
+    texts = {"words": made.words, "symbols": made.symbols, "start": graph.start, "tree": made.tree}
     metadata = {"format": FORMAT, "graph": json.dumps(texts)}
     with replaced(path) as partial:
         save_file({**arrays, "spelling_sizes": sizes, "spellings": labels}, partial, metadata)
@@ -71,7 +73,22 @@ def read_graph(path: Path) -> DecodingGraph:
         raise UserError(f"{path} can't be read ({error}); make it again") from error
     spellings = [part.tolist() for part in np.split(labels, np.cumsum(sizes)[:-1])]
     graph = SearchGraph(Graph(int(texts["start"]), **arrays), reading)
-    return DecodingGraph(graph, texts["words"], spellings, texts["symbols"])
+    tree = texts.get("tree", "")
+    return DecodingGraph(graph, texts["words"], spellings, texts["symbols"], tree)
+
+
+def require_spellings(graph: DecodingGraph, num_labels: int, path: Path) -> None:
+    """Checks that a graph's words are spelled by labels that there are.
+
+    Raises:
+        UserError: If one is beyond the vocabulary.
+    """
+    highest = max((label for labels in graph.spellings for label in labels), default=-1)
+    if highest >= num_labels:
+        raise UserError(
+            f"{path} spells words by label {highest}, the run has {num_labels} labels: it was made "
+            "with another tokenizer; make it again with `asrkit graph`"
+        )
 
 
 def require_labels(graph: DecodingGraph, labels: list[str], path: Path) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from asrkit.errors import UserError
-from asrkit.hmm.graphs import state_costs
+from asrkit.hmm.graphs import Transitions, state_costs
 from asrkit.hmm.lexicon import Lexicon
 from asrkit.hmm.topology import SILENCE, Phones, Topology
 from asrkit.hmm.tree import Tree
@@ -65,7 +65,12 @@ class HybridGraph:
 
 
 def hybrid_graph(
-    ngrams: Ngrams, lexicon: Lexicon, tree: Tree, topology: Topology, silence: float = 0.5
+    ngrams: Ngrams,
+    lexicon: Lexicon,
+    tree: Tree,
+    topology: Topology,
+    silence: float = 0.5,
+    learnt: Transitions | None = None,
 ) -> HybridGraph:
     """Returns the decoding graph of a hybrid system.
 
@@ -75,6 +80,7 @@ def hybrid_graph(
         tree: Ties the states of phones in context.
         topology: States and costs of phones.
         silence: Probability of silence around words.
+        learnt: Costs of staying in states and of going on; those of the topology where null.
 
     Raises:
         UserError: If the lexicon has a phone that the tree lacks, or none of the model's words.
@@ -95,6 +101,9 @@ def hybrid_graph(
     ]
     quiet = Silence(phones.ids[SILENCE], silence, topology.silence.exit)
     costs, tying = transition_costs(topology, tree), TreeTying(tree, topology)
+    if learnt is not None:
+        loops, forwards = learnt.loops.astype(np.float64), learnt.forwards.astype(np.float64)
+        costs = replace(costs, loop=loops, forward=forwards)
     graph = decoding_graph(ngrams, words, pronunciations, len(phones) - 1, tying, costs, quiet)
     said = set(words)
     return HybridGraph(graph, words, [word for word in known if word not in said])

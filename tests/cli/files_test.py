@@ -26,6 +26,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "data/manifests/train.jsonl": "",
         "data/manifests/dev-b.jsonl.gz": "",
         "data/manifests/dev-a.jsonl": "",
+        "conf/gmm.yaml": "text: {type: sentencepiece, name: bpe}\nlexicon: english\n"
+        "data: {train: [train]}\n",
+        "an4.dic": "",
         "data/text/bpe.model": "",
         "data/text/words.txt": "",
         "data/text/lm.txt.gz": "",
@@ -71,6 +74,20 @@ READS = {
     "check conf/small.yaml": SPECS,
     f"train conf/small.yaml {DATA} {RUN}": [*SPECS, "data/text/bpe.model"],
     f"average {RUN} --best 3": ["run/x/checkpoints/index.json"],
+    f"gmm conf/gmm.yaml {DATA} {RUN}": [
+        "conf/gmm.yaml", "data/text/bpe.model", "data/lexicon/english.txt",
+        "data/manifests/train.jsonl",
+    ],
+    f"features {RUN} {DATA} --set dev-b": [WEIGHTS, DEV],
+    f"features {RUN} {DATA} --set dev-b --adapt first": [
+        WEIGHTS, DEV, "run/x/decode/first/dev-b-first/nbest.jsonl"
+    ],
+    f"lexicon {DATA} --set train --text a.txt --from an4.dic --name words": [
+        "a.txt", "data/manifests/train.jsonl", "an4.dic"
+    ],
+    f"graph {RUN} {DATA} --arpa words --name words --lexicon english": [
+        "data/lm/words.arpa.gz", "run/x/resolved.yaml", "data/lexicon/english.txt"
+    ],
     f"perplexity {RUN} {DATA} --set dev-b": [WEIGHTS, DEV],
     f"prior {RUN} {DATA} --set none": [WEIGHTS, "data/manifests/none.jsonl"],
     f"align {RUN} {DATA} --set dev-b --checkpoint best": ["run/x/checkpoints/index.json", DEV],

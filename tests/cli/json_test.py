@@ -42,6 +42,12 @@ model:
   decoder: {type: stacked_lstm, embedding_dim: 4, hidden_dim: 4, num_layers: 1, dropout: 0.0}
 training: {epochs: 1, optimizer: adamw, schedule: {type: constant, value: 1e-3}}
 """
+GMM = """
+text: words
+data: {train: [train]}
+lexicon: letters
+mixtures: {monophones: {schedule: {gaussians: 12, iterations: 2, grow_until: 1, align_at: [1]}}}
+"""
 SET = "--data data --set dev"
 COMMANDS = {
     "data kaldi": "kaldi --data made",
@@ -70,6 +76,8 @@ COMMANDS = {
     "ngram": "--data data --set train --order 2 --units words --name two --dev dev",
     "lexicon": "--data data --set train --from graphemes --name letters",
     "graph": "--run run --data data --arpa words --name words",
+    "gmm": "gmm.yaml --data data --run mixtures --last mono --jobs 1",
+    "features": "--run mixtures/mono --data data --set dev",
     "files spec": "spec.yaml",
     "files run": "run nbest --search joint --set dev",
     "files sets": "data",
@@ -112,6 +120,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_manifest(place / "data", "dev", sources[4:])
     (place / "spec.yaml").write_text(SPEC)
     (place / "lm.yaml").write_text(LM)
+    (place / "gmm.yaml").write_text(GMM)
     scp = [f"{name} {place}/audio/{name}.wav" for name in names]
     (place / "kaldi" / "wav.scp").write_text("\n".join(scp) + "\n")
     (place / "kaldi" / "text").write_text("".join(f"{name} AB\n" for name in names))

@@ -61,7 +61,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def lines(folder: Path) -> list[em.Iteration]:
-    text = (folder / "log.jsonl").read_text(encoding="utf-8")
+    text = (folder / "iterations.jsonl").read_text(encoding="utf-8")
     return [json.loads(line) for line in text.splitlines()]
 
 

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 class Iteration(TypedDict):
-    """A line of log.jsonl."""
+    """A line of iterations.jsonl."""
 
     iteration: int
     log_likelihood: float
@@ -111,7 +111,7 @@ class Loop:
             log.info("%s %s", self.folder.name, json_line(line))
             progress.lines.append(line)
             progress.iteration += 1
-            write_lines(self.folder / "log.jsonl", map(json_line, progress.lines))
+            write_lines(self.folder / "iterations.jsonl", map(json_line, progress.lines))
             if number in self.schedule.align_at:
                 self._keep(progress, features)
         return progress
@@ -174,7 +174,7 @@ def kept_progress(folder: Path) -> tuple[Progress, Path] | None:
         return None
     iteration = read_json(folder / "progress.json", Reached)["iteration"]
     place = folder / "progress" / str(iteration)
-    lines = list(read_json_lines(folder / "log.jsonl", Iteration))[: iteration - 1]
+    lines = list(read_json_lines(folder / "iterations.jsonl", Iteration))[: iteration - 1]
     found = read_alignments(place / "alignments.safetensors")
     alignments = {name: one for (name, _), one in found.items()}
     return Progress(iteration, read_model(place), alignments, lines), place

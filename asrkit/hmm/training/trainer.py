@@ -5,7 +5,7 @@ FOLDER/lexicon.txt         pronunciations of the words that were trained on
 FOLDER/STAGE/              the model, see `asrkit.hmm.model`, and
     alignments.safetensors the states of all frames of the speech, by this model
     transforms.safetensors speakers' transforms; stage sat only
-    log.jsonl              a line per iteration
+    iterations.jsonl       a line per iteration
     stage.json             what it came to; there once the stage is complete
 """
 

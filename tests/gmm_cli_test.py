@@ -1,0 +1,195 @@
+"""Hybrid systems from the command line: mixtures, their features, graphs, decoding, alignments."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from click.testing import Result
+from numpy.typing import NDArray
+
+from asrkit.data.manifests import Source, open_set, write_manifest
+from asrkit.experiment.runs import open_run
+from asrkit.hmm.model import read_model
+from asrkit.scorers.interfaces import StateSource
+from tests.cli_test import asrkit
+
+pytest.importorskip("kaldifst")
+WORDS = ["ab", "ca", "d", "bad", "cab"]
+PITCHES = {"a": 500, "b": 900, "c": 1500, "d": 2400}
+SPEC = """
+text: words
+data: {train: [train]}
+lexicon: letters
+mixtures:
+  min_speaker_frames: 50
+  monophones: {schedule: {gaussians: 30, iterations: 8, grow_until: 4, align_at: [2, 3, 4, 6]}}
+  triphones:
+    states: 20
+    min_frames: 10
+    schedule: {gaussians: 40, iterations: 4, grow_until: 2, align_at: [2]}
+  projected: &transformed
+    states: 20
+    min_frames: 10
+    schedule: {gaussians: 40, iterations: 4, grow_until: 2, align_at: [3], transform_at: [2]}
+  adapted: *transformed
+"""
+SEARCHES = """
+tuning: {states: [0.05, 0.5]}
+decoding:
+  words: &words
+    type: graph
+    frames: states
+    scorers:
+      graph: {type: graph, weight: 1.0, graph: graph/words.safetensors}
+      states: {type: states, weight: 0.1}
+  first:
+    type: graph
+    frames: first
+    scorers:
+      graph: {type: graph, weight: 1.0, graph: graph/words.safetensors}
+      first: {type: states, weight: 0.1}
+"""
+MISUSED = (
+    "decoding: {sync: {type: time_sync, beam_size: 2, frames: states, scorers: {states: 1.0}}}"
+)
+
+
+def spoken(text: str, shift: float, draw: np.random.Generator) -> NDArray[np.int16]:
+    """Returns samples of a text: a tone for each letter, silence between words."""
+    parts = [np.zeros(1600)]
+    for letter in text:
+        time = np.arange(int(16000 * draw.uniform(0.07, 0.11))) / 16000
+        tone = np.sin(2 * np.pi * shift * PITCHES[letter] * time) if letter != " " else 0 * time
+        parts.append(6000 * tone)
+    samples = np.concatenate([*parts, np.zeros(1600)])
+    return (samples + draw.normal(0, 60, len(samples))).astype(np.int16)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with data, a lexicon, an n-gram model, and mixtures of all stages."""
+    folder, draw = tmp_path_factory.mktemp("gmm"), np.random.default_rng(0)
+    for name, count in (("train", 40), ("dev", 8)):
+        sources = []
+        for index in range(count):
+            path = folder / f"{name}{index}.wav"
+            text, shift = " ".join(draw.choice(WORDS, 4)), 1 + 0.1 * (index % 2)
+            soundfile.write(path, spoken(text, shift, draw), 16000, subtype="PCM_16")
+            sources.append(Source(path.stem, path, text, f"s{index % 2}"))
+        write_manifest(folder / "data", name, sources)
+    (folder / "gmm.yaml").write_text(SPEC)
+    (folder / "searches.yaml").write_text(SEARCHES)
+    train = ("--data", folder / "data", "--set", "train")
+    done("tokenizer", "words", *train)
+    done("lexicon", *train, "--from", "graphemes", "--name", "letters")
+    done("ngram", *train, "--order", 2, "--units", "words", "--name", "words")
+    done("gmm", folder / "gmm.yaml", "--data", folder / "data", "--run", folder / "gmm")
+    return folder
+
+
+def done(*words: object) -> Result:
+    result = asrkit(*words)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def decoded(place: Path, stage: str, set_name: str, search: str) -> float:
+    """Returns the WER of a set."""
+    run = place / "gmm" / stage
+    if not (run / "graph/words.safetensors").exists():
+        done("graph", "--run", run, "--data", place / "data", "--arpa", "words", "--name", "words")
+    at = ("--run", run, "--set", set_name, "--search", search)
+    done("decode", *at, "--data", run / "data", "--spec", place / "searches.yaml")
+    done("score", *at)
+    score = json.loads((run / "decode" / search / set_name / "score.json").read_text())
+    return float(score["wer"])
+
+
+@pytest.mark.parametrize("stage", ["mono", "tri", "lda_mllt"])
+def test_a_stage_decodes_what_is_said(place: Path, stage: str) -> None:
+    run = place / "gmm" / stage
+    done("features", "--run", run, "--data", place / "data", "--set", "dev")
+    assert decoded(place, stage, "dev", "words") < 15
+
+
+def test_speakers_are_adapted_to_the_words_of_a_first_pass(place: Path) -> None:
+    run = place / "gmm/sat"
+    at = ("features", "--run", run, "--data", place / "data", "--set", "dev")
+    done(*at)
+    first = decoded(place, "sat", "dev-first", "first")
+    said = done(*at, "--adapt", "first").output
+    assert "transformed for 2 of 2 speakers" in said
+    assert decoded(place, "sat", "dev", "words") <= first < 30
+
+
+def test_scores_of_the_run_are_those_of_the_mixtures(place: Path) -> None:
+    run = place / "gmm/lda_mllt"
+    done("features", "--run", run, "--data", place / "data", "--set", "train")
+    model, _ = open_run(run).speech_model("average")
+    cut = next(iter(open_set(run / "data", ["train"])))
+    frames = torch.from_numpy(cut.load_features())
+    encoded = model.encode(frames[None], torch.tensor([len(frames)]))
+    head: object = model.named_heads()["states"]
+    assert isinstance(head, StateSource)
+    found = head.state_scores(encoded).log_probs[0]
+    torch.testing.assert_close(found, read_model(run).mixtures.log_likelihoods(frames))
+
+
+def test_alignments_of_features_at_a_speed_have_names_of_their_own(place: Path) -> None:
+    run = place / "gmm/sat"
+    done("features", "--run", run, "--data", place / "data", "--set", "train",
+         "--adapt", "reference", "--speed", 0.9)  # fmt: skip
+    names = [cut.id for cut in open_set(run / "data", ["train-sp0.9"])]
+    assert names[0].startswith("sp0.9-train")
+    done("align", "--run", run, "--data", run / "data", "--set", "train-sp0.9", "--head", "states")
+    words = (run / "align/train-sp0.9.ctm").read_text().splitlines()
+    assert len(words) == 40 * 4
+    assert {line.split()[-1] for line in words} == set(WORDS)
+
+
+def test_a_graph_of_another_tree_is_refused(place: Path) -> None:
+    done("features", "--run", place / "gmm/tri", "--data", place / "data", "--set", "dev")
+    decoded(place, "tri", "dev", "words")
+    graph = place / "gmm/mono/graph/words.safetensors"
+    done("graph", "--run", place / "gmm/mono", "--data", place / "data", "--arpa", "words",
+         "--name", "words")  # fmt: skip
+    kept = (place / "gmm/tri/graph/words.safetensors").read_bytes()
+    (place / "gmm/tri/graph/words.safetensors").write_bytes(graph.read_bytes())
+    at = ("--run", place / "gmm/tri", "--data", place / "gmm/tri/data", "--set", "dev")
+    said = asrkit("decode", *at, "--search", "words", "--spec", place / "searches.yaml")
+    (place / "gmm/tri/graph/words.safetensors").write_bytes(kept)
+    assert said.exit_code != 0
+    assert "tied states of another tree" in said.output.replace("\n", " ")
+
+
+def test_states_are_not_labels(place: Path) -> None:
+    (place / "misused.yaml").write_text(MISUSED)
+    at = ("--run", place / "gmm/tri", "--data", place / "gmm/tri/data", "--set", "dev")
+    said = asrkit("decode", *at, "--search", "sync", "--spec", place / "misused.yaml")
+    assert said.exit_code != 0
+    assert "scores tied states, not frames" in said.output.replace("\n", " ")
+
+
+def test_a_stage_without_transforms_can_not_be_adapted(place: Path) -> None:
+    said = asrkit("features", "--run", place / "gmm/tri", "--data", place / "data", "--set", "dev",
+                  "--adapt", "reference")  # fmt: skip
+    assert said.exit_code != 0
+    assert "stage sat" in said.output
+
+
+def test_training_again_keeps_what_is_complete(place: Path) -> None:
+    before = (place / "gmm/sat/model.safetensors").stat().st_mtime_ns
+    done("gmm", place / "gmm.yaml", "--data", place / "data", "--run", place / "gmm")
+    assert (place / "gmm/sat/model.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_missing_lexicon_is_named(place: Path) -> None:
+    said = asrkit("gmm", place / "gmm.yaml", "--data", place / "data", "--run", place / "other",
+                  "lexicon=english")  # fmt: skip
+    assert said.exit_code != 0
+    assert "lexicon/english.txt" in said.output.replace("\n", "")
