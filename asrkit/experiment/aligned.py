@@ -102,21 +102,25 @@ def _of_speed(
     return {(key.removeprefix(f"sp{speed:g}-"), speed): found[key, of] for key, of in found}
 
 
-def keep_hmm(experiment: Experiment, targets: FrameTargets | None, run: Path) -> None:
+def keep_hmm(
+    experiment: Experiment, targets: FrameTargets | None, run: Path, has_begun: bool
+) -> None:
     """Copies the HMM whose states a run is trained on into its folder, which then needs no other.
 
     Args:
         experiment: Whose data.alignments has the HMM.
         targets: What the model is trained on.
         run: The folder.
+        has_begun: Whether it has checkpoints; its HMM is kept then.
     """
     source = experiment.data.alignments
     if source is None or targets is None or targets.spell_text:
         return
     hmm, own = RunFolder(source).hmm, RunFolder(run).hmm
-    if hmm.is_dir() and not own.is_dir():
-        copy_hmm(hmm, own)
-    elif not hmm.is_dir() and targets.outputs == Outputs.states(len(targets.outputs)):
+    if hmm.is_dir():
+        if not (has_begun and own.is_dir()):
+            copy_hmm(hmm, own)
+    elif targets.outputs == Outputs.states(len(targets.outputs)):
         log.warning(
             "%s has no HMM: without it states can be trained on, but words can't be aligned or "
             "recognised with %s",

@@ -225,7 +225,7 @@ def record_run(
         inherit_files(before.run, run)
     write_unusable(RunFolder(run).left_out, left_out)
     record_tokenizer(run, opened.tokenizer)
-    keep_hmm(stage.experiment, model.given_targets, run)
+    keep_hmm(stage.experiment, model.given_targets, run, stage.has_begun)
     if trains:
         record_command(run)
         record_environment(run, parameters=count_parameters(model))
