@@ -16,6 +16,7 @@ import secrets
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from glob import escape
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -115,12 +116,22 @@ def replaced(path: Path) -> Iterator[Path]:
     partial = path.with_name(name)
     try:
         yield partial
+        # Some libraries (safetensors) write files that their owner alone can read.
+        partial.chmod(0o666 & ~_mask())
         _sync(partial)
         os.replace(partial, path)
         _sync(path.parent)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+@cache
+def _mask() -> int:
+    """Returns the rights that new files of this process do not give."""
+    mask = os.umask(0o077)  # it can only be read by setting it
+    os.umask(mask)
+    return mask
 
 
 def _writer_of(partial: Path) -> Process | None:

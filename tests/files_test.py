@@ -7,7 +7,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from asrkit.files import matching, replaced, write_lines, write_text
 
@@ -65,3 +67,12 @@ def test_what_a_killed_process_has_left_of_a_file_is_removed(tmp_path: Path) -> 
         assert not living.exists()
         living.write_text("newer")
     assert [p.name for p in tmp_path.iterdir()] == ["list[1].txt"]
+
+
+def test_arrays_can_be_read_by_whoever_can_read_other_files(tmp_path: Path) -> None:
+    write_text(tmp_path / "text", "a")
+    with replaced(tmp_path / "arrays") as partial:
+        save_file({"a": np.zeros(1)}, partial)
+    modes = {(tmp_path / name).stat().st_mode for name in ("text", "arrays")}
+    (tmp_path / "plain").touch()
+    assert modes == {(tmp_path / "plain").stat().st_mode}
