@@ -9,6 +9,7 @@ import click
 
 from asrkit.cli.answers import Written
 from asrkit.cli.options import (
+    FOLDER,
     checkpoint_option,
     data_option,
     data_overrides_argument,
@@ -32,6 +33,11 @@ from asrkit.terminal import say
     show_default=True,
     help="What is averaged over frames.",
 )
+@click.option(
+    "--alignments",
+    type=FOLDER,
+    help="Count the symbols of this run's alignments of the set; no audio is heard.",
+)
 @threads_option
 @data_overrides_argument
 def prior(
@@ -41,14 +47,18 @@ def prior(
     head: str,
     checkpoint: str,
     mean: Literal["probabilities", "logarithms"],
+    alignments: Path | None,
     overrides: tuple[str, ...],
 ) -> Written:
-    """Estimate the priors of a head's symbols, for `prior:` of a ctc scorer.
+    """Estimate the priors of a head's symbols, for `prior:` of a scorer of type ctc or states.
 
     Example: asrkit prior --run run/first --data data --set train
     """
     from asrkit import experiment
 
-    path = experiment.estimate_prior(run, data, set_name, head, checkpoint, mean, overrides)
+    if alignments is None:
+        path = experiment.estimate_prior(run, data, set_name, head, checkpoint, mean, overrides)
+    else:
+        path = experiment.count_prior(run, alignments, set_name, head, checkpoint)
     say(path)
     return Written([path])

@@ -46,14 +46,30 @@ def spec_files(spec: Path) -> list[Path]:
 
 
 def _spec(options: Options) -> list[Path]:
-    """A spec, with changes, and its tokenizer."""
+    """A spec, with changes, its tokenizer and its alignments."""
     found = spec_files(options["spec"])
     if options["data"] is None:
         return found
     tree = load(options["spec"], options["overrides"]).tree
-    text = tree.get("text") if isinstance(tree, dict) else None
-    name = text.get("name") if isinstance(text, dict) else None
-    return [*found, *DataFolder(options["data"]).tokenizers(name)]
+    text, data = (_part(tree, name) for name in ("text", "data"))
+    tokenizers = DataFolder(options["data"]).tokenizers(text.get("name"))
+    return [*found, *tokenizers, *_alignments(data)]
+
+
+def _part(tree: object, name: str) -> dict[str, Any]:
+    part = tree.get(name) if isinstance(tree, dict) else None
+    return part if isinstance(part, dict) else {}
+
+
+def _alignments(data: dict[str, Any]) -> list[Path]:
+    """Returns the files of alignments that there are of the sets of a spec."""
+    run, sets = data.get("alignments"), [data.get("train"), data.get("dev")]
+    names = [str(name) for each in sets if isinstance(each, list) for name in each]
+    if not isinstance(run, str):
+        return []
+    folder = RunFolder(Path(run))
+    places = [place(name) for name in names for place in (folder.frames, folder.older_frames)]
+    return [path for path in places if path.is_file()]
 
 
 def _manifests(options: Options, *names: str) -> list[Path]:

@@ -12,7 +12,7 @@ from asrkit.experiment.graph import graph
 from asrkit.experiment.lexicon import lexicon
 from asrkit.experiment.ngram import ngram
 from asrkit.experiment.perplexity import perplexity
-from asrkit.experiment.prior import estimate_prior
+from asrkit.experiment.prior import count_prior, estimate_prior
 from asrkit.experiment.search_errors import search_errors
 from asrkit.experiment.spec import Experiment, load_spec
 from asrkit.experiment.tokenizer import tokenizer
@@ -26,6 +26,7 @@ __all__ = [
     "align",
     "average",
     "check",
+    "count_prior",
     "decode",
     "diff",
     "estimate_prior",

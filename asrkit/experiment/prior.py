@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from asrkit.data.alignments import read_alignments
 from asrkit.data.decode_batches import decode_batches
 from asrkit.data.manifests import open_set
 from asrkit.errors import UserError
@@ -24,7 +27,10 @@ from asrkit.files import write_text
 from asrkit.models.interfaces import PosteriorHead
 from asrkit.models.kinds import SpeechModel
 from asrkit.records import read_json
+from asrkit.run_folder import RunFolder
 from asrkit.text.outputs import OutputFields, Outputs
+
+log = logging.getLogger(__name__)
 
 Mean = Literal["probabilities", "logarithms"]
 
@@ -91,6 +97,45 @@ def estimate_prior(
     record_command(run)
     place, log_prior = opened.folder.prior(head), log_prior.log_softmax(0)
     return write_prior(place, log_prior, source.outputs, path, frames)
+
+
+def count_prior(
+    run: Path, alignments: Path, set_name: str, head: str = "ctc", checkpoint: str = "average"
+) -> Path:
+    """Writes RUN/prior/HEAD.json of how often symbols are in alignments.
+
+    A symbol that is in none counts as if it were once.
+
+    Args:
+        run: Folder of a trained run.
+        alignments: Run folder with alignments of the set.
+        set_name: The set, which should be training data.
+        head: A head that is trained on such alignments.
+        checkpoint: Whose scores the prior is for.
+
+    Raises:
+        UserError: If the head is not trained on alignments, or there are none of its symbols.
+    """
+    opened = open_run(run)
+    model, path = opened.speech_model(checkpoint)
+    found = model.named_heads().get(head)
+    if found is None or found.given_targets is None:
+        names = [name for name, one in model.named_heads().items() if one.given_targets]
+        raise UserError(
+            f"{run} has no head {head!r} that is trained on alignments; those that it has: "
+            f"{', '.join(names) or 'none'}"
+        )
+    held = read_alignments([RunFolder(alignments).frames(set_name)], found.given_targets)
+    symbols = len(found.given_targets.outputs)
+    counts = sum(np.bincount(one, minlength=symbols) for one in held.symbols.values())
+    total = torch.zeros(symbols, dtype=torch.float64) + torch.as_tensor(counts)
+    unseen = int((total == 0).sum())
+    if unseen:
+        log.info("%d of %d symbols are in no alignment: they count once", unseen, symbols)
+    log_prior = total.clamp(min=1.0).log().log_softmax(0)
+    record_command(run)
+    place = opened.folder.prior(head)
+    return write_prior(place, log_prior, found.given_targets.outputs, path, int(total.sum()))
 
 
 def _posterior_head(model: SpeechModel, name: str, run: Path) -> PosteriorHead:

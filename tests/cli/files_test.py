@@ -133,3 +133,18 @@ def test_a_stage_is_known_by_its_words_but_not_by_the_number_of_processes() -> N
     assert lines(f"stage -- torchrun --nproc-per-node 4 -m -- {command}")[0] == first
     assert lines(f"stage -- {command} --jobs 4")[0] == first
     assert lines(f"stage -- {command} seed=2")[0] != first
+
+
+def test_training_reads_the_alignments_of_its_sets() -> None:
+    Path("gmm/align").mkdir(parents=True)
+    for name in ("train.safetensors", "train-sp0.9.safetensors", "dev-a.tsv", "other.safetensors"):
+        Path("gmm/align", name).touch()
+    words = "asrkit train conf/small.yaml --data data --run run"
+    sets = "data.train=[train,train-sp0.9] data.dev=[dev-a]"
+    found = read_by(main, shlex.split(f"{words} data.alignments=gmm {sets}"))
+    read = [str(path) for path in found if path.parts[0] == "gmm"]
+    assert read == [
+        f"gmm/align/{name}"
+        for name in ("train.safetensors", "train-sp0.9.safetensors", "dev-a.tsv")
+    ]
+    assert not [path for path in read_by(main, shlex.split(words)) if path.parts[0] == "gmm"]

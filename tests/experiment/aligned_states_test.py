@@ -19,6 +19,7 @@ from asrkit.data.alignments import Alignments, read_alignments
 from asrkit.data.feature_sets import write_feature_set
 from asrkit.data.frame_targets import FrameTargets
 from asrkit.data.manifests import Source, open_set, write_manifest
+from asrkit.experiment.prior import read_prior
 from asrkit.hmm.graphs import transitions_of
 from asrkit.hmm.hmm_folder import Hmm, digest_of
 from asrkit.hmm.lexicon import Lexicon, Pronunciation
@@ -28,6 +29,7 @@ from asrkit.models.interfaces import heads
 from asrkit.run_folder import RunFolder
 from asrkit.text.outputs import Outputs
 from asrkit.text.tokenizers import train_tokenizer
+from asrkit.training.checkpoints import resolve
 
 HEAD = '''
 """A head of tied states: two of a phone, one of silence and of noise; and some that none uses."""
@@ -167,6 +169,22 @@ def test_the_run_aligns_words_from_its_own_folder(place: Path) -> None:
     assert begins["B"] == pytest.approx(6000 / 16000, abs=0.03)
     labels = asrkit("align", *options, "--head", "ctc", "--checkpoint", "last")
     assert "those that it has: ['states']" in " ".join(labels.output.split())
+
+
+def test_states_are_counted_for_a_prior(place: Path) -> None:
+    options = ("--data", place / "data", "--run", place / "run", "--set", "train")
+    gmm = ("--alignments", place / "gmm", "--checkpoint", "last")
+    done("prior", *options, *gmm, "--head", "states")
+    path, weights = place / "run" / "prior" / "states.json", resolve(place / "run", "last")
+    prior = read_prior(path, weights, Outputs.states(9)).exp()
+    found = read_alignments([RunFolder(place / "gmm").frames("train")], TARGETS)
+    counts = np.bincount(np.concatenate(list(found.symbols.values())), minlength=9).clip(1)
+    assert prior.tolist() == pytest.approx((counts / counts.sum()).tolist())
+    assert counts.tolist().count(1) >= 3  # silence, noise, and what no state is
+    aligned = ("--prior", path, "--prior-scale", 0.5, "--checkpoint", "last")
+    done("align", *options, *aligned)
+    wrong = asrkit("prior", *options, *gmm)
+    assert "no head 'ctc' that is trained on alignments" in " ".join(wrong.output.split())
 
 
 OF_FEATURES = """
