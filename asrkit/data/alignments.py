@@ -78,7 +78,7 @@ class Alignments:
         kind = np.int16 if self.is_small else np.int32
         joined = [np.zeros(0, kind), *(self.symbols[key] for key in keys)]
         arrays = {
-            "symbols": np.concatenate(joined).astype(kind),
+            "symbols": np.concatenate(joined, dtype=kind, casting="unsafe"),
             "offsets": np.cumsum([0, *(len(self.symbols[key]) for key in keys)]),
             "utterances": np.frombuffer(json.dumps(keys).encode(), np.uint8),
             **(more or {}),

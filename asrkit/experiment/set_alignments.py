@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from asrkit.data.alignments import Alignments
 from asrkit.data.frame_targets import FrameTargets
@@ -20,6 +22,28 @@ class Timed(NamedTuple):
     name: str
     begin: int
     end: int
+
+
+class Times:
+    """Labels, words or phones and their frames, in little memory.
+
+    Args:
+        timed: In order.
+    """
+
+    def __init__(self, timed: Sequence[Timed]) -> None:
+        self.names = [one.name for one in timed]
+        self.spans = np.array([one[1:] for one in timed], np.int32).reshape(-1, 2)
+
+    def __iter__(self) -> Iterator[Timed]:
+        """Yields them in order."""
+        for name, (begin, end) in zip(self.names, self.spans.tolist(), strict=True):
+            yield Timed(name, begin, end)
+
+    def ctm(self, utterance: str, seconds: float) -> Iterator[str]:
+        """Yields lines of a CTM file; `seconds` are between frames."""
+        for name, begin, end in sorted(self, key=lambda one: one.begin):
+            yield f"{utterance} 1 {begin * seconds:.3f} {(end - begin) * seconds:.3f} {name}"
 
 
 @dataclass(frozen=True)
@@ -53,9 +77,7 @@ class SetAlignments:
 
     def __init__(self, targets: FrameTargets | None, tree: str = "") -> None:
         self.utterances = 0
-        self.rows: list[str] = []
-        self.word_rows: list[str] = []
-        self.phone_rows: list[str] = []
+        self.times: dict[str, tuple[float, list[Times]]] = {}
         self.symbols = None if targets is None else Alignments(targets, tree=tree)
         self.states: dict[tuple[str, float], Alignment] = {}
 
@@ -64,24 +86,18 @@ class SetAlignments:
         self.utterances += 1
         if self.symbols is not None:
             self.symbols.add(one.id, speed, one.symbols)
-        if one.states is not None:
-            self.states[one.id, speed] = one.states
+        if one.states is not None:  # whose states are the symbols
+            self.states[one.id, speed] = replace(one.states, states=np.zeros(0, np.int32))
         if speed == 1.0:
-            self.rows += _ctm(one.id, one.times, seconds)
-            self.word_rows += _ctm(one.id, one.words, seconds)
-            self.phone_rows += _ctm(one.id, one.phones, seconds)
+            self.times[one.id] = seconds, [Times(one.times), Times(one.words), Times(one.phones)]
 
     def write(self, run: RunFolder, set_name: str) -> list[Path]:
         """Writes what there is; returns the paths."""
         written = []
-        places = {
-            run.times(set_name): self.rows,
-            run.word_times(set_name): self.word_rows,
-            run.phone_times(set_name): self.phone_rows,
-        }
-        for path, rows in places.items():
-            if rows:
-                write_lines(path, sorted(rows, key=_by_time))
+        places = run.times(set_name), run.word_times(set_name), run.phone_times(set_name)
+        for number, path in enumerate(places):
+            if any(times[number].names for _, times in self.times.values()):
+                write_lines(path, self._lines(number))
                 written.append(path)
         if self.symbols is not None:
             states = [self.states[key] for key in sorted(self.states)]
@@ -90,15 +106,6 @@ class SetAlignments:
             written.append(run.frames(set_name))
         return written
 
-
-def _ctm(name: str, times: Sequence[Timed], seconds: float) -> list[str]:
-    """Returns the lines of an utterance."""
-    return [
-        f"{name} 1 {begin * seconds:.3f} {(end - begin) * seconds:.3f} {label}"
-        for label, begin, end in times
-    ]
-
-
-def _by_time(row: str) -> tuple[str, float]:
-    fields = row.split()
-    return fields[0], float(fields[2])
+    def _lines(self, number: int) -> Iterator[str]:
+        for name, (seconds, times) in sorted(self.times.items(), key=lambda item: item[0]):
+            yield from times[number].ctm(name, seconds)

@@ -212,7 +212,7 @@ def _names(arrays: dict[str, np.ndarray], metadata: Mapping[str, str]) -> list[t
 
 
 def _joined(parts: list[Ints], kind: type[np.generic]) -> np.ndarray:
-    return np.concatenate([np.zeros(0, np.int32), *parts]).astype(kind)
+    return np.concatenate([np.zeros(0, kind), *parts], dtype=kind, casting="unsafe")
 
 
 def _offsets(sizes: list[int]) -> np.ndarray:
