@@ -127,7 +127,8 @@ class StateAligner:
         lengths, searches = self._searches(batch)
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
             found = list(pool.map(self._aligned, infos, lengths, searches))
-        return [one for one in found if one is not None]
+        self.left_out.update(one for one in found if isinstance(one, str))
+        return [one for one in found if not isinstance(one, str)]
 
     def _searches(self, batch: Batch) -> tuple[list[int], list[Search]]:
         """Returns how many frames utterances have, and the search of each."""
@@ -137,10 +138,12 @@ class StateAligner:
             if self._by_mixtures and device.type == "cpu":
                 return self._searches_by_mixtures(encoded)
             lengths, scores = self._scores(encoded)
-        return lengths, [
-            partial(_best_path, scores=one[:size].numpy(), beam=self.options.beam)
-            for one, size in zip(scores.float().cpu(), lengths, strict=True)
-        ]
+        wanted = lengths if encoded.feature_lengths is None else encoded.feature_lengths.tolist()
+        searches = []
+        for one, size, frames in zip(scores.float().cpu(), lengths, wanted, strict=True):
+            found = _repeated_to(frames, one[:size].numpy())
+            searches.append(partial(_best_path, scores=found, beam=self.options.beam))
+        return wanted, searches
 
     def _searches_by_mixtures(self, encoded: Encoded) -> tuple[list[int], list[Search]]:
         """Returns searches that compute the scores of those states that they come to."""
@@ -168,32 +171,35 @@ class StateAligner:
 
     def _aligned(
         self, info: UtteranceInfo, num_frames: int, search: Search
-    ) -> AlignedUtterance | None:
+    ) -> AlignedUtterance | str:
+        """Returns the alignment of an utterance, or why it has none."""
         words = info.reference.split()
         try:
             found = align_words(words, search, self.hmm, self.compiler)
         except UserError as error:  # a word without pronunciation
-            self._leave_out(info.id, "words without pronunciation", str(error))
-            return None
+            log.warning("left out: %s: %s", info.id, error)
+            return "words without pronunciation"
         except ValueError as error:  # scores that are not numbers
             raise UserError(f"{info.id} can't be aligned: {error}") from error
         if found is None:
-            detail = f"no path of its {len(words)} words through its {num_frames} frames"
-            self._leave_out(info.id, "no path", detail)
-            return None
+            told = "left out: %s: no path of its %d words through its %d frames"
+            log.warning(told, info.id, len(words), num_frames)
+            return "no path"
         names = self.hmm.tree.phones.names
         phones = [Timed(names[s.label], s.start, s.end) for s in found.phone_spans()]
         times = [Timed(words[s.label], s.start, s.end) for s in found.word_spans()]
         found = replace(found, positions=found.positions.astype(np.uint8))
         return AlignedUtterance(info.id, found.states, times, phones=phones, states=found)
 
-    def _leave_out(self, name: str, reason: str, detail: str) -> None:
-        log.warning("left out: %s: %s", name, detail)
-        self.left_out[reason] += 1
-
     def frame_seconds(self, num_samples: int) -> float:
         """Returns the seconds between frames, whatever the number of samples."""
         return self.model.features.frame_shift
+
+
+def _repeated_to(frames: int, scores: Floats) -> Floats:
+    """Returns scores (T, S) with the last ones again for frames that an encoder has left out."""
+    missing = frames - len(scores)
+    return np.pad(scores, ((0, missing), (0, 0)), mode="edge") if missing > 0 else scores
 
 
 def _best_path(graph: StateGraph, scores: Floats, beam: float) -> Best | None:

@@ -145,6 +145,24 @@ def test_what_has_no_path_or_no_pronunciation_is_named_and_counted(
     assert [one.id for one in noisy(*batch_of(frames, texts))] == ["u1", "u2"]
 
 
+class Shorter(KnownStates):
+    """The same model, whose encoder leaves out up to two frames at the end."""
+
+    def encode(self, signal: Tensor, lengths: Tensor) -> Encoded:
+        return Encoded(signal, lengths // 3 * 3, feature_lengths=lengths)
+
+
+def test_every_feature_frame_has_a_state_even_if_the_encoder_has_fewer() -> None:
+    speaker = Speaker(seed=8)
+    frames, _, texts = drawn(speaker, 9)
+    assert {len(one) % 3 for one in frames} == {0, 1, 2}
+    model = Shorter(speaker)
+    found = StateAligner(cast(SpeechModel, model), model, HMM, "", StateOptions())(
+        *batch_of(frames, texts)
+    )
+    assert [len(list(one.symbols)) for one in found] == [len(one) for one in frames]
+
+
 def test_scale_and_prior_change_the_scores() -> None:
     speaker = Speaker(seed=6)
     frames, _, texts = drawn(speaker, 2)
