@@ -138,8 +138,9 @@ class StateAligner:
             if self._by_mixtures and device.type == "cpu":
                 return self._searches_by_mixtures(encoded)
             lengths, scores = self._scores(encoded)
-        wanted = lengths if encoded.feature_lengths is None else encoded.feature_lengths.tolist()
-        searches = []
+        given = encoded.feature_lengths
+        wanted: list[int] = lengths if given is None else given.tolist()
+        searches: list[Search] = []
         for one, size, frames in zip(scores.float().cpu(), lengths, wanted, strict=True):
             found = _repeated_to(frames, one[:size].numpy())
             searches.append(partial(_best_path, scores=found, beam=self.options.beam))
@@ -197,9 +198,9 @@ class StateAligner:
 
 
 def _repeated_to(frames: int, scores: Floats) -> Floats:
-    """Returns scores (T, S) with the last ones again for frames that an encoder has left out."""
-    missing = frames - len(scores)
-    return np.pad(scores, ((0, missing), (0, 0)), mode="edge") if missing > 0 else scores
+    """Returns scores (T, S) of T frames: the last again for frames that an encoder has left out."""
+    missing = max(frames - len(scores), 0)
+    return np.pad(scores[:frames], ((0, missing), (0, 0)), mode="edge")
 
 
 def _best_path(graph: StateGraph, scores: Floats, beam: float) -> Best | None:
