@@ -13,12 +13,17 @@ from asrkit.config.build import build, filled
 from asrkit.data.batch import Batch
 from asrkit.experiment import Experiment, check, load_spec
 from asrkit.experiment.decode_spec import searches_of
+from asrkit.experiment.gmm import GmmSpec
 from asrkit.models.asr_model import AsrModel
+from asrkit.nn.ready_made import ReadyMade
 from asrkit.search.search import Search
 from asrkit.text.vocabulary import Vocabulary
 
 RECIPES = Path(__file__).parents[1] / "recipes"
-SPECS = sorted(p for p in RECIPES.glob("*/conf/**/*.yaml") if p.parent.name != "decode")
+OTHERS = ("decode", "gmm")
+"""Folders of specs of another kind."""
+SPECS = sorted(p for p in RECIPES.glob("*/conf/**/*.yaml") if p.parent.name not in OTHERS)
+MIXTURES = sorted(RECIPES.glob("*/conf/gmm/*.yaml"))
 SEARCHES = sorted(RECIPES.glob("*/conf/decode/*.yaml"))
 
 
@@ -63,7 +68,11 @@ def test_models_learn_eight_utterances_by_heart(path: Path) -> None:
         labels,
         torch.full((8,), 2),
     )
-    if isinstance(model, AsrModel) and model.given_targets:
+    if isinstance(model, AsrModel) and isinstance(model.features, ReadyMade):
+        states = torch.randint(0, 12, (8, 10)).repeat_interleave(8, 1)  # (8, 80)
+        frames = 3 * torch.randn(12, model.features.dim)[states] + torch.randn(8, 80, 1)
+        batch = replace(batch, signal=frames, signal_lengths=torch.full((8,), 80), alignment=states)
+    elif isinstance(model, AsrModel) and model.given_targets:
         frames = int(model.output_frames(torch.tensor([12800]))[0])
         alignment = torch.full((8, frames), 12)
         alignment[:, [frames // 4, 3 * frames // 4]] = labels
@@ -82,6 +91,12 @@ def test_models_learn_eight_utterances_by_heart(path: Path) -> None:
         optimizer.step()
         losses.append(float(objective.detach()))
     assert losses[-1] < 0.6 * losses[0], losses[::10]
+
+
+@pytest.mark.parametrize("path", MIXTURES, ids=lambda path: "-".join(path.parts[-4::3]))
+def test_specs_of_mixtures_have_no_problems(path: Path) -> None:
+    found = build(GmmSpec, load_spec(path))
+    assert found.mixtures.projected.states <= found.mixtures.adapted.states
 
 
 @pytest.mark.parametrize("path", SEARCHES, ids=lambda path: "-".join(path.parts[-4::3]))

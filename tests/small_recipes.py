@@ -24,6 +24,7 @@ from asrkit.lm.ngram import NgramModel
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.interfaces import TrainableModel
 from asrkit.models.language_model import LanguageModel
+from asrkit.nn.ready_made import ReadyMade
 from asrkit.scorers.interfaces import Hypothesis
 from asrkit.scorers.loader import FoundHead
 from asrkit.scorers.stand_ins import NO_GRAPH
@@ -75,6 +76,13 @@ def batch_for(model: TrainableModel) -> Batch:
     lengths = torch.tensor([int(rate * seconds) for seconds in SECONDS])
     signal = torch.randint(-3000, 3000, (3, int(lengths[0])), generator=draw).to(torch.int16)
     labels, alignment = torch.randint(0, 12, (3, 3), generator=draw), None
+    if isinstance(model, AsrModel) and isinstance(model.features, ReadyMade):
+        signal = torch.randn(3, int(lengths[0]), model.features.dim, generator=draw)
+        alignment = torch.randint(0, 12, signal.shape[:2], generator=draw)
+        alignment[torch.arange(signal.shape[1]) >= lengths[:, None]] = -1
+        return Batch(
+            ["a", "b", "c"], signal, lengths, labels[:, :2], torch.full((3,), 2), alignment
+        )
     if isinstance(model, AsrModel) and model.given_targets:
         frames = model.output_frames(lengths)
         alignment = torch.full((3, int(frames.max())), 12)
@@ -181,7 +189,9 @@ class Parts:
     def graph(self, path: Path) -> DecodingGraph:
         return NO_GRAPH
 
-    def prior(self, path: Path, run: Path | None, checkpoint: str) -> Tensor:
+    def prior(
+        self, path: Path, run: Path | None, checkpoint: str, outputs: object = None
+    ) -> Tensor:
         return torch.linspace(-1.0, 0.0, len(VOCABULARY) + 1).log_softmax(0)
 
     @cache  # noqa: B019

@@ -17,7 +17,7 @@ from asrkit.nn.contexts import EncoderContext
 from asrkit.nn.dropout import Dropout
 from asrkit.nn.masking import SequenceContext
 from asrkit.nn.named import named_modules
-from asrkit.nn.norms import LayerNorm, Norm
+from asrkit.nn.norms import IdentityNorm, LayerNorm, Norm
 from asrkit.nn.resampling import Frontend, FrontendStack
 from asrkit.nn.residual import Place, Residual
 
@@ -35,6 +35,7 @@ class Conformer(Encoder):
         context: What frames see of each other.
         taps: Blocks, counted from 1, whose outputs heads may read.
         final_norm: After each block.
+        last_norm: After the last block.
         dropout: Before the first block.
 
     Raises:
@@ -54,6 +55,7 @@ class Conformer(Encoder):
         context: EncoderContext = EncoderContext(),  # noqa: B008 - has no state
         taps: list[int] = [],  # noqa: B006 - never changed
         final_norm: Factory[Norm] = LayerNorm,
+        last_norm: Factory[Norm] = IdentityNorm,
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
@@ -67,6 +69,7 @@ class Conformer(Encoder):
             make_block(blocks, kinds, dim, block, num_layers) for block in range(1, num_layers + 1)
         )
         self.norms = nn.ModuleList(final_norm(dim=dim) for _ in range(num_layers))
+        self.last_norm = last_norm(dim=dim)
         context.check(self)
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
@@ -91,6 +94,7 @@ class Conformer(Encoder):
             frames = norm(frames, context.mask)
             if number in self.taps or number == self.num_layers:
                 outputs[number] = frames
+        outputs[self.num_layers] = self.last_norm(outputs[self.num_layers], context.mask)
         return outputs
 
 
