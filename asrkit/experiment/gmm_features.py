@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from asrkit.data.transcripts import with_transcripts
 from asrkit.data_folder import DataFolder
 from asrkit.errors import UserError
 from asrkit.experiment.record import record_command
-from asrkit.files import json_line, write_text
+from asrkit.files import json_line, matching, replaced, write_text
 from asrkit.hmm.adapted_alignment import align_speech
 from asrkit.hmm.features import Mfcc
 from asrkit.hmm.fmllr import MIN_FRAMES
@@ -138,9 +139,17 @@ def features(
     record_command(run)
     made = _with_features(cuts, speech, found.numpy(), speed)
     count = write_feature_set(RunFolder(run).features, name, made, cepstra.mfcc.shift)
+    _keep_tokenizer(RunFolder(run))
     return FeatureReport(
         RunFolder(run).features, name, count, len(speech.speakers), len(transforms)
     )
+
+
+def _keep_tokenizer(run: RunFolder) -> None:
+    """Copies a stage's tokenizer into its data folder, for networks that are trained there."""
+    for path in matching(run.text, "*"):
+        with replaced(DataFolder(run.features).text / path.name) as partial:
+            shutil.copyfile(path, partial)
 
 
 def read_cepstra(run: Path) -> Cepstra:
