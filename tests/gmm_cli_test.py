@@ -17,6 +17,7 @@ from asrkit.data.manifests import Source, open_set, write_manifest
 from asrkit.experiment.runs import open_run
 from asrkit.hmm.alignments import read_alignments
 from asrkit.hmm.model import read_model
+from asrkit.hmm.training import trainer
 from asrkit.scorers.interfaces import StateSource
 from tests.cli_test import asrkit
 
@@ -213,3 +214,47 @@ def test_a_missing_lexicon_is_named(place: Path) -> None:
                   "lexicon=english")  # fmt: skip
     assert said.exit_code != 0
     assert "lexicon/english.txt" in said.output.replace("\n", "")
+
+
+def test_a_spec_of_mixtures_is_checked_with_its_words(place: Path) -> None:
+    at = ("--data", place / "data")
+    said = done("check", place / "gmm.yaml", *at).output
+    assert "no problems" in said
+    assert "40 utterances" in said
+    assert "all 5 words have a pronunciation" in said
+    wrong = asrkit("check", place / "gmm.yaml", *at, "mixtures.trifones=3", "lexicon=[a]")
+    assert wrong.exit_code != 0
+    assert "did you mean 'triphones'" in wrong.output.replace("\n", " ")
+    assert "override: lexicon: expected a text" in wrong.output.replace("\n", " ")
+    none = asrkit("check", place / "gmm.yaml", "data.train=[]")
+    assert "data: train names no set" in none.output.replace("\n", " ")
+    said = done("explain", place / "gmm.yaml", "mixtures.triphones.states").output
+    assert "Number of tied states" in said
+
+
+def test_the_spec_of_a_model_is_none_of_mixtures(place: Path) -> None:
+    resolved = place / "gmm/mono/resolved.yaml"
+    said = asrkit("gmm", resolved, "--data", place / "data", "--run", place / "other")
+    assert said.exit_code != 0
+    assert "is the spec of a model, for `asrkit train`" in said.output.replace("\n", " ")
+
+
+def test_a_stage_is_a_run_as_soon_as_it_is_trained(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    command = ("gmm", place / "gmm.yaml", "--data", place / "data", "--run", tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setitem(trainer.STAGES, "tri", killed)
+        stopped = asrkit(*command, "--last", "tri")
+    assert stopped.exit_code == 130
+    assert open_run(tmp_path / "mono").speech_model("average")
+    assert not (tmp_path / "tri/resolved.yaml").exists()
+    done(*command, "--last", "tri")
+    weights = "checkpoints/average.pt"
+    for stage in ("mono", "tri"):
+        assert (tmp_path / stage / weights).read_bytes() == (
+            place / "gmm" / stage / weights
+        ).read_bytes()

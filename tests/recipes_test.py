@@ -13,7 +13,7 @@ from asrkit.config.build import build, filled
 from asrkit.data.batch import Batch
 from asrkit.experiment import Experiment, check, load_spec
 from asrkit.experiment.decode_spec import searches_of
-from asrkit.experiment.gmm import GmmSpec
+from asrkit.experiment.gmm_spec import GmmSpec
 from asrkit.models.asr_model import AsrModel
 from asrkit.nn.ready_made import ReadyMade
 from asrkit.search.search import Search

@@ -114,13 +114,11 @@ def _counted(options: Options) -> list[Path]:
 def _mixtures(options: Options) -> list[Path]:
     found = _spec(options)
     tree = load(options["spec"], options["overrides"]).tree
-    sets, lexicon = (
-        ([], None)
-        if not isinstance(tree, dict)
-        else (tree.get("data", {}).get("train", []), tree.get("lexicon"))
-    )
-    lexica = [] if lexicon is None else [DataFolder(options["data"]).lexicon(str(lexicon))]
-    return [*found, *lexica, *_manifests(options, *sets)]
+    sets = _part(tree, "data").get("train")
+    lexicon = tree.get("lexicon") if isinstance(tree, dict) else None
+    names = [str(name) for name in sets] if isinstance(sets, list) else []
+    lexica = [DataFolder(options["data"]).lexicon(lexicon)] if isinstance(lexicon, str) else []
+    return [*found, *lexica, *_manifests(options, *names)]
 
 
 def _pronounced(options: Options) -> list[Path]:
@@ -141,7 +139,9 @@ def _graph(options: Options) -> list[Path]:
 
 def _adapted(options: Options) -> list[Path]:
     run, name = RunFolder(options["run"]), options["set_name"]
-    found = [run.average, *_manifests(options, name)]
+    lexicon = options["lexicon"]
+    lexica = [] if lexicon is None else [DataFolder(options["data"]).lexicon(lexicon)]
+    found = [run.average, *_manifests(options, name), *lexica]
     if options["adapt"] in ("none", "reference"):
         return found
     return [*found, run.decoded_set(options["adapt"], f"{name}-first").nbest]

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
+from asrkit.config.build import build, dry_build
 from asrkit.config.build import check as check_tree
-from asrkit.config.build import dry_build
 from asrkit.config.explain import explain_key
 from asrkit.config.factories import CheckedFactory, dry
 from asrkit.config.problems import Problem, SpecError
@@ -32,6 +32,7 @@ from asrkit.experiment.aligned import alignment_problems
 from asrkit.experiment.arithmetic import arithmetic_of
 from asrkit.experiment.compare import interface_of
 from asrkit.experiment.decode_spec import decode_problems, is_decode_spec
+from asrkit.experiment.gmm_spec import GmmSpec, is_gmm_spec, open_inputs
 from asrkit.experiment.model_tree import ModelTree, count_parameters, tree_of
 from asrkit.experiment.open_data import OpenData, fitness_of
 from asrkit.experiment.references import unwritable_elsewhere
@@ -113,7 +114,7 @@ def check(
     """Checks a spec, and every utterance of its sets if a data folder is given.
 
     Args:
-        spec_path: YAML file of an experiment, or of searches.
+        spec_path: YAML file of an experiment, of Gaussian mixtures, or of searches.
         overrides: `key=value` changes to it.
         data: Data folder; the unusable utterances are listed in its unusable/ folder.
         processes: How many will train together.
@@ -125,7 +126,16 @@ def check(
                 f"{spec_path} has searches only, and no data to check: leave out --data"
             )
         return CheckReport(problems=[str(problem) for problem in decode_problems(spec)])
+    if is_gmm_spec(spec):
+        return _check_mixtures(spec, data)
     return _check_experiment(spec, data, processes)
+
+
+def _check_mixtures(spec: Spec, data: Path | None) -> CheckReport:
+    problems = check_tree(GmmSpec, spec) or dry_build(GmmSpec, spec)
+    if problems or data is None:
+        return CheckReport(problems=[str(problem) for problem in problems])
+    return CheckReport(remarks=open_inputs(build(GmmSpec, spec), data).lines())
 
 
 def _check_experiment(spec: Spec, data: Path | None, processes: int) -> CheckReport:

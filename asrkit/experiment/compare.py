@@ -11,6 +11,7 @@ from asrkit.config.explain import difference
 from asrkit.config.yaml_loader import Spec, load
 from asrkit.errors import UserError
 from asrkit.experiment.decode_spec import DecodeSpec, is_decode_spec
+from asrkit.experiment.gmm_spec import GmmSpec, is_gmm_spec
 from asrkit.experiment.spec import Experiment, load_spec
 from asrkit.run_folder import RunFolder
 
@@ -28,13 +29,15 @@ class Difference:
     changes: list[str]
 
 
-ROOTS: tuple[type, ...] = (Experiment, DecodeSpec)
+ROOTS: tuple[type, ...] = (Experiment, DecodeSpec, GmmSpec)
 """What spec files describe."""
 
 
 def interface_of(spec: Spec) -> type:
     """Returns the class whose parts a spec names."""
-    return DecodeSpec if is_decode_spec(spec) else Experiment
+    if is_decode_spec(spec):
+        return DecodeSpec
+    return GmmSpec if is_gmm_spec(spec) else Experiment
 
 
 def diff(first: Path, second: Path) -> Difference:

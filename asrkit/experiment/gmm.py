@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from asrkit.config.build import build, filled
-from asrkit.config.registry import Factory
-from asrkit.data.open_sets import OpenSets
-from asrkit.data_folder import DataFolder
-from asrkit.errors import UserError
 from asrkit.experiment.gmm_features import Cepstra
+from asrkit.experiment.gmm_spec import GmmSpec, open_inputs, require_gmm_spec
 from asrkit.experiment.record import record_command, record_environment
 from asrkit.experiment.runs import record_tokenizer
 from asrkit.experiment.spec import FORMAT, Experiment, load_spec
@@ -25,7 +22,6 @@ from asrkit.hmm.hmm_folder import Hmm
 from asrkit.hmm.lexicon_files import read_lexicon
 from asrkit.hmm.model import Model, read_model
 from asrkit.hmm.speech import read_speech
-from asrkit.hmm.training.settings import Settings
 from asrkit.hmm.training.trainer import StageFacts, train_mixtures
 from asrkit.run_folder import RunFolder
 from asrkit.text.tokenizers import Tokenizer
@@ -33,36 +29,6 @@ from asrkit.training.checkpoints import write_atomic
 
 STATES, FIRST = "states", "first"
 """The heads of a stage: of the features that it was trained on, and of those before adaptation."""
-
-
-@dataclass(frozen=True)
-class GmmData:
-    """The speech that mixtures are trained on.
-
-    Args:
-        train: Names of the sets.
-    """
-
-    train: list[str]
-
-
-@dataclass(frozen=True)
-class GmmSpec:
-    """A training of Gaussian mixtures.
-
-    Args:
-        text: Spells recognised words, so that scores of labels can be added to those of mixtures.
-        data: What they are trained on.
-        lexicon: Name of the lexicon in the data folder, DATA/lexicon/NAME.txt.
-        mixtures: The stages.
-        plugins: Python modules to import first, since they register more names.
-    """
-
-    text: Factory[Tokenizer]
-    data: GmmData
-    lexicon: str
-    mixtures: Settings = field(default_factory=Settings)
-    plugins: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -100,26 +66,21 @@ def gmm(
         UserError: If something is missing or doesn't fit.
     """
     loaded = load_spec(spec, overrides)
-    chosen, tree = build(GmmSpec, loaded), loaded.tree
-    places = DataFolder(data)
-    tokenizer = chosen.text(directory=places.text)
-    lexicon_path = places.lexicon(chosen.lexicon)
-    if not lexicon_path.is_file():
-        raise UserError(
-            f"there is no lexicon {lexicon_path}; write it: asrkit lexicon --data {data} --set "
-            f"{chosen.data.train[0]} --from cmudict --name {chosen.lexicon}"
-        )
-    lexicon, mixtures = read_lexicon(lexicon_path), chosen.mixtures
-    cuts = OpenSets().open(data, chosen.data.train)
-    speech = read_speech(cuts, mixtures.mfcc, mixtures.normalize_variance, jobs)
+    require_gmm_spec(loaded, spec)
+    chosen = build(GmmSpec, loaded)
+    inputs, mixtures = open_inputs(chosen, data), chosen.mixtures
+    speech = read_speech(inputs.cuts, mixtures.mfcc, mixtures.normalize_variance, jobs)
     run.mkdir(parents=True, exist_ok=True)
     record_command(run)
-    stages = train_mixtures(run, speech, lexicon, mixtures, jobs, last)
-    seconds = 0.0
     cepstra = Cepstra(mixtures.mfcc, mixtures.normalize_variance, mixtures.min_speaker_frames)
-    for name, facts in stages.items():
+    seconds = 0.0
+
+    def complete(stage: str, facts: StageFacts) -> None:
+        nonlocal seconds
         seconds += facts["seconds"]
-        write_run(run, name, tree, tokenizer, cepstra, seconds)
+        write_run(run, stage, loaded.tree, inputs.tokenizer, cepstra, seconds)
+
+    stages = train_mixtures(run, speech, inputs.lexicon, mixtures, jobs, last, complete)
     return GmmReport(run, stages)
 
 

@@ -79,8 +79,8 @@ READS = {
         "data/manifests/train.jsonl",
     ],
     f"features {RUN} {DATA} --set dev-b": [WEIGHTS, DEV],
-    f"features {RUN} {DATA} --set dev-b --adapt first": [
-        WEIGHTS, DEV, "run/x/decode/first/dev-b-first/nbest.jsonl"
+    f"features {RUN} {DATA} --set dev-b --adapt first --lexicon english": [
+        WEIGHTS, DEV, "data/lexicon/english.txt", "run/x/decode/first/dev-b-first/nbest.jsonl"
     ],
     f"lexicon {DATA} --set train --text a.txt --from an4.dic --name words": [
         "a.txt", "data/manifests/train.jsonl", "an4.dic"

@@ -137,7 +137,7 @@ def test_a_second_call_trains_nothing_and_other_settings_only_what_follows(
     assert arrays(copy / "tri") == arrays(trained / "tri")
 
 
-@pytest.mark.parametrize("stop", [("mono", 4), ("lda_mllt", 5), ("sat", 5)])
+@pytest.mark.parametrize("stop", [("mono", 4), ("lda_mllt", 4), ("sat", 4), ("sat", 6)])
 def test_a_stopped_training_goes_on_and_ends_the_same(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: tuple[str, int]
 ) -> None:
@@ -157,6 +157,9 @@ def test_a_stopped_training_goes_on_and_ends_the_same(
         with pytest.raises(KeyboardInterrupt):
             train_mixtures(tmp_path, speech, LEXICON, SETTINGS, last=stage)
     assert not (tmp_path / stage / "stage.json").exists()
+    assert len(lines(tmp_path / stage)) == stop[1] - 1  # only the last iteration is lost
+    (reached,) = (tmp_path / stage / "progress").iterdir()
+    assert reached.name == str(stop[1])
     train_mixtures(tmp_path, speech, LEXICON, SETTINGS, last=stage)
     assert len(lines(tmp_path / stage)) == len(lines(trained / stage))
     assert arrays(tmp_path / stage) == arrays(trained / stage)

@@ -1,7 +1,7 @@
 """The loop of all stages: align, transform features, estimate Gaussians, make more of them.
 
-After an iteration that has aligned, all that the next one needs is written, so a stage that was
-stopped continues from there.
+After each iteration all that the next one needs is written, so a stage that was stopped, however
+hard, loses no more than the iteration that it was in.
 """
 
 from __future__ import annotations
@@ -112,8 +112,7 @@ class Loop:
             progress.lines.append(line)
             progress.iteration += 1
             write_lines(self.folder / "iterations.jsonl", map(json_line, progress.lines))
-            if number in self.schedule.align_at:
-                self._keep(progress, features)
+            self._keep(progress, features)
         return progress
 
     def align(self, progress: Progress, frames: Tensor) -> int:

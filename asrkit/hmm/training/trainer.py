@@ -68,6 +68,7 @@ def train_mixtures(
     settings: Settings,
     jobs: int = 1,
     last: str = "sat",
+    complete: Callable[[str, StageFacts], None] | None = None,
 ) -> dict[str, StageFacts]:
     """Trains the stages that are not there yet, or were made of something else.
 
@@ -78,6 +79,7 @@ def train_mixtures(
         settings: What is chosen.
         jobs: Threads.
         last: The last stage that is wanted.
+        complete: Called with every stage that is there, as soon as it is.
 
     Returns:
         Facts of every stage, in order.
@@ -99,6 +101,8 @@ def train_mixtures(
         for name in list(STAGES)[: list(STAGES).index(last) + 1]:
             inputs = _digest([inputs, asdict(settings)[_PARTS[name]]])
             facts[name] = _done(folder / name, inputs) or _train(work, name, inputs)
+            if complete is not None:
+                complete(name, facts[name])
     return facts
 
 
