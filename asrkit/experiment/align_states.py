@@ -179,7 +179,7 @@ class StateAligner:
             found = align_words(words, search, self.hmm, self.compiler)
         except UserError as error:  # a word without pronunciation
             log.warning("left out: %s: %s", info.id, error)
-            return "words without pronunciation"
+            return "words without pronunciation, which another lexicon (--lexicon) may have"
         except ValueError as error:  # scores that are not numbers
             raise UserError(f"{info.id} can't be aligned: {error}") from error
         if found is None:
