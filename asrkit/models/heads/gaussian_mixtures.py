@@ -61,11 +61,14 @@ class GaussianMixturesHead(Head):
     def state_scores(self, encoded: Encoded) -> FrameScores:
         """Returns log p(x|s) (B, T, S)."""
         frames, mixtures = encoded.frames, self.mixtures
-        rows = frames.reshape(-1, frames.shape[2])  # (B T, D)
+        rows = frames.reshape(-1, frames.shape[2]).float()  # (B T, D)
+        scores = rows.new_empty(len(rows), mixtures.num_states)
         size = max(SCORES_AT_ONCE // len(mixtures), 1)
-        parts = [mixtures.log_likelihoods(part) for part in rows.split(size)]
-        scores = torch.cat(parts).view(*frames.shape[:2], -1)  # (B, T, S)
-        return FrameScores(scores, encoded.lengths)
+        # Terms of x² are large and cancel: half precision would leave nothing of the scores.
+        with torch.autocast(rows.device.type, enabled=False):
+            for part, scored in zip(rows.split(size), scores.split(size), strict=True):
+                scored.copy_(mixtures.log_likelihoods(part))
+        return FrameScores(scores.view(*frames.shape[:2], -1), encoded.lengths)  # (B, T, S)
 
     def loss(self, encoded: Encoded, batch: Batch) -> LossReport:
         """Returns the negative log-likelihood of frames in their given states, as a statistic."""
