@@ -180,7 +180,7 @@ def _recognised(speech: Speech, run: Path, search: str, set_name: str) -> Speech
     if missing:
         raise UserError(f"{path} has no utterance {missing[0]}: decode {set_name} again")
     said = [replace(one, words=words[one.name]) for one in speech.utterances]
-    return Speech(said, speech.frames)
+    return replace(speech, utterances=said)
 
 
 def _compiler(run: Path, data: Path, lexicon: str | None) -> GraphCompiler:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +17,8 @@ from asrkit.data.audio import AudioError
 from asrkit.data.cuts import UNKNOWN, at_speed, read_cut, speaker_of, text_of
 from asrkit.errors import UserError
 from asrkit.hmm.features import FrontEnd, Mfcc, normalized_by_speaker
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +53,13 @@ class Speech:
     Args:
         utterances: In the order of their frames.
         frames: (N, D).
+        heard: A digest of the audio, which is the same on all machines; frames differ in their last
+            digits. None where there was no audio.
     """
 
     utterances: list[Utterance]
     frames: Tensor
+    heard: int | None = None
 
     def __iter__(self) -> Iterator[tuple[Utterance, Tensor]]:
         """Yields utterances with their frames (T, D)."""
@@ -104,21 +110,24 @@ def read_speech(
         UserError: If no utterance is left.
     """
 
-    def read(cut: Any) -> Tensor | AudioError:
+    def read(cut: Any) -> tuple[Tensor, int] | AudioError:
         try:
             samples = read_cut(cut, mfcc.sample_rate)
+            heard = zlib.crc32(samples.tobytes())
             if speed != 1.0:
                 samples = at_speed(torch.from_numpy(samples), speed).numpy()
-            return mfcc(samples)
+            return mfcc(samples), heard
         except AudioError as error:
             return error
 
-    utterances, parts, begin = [], [], 0
+    utterances, parts, begin, digest = [], [], 0, 0
     cuts = list(cuts)
-    for cut, frames in zip(cuts, _in_threads(read, cuts, jobs), strict=True):
-        if isinstance(frames, AudioError):
-            log.warning("left out: %s", frames)
+    for cut, found in zip(cuts, _in_threads(read, cuts, jobs), strict=True):
+        if isinstance(found, AudioError):
+            log.warning("left out: %s", found)
             continue
+        frames, heard = found
+        digest = zlib.crc32(heard.to_bytes(4, "little"), digest)
         speaker = speaker_of(cut)
         end = begin + len(frames)
         words = tuple(text_of(cut).split())
@@ -136,12 +145,10 @@ def read_speech(
     sizes = torch.tensor([len(one) for one in utterances])
     speakers = owners.repeat_interleave(sizes)
     frames = normalized_by_speaker(torch.cat(parts), speakers, normalize_variance)
-    return Speech(utterances, frames)
+    return Speech(utterances, frames, digest)
 
 
-def _in_threads(
-    function: Callable[[Any], Tensor | AudioError], items: list[Any], jobs: int
-) -> Iterator[Tensor | AudioError]:
+def _in_threads(function: Callable[[Any], T], items: list[Any], jobs: int) -> Iterator[T]:
     if jobs <= 1:
         yield from map(function, items)
         return

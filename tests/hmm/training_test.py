@@ -137,6 +137,27 @@ def test_a_second_call_trains_nothing_and_other_settings_only_what_follows(
     assert arrays(copy / "tri") == arrays(trained / "tri")
 
 
+def test_last_digits_of_frames_are_no_other_speech(
+    trained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    speech, _ = spoken()
+    heard, other = replace(speech, heard=1), replace(speech, heard=2)
+    rounded = replace(heard, frames=speech.frames * (1 + 1e-6))
+    train_mixtures(tmp_path, heard, LEXICON, SETTINGS, last="mono")
+    before = arrays(tmp_path)
+    with caplog.at_level(logging.INFO):
+        train_mixtures(tmp_path, rounded, LEXICON, SETTINGS, last="mono")
+    assert "stage mono is complete" in caplog.text
+    assert arrays(tmp_path) == before
+    train_mixtures(tmp_path, other, LEXICON, SETTINGS, last="mono")
+    assert "stage mono was made of other data" in caplog.text
+    shutil.copytree(trained / "mono", tmp_path / "older" / "mono")
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        train_mixtures(tmp_path / "older", heard, LEXICON, SETTINGS, last="mono")
+    assert "stage mono is complete" in caplog.text
+
+
 @pytest.mark.parametrize("stop", [("mono", 4), ("lda_mllt", 4), ("sat", 4), ("sat", 6)])
 def test_a_stopped_training_goes_on_and_ends_the_same(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: tuple[str, int]

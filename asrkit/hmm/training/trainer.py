@@ -74,7 +74,7 @@ def train_mixtures(
 
     Args:
         folder: Where they are.
-        speech: What is trained on; a stage is kept as long as names, words and frames are the same.
+        speech: What is trained on; a stage is kept as long as names, words and audio are the same.
         lexicon: How its words are pronounced.
         settings: What is chosen.
         jobs: Threads.
@@ -94,7 +94,7 @@ def train_mixtures(
     phones = Phones(own.phones)
     compiler = GraphCompiler(own, phones, settings.silence, settings.unknown_as_noise)
     work = Work(folder, speech, compiler, phones, settings, jobs)
-    facts, inputs = {}, _inputs(work)
+    facts, inputs = {}, _first_inputs(work)
     with owned(folder, "the training of Gaussian mixtures"):
         write_text(folder / "settings.json", json.dumps(asdict(settings), indent=2) + "\n")
         own.write(folder / "lexicon.txt")
@@ -155,12 +155,23 @@ def _train(work: Work, name: str, inputs: str) -> StageFacts:
     return facts
 
 
-def _inputs(work: Work) -> str:
-    """Returns a digest of all that every stage depends on."""
+def _first_inputs(work: Work) -> str:
+    """Returns a digest of all that every stage depends on.
+
+    Older versions took the frames in place of the audio; what they have trained is kept.
+    """
+    by_frames = _inputs(work, zlib.crc32(work.speech.frames.numpy().tobytes()))
+    began = work.folder / "mono" / "inputs.txt"
+    older = _digest([by_frames, asdict(work.settings)[_PARTS["mono"]]])
+    if began.is_file() and began.read_text(encoding="utf-8").strip() == older:
+        return by_frames
+    return by_frames if work.speech.heard is None else _inputs(work, work.speech.heard)
+
+
+def _inputs(work: Work, heard: int) -> str:
     parts = asdict(work.settings)
     shared = {key: value for key, value in parts.items() if key not in _PARTS.values()}
     entries = sorted((word, str(found)) for word, found in work.compiler.lexicon.items())
-    heard = zlib.crc32(work.speech.frames.numpy().tobytes())
     said = [[one.name, one.speaker, one.words] for one in work.speech.utterances]
     return _digest([shared, entries, heard, said])
 
