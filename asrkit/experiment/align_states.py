@@ -118,7 +118,7 @@ class StateAligner:
         self.targets = FrameTargets(Outputs.states(hmm.num_states), rate="features")
         lexicon = hmm.lexicon if options.lexicon is None else read_lexicon(options.lexicon)
         self.compiler = GraphCompiler(
-            lexicon, hmm.tree.phones, unknown_as_noise=options.unknown_as_noise
+            lexicon, hmm.tree.phones, hmm.silence, options.unknown_as_noise
         )
         self.left_out: Counter[str] = Counter()
 

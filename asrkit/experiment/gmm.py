@@ -78,14 +78,20 @@ def gmm(
     def complete(stage: str, facts: StageFacts) -> None:
         nonlocal seconds
         seconds += facts["seconds"]
-        write_run(run, stage, loaded.tree, inputs.tokenizer, cepstra, seconds)
+        write_run(run, stage, loaded.tree, inputs.tokenizer, cepstra, seconds, mixtures.silence)
 
     stages = train_mixtures(run, speech, inputs.lexicon, mixtures, jobs, last, complete)
     return GmmReport(run, stages)
 
 
 def write_run(
-    run: Path, stage: str, tree: Any, tokenizer: Tokenizer, cepstra: Cepstra, seconds: float
+    run: Path,
+    stage: str,
+    tree: Any,
+    tokenizer: Tokenizer,
+    cepstra: Cepstra,
+    seconds: float,
+    silence: float = 0.5,
 ) -> None:
     """Makes a run folder of a trained stage, which all verbs can read.
 
@@ -96,11 +102,12 @@ def write_run(
         tokenizer: Spells words.
         cepstra: What features are made of.
         seconds: That training took up to here.
+        silence: Probability of silence between words.
     """
     path = run / stage
     folder, model = RunFolder(path), read_model(path)
     lexicon = read_lexicon(run / "lexicon.txt")
-    Hmm(model.tree, model.topology, model.transitions, lexicon).write(folder.hmm)
+    Hmm(model.tree, model.topology, model.transitions, lexicon, silence).write(folder.hmm)
     heads = {STATES: model.mixtures}
     if model.first_mixtures is not None:
         heads[FIRST] = model.first_mixtures

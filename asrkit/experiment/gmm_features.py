@@ -186,7 +186,7 @@ def _recognised(speech: Speech, run: Path, search: str, set_name: str) -> Speech
 def _compiler(run: Path, data: Path, lexicon: str | None) -> GraphCompiler:
     hmm = read_hmm(RunFolder(run).hmm)
     known = hmm.lexicon if lexicon is None else read_lexicon(DataFolder(data).lexicon(lexicon))
-    return GraphCompiler(known, hmm.tree.phones, unknown_as_noise=True)
+    return GraphCompiler(known, hmm.tree.phones, hmm.silence, unknown_as_noise=True)
 
 
 def _tell(speech: Speech, failed: list[str], transforms: SpeakerTransforms) -> None:

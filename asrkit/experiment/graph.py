@@ -125,7 +125,7 @@ def _of_states(
     hmm = read_hmm(run.hmm)
     known = (hmm.lexicon if lexicon is None else lexicon).restricted(spelled.words)
     learnt = hmm.transitions if transitions == "learnt" else None
-    made = hybrid_graph(ngrams, known, hmm.tree, hmm.topology, learnt=learnt)
+    made = hybrid_graph(ngrams, known, hmm.tree, hmm.topology, hmm.silence, learnt=learnt)
     labels = dict(zip(spelled.words, spelled.labels, strict=True))
     symbols, path = Outputs.states(hmm.num_states).names, run.graph(name)
     written = [labels[word] for word in made.words]

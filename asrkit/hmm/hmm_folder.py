@@ -1,6 +1,6 @@
 """The HMM behind a model of tied states, in a folder: whatever scores the states.
 
-FOLDER/hmm.json                costs of phones' states, before they were learnt
+FOLDER/hmm.json                costs of phones' states, before they were learnt; silence of words
 FOLDER/tree.json               which tied state a phone's state has between its neighbours
 FOLDER/transitions.safetensors costs of staying in tied states and of going on, as learnt
 FOLDER/lexicon.txt             how the words are pronounced that the states were found with
@@ -27,6 +27,8 @@ from asrkit.hmm.lexicon_files import read_lexicon
 from asrkit.hmm.topology import Costs, Topology
 from asrkit.hmm.tree import Tree, read_tree
 
+PAUSE = "probability_of_silence"
+"""Key of hmm.json; older files lack it."""
 FILES = ("hmm.json", "tree.json", "transitions.safetensors", "lexicon.txt")
 
 
@@ -39,12 +41,14 @@ class Hmm:
         topology: States of phones, and costs before they were learnt.
         transitions: Costs of loops and forward arcs by tied state, as learnt.
         lexicon: How the words are pronounced that were trained on.
+        silence: Probability of silence between words, and at both ends.
     """
 
     tree: Tree
     topology: Topology
     transitions: Transitions
     lexicon: Lexicon
+    silence: float = 0.5
 
     @property
     def num_states(self) -> int:
@@ -58,7 +62,8 @@ class Hmm:
             save_file(arrays, partial)
         self.tree.write(folder / "tree.json", self.topology)
         self.lexicon.write(folder / "lexicon.txt")
-        write_text(folder / "hmm.json", json.dumps(asdict(self.topology), indent=2) + "\n")
+        facts = {**asdict(self.topology), PAUSE: self.silence}
+        write_text(folder / "hmm.json", json.dumps(facts, indent=2) + "\n")
 
 
 def read_hmm(folder: Path) -> Hmm:
@@ -79,8 +84,8 @@ def read_hmm(folder: Path) -> Hmm:
             f"{folder}: tree.json has {tree.num_states} tied states, {path.name} has "
             f"{len(transitions.loops)}: they are not of the same model"
         )
-    topology = _topology(folder / "hmm.json")
-    return Hmm(tree, topology, transitions, read_lexicon(folder / "lexicon.txt"))
+    topology, silence = _facts(folder / "hmm.json")
+    return Hmm(tree, topology, transitions, read_lexicon(folder / "lexicon.txt"), silence)
 
 
 def require_hmm(folder: Path) -> None:
@@ -119,9 +124,10 @@ def digest_of(folder: Path) -> str:
     return hashlib.sha256((folder / "tree.json").read_bytes()).hexdigest()[:16]
 
 
-def _topology(path: Path) -> Topology:
+def _facts(path: Path) -> tuple[Topology, float]:
     try:
-        return topology_of(json.loads(path.read_text(encoding="utf-8")))
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        return topology_of(facts), float(facts.get(PAUSE, 0.5))
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is damaged: {error!r}; copy it again from the model's") from error
 
