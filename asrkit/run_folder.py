@@ -129,6 +129,13 @@ class RunFolder:
     path: Path
 
     @property
+    def name(self) -> str:
+        """What results call the run: the folder's name, after that of all stages of mixtures."""
+        if (self.path / "stage.json").is_file():
+            return f"{self.path.parent.name}-{self.path.name}"
+        return self.path.name
+
+    @property
     def spec(self) -> Path:
         """The spec, with every default written out."""
         return self.path / "resolved.yaml"

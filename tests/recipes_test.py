@@ -70,8 +70,8 @@ def test_models_learn_eight_utterances_by_heart(path: Path) -> None:
     )
     if isinstance(model, AsrModel) and isinstance(model.features, ReadyMade):
         states = torch.randint(0, 12, (8, 10)).repeat_interleave(8, 1)  # (8, 80)
-        frames = 3 * torch.randn(12, model.features.dim)[states] + torch.randn(8, 80, 1)
-        batch = replace(batch, signal=frames, signal_lengths=torch.full((8,), 80), alignment=states)
+        heard = 3 * torch.randn(12, model.features.dim)[states] + torch.randn(8, 80, 1)
+        batch = replace(batch, signal=heard, signal_lengths=torch.full((8,), 80), alignment=states)
     elif isinstance(model, AsrModel) and model.given_targets:
         frames = int(model.output_frames(torch.tensor([12800]))[0])
         alignment = torch.full((8, frames), 12)

@@ -17,6 +17,9 @@ unset CDPATH   # else cd may go elsewhere, and prints where
 tools=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 first_stage=0 stop_stage=99 jobs=2 gpus=1 toy=false
 lm='' ngram=0 ilm='' decoding='' table='' decodes=3
+gmm='' network='' lexicon=cmudict entropy=0 speeds=(0.9 1.1)
+word_searches=conf/decode/gmm.yaml first_searches=conf/decode/gmm-first.yaml
+network_searches=conf/decode/hybrid.yaml
 overrides=() lm_text=() searches=() sets=() manifest_options=() hearing=() trainer=(asrkit)
 lm_text_options=()
 declare -A needs=()
@@ -24,6 +27,8 @@ declare -A needs=()
 source "$tools/signals.sh"
 # shellcheck source=standard_stages.sh
 source "$tools/standard_stages.sh"
+# shellcheck source=hybrid_stages.sh
+source "$tools/hybrid_stages.sh"
 
 usage() {
   cat <<USAGE
@@ -48,6 +53,10 @@ usage: run.sh [options] [key=value ...]
   --sets NAME...    sets that are decoded                  (all of dev and test)
   --table FILE      spec of searches: stage 9 tunes them on dev, decodes, and puts a table of them
                     into the results
+  --gmm FILE        spec of Gaussian mixtures: a hybrid system, with a lexicon and a graph of words
+  --network FILE    with --gmm, spec of a network that is trained on their alignments
+  --lexicon WORD    with --gmm, cmudict, graphemes or the file of a lexicon  ($lexicon)
+  --entropy X       with --gmm, first passes lack n-grams that change perplexity by less  ($entropy)
   --results FILE    where the table of results is written    (RESULTS.md next to the run)
   --decodes N       decodes that each search is tuned with, after the first    ($decodes)
 ${recipe_usage:-}
@@ -71,6 +80,7 @@ parse_options() {
       --allow-missing) manifest_options+=("$1"); shift; continue ;;
       --corpus | --data | --run | --conf | --stage | --stop-stage | --jobs | --gpus | --channel) ;;
       --lm | --lm-text | --ngram | --ilm | --decoding | --search | --sets | --table | --decodes | --results) ;;
+      --gmm | --network | --lexicon | --entropy) ;;
       --*) [[ " ${recipe_options:-} " == *" $name "* ]] || fail "unknown option $1; --help lists them" ;;
       *=*)
         overrides+=("$1")
@@ -91,12 +101,15 @@ parse_options() {
     done
   done
   if $toy && [[ ${corpus_given:-} ]]; then fail "--toy makes its own corpus: leave --corpus out"; fi
-  for word in "$conf" "$lm" "$ilm" "$decoding" "$table"; do
+  for word in "$conf" "$lm" "$ilm" "$decoding" "$table" "$gmm" "$network"; do
     [[ -z $word || -f $word ]] || fail "there is no spec $word, neither in $caller nor in $PWD"
   done
-  [[ $lm ]] || ((ngram + ${#lm_text[@]} == 0)) || fail "--lm-text and --ngram need --lm FILE"
+  [[ $lm || $gmm ]] || ((ngram + ${#lm_text[@]} == 0)) ||
+    fail "--lm-text and --ngram need --lm FILE or --gmm FILE"
+  [[ $gmm || ! $network ]] || fail "--network needs --gmm FILE: it learns the alignments of mixtures"
   command -v asrkit >/dev/null || fail "asrkit is not installed in this environment; see README.md"
-  run=${run/<spec>/"$(basename -- "$conf" .yaml)"} # quoted: & would stand for <spec>
+  run=${run/<spec>/"$(basename -- "${network:-$conf}" .yaml)"} # quoted: & would stand for <spec>
+  gmm_run=$(dirname -- "$run")/gmm-$(basename -- "$gmm" .yaml)
   results=${results:-$(dirname -- "$run")/RESULTS.md}
   # Decode specs find it by its name, because it is next to the run.
   lm_run=$(dirname -- "$run")/lm-$(basename -- "$lm" .yaml)
@@ -114,9 +127,14 @@ set_option() {
     data) data=$(from_here "$2") ;;
     run) run=$(from_here "$2") ;;
     results) results=$(from_here "$2") results_given=true ;;
-    conf | lm | ilm | decoding | table)
+    conf | lm | ilm | decoding | table | gmm | network)
       if [[ -f $caller/$2 ]]; then printf -v "$1" %s "$(from_here "$2")"; else printf -v "$1" %s "$2"; fi
       ;;
+    lexicon)
+      lexicon=$2
+      if [[ -f $caller/$2 ]]; then lexicon=$(from_here "$2"); fi
+      ;;
+    entropy) entropy=$2 ;;
     lm-text) lm_text+=("$(from_here "$2")") ;;
     search) searches+=("$2") ;;
     sets) sets+=("$2") ;;

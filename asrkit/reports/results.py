@@ -63,14 +63,14 @@ def write_results(runs: Sequence[Path], out: Path, earlier: Results = NOTHING) -
         UserError: If a run was not trained, decoded or scored, or its parent is missing.
     """
     runs = [Path(os.path.abspath(run)) for run in runs]  # for their names: `.` has none
-    names = [run.name for run in runs]
+    names = [RunFolder(run).name for run in runs]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise UserError(
             f"two runs are called {min(twice)!r}: results distinguish runs by their names"
         )
-    rows = earlier.rows | {run.name: _rows(run) for run in runs}
-    sections = earlier.sections | {run.name: _section(run, out) for run in runs}
+    rows = earlier.rows | {RunFolder(run).name: _rows(run) for run in runs}
+    sections = earlier.sections | {RunFolder(run).name: _section(run, out) for run in runs}
     table = joined(HEADER, [row for each in rows.values() for row in each])
     parts = [sections[name] for name in Results(rows, sections).names if name in sections]
     write_text(out, "\n".join([INTRODUCTION, table, *parts]))
@@ -98,7 +98,7 @@ def _cells(run: Path) -> list[list[str]]:
         score, summary = read_score(place.score), read_run_file(place.summary, Summary)
         rows.append(
             [
-                *(escaped(part) for part in (run.name, set_name, search)),
+                *(escaped(part) for part in (RunFolder(run).name, set_name, search)),
                 f"{score.wer:.2f}",
                 f"{score.low:.2f} – {score.high:.2f}",
                 _interval_by_speakers(score),
@@ -112,7 +112,7 @@ def _cells(run: Path) -> list[list[str]]:
             ]
         )
         for part in _corpora(score):
-            names = run.name, f"{set_name}, {part.title}", search
+            names = RunFolder(run).name, f"{set_name}, {part.title}", search
             cells = [*map(escaped, names), f"{part.wer:.2f}"]
             segments = NONE if part.segments is None else str(part.segments)
             cells += ["", "", _counts(part.errors), "", str(part.errors.words), segments]
@@ -145,18 +145,18 @@ def _scored(run: Path) -> list[DecodedSet]:
 def _section(run: Path, out: Path) -> str:
     listed = listed_searches(run)
     made = "\n".join(c for c in _commands(run) if option_of(c, "--search") not in listed)
-    parts = [f"## {escaped(run.name)}\n"]
-    words = out.parent / "results" / f"{run.name}.md"
+    parts = [f"## {escaped(RunFolder(run).name)}\n"]
+    words = out.parent / "results" / f"{RunFolder(run).name}.md"
     if words.is_file():
         parts.append(below(words, read_text(words)))
     parts += [fenced(made), against_parent(run)]
     if listed:
-        parts.append(f"### Searches of {escaped(run.name)}\n\n{search_section(run)}")
+        parts.append(f"### Searches of {escaped(RunFolder(run).name)}\n\n{search_section(run)}")
     if RunFolder(run).curves.is_file():
-        curves = out.parent / "results" / f"{run.name}.png"
+        curves = out.parent / "results" / f"{RunFolder(run).name}.png"
         curves.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(RunFolder(run).curves, curves)
-        parts.append(picture(f"learning curves of {run.name}", f"results/{curves.name}"))
+        parts.append(picture(f"learning curves of {RunFolder(run).name}", f"results/{curves.name}"))
     tail = "\n".join(json.dumps(entry) for entry in _log(run)[-TAIL:])
     parts.append(folded("Last lines of the log", tail))
     return "\n".join(part for part in parts if part)

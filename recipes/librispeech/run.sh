@@ -6,7 +6,11 @@
 #   run.sh --corpus DIR --lm conf/lm/mini.yaml --lm-text books.txt.xz \
 #     --ilm conf/lm/mini_lstm_ilm.yaml --table conf/decode/table.yaml
 #                                                 with language models, and a table of searches
+#   run.sh --corpus DIR --gmm conf/gmm/mini.yaml --network conf/hybrid-mini.yaml \
+#     --lm-text books.txt.xz --ngram 4 --entropy 1e-7
+#                                                 a hybrid system: Gaussian mixtures, and a network
 #   run.sh --toy                                  the same stages on synthesised speech
+#   run.sh --toy --gmm conf/gmm/toy.yaml --network conf/hybrid-toy.yaml
 # DIR holds the folder LibriSpeech; missing parts are downloaded there.
 set -euo pipefail
 unset CDPATH
@@ -18,13 +22,13 @@ recipe_usage="  --parts NAME      mini, 100h or 960h: what to train on (inferred
 if is_toy "$@"; then
   corpus=toy data=toy/data run='toy/run/<spec>' conf=conf/toy.yaml parts=mini results=toy/RESULTS.md
   lm=conf/lm/toy.yaml ngram=3 lm_text=(toy/LibriSpeech/lm-text.txt.gz) table=conf/decode/toy.yaml
-  ilm=conf/lm/mini_lstm_ilm_toy.yaml decodes=1
+  ilm=conf/lm/mini_lstm_ilm_toy.yaml decodes=1 speeds=(1.1)
 fi
 parse_options "$@"
-case ${parts:-$(basename "$conf")} in
+case ${parts:-$(basename "${gmm:-$conf}")} in
   960h*) parts=960h units=5000 ;;
   100h*) parts=100h units=1000 ;;
-  mini* | second*) parts=mini units=300 ;;
+  mini* | second* | toy*) parts=mini units=300 ;;
   *) fail "which parts of the corpus does $conf train on? add --parts mini, 100h or 960h" ;;
 esac
 data=${data/<parts>/"$parts"}
@@ -36,4 +40,4 @@ stage 0 "find or download the corpus" "$corpus/LibriSpeech" -- \
 stage 1 "manifests" "$corpus/LibriSpeech" -- \
   python prepare.py manifests --corpus "$corpus" --size "$parts" --data "$data" --jobs "$jobs" \
   "${manifest_options[@]}"
-standard_stages test
+if [[ $gmm ]]; then hybrid_stages test; else standard_stages test; fi

@@ -53,7 +53,7 @@ class DryProject:
         shutil.copytree(ROOT / "recipes", folder / "recipes", ignore=ignored)
         for name in ("tools", "bin"):
             (folder / name).mkdir()
-        for name in ("stages.sh", "standard_stages.sh", "signals.sh"):
+        for name in ("stages.sh", "standard_stages.sh", "hybrid_stages.sh", "signals.sh"):
             shutil.copy(ROOT / "tools" / name, folder / "tools")
         self._program("tools/in_venv.sh", 'exec "$@"\n')
         bodies = {"asrkit": ASRKIT, "python": PYTHON, "torchrun": TORCHRUN, "sbatch": SBATCH}

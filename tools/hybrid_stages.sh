@@ -1,0 +1,116 @@
+# The stages of a hybrid system, where run.sh has --gmm: Gaussian mixtures, from monophones to
+# speaker-adaptive training, and a network that learns their alignments. Sourced by stages.sh.
+# Stages 0 to 3 are those of all systems, and the others mean the same: 4 models of words,
+# 5 training, 6 what is made of it, 9 tuned searches and results.
+# shellcheck shell=bash
+# shellcheck disable=SC2154 # options are set by stages.sh
+
+# hybrid_stages TEST...: stages 2 to 9 of a hybrid system; that of the network only with --network.
+hybrid_stages() {
+  local devs=() tests=() name
+  stage 2 "BPE" -- \
+    asrkit tokenizer bpe --data "$data" --set train --size "$units" --name bpe --force
+  if [[ $network ]]; then stage 3 "check $network" -- asrkit check "$network"; fi
+  if ((stop_stage < 4)); then return 0; fi
+  lines_of devs python -m asrkit files sets "$data" dev
+  lines_of tests python -m asrkit files sets "$data" "$@"
+  word_models "${devs[-1]}"
+  run=$gmm_run stage 5 "Gaussian mixtures" -- \
+    asrkit gmm "$gmm" --data "$data" --run "$gmm_run" --jobs "$jobs" "${overrides[@]}"
+  for name in mono tri lda_mllt; do unadapted "$gmm_run/$name" "${devs[-1]}" "${tests[@]}"; done
+  adapted "$gmm_run/sat" "${devs[-1]}" "${tests[@]}"
+  if [[ $network ]]; then network_on "$gmm_run/sat" "${devs[-1]}" "${tests[@]}"; fi
+}
+
+# word_models DEV: stage 4. How words are pronounced, and an n-gram model of them.
+word_models() {
+  local texts=()
+  if ((${#lm_text[@]})); then
+    texts=(--text "$data/text/words.txt.gz")
+    run=$data stage 4 "text of the language model" "${lm_text[@]}" -- \
+      python prepare.py text "${lm_text[@]}" --out "${texts[1]}" "${lm_text_options[@]}"
+  fi
+  run=$data stage 4 "lexicon" -- \
+    asrkit lexicon --data "$data" --set train "${texts[@]}" --from "$lexicon" --name words --g2p
+  run=$data stage 4 "n-gram model of words" -- \
+    asrkit ngram --data "$data" --set train "${texts[@]}" --order "$ngram" --units words \
+    --name words --dev "$1"
+}
+
+# unadapted RUN DEV TEST...: stages 6 to 9 of mixtures that take speakers as they are.
+unadapted() {
+  local run=$1 set
+  shift
+  word_graph
+  for set in "$@"; do features_of "$set" none; done
+  tuned_words "$run/data" words "$word_searches" "$@"
+}
+
+# adapted RUN DEV TEST...: the same, where the words of a first pass say how to adapt to speakers.
+adapted() {
+  local run=$1 set
+  shift
+  word_graph
+  for set in "$@"; do features_of "$set" none; done
+  tuned_words "$run/data" first "$first_searches" "${@/%/-first}"
+  for set in "$@"; do features_of "$set" first; done
+  tuned_words "$run/data" words "$word_searches" "$@"
+}
+
+# tuned_words FEATURES SEARCH SPEC DEV TEST...: stages 7 to 9. Tunes a search on dev, which decodes
+# it, and decodes the other sets with the same weights; all are scored.
+tuned_words() {
+  local data=$1 search=$2 spec=$3 dev=$4 set tuned graph=$run/graph/words.safetensors
+  shift 3
+  stage 7 "tune $search on $dev for $run" "$graph" -- \
+    asrkit tune --run "$run" --data "$data" --set "$dev" --search "$search" --spec "$spec" \
+    --decodes "$decodes"
+  lines_of tuned python -m asrkit files run "$run" tuned --search "$search"
+  for set in "$@"; do
+    if [[ $set != "$dev" ]]; then
+      stage 7 "decode $set by $search for $run" "$graph" -- \
+        asrkit decode --run "$run" --data "$data" --set "$set" --search "$search" \
+        --spec "${tuned[0]}"
+    fi
+    score_set 8 "$set" "$search"
+  done
+  show_results 9
+}
+
+# word_graph: stage 6 of a run with tied states.
+word_graph() {
+  stage 6 "graph of words for $run" -- \
+    asrkit graph --run "$run" --data "$data" --arpa words --name words --lexicon words \
+    --entropy "$entropy"
+}
+
+# features_of SET ADAPT [SPEED]: stage 6, the features of a set as the mixtures of a run hear them.
+features_of() {
+  stage 6 "features of $1 for $run${3:+, speed $3}, adapted to: $2" -- \
+    asrkit features --run "$run" --data "$data" --set "$1" --adapt "$2" ${3:+--speed "$3"} \
+    --lexicon words --jobs "$jobs"
+}
+
+# network_on MIXTURES DEV TEST...: stages 5 to 9 of a network that learns features and alignments of
+# mixtures.
+network_on() {
+  local mixtures=$1 dev=$2 set speed learnt=(train)
+  shift
+  run=$mixtures features_of train reference
+  for speed in "${speeds[@]}"; do
+    run=$mixtures features_of train reference "$speed"
+    learnt+=("train-sp$speed")
+  done
+  for set in "${learnt[@]}" "$dev"; do
+    run=$mixtures stage 6 "alignments of $set" -- \
+      asrkit align --run "$mixtures" --data "$mixtures/data" --set "$set" --head states \
+      --lexicon "$data/lexicon/words.txt"
+  done
+  stage 5 "train" -- "${trainer[@]}" train "$network" --data "$mixtures/data" --run "$run" \
+    "data.alignments=$(as_yaml "$mixtures")" "${overrides[@]}"
+  stage 6 "average checkpoints" -- asrkit average --run "$run" --best 3
+  stage 6 "priors of states" -- \
+    asrkit prior --run "$run" --data "$mixtures/data" --set train --head states
+  word_graph
+  tuned_words "$mixtures/data" words "$network_searches" "$@"
+}
