@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from asrkit.errors import UserError
 from asrkit.hmm.lexicon import Lexicon, Pronunciation
-from asrkit.hmm.topology import EDGE, NOISE, SILENCE, Costs, Phones, Topology
+from asrkit.hmm.topology import EDGE, NOISE, SILENCE, Costs, HmmTopology, Phones
 from asrkit.hmm.tree import Tree
 from asrkit.hmm.viterbi import Floats, Ints, StateGraph
 
@@ -69,12 +69,12 @@ class Transitions:
     forwards: Floats
 
 
-def state_costs(topology: Topology, tree: Tree) -> list[Costs]:
+def state_costs(topology: HmmTopology, tree: Tree) -> list[Costs]:
     """Returns the costs that a topology gives each tied state (S,) of a tree."""
     return [topology.costs_of(tree.phones.names[phone]) for phone in tree.owners()]
 
 
-def transitions_of(topology: Topology, tree: Tree) -> Transitions:
+def transitions_of(topology: HmmTopology, tree: Tree) -> Transitions:
     """Returns what staying in tied states and going on costs."""
     costs = state_costs(topology, tree)
     loops, forwards = [c.loop for c in costs], [c.forward for c in costs]
@@ -263,7 +263,7 @@ def _is_alone(places: dict[tuple[int, int], int]) -> bool:
 
 
 def state_graph(
-    phones: PhoneGraph, topology: Topology, tree: Tree, transitions: Transitions
+    phones: PhoneGraph, topology: HmmTopology, tree: Tree, transitions: Transitions
 ) -> UtteranceGraph:
     """Returns the states of a graph of phones.
 

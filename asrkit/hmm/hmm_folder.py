@@ -24,7 +24,7 @@ from asrkit.files import replaced, write_text
 from asrkit.hmm.graphs import Transitions
 from asrkit.hmm.lexicon import Lexicon
 from asrkit.hmm.lexicon_files import read_lexicon
-from asrkit.hmm.topology import Costs, Topology
+from asrkit.hmm.topology import Costs, HmmTopology
 from asrkit.hmm.tree import Tree, read_tree
 
 PAUSE = "probability_of_silence"
@@ -45,7 +45,7 @@ class Hmm:
     """
 
     tree: Tree
-    topology: Topology
+    topology: HmmTopology
     transitions: Transitions
     lexicon: Lexicon
     silence: float = 0.5
@@ -124,7 +124,7 @@ def digest_of(folder: Path) -> str:
     return hashlib.sha256((folder / "tree.json").read_bytes()).hexdigest()[:16]
 
 
-def _facts(path: Path) -> tuple[Topology, float]:
+def _facts(path: Path) -> tuple[HmmTopology, float]:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
         return topology_of(facts), float(facts.get(PAUSE, 0.5))
@@ -132,7 +132,7 @@ def _facts(path: Path) -> tuple[Topology, float]:
         raise UserError(f"{path} is damaged: {error!r}; copy it again from the model's") from error
 
 
-def topology_of(facts: Mapping[str, Any]) -> Topology:
+def topology_of(facts: Mapping[str, Any]) -> HmmTopology:
     """Returns the topology that `asdict` made facts of."""
     costs = {name: Costs(**facts[name]) for name in ("speech", "silence", "noise")}
-    return Topology(facts["states"], facts["silence_states"], **costs)
+    return HmmTopology(facts["states"], facts["silence_states"], **costs)

@@ -22,7 +22,7 @@ from asrkit.hmm.features import Deltas, FrontEnd, Projection
 from asrkit.hmm.gaussians import Mixtures
 from asrkit.hmm.graphs import PhoneGraph, Transitions, UtteranceGraph, state_graph
 from asrkit.hmm.hmm_folder import topology_of
-from asrkit.hmm.topology import Topology
+from asrkit.hmm.topology import HmmTopology
 from asrkit.hmm.tree import Tree, read_tree
 
 
@@ -43,7 +43,7 @@ class Model:
         ValueError: If they are not.
     """
 
-    topology: Topology
+    topology: HmmTopology
     tree: Tree
     transitions: Transitions
     mixtures: Mixtures

@@ -47,7 +47,7 @@ class Costs:
 
 
 @dataclass(frozen=True)
-class Topology:
+class HmmTopology:
     """States and costs of all phones.
 
     Args:
@@ -83,7 +83,7 @@ class Topology:
         return {SILENCE: self.silence, NOISE: self.noise}.get(phone, self.speech)
 
 
-def published_topology(states: int = 3, silence_states: int = 1) -> Topology:
+def published_topology(states: int = 3, silence_states: int = 1) -> HmmTopology:
     """Returns the costs that hybrid systems of LibriSpeech and Switchboard are decoded with.
 
     Args:
@@ -94,7 +94,7 @@ def published_topology(states: int = 3, silence_states: int = 1) -> Topology:
     transition (3, 0, 30, 0), silence (0, 3, infinity, 20), non-word (0, 3, infinity, 6). There a
     skip may also leave out the first state of the next phone; here it stays within its phone.
     """
-    return Topology(
+    return HmmTopology(
         states,
         silence_states,
         speech=Costs(3.0, 0.0, 30.0, 0.0),

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from asrkit.errors import UserError
 from asrkit.files import json_line, write_text
-from asrkit.hmm.topology import Phones, Topology
+from asrkit.hmm.topology import HmmTopology, Phones
 from asrkit.records import read_json
 
 KEYS = ("left", "right", "state")
@@ -112,7 +112,7 @@ class Tree:
                 left += [int(self.nodes.yes[node]), int(self.nodes.no[node])]
         return found
 
-    def write(self, path: Path, topology: Topology) -> None:
+    def write(self, path: Path, topology: HmmTopology) -> None:
         """Writes a file of JSON."""
         record = TreeRecord(
             phones=self.phones.speech,
@@ -160,7 +160,7 @@ def _value(key: str, text: str, phones: Phones) -> int:
     return int(text) if key == "state" else phones.ids[text]
 
 
-def monophone_tree(phones: Phones, topology: Topology) -> Tree:
+def monophone_tree(phones: Phones, topology: HmmTopology) -> Tree:
     """Returns the tree that asks for nothing: every state of a phone is a tied state."""
     most = max(topology.states, topology.silence_states)
     roots = np.full((len(phones), most), -1)

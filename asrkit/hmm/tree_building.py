@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from asrkit.hmm.topology import EDGE, Phones, Topology
+from asrkit.hmm.topology import EDGE, HmmTopology, Phones
 from asrkit.hmm.tree import Bools, Ints, Nodes, Tree
 
 Doubles = npt.NDArray[np.float64]
@@ -141,7 +141,7 @@ class TreeBuilder:
         self,
         found: ContextStatistics,
         phones: Phones,
-        topology: Topology,
+        topology: HmmTopology,
         questions: Sequence[Sequence[int]],
         min_frames: float = MIN_FRAMES,
     ) -> None:

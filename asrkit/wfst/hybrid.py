@@ -9,7 +9,7 @@ import numpy as np
 from asrkit.errors import UserError
 from asrkit.hmm.graphs import Transitions, state_costs
 from asrkit.hmm.lexicon import Lexicon
-from asrkit.hmm.topology import SILENCE, Phones, Topology
+from asrkit.hmm.topology import SILENCE, HmmTopology, Phones
 from asrkit.hmm.tree import Tree
 from asrkit.lm.tables import BEGIN, END, UNKNOWN, Ints, Ngrams
 from asrkit.wfst.decoding_graph import decoding_graph
@@ -28,7 +28,7 @@ class TreeTying:
     """
 
     tree: Tree
-    topology: Topology
+    topology: HmmTopology
     width: int = 3
 
     def states(self, windows: Ints) -> list[tuple[int, ...]]:
@@ -68,7 +68,7 @@ def hybrid_graph(
     ngrams: Ngrams,
     lexicon: Lexicon,
     tree: Tree,
-    topology: Topology,
+    topology: HmmTopology,
     silence: float = 0.5,
     learnt: Transitions | None = None,
 ) -> HybridGraph:
@@ -124,7 +124,7 @@ def phones_of(names: tuple[str, ...], phones: Phones, word: str) -> tuple[int, .
     return tuple(phones.ids[name] for name in names)
 
 
-def transition_costs(topology: Topology, tree: Tree) -> TransitionCosts:
+def transition_costs(topology: HmmTopology, tree: Tree) -> TransitionCosts:
     """Returns the costs that a topology gives the tied states of a tree."""
     costs = state_costs(topology, tree)
     return TransitionCosts(

@@ -23,7 +23,7 @@ from asrkit.experiment.prior import read_prior
 from asrkit.hmm.graphs import transitions_of
 from asrkit.hmm.hmm_folder import Hmm, digest_of
 from asrkit.hmm.lexicon import Lexicon, Pronunciation
-from asrkit.hmm.topology import Phones, Topology
+from asrkit.hmm.topology import HmmTopology, Phones
 from asrkit.hmm.tree import monophone_tree
 from asrkit.models.interfaces import heads
 from asrkit.run_folder import RunFolder
@@ -88,7 +88,7 @@ model:
 training: {epochs: 12, optimizer: adamw, schedule: {type: constant, value: 0.02}}
 """
 TONES = {"A": 500, "B": 1500}
-TOPOLOGY = Topology(2, 1)
+TOPOLOGY = HmmTopology(2, 1)
 TREE = monophone_tree(Phones(["A", "B"]), TOPOLOGY)
 LEXICON = Lexicon({word: [Pronunciation(tuple(word))] for word in ("AB", "BA", "A", "B")})
 TARGETS = FrameTargets(Outputs.states(TREE.num_states), rate="features")
@@ -228,8 +228,8 @@ def test_sets_of_features_have_a_set_for_each_speed(place: Path) -> None:
 
 def test_alignments_of_another_tree_are_refused(place: Path) -> None:
     other = place / "other"
-    tree = monophone_tree(Phones(["A", "B"]), Topology(3, 1))
-    hmm = Hmm(tree, Topology(3, 1), transitions_of(Topology(3, 1), tree), LEXICON)
+    tree = monophone_tree(Phones(["A", "B"]), HmmTopology(3, 1))
+    hmm = Hmm(tree, HmmTopology(3, 1), transitions_of(HmmTopology(3, 1), tree), LEXICON)
     write_aligned(other, "train", {"AB": 75}, hmm)
     options = ("--data", place / "data", f"data.alignments={other}", "data.speeds=[1.0]")
     begun = asrkit("train", place / "spec.yaml", *options, "--run", place / "run")

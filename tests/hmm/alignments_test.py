@@ -9,7 +9,7 @@ import pytest
 
 from asrkit.errors import UserError
 from asrkit.hmm.alignments import Alignment, Alignments, read_alignments
-from asrkit.hmm.topology import Topology
+from asrkit.hmm.topology import HmmTopology
 from asrkit.hmm.tree import monophone_tree
 from tests.hmm.toy import PHONES, Speaker
 
@@ -50,7 +50,7 @@ def test_contexts_and_tied_states_follow_from_the_phones() -> None:
     assert contexts[0].tolist() == [0, 1, PHONES.ids["A"], 0]
     assert contexts[-1, 2] == 0
     assert contexts[:, 1].tolist() == np.repeat(one.phones, one.durations).tolist()
-    single = monophone_tree(PHONES, Topology(3, 3))
+    single = monophone_tree(PHONES, HmmTopology(3, 3))
     assert one.tied_by(single).states.tolist() == one.states.tolist()
 
 

@@ -11,12 +11,12 @@ from asrkit.errors import UserError
 from asrkit.hmm.graphs import Transitions
 from asrkit.hmm.hmm_folder import FILES, PAUSE, Hmm, copy_hmm, digest_of, read_hmm
 from asrkit.hmm.lexicon import Lexicon, Pronunciation
-from asrkit.hmm.topology import Costs, Phones, Topology
+from asrkit.hmm.topology import Costs, HmmTopology, Phones
 from asrkit.hmm.tree import monophone_tree
 
 
 def made(*phones: str) -> Hmm:
-    topology = Topology(3, 1, silence=Costs(0.0, 3.0, math.inf, 20.0))
+    topology = HmmTopology(3, 1, silence=Costs(0.0, 3.0, math.inf, 20.0))
     tree = monophone_tree(Phones(list(phones)), topology)
     costs = np.linspace(0.1, 2.0, tree.num_states, dtype=np.float32)
     said = (Pronunciation((phones[0], phones[1])),)

@@ -9,7 +9,7 @@ from torch import Tensor
 from asrkit.hmm.alignments import Alignment
 from asrkit.hmm.graphs import GraphCompiler
 from asrkit.hmm.lexicon import Lexicon, Pronunciation
-from asrkit.hmm.topology import Phones, Topology
+from asrkit.hmm.topology import HmmTopology, Phones
 from asrkit.hmm.tree import monophone_tree
 
 LEXICON = Lexicon(
@@ -20,7 +20,7 @@ LEXICON = Lexicon(
     }
 )
 PHONES = Phones(LEXICON.phones)
-TOPOLOGY = Topology()
+TOPOLOGY = HmmTopology()
 COMPILER = GraphCompiler(LEXICON, PHONES)
 TREE = monophone_tree(PHONES, TOPOLOGY)
 

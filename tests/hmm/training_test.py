@@ -22,15 +22,15 @@ from asrkit.hmm.speaker_transforms import adapted, read_transforms
 from asrkit.hmm.speech import Speech, Utterance
 from asrkit.hmm.topology import Phones
 from asrkit.hmm.training import em
-from asrkit.hmm.training.settings import Lda, Monophones, Schedule, Settings, Tied
+from asrkit.hmm.training.settings import Iterations, Lda, Monophones, Settings, Tied
 from asrkit.hmm.training.trainer import STAGES, train_mixtures
 from tests.hmm.toy import LEXICON, Speaker
 
-TIED = Tied(30, Schedule(50, 6, 4, align_at=(2, 4), transform_at=(3,)), min_frames=20)
+TIED = Tied(30, Iterations(50, 6, 4, align_at=(2, 4), transform_at=(3,)), min_frames=20)
 SETTINGS = Settings(
     deltas=Deltas(order=1),
     lda=Lda(8, 1),
-    monophones=Monophones(20, Schedule(30, 8, 5, align_at=(1, 2, 3, 5, 7))),
+    monophones=Monophones(20, Iterations(30, 8, 5, align_at=(1, 2, 3, 5, 7))),
     triphones=replace(TIED, schedule=replace(TIED.schedule, transform_at=())),
     projected=TIED,
     adapted=TIED,
@@ -237,4 +237,4 @@ def test_damaged_models_are_named(trained: Path, tmp_path: Path) -> None:
 )
 def test_wrong_schedules_are_refused(wrong: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Schedule(**wrong)  # type: ignore[arg-type]
+        Iterations(**wrong)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from asrkit.errors import UserError
-from asrkit.hmm.topology import Phones, Topology
+from asrkit.hmm.topology import HmmTopology, Phones
 from asrkit.hmm.tree import Tree, monophone_tree, read_tree
 from asrkit.hmm.tree_building import (
     ContextStatistics,
@@ -20,7 +20,7 @@ from asrkit.hmm.tree_building import (
 )
 
 PHONES = Phones(list("ABCDEF"))
-TOPOLOGY = Topology()
+TOPOLOGY = HmmTopology()
 
 
 def drawn(count: int = 20000) -> tuple[np.ndarray, np.ndarray]:
@@ -137,7 +137,7 @@ def test_files_keep_trees(tmp_path: Path) -> None:
 
 
 def test_a_state_that_the_tree_lacks_is_named() -> None:
-    tree = monophone_tree(PHONES, Topology(1, 1))
+    tree = monophone_tree(PHONES, HmmTopology(1, 1))
     phone = np.array([3])
     with pytest.raises(UserError, match="no state 2 of phone A"):
         tree.look_up(phone, phone, phone, np.array([2]))

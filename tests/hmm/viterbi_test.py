@@ -15,23 +15,23 @@ from asrkit.hmm import viterbi
 from asrkit.hmm.alignments import alignment_of, flat_alignment
 from asrkit.hmm.gaussians import mixed_up, single_gaussians
 from asrkit.hmm.graphs import GraphCompiler, PhoneGraph, UtteranceGraph, state_graph, transitions_of
-from asrkit.hmm.topology import Costs, Phones, Topology, published_topology
+from asrkit.hmm.topology import Costs, HmmTopology, Phones, published_topology
 from asrkit.hmm.tree import monophone_tree
 from asrkit.hmm.viterbi import best_path, best_path_by_mixtures
 from tests.hmm.toy import COMPILER, LEXICON, PHONES, TOPOLOGY, TREE, Speaker
 
-SKIPPING = Topology(
+SKIPPING = HmmTopology(
     3, 2, Costs(1.0, 0.5, 2.5, 0.25), Costs(0.0, 3.0, math.inf, 2.0), Costs(0.0, 3.0, math.inf, 6.0)
 )
 
 
-def graph_of(words: list[str], topology: Topology) -> tuple[PhoneGraph, UtteranceGraph]:
+def graph_of(words: list[str], topology: HmmTopology) -> tuple[PhoneGraph, UtteranceGraph]:
     tree = monophone_tree(PHONES, topology)
     phones = COMPILER.compile(words)
     return phones, state_graph(phones, topology, tree, transitions_of(topology, tree))
 
 
-def said(words: list[str], topology: Topology) -> Iterator[tuple[list[tuple[str, int]], float]]:
+def said(words: list[str], topology: HmmTopology) -> Iterator[tuple[list[tuple[str, int]], float]]:
     """Yields the phones' states of every way to say words, and what it costs but for loops."""
     pause = math.log(2)
     ways: list[tuple[list[tuple[str, bool]], float]] = [([], pause), ([("SIL", True)], pause)]
@@ -54,7 +54,7 @@ def said(words: list[str], topology: Topology) -> Iterator[tuple[list[tuple[str,
 
 
 def _states(
-    phones: list[tuple[str, bool]], paid: float, topology: Topology
+    phones: list[tuple[str, bool]], paid: float, topology: HmmTopology
 ) -> Iterator[tuple[list[tuple[str, int]], float]]:
     if not phones:
         yield [], paid
@@ -85,9 +85,11 @@ def stretched(states: list[tuple[str, int]], frames: int) -> Iterator[list[tuple
         yield from (states[:1] * first + rest for rest in stretched(states[1:], frames - first))
 
 
-@pytest.mark.parametrize("topology", [TOPOLOGY, SKIPPING, Topology(1, 1), published_topology(3, 1)])
+@pytest.mark.parametrize(
+    "topology", [TOPOLOGY, SKIPPING, HmmTopology(1, 1), published_topology(3, 1)]
+)
 @pytest.mark.parametrize("words", [["d"], ["ab", "d"], ["ca"], []])
-def test_the_best_path_is_the_best_of_all(words: list[str], topology: Topology) -> None:
+def test_the_best_path_is_the_best_of_all(words: list[str], topology: HmmTopology) -> None:
     tree = monophone_tree(PHONES, topology)
     frames = 9
     random = np.random.default_rng(len(words))

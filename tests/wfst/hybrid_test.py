@@ -10,7 +10,7 @@ import pytest
 from asrkit.errors import UserError
 from asrkit.hmm.graphs import GraphCompiler
 from asrkit.hmm.lexicon import Lexicon, Pronunciation
-from asrkit.hmm.topology import Phones, Topology, published_topology
+from asrkit.hmm.topology import HmmTopology, Phones, published_topology
 from asrkit.hmm.tree import monophone_tree
 from asrkit.lm.corpus import index_sentences
 from asrkit.lm.kneser_ney import estimate
@@ -38,11 +38,11 @@ def language_model(words: str = "one two won tuna") -> Ngrams:
     return estimate(index_sentences(lines), 3).ngrams
 
 
-def built(topology: Topology) -> HybridGraph:
+def built(topology: HmmTopology) -> HybridGraph:
     return hybrid_graph(language_model(), LEXICON, monophone_tree(PHONES, topology), topology)
 
 
-def spoken(phones: str, topology: Topology, frames: int = 3) -> Floats:
+def spoken(phones: str, topology: HmmTopology, frames: int = 3) -> Floats:
     """Returns scores (T, S) that single out the states of phones, each for some frames."""
     tree = monophone_tree(PHONES, topology)
     states = []
@@ -56,7 +56,9 @@ def spoken(phones: str, topology: Topology, frames: int = 3) -> Floats:
     return scores
 
 
-@pytest.mark.parametrize("topology", [Topology(), published_topology()], ids=["usual", "published"])
+@pytest.mark.parametrize(
+    "topology", [HmmTopology(), published_topology()], ids=["usual", "published"]
+)
 @pytest.mark.parametrize(
     ("phones", "words"),
     [
@@ -66,7 +68,7 @@ def spoken(phones: str, topology: Topology, frames: int = 3) -> Floats:
     ],
 )
 def test_words_are_found_in_the_states_of_their_phones(
-    topology: Topology, phones: str, words: set[str]
+    topology: HmmTopology, phones: str, words: set[str]
 ) -> None:
     graph = built(topology)
     search = TokenPassing(search_graph(graph.graph), Pruning(200.0, 10_000, 50.0))
@@ -78,7 +80,7 @@ def test_words_are_found_in_the_states_of_their_phones(
 
 
 def test_words_without_pronunciation_are_left_out_and_named() -> None:
-    topology = Topology()
+    topology = HmmTopology()
     ngrams = language_model("one two three four")
     graph = hybrid_graph(ngrams, LEXICON, monophone_tree(PHONES, topology), topology)
     assert sorted(graph.words) == ["one", "two"]
@@ -86,7 +88,7 @@ def test_words_without_pronunciation_are_left_out_and_named() -> None:
 
 
 def test_a_lexicon_of_other_words_or_phones_is_refused() -> None:
-    topology = Topology()
+    topology = HmmTopology()
     tree = monophone_tree(PHONES, topology)
     with pytest.raises(UserError, match="none of the 2 words"):
         hybrid_graph(language_model("ONE TWO"), LEXICON, tree, topology)
@@ -97,5 +99,5 @@ def test_a_lexicon_of_other_words_or_phones_is_refused() -> None:
 
 def test_a_hybrid_graph_and_training_graphs_know_the_same_words() -> None:
     compiler = GraphCompiler(LEXICON, PHONES)
-    for word in built(Topology()).words:
+    for word in built(HmmTopology()).words:
         assert len(compiler.compile([word]))

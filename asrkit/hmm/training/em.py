@@ -25,7 +25,7 @@ from asrkit.hmm.graphs import GraphCompiler, Transitions, transitions_of
 from asrkit.hmm.model import Model, read_model
 from asrkit.hmm.speech import Speech
 from asrkit.hmm.training.feature_updates import FeatureUpdate
-from asrkit.hmm.training.settings import Schedule
+from asrkit.hmm.training.settings import Iterations
 from asrkit.records import read_json, read_json_lines
 
 PRIOR_FRAMES = 10.0
@@ -83,7 +83,7 @@ class Loop:
 
     speech: Speech
     compiler: GraphCompiler
-    schedule: Schedule
+    schedule: Iterations
     folder: Path
     beam: float
     learn_transitions: bool

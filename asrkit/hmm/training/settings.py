@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from asrkit.hmm.features import Deltas, Mfcc
-from asrkit.hmm.topology import Topology
+from asrkit.hmm.topology import HmmTopology
 from asrkit.hmm.tree_building import MIN_FRAMES
 from asrkit.hmm.viterbi import BEAM
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Iterations:
     """The iterations of a stage, counted from 1.
 
     Args:
@@ -48,9 +48,9 @@ class Schedule:
                 )
 
 
-def _monophone_schedule() -> Schedule:
+def _monophone_schedule() -> Iterations:
     early = (*range(1, 11), 12, 14, 16, 18, 20, 23, 26, 29, 32, 35, 38)
-    return Schedule(gaussians=1000, iterations=39, grow_until=29, align_at=early)
+    return Iterations(gaussians=1000, iterations=39, grow_until=29, align_at=early)
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Monophones:
     """
 
     utterances: int = 500
-    schedule: Schedule = field(default_factory=_monophone_schedule)
+    schedule: Iterations = field(default_factory=_monophone_schedule)
 
 
 @dataclass(frozen=True)
@@ -78,16 +78,16 @@ class Tied:
     """
 
     states: int
-    schedule: Schedule
+    schedule: Iterations
     min_frames: float = MIN_FRAMES
 
 
 def _triphones() -> Tied:
-    return Tied(2000, Schedule(10000))
+    return Tied(2000, Iterations(10000))
 
 
 def _with_transforms() -> Tied:
-    return Tied(2500, Schedule(15000, transform_at=(2, 4, 6, 12)))
+    return Tied(2500, Iterations(15000, transform_at=(2, 4, 6, 12)))
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Settings:
     normalize_variance: bool = False
     deltas: Deltas = field(default_factory=Deltas)
     lda: Lda = field(default_factory=Lda)
-    topology: Topology = field(default_factory=Topology)
+    topology: HmmTopology = field(default_factory=HmmTopology)
     silence: float = 0.5
     unknown_as_noise: bool = True
     learn_transitions: bool = True

@@ -35,7 +35,7 @@ from asrkit.hmm.training.feature_updates import (
     FixedFeatures,
     MlltFeatures,
 )
-from asrkit.hmm.training.settings import Schedule, Settings, Tied
+from asrkit.hmm.training.settings import Iterations, Settings, Tied
 from asrkit.hmm.tree import Tree, monophone_tree
 from asrkit.hmm.tree_building import TreeBuilder, context_statistics, questions_by_clustering
 
@@ -65,7 +65,7 @@ class Work:
     settings: Settings
     jobs: int = 1
 
-    def loop(self, stage: str, schedule: Schedule, speech: Speech | None = None) -> Loop:
+    def loop(self, stage: str, schedule: Iterations, speech: Speech | None = None) -> Loop:
         """Returns the iterations of a stage."""
         return Loop(
             speech or self.speech,
@@ -151,7 +151,7 @@ def adapted(work: Work) -> Trained:
 
 def _aligned(work: Work, stage: str, progress: Progress, features: FeatureUpdate) -> Trained:
     """Returns a trained stage with the alignments of all the speech by its model."""
-    work.loop(stage, Schedule(1, align_at=())).align(progress, features.frames)
+    work.loop(stage, Iterations(1, align_at=())).align(progress, features.frames)
     return progress, features
 
 
