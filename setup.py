@@ -43,6 +43,7 @@ setup(
             *HYBRID,
             "espeakng-loader>=0.2.4",
             "hypothesis>=6.100",
+            "kaldi-native-io>=1.22",
             "mypy>=2.4",
             "pytest>=8.2",
             "ruff>=0.17",

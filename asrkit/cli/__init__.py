@@ -5,6 +5,7 @@ from asrkit.cli.alignments import alignments
 from asrkit.cli.average import average
 from asrkit.cli.check import check
 from asrkit.cli.data import data
+from asrkit.cli.data_features import data_features
 from asrkit.cli.decode import decode
 from asrkit.cli.diff import diff
 from asrkit.cli.explain import explain
@@ -28,6 +29,8 @@ from asrkit.cli.transcribe import transcribe
 from asrkit.cli.tune import tune
 
 __all__ = ["main"]
+
+data.add_command(data_features)
 
 for verb in (
     align,

@@ -20,7 +20,7 @@ from asrkit.text.normalization import normalized
 log = logging.getLogger(__name__)
 
 USED = ("wav.scp", "segments", "text", "utt2spk")
-DERIVED = ("spk2utt", "frame_shift", "num_frames", "utt2num_frames", "reco2num_utts")
+DERIVED = ("spk2utt", "frame_shift", "num_frames", "utt2num_frames", "reco2num_utts", "utt2dur")
 """What follows from other files; no one misses it."""
 IN_ARCHIVE = re.compile(r"\.ark:\d+$")
 
@@ -56,10 +56,11 @@ def read_kaldi(folder: Path, root: Path | None = None) -> Iterator[Source | Unus
     _require(folder)
     problems: list[Unusable] = []
     audio, texts, speakers = (
-        _read(folder / name, problems) for name in ("wav.scp", "text", "utt2spk")
+        read_keyed(folder / name, problems, name == "text")
+        for name in ("wav.scp", "text", "utt2spk")
     )
     cut = (folder / "segments").is_file()
-    segments = _read(folder / "segments", problems) if cut else {}
+    segments = read_keyed(folder / "segments", problems) if cut else {}
     names = segments if cut else audio
     places = Places(folder / "wav.scp", root)
     for name in names:
@@ -67,7 +68,7 @@ def read_kaldi(folder: Path, root: Path | None = None) -> Iterator[Source | Unus
         try:
             part = _part(segments[name]) if cut else Part(name)
             path = _path(part.recording, audio, places)
-        except _ProblemError as problem:
+        except ProblemError as problem:
             yield Unusable(name, problem.reason, str(problem))
             continue
         yield Source(
@@ -87,7 +88,7 @@ def read_kaldi(folder: Path, root: Path | None = None) -> Iterator[Source | Unus
     _tell_unused(folder, audio, segments, [name for name in speakers if name not in names])
 
 
-class _ProblemError(Exception):
+class ProblemError(Exception):
     """Why an utterance can't be used."""
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -107,12 +108,18 @@ def _require(folder: Path) -> None:
         return
     there = ", ".join(path.name for path in matching(folder, "*")[:12]) or "nothing"
     features = (folder / "feats.scp").is_file()
-    why = "; features alone are not enough, asrkit computes its own from audio" if features else ""
+    why = "; `asrkit data features` takes the features of its feats.scp" if features else ""
     raise UserError(f"{folder} has no wav.scp, which a Kaldi data folder has{why}; it has: {there}")
 
 
-def _read(path: Path, problems: list[Unusable]) -> dict[str, Line]:
-    """Returns the lines of a file by their key; of several with one key the first counts."""
+def read_keyed(path: Path, problems: list[Unusable], may_be_empty: bool = False) -> dict[str, Line]:
+    """Returns the lines of a file by their key; of several with one key the first counts.
+
+    Args:
+        path: The file; may be missing.
+        problems: Lines that can't be used are added here.
+        may_be_empty: Whether a key may stand alone, as that of an empty transcript.
+    """
     found: dict[str, Line] = {}
     if not path.is_file():
         return found
@@ -121,7 +128,7 @@ def _read(path: Path, problems: list[Unusable]) -> dict[str, Line]:
         where = f"{path}:{number}"
         if key in found:
             problems.append(Unusable(key, DUPLICATE_NAME, f"{where}: also {found[key].where}"))
-        elif key and (rest or path.name == "text"):  # an empty transcript has its key only
+        elif key and (rest or may_be_empty):
             found[key] = Line("".join(rest), where)
         elif key:
             problems.append(Unusable(key, "malformed line", f"{where}: nothing follows {key!r}"))
@@ -136,14 +143,14 @@ def _part(line: Line) -> Part:
         recording, start, end = fields[0], float(fields[1]), float(fields[2])
         channel = int(fields[3]) if len(fields) == 4 else None
     except (IndexError, ValueError) as error:
-        raise _ProblemError("malformed line", expected) from error
+        raise ProblemError("malformed line", expected) from error
     if len(fields) > 4 or not math.isfinite(start) or not math.isfinite(end):
-        raise _ProblemError("malformed line", expected)
+        raise ProblemError("malformed line", expected)
     if end == -1:  # Kaldi's way to say: up to the end
         return Part(recording, start, None, channel)
     if not 0 <= start < end:
         said = f"{line.where}: it goes from {start:g} to {end:g} s"
-        raise _ProblemError("impossible times", said)
+        raise ProblemError("impossible times", said)
     return Part(recording, start, end - start, channel)
 
 
@@ -151,16 +158,16 @@ def _path(recording: str, audio: dict[str, Line], places: Places) -> Path:
     """Returns the audio file of a recording."""
     line = audio.get(recording)
     if line is None:
-        raise _ProblemError("missing audio", f"recording {recording} is not in {places.file}")
+        raise ProblemError("missing audio", f"recording {recording} is not in {places.file}")
     value = line.value.rstrip()
     if value.endswith("|"):
-        raise _ProblemError(
+        raise ProblemError(
             "audio by a command",
             f"{line.where}: `{value}` is a command, and commands are not run: write what it prints "
             "to a file, and name that; FLAC, SPHERE, MP3, Ogg and the like need none",
         )
     if IN_ARCHIVE.search(value):
-        raise _ProblemError(
+        raise ProblemError(
             "audio in an archive",
             f"{line.where}: {value} lies in a Kaldi archive: unpack it to WAV files (`wav-copy`)",
         )

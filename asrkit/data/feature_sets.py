@@ -112,8 +112,9 @@ def write_feature_set(
         with replaced(manifest) as partial, partial.open("w", encoding="utf-8") as file:
             writer = NumpyFilesWriter(partial_arrays)
             for cut, frames in utterances:
-                key = writer.write(cut.id, np.ascontiguousarray(frames, np.float32))
-                made = _cut_of(cut, frames, frame_shift, arrays, key)
+                # Not the name of the utterance, which may have slashes.
+                key = writer.write(f"{count:07d}", np.ascontiguousarray(frames, np.float32))
+                made = feature_cut(cut, frames, frame_shift, arrays, key)
                 file.write(json_line(made.to_dict()) + "\n")
                 count += 1
             if not count:
@@ -123,8 +124,18 @@ def write_feature_set(
     return count
 
 
-def _cut_of(cut: Any, frames: Frames, frame_shift: float, arrays: Path, key: str) -> MonoCut:
-    """Returns a cut with features and the supervisions of another one."""
+def feature_cut(
+    cut: Any, frames: Frames, frame_shift: float, arrays: Path = Path(), key: str = ""
+) -> MonoCut:
+    """Returns a cut of features with the supervisions of another one.
+
+    Args:
+        cut: Gives name, transcript and speaker.
+        frames: The features (T, F).
+        frame_shift: Seconds between frames.
+        arrays: Folder of the set's features.
+        key: What these are called there; empty while they are not.
+    """
     duration = round(len(frames) * frame_shift, ndigits=8)
     features = Features(
         type="ready_made",

@@ -80,13 +80,13 @@ def write_set(
             if cut is not None:
                 file.write(json_line(cut.to_dict()) + "\n")
         write_unusable(rejected_path(data, name), facts.unusable)
-        _require_utterances(data, name, facts, demands)
+        require_utterances(data, name, facts, demands)
     for line in facts.remarks(demands.sample_rate, rejected_path(data, name)):
         log.warning("%s: %s", name, line)
     return facts
 
 
-def _require_utterances(data: Path, name: str, facts: SetFacts, demands: Demands) -> None:
+def require_utterances(data: Path, name: str, facts: SetFacts, demands: Demands) -> None:
     """Checks that there are utterances, and all of them if a set must be complete.
 
     Raises:

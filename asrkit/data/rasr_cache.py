@@ -1,4 +1,4 @@
-"""RASR's caches of alignments: for every segment, an allophone and a state of each frame.
+"""RASR's caches: for every segment, an allophone and a state of each frame, or its features.
 
 A cache begins with `SP_ARC1` and a byte that says whether a table of its entries is at the end; the
 last eight bytes tell where. An entry is its size, its compressed size (0: as it is), a checksum,
@@ -11,13 +11,16 @@ Source: rwth-i6/i6_core, lib/rasr_cache.py.
 
 from __future__ import annotations
 
+import mmap
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from asrkit.data.kaldi_archive import Integers
 from asrkit.errors import UserError
@@ -25,6 +28,8 @@ from asrkit.errors import UserError
 MAGIC = b"SP_ARC1\0"
 STATE_BIT = 26
 """Where the state begins in a number."""
+FEATURES = b"vector-f32"
+Content = TypeVar("Content")
 _BEGIN, _END = 0xAA55AA55, 0x55AA55AA
 _TYPES = (b"ALIGNRLE", b"AALPHRLE")
 _WEIGHTED = 1 << 31
@@ -46,21 +51,52 @@ def read_cache(path: Path) -> Iterator[tuple[str, Integers]]:
     Raises:
         UserError: If the file is damaged, or has weighted alignments; names the segment.
     """
-    data, name = _Bytes(path.read_bytes()), ""
+    yield from _contents(path, "alignments", _alignment)
+
+
+def read_features(path: Path) -> Iterator[tuple[str, TimedFrames]]:
+    """Yields the names of segments and their features.
+
+    Raises:
+        UserError: If the file is damaged, or has something else; names the segment.
+    """
+    yield from _contents(path, "features", _features)
+
+
+@dataclass(frozen=True)
+class TimedFrames:
+    """The features of a segment.
+
+    Args:
+        frames: (T, F).
+        shift: Seconds between frames; 0 if there are fewer than two.
+    """
+
+    frames: NDArray[np.float32]
+    shift: float
+
+
+def _contents(
+    path: Path, kind: str, parse: Callable[[_Bytes], Content]
+) -> Iterator[tuple[str, Content]]:
+    """Yields the names of entries, and what they hold."""
+    name = ""
     try:
-        for name, position in _entries(data):
-            if not name.endswith(_ATTRIBUTES):
-                yield name, _alignment(_content(data, position))
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as all_:
+            data = _Bytes(all_)
+            for name, position in _entries(data):
+                if not name.endswith(_ATTRIBUTES):
+                    yield name, parse(_content(data, position))
     except (ValueError, IndexError, struct.error, zlib.error) as error:
         after = f" at {name}" if name else ""
-        raise UserError(f"{path} is not a cache of alignments{after}: {error}") from error
+        raise UserError(f"{path} is not a cache of {kind}{after}: {error}") from error
 
 
 @dataclass
 class _Bytes:
     """Bytes that are read one after the other."""
 
-    data: bytes
+    data: bytes | mmap.mmap
     at: int = 0
 
     def take(self, form: str) -> int:
@@ -140,3 +176,20 @@ def _alignment(data: _Bytes) -> Integers:
         elif (time := data.take("I")) != len(found):
             raise ValueError(f"frame {time} follows after {len(found)} frames")
     return np.array(found, np.uint32).astype(np.int32)
+
+
+def _features(data: _Bytes) -> TimedFrames:
+    kind = data.text(data.take("I"))
+    if kind != FEATURES:
+        raise ValueError(f"expected {FEATURES.decode()}, got {kind!r}")
+    count, dim = data.take("I"), 0
+    if count:
+        (dim,) = struct.unpack_from("<I", data.data, data.at)
+    row = np.dtype([("dim", "<u4"), ("values", "<f4", (dim,)), ("begin", "<f8"), ("end", "<f8")])
+    # A copy, since the file is closed before it is used.
+    rows = np.frombuffer(data.text(count * row.itemsize), row).copy()
+    if (rows["dim"] != dim).any():
+        raise ValueError(f"its frames have {dim} features, or {rows['dim'][rows['dim'] != dim][0]}")
+    begins = rows["begin"]
+    shift = float(begins[-1] - begins[0]) / (count - 1) if count > 1 else 0.0
+    return TimedFrames(rows["values"].astype(np.float32), shift)

@@ -53,6 +53,7 @@ COMMANDS = {
     "data kaldi": "kaldi --data made",
     "data tsv": "table.tsv --data made --set tsv",
     "data folder": "audio --data made --set folder --keep-untranscribed",
+    "data features": "arrays --data made --set arrays",
     "tokenizer": "words --data data",
     "check": "spec.yaml --data data",
     "show": "spec.yaml --data data",
@@ -107,6 +108,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("json")
     (place / "audio").mkdir()
     (place / "kaldi").mkdir()
+    (place / "arrays").mkdir()
+    np.save(place / "arrays" / "u.npy", np.ones((9, 3)))
+    (place / "arrays" / "u.txt").write_text("AB")
     draw, names = np.random.default_rng(0), [f"u{index}" for index in range(6)]
     for index, name in enumerate(names):
         samples = draw.integers(-3000, 3000, 8000 + 800 * index).astype(np.int16)

@@ -156,7 +156,7 @@ def test_what_is_no_kaldi_folder_says_what_is_there(
     done = make("kaldi", tmp_path / "k", "--data", tmp_path / "data")
     assert done.exit_code == 2
     assert "has no wav.scp" in said(done)
-    assert "features alone are not enough" in said(done)
+    assert "`asrkit data features` takes the features of its feats.scp" in said(done)
     assert "is not a folder" in said(make("kaldi", tmp_path / "z", "--data", tmp_path / "data"))
     sound(tmp_path / "corpus" / "a.wav")
     write(tmp_path / "k" / "wav.scp", "a corpus/a.wav")

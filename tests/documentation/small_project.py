@@ -137,6 +137,8 @@ def own(folder: Path) -> None:
             (kaldi / file).write_text(
                 "".join(lines).replace(" recordings/", f" {folder}/recordings/")
             )
+        (kaldi / "feats.ark").write_text("[ 1 2\n 3 4 ]\n")
+        (kaldi / "feats.scp").write_text("".join(f"u{n} feats.ark\n" for n in range(len(cells))))
 
 
 def renew() -> None:
