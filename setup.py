@@ -37,7 +37,7 @@ setup(
         "matplotlib>=3.8.4",
     ],
     extras_require={
-        "toy": ["espeakng-loader>=0.2.4"],
+        "toy": [*HYBRID, "espeakng-loader>=0.2.4"],
         "hybrid": HYBRID,
         "test": [
             *HYBRID,

@@ -46,7 +46,7 @@ usage: run.sh [options] [key=value ...]
   --toy             the same stages on a small synthesised corpus
   --lm FILE         spec of a language model: stage 4 trains it, and says its perplexity
   --lm-text FILE... sentences for it besides the transcripts, plain, .gz or .xz
-  --ngram N         with --lm, an n-gram model of this order on the same text
+  --ngram N         with --lm, an n-gram model of this order on the same text; with --gmm, that of words (3)
   --ilm FILE        spec of a mini-LSTM: stage 6 trains it in RUN, with the decoder frozen
   --decoding FILE   spec whose searches replace those of --conf; all of them, if --search is left out
   --search NAME...  searches that decode and are scored    (joint)
@@ -106,6 +106,7 @@ parse_options() {
   done
   [[ $lm || $gmm ]] || ((ngram + ${#lm_text[@]} == 0)) ||
     fail "--lm-text and --ngram need --lm FILE or --gmm FILE"
+  if [[ $gmm ]] && ((ngram == 0)); then ngram=3; fi
   [[ $gmm || ! $network ]] || fail "--network needs --gmm FILE: it learns the alignments of mixtures"
   command -v asrkit >/dev/null || fail "asrkit is not installed in this environment; see README.md"
   run=${run/<spec>/"$(basename -- "${network:-$conf}" .yaml)"} # quoted: & would stand for <spec>

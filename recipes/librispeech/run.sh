@@ -4,13 +4,10 @@
 #   run.sh --corpus DIR --conf conf/100h.yaml     train-clean-100
 #   run.sh --corpus DIR --conf conf/960h.yaml     everything
 #   run.sh --corpus DIR --lm conf/lm/mini.yaml --lm-text books.txt.xz \
-#     --ilm conf/lm/mini_lstm_ilm.yaml --table conf/decode/table.yaml
-#                                                 with language models, and a table of searches
+#     --ilm conf/lm/mini_lstm_ilm.yaml --table conf/decode/table.yaml    with language models
 #   run.sh --corpus DIR --gmm conf/gmm/mini.yaml --network conf/hybrid-mini.yaml \
-#     --lm-text books.txt.xz --ngram 4 --entropy 1e-7
-#                                                 a hybrid system: Gaussian mixtures, and a network
+#     --lm-text books.txt.xz --ngram 4 --entropy 1e-7                    a hybrid system
 #   run.sh --toy                                  the same stages on synthesised speech
-#   run.sh --toy --gmm conf/gmm/toy.yaml --network conf/hybrid-toy.yaml
 # DIR holds the folder LibriSpeech; missing parts are downloaded there.
 set -euo pipefail
 unset CDPATH
