@@ -1,0 +1,131 @@
+"""The commands of the page on hybrid systems run in their order, on tones in place of speech."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+from click.testing import CliRunner
+from numpy.typing import NDArray
+
+from asrkit.cli import main
+from tests.documentation import small_project
+from tests.documentation.commands import ROOT, of_lines, of_markdown
+from tests.documentation.commands_test import FILLED
+from tests.documentation.pages_test import blocks
+
+pytest.importorskip("kaldifst")
+PAGE = ROOT / "docs" / "hybrid.md"
+WORDS = ["bad", "cab", "dab", "fad", "mad", "dad"]
+PITCHES = {"a": 500, "b": 900, "c": 1500, "d": 2400, "f": 3300, "m": 4500}
+MIXTURES = """
+extends: page-gmm.yaml
+mixtures:
+  min_speaker_frames: 50
+  monophones: {schedule: {gaussians: 30, iterations: 8, grow_until: 4, align_at: [2, 3, 4, 6]}}
+  triphones: &tied
+    states: 20
+    min_frames: 10
+    schedule: {gaussians: 40, iterations: 4, grow_until: 2, align_at: [2], transform_at: [3]}
+  projected: *tied
+  adapted: *tied
+"""
+NETWORK = """
+extends: page-hybrid.yaml
+data: {batches: {max_seconds: 30.0, num_buckets: 2}, num_workers: 0}
+model:
+  augment: {spec_augment: null}
+  encoder: {dim: 32, num_layers: 1}
+training:
+  epochs: 4
+  update: {precision: fp32}
+  schedule: {peak: 0.01, warmup_steps: 5, total_steps: 40}
+"""
+
+
+def tones(text: str, shift: float, draw: np.random.Generator) -> NDArray[np.int16]:
+    """Returns samples of a text: a tone for each letter, silence between words."""
+    parts = [np.zeros(1600)]
+    for letter in text:
+        time = np.arange(int(16000 * draw.uniform(0.07, 0.11))) / 16000
+        tone = np.sin(2 * np.pi * shift * PITCHES[letter] * time) if letter != " " else 0 * time
+        parts.append(6000 * tone)
+    samples = np.concatenate([*parts, np.zeros(1600)])
+    return (samples + draw.normal(0, 60, len(samples))).astype(np.int16)
+
+
+def commands() -> list[str]:
+    """Returns the commands of the page's blocks, in order."""
+    shown = PAGE.read_text("utf-8")
+    inline = set(of_markdown("".join(shown.split("```")[::2])))
+    found = [text for text in of_markdown(shown) if text not in inline]
+    assert found == [
+        line for block in shown.split("```")[1::2] for line in of_lines(block, indented="")
+    ]
+    for placeholder, value in FILLED.items():
+        found = [text.replace(placeholder, value) for text in found]
+    return [text for text in found if text.startswith("asrkit ")]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Recordings, text and specs; the recipes are those of the project."""
+    draw = np.random.default_rng(0)
+    for name, count in (("train", 40), ("dev", 8), ("test", 8)):
+        for index in range(count):
+            audio = tmp_path / "recordings" / name / f"s{index % 2}" / f"{name}{index}.wav"
+            audio.parent.mkdir(parents=True, exist_ok=True)
+            text = " ".join(draw.choice(WORDS, 4))
+            soundfile.write(audio, tones(text, 1 + 0.1 * (index % 2), draw), 16000)
+            audio.with_suffix(".txt").write_text(text)
+    books = "\n".join(" ".join(draw.choice(WORDS, 4)) for _ in range(50))
+    (tmp_path / "books.txt.gz").write_bytes(gzip.compress(books.encode()))
+    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
+    (tmp_path / "conf").mkdir()
+    mixtures, network, rescoring = blocks(PAGE, "yaml")
+    for name, text in (
+        ("page-gmm", mixtures), ("gmm", MIXTURES), ("page-hybrid", network), ("hybrid", NETWORK),
+        ("rescoring", rescoring), ("lm", small_project.LM),
+    ):  # fmt: skip
+        (tmp_path / "conf" / f"{name}.yaml").write_text(text.replace(": recipes", ": ../recipes"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+RESCORING = [
+    "asrkit train conf/lm.yaml --data data --run run/lm",
+    "asrkit average --run run/lm --best 1",
+    "asrkit tune --run run/hybrid --data run/gmm/sat/data --set dev --search rescored "
+    "--spec conf/rescoring.yaml --decodes 0",
+    "asrkit decode --run run/hybrid --data run/gmm/sat/data --set test --search rescored "
+    "--spec run/hybrid/tune/rescored.yaml",
+    "asrkit score --run run/hybrid --set test --search rescored",
+]
+
+
+def test_the_page_goes_from_recordings_to_words_of_a_hybrid(place: Path) -> None:
+    for text in [*commands(), *RESCORING]:
+        done = CliRunner().invoke(main, shlex.split(text)[1:])
+        assert done.exit_code == 0, f"{text}: {done.output}"
+    for run in ("gmm/sat", "hybrid"):
+        score = json.loads((place / "run" / run / "decode/words/test/score.json").read_text())
+        assert score["wer"] < 20, run
+    lines = (place / "run/hybrid/decode/rescored/test/nbest.jsonl").read_text().splitlines()
+    assert json.loads(lines[0])["hypotheses"][0]["scores"].keys() == {"lm", "first"}
+
+
+def test_specs_of_the_page_are_right(place: Path) -> None:
+    for name in ("page-gmm", "page-hybrid", "rescoring"):
+        done = CliRunner().invoke(main, ["check", f"conf/{name}.yaml"])
+        assert done.exit_code == 0, done.output
+    states = yaml.safe_load(blocks(PAGE, "yaml")[1])["model"]["heads"]["states"]["states"]
+    resolved = CliRunner().invoke(
+        main, ["explain", "conf/page-gmm.yaml", "mixtures.adapted.states"]
+    )
+    assert str(states) in resolved.output
