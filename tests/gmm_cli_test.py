@@ -232,6 +232,40 @@ def test_a_spec_of_mixtures_is_checked_with_its_words(place: Path) -> None:
     assert "Number of tied states" in said
 
 
+def test_trees_ask_the_questions_of_a_file(place: Path, tmp_path: Path) -> None:
+    asked, other = tmp_path / "questions.txt", f"questions={tmp_path / 'questions.txt'}"
+    asked.write_text("a b\n\nc d c\nSIL\n")
+    at = ("gmm", place / "gmm.yaml", "--data", place / "data", "--run", tmp_path / "gmm")
+    done(*at, other, "--last", "tri")
+    nodes = json.loads((tmp_path / "gmm/tri/tree.json").read_text())["nodes"]
+    questions = {frozenset(n["yes_if"]) for n in nodes if n["key"] in ("left", "right")}
+    edge = next(iter(frozenset().union(*questions) - set("abcd") - {"SIL", "SPN"}), "")
+    usual = [{edge}, {"SIL"}, {"SPN"}, {edge, "SIL", "SPN"}, set("abcd")]
+    assert questions & {frozenset("ab"), frozenset("cd")}
+    assert questions <= {frozenset(one) for one in ({"a", "b"}, {"c", "d"}, *usual)}
+    before = (tmp_path / "gmm/mono/model.safetensors").stat().st_mtime_ns
+    asked.write_text("a c\n")
+    assert "1 questions of trees" in done("check", *at[1:4], other).output
+    done(*at, other, "--last", "tri")
+    assert (tmp_path / "gmm/mono/model.safetensors").stat().st_mtime_ns == before
+    nodes = json.loads((tmp_path / "gmm/tri/tree.json").read_text())["nodes"]
+    assert frozenset("ab") not in {frozenset(n["yes_if"]) for n in nodes}
+
+
+def test_a_phone_that_is_unknown_is_named_with_its_line(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "questions.txt").write_text("a b\nc AH0\n")
+    at = ("check", place / "gmm.yaml", "--data", place / "data")
+    said = asrkit(*at, f"questions={tmp_path / 'questions.txt'}")
+    assert said.exit_code != 0
+    text = said.output.replace("\n", " ")
+    assert "questions.txt:2: the lexicon has no phone 'AH0'" in text
+    (tmp_path / "questions.txt").write_text("\n")
+    assert (
+        "is empty: expected questions" in asrkit(*at, f"questions={tmp_path}/questions.txt").output
+    )
+    assert "there is no text file" in asrkit(*at, f"questions={tmp_path}/none.txt").output
+
+
 def test_the_spec_of_a_model_is_none_of_mixtures(place: Path) -> None:
     resolved = place / "gmm/mono/resolved.yaml"
     said = asrkit("gmm", resolved, "--data", place / "data", "--run", place / "other")

@@ -118,7 +118,9 @@ def _mixtures(options: Options) -> list[Path]:
     lexicon = tree.get("lexicon") if isinstance(tree, dict) else None
     names = [str(name) for name in sets] if isinstance(sets, list) else []
     lexica = [DataFolder(options["data"]).lexicon(lexicon)] if isinstance(lexicon, str) else []
-    return [*found, *lexica, *_manifests(options, *names)]
+    asked = tree.get("questions") if isinstance(tree, dict) else None
+    questions = [Path(asked)] if isinstance(asked, str) else []
+    return [*found, *lexica, *questions, *_manifests(options, *names)]
 
 
 def _pronounced(options: Options) -> list[Path]:

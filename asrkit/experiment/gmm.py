@@ -80,7 +80,9 @@ def gmm(
         seconds += facts["seconds"]
         write_run(run, stage, loaded.tree, inputs.tokenizer, cepstra, seconds, mixtures.silence)
 
-    stages = train_mixtures(run, speech, inputs.lexicon, mixtures, jobs, last, complete)
+    stages = train_mixtures(
+        run, speech, inputs.lexicon, mixtures, jobs, last, complete, inputs.questions
+    )
     return GmmReport(run, stages)
 
 

@@ -15,10 +15,12 @@ from asrkit.data_folder import DataFolder
 from asrkit.errors import UserError
 from asrkit.hmm.lexicon import Lexicon
 from asrkit.hmm.lexicon_files import read_lexicon
+from asrkit.hmm.questions import Question, read_questions
+from asrkit.hmm.topology import NOISE, SILENCE
 from asrkit.hmm.training.settings import Settings
 from asrkit.text.tokenizers import Tokenizer
 
-OWN = {"lexicon", "mixtures"}
+OWN = {"lexicon", "mixtures", "questions"}
 """Keys that no other spec has."""
 
 
@@ -49,6 +51,8 @@ class GmmSpec:
         data: What they are trained on.
         lexicon: Name of the lexicon in the data folder, DATA/lexicon/NAME.txt.
         mixtures: The stages.
+        questions: File of sets of phones that trees ask for, a line each, as Kaldi's questions.txt;
+            without it, they are found by clustering.
         plugins: Python modules to import first, since they register more names.
     """
 
@@ -56,6 +60,7 @@ class GmmSpec:
     data: GmmData
     lexicon: str
     mixtures: Settings = field(default_factory=Settings)
+    questions: Path | None = None
     plugins: list[str] = field(default_factory=list)
 
 
@@ -67,11 +72,13 @@ class GmmInputs:
         tokenizer: Spells words.
         lexicon: Pronounces them.
         cuts: The speech.
+        questions: Sets of phones that trees ask for.
     """
 
     tokenizer: Tokenizer
     lexicon: Lexicon
     cuts: list[Any]
+    questions: tuple[Question, ...] = ()
 
     def lines(self) -> list[str]:
         """Returns how much there is, and which of its words the lexicon lacks."""
@@ -79,7 +86,8 @@ class GmmInputs:
         seconds = sum(cut.duration for cut in self.cuts)
         found = self.lexicon.coverage(words.elements())
         total = f"{len(self.cuts)} utterances, {seconds / 3600:.2f} hours"
-        return [total, found.told()]
+        asked = [f"{len(self.questions)} questions of trees"] if self.questions else []
+        return [total, found.told(), *asked]
 
 
 def is_gmm_spec(spec: Spec) -> bool:
@@ -110,4 +118,8 @@ def open_inputs(spec: GmmSpec, data: Path) -> GmmInputs:
             f"{spec.data.train[0]} --from cmudict --name {spec.lexicon}"
         )
     tokenizer = spec.text(directory=places.text)
-    return GmmInputs(tokenizer, read_lexicon(path), list(OpenSets().open(data, spec.data.train)))
+    lexicon, questions = read_lexicon(path), tuple[Question, ...]()
+    if spec.questions is not None:
+        questions = read_questions(spec.questions, {*lexicon.phones, SILENCE, NOISE})
+    cuts = list(OpenSets().open(data, spec.data.train))
+    return GmmInputs(tokenizer, lexicon, cuts, questions)

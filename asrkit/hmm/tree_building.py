@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from asrkit.hmm.topology import EDGE, HmmTopology, Phones
+from asrkit.hmm.questions import around
+from asrkit.hmm.topology import HmmTopology, Phones
 from asrkit.hmm.tree import Bools, Ints, Nodes, Tree
 
 Doubles = npt.NDArray[np.float64]
@@ -102,8 +103,7 @@ def questions_by_clustering(found: ContextStatistics, phones: Phones) -> list[li
         second, first = clusters.pop(int(two)), clusters.pop(int(one))
         clusters.append((sorted(first[0] + second[0]), first[1] + second[1]))
         questions.append(clusters[-1][0])
-    others = [EDGE, *phones.independent]
-    return [*questions, *([i] for i in others), others, ids]
+    return [*questions, *around(phones)]
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from asrkit.hmm.gaussians import accumulate, single_gaussians, sort_by_state, up
 from asrkit.hmm.graphs import GraphCompiler, state_graph, transitions_of
 from asrkit.hmm.lda import ClassStatistics, discriminants
 from asrkit.hmm.model import Model, read_model
+from asrkit.hmm.questions import Question, given_questions
 from asrkit.hmm.speaker_transforms import estimated, read_transforms, spoken_only
 from asrkit.hmm.speech import Speech
 from asrkit.hmm.topology import Phones
@@ -37,7 +38,12 @@ from asrkit.hmm.training.feature_updates import (
 )
 from asrkit.hmm.training.settings import Iterations, Settings, Tied
 from asrkit.hmm.tree import Tree, monophone_tree
-from asrkit.hmm.tree_building import TreeBuilder, context_statistics, questions_by_clustering
+from asrkit.hmm.tree_building import (
+    ContextStatistics,
+    TreeBuilder,
+    context_statistics,
+    questions_by_clustering,
+)
 
 ALIGNMENTS = "alignments.safetensors"
 Trained = tuple[Progress, FeatureUpdate]
@@ -64,6 +70,13 @@ class Work:
     phones: Phones
     settings: Settings
     jobs: int = 1
+    questions: tuple[Question, ...] = ()
+
+    def asked(self, found: ContextStatistics) -> list[list[int]]:
+        """Returns the questions of trees: those that are given, or by clustering frames."""
+        if self.questions:
+            return given_questions(self.questions, self.phones)
+        return questions_by_clustering(found, self.phones)
 
     def loop(self, stage: str, schedule: Iterations, speech: Speech | None = None) -> Loop:
         """Returns the iterations of a stage."""
@@ -199,8 +212,8 @@ def _tied(work: Work, settings: Tied, before: str, frames: Tensor, front: FrontE
     contexts = np.concatenate([alignments[one.name].contexts() for one in known])
     rows = torch.cat([torch.arange(one.begin, one.end) for one in known])
     found = context_statistics(contexts.astype(np.int64), frames[rows].numpy())
-    topology, asked = work.settings.topology, questions_by_clustering(found, work.phones)
-    builder = TreeBuilder(found, work.phones, topology, asked, settings.min_frames)
+    asked = work.asked(found)
+    builder = TreeBuilder(found, work.phones, work.settings.topology, asked, settings.min_frames)
     growth = builder.grow(settings.states)
     log.info(
         "%d tied states of %d in context; %.3f in log-likelihood per frame better than without",
