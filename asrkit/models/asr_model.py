@@ -40,9 +40,10 @@ class AsrModel(SpeechModel):
             given alignments; all heads then learn from chunks. Whole utterances where null.
 
     Raises:
-        ValueError: If there is no head, the name of one can't be that of a module, or utterances
-            can't be cut: no head has given alignments, a head needs labels that these don't tell,
-            or chunks would end within a frame.
+        ValueError: If there is no head, the name of one can't be that of a module, an augmentation
+            changes samples where features are made of none, or utterances can't be cut: no head has
+            given alignments, a head needs labels that these don't tell, or chunks would end within
+            a frame.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class AsrModel(SpeechModel):
         self.vocabulary = vocabulary
         self.features = features
         self.augment = named_modules(augment, "an augmentation")
+        self._require_samples()
         self.encoder = encoder(input_dim=features.dim)
         made = {n: make(encoder=self.encoder, vocabulary=vocabulary) for n, make in heads.items()}
         self.heads = named_modules(made, "a head")
@@ -110,7 +112,7 @@ class AsrModel(SpeechModel):
         )
         # Most features have no parameters, and nothing to remember for a gradient.
         with torch.set_grad_enabled(learned and torch.is_grad_enabled()):
-            features, lengths = self.features(batch.signal, batch.signal_lengths)
+            features, lengths = self.features(self._signal(batch, step), batch.signal_lengths)
             if self.training and self.training_chunks is not None:
                 batch = self._cut(batch, features, lengths, self.training_chunks)
                 features, lengths = batch.signal, batch.signal_lengths
@@ -118,6 +120,25 @@ class AsrModel(SpeechModel):
                 for augment in self.augment.values():
                     features, lengths = augment(features, lengths, step)
         return self._frames(features, lengths), batch
+
+    def _signal(self, batch: Batch, step: int) -> Tensor:
+        """Returns the samples (B, N) of a batch, changed in training."""
+        signal = batch.signal
+        for augment in self._augments() if self.training else ():
+            signal = augment.on_samples(signal, batch.signal_lengths, step)
+        return signal
+
+    def _require_samples(self) -> None:
+        """Raises a ValueError if samples are changed that features are not made of."""
+        changing = [augment for augment in self._augments() if augment.changes_samples]
+        if changing and not self.features.of_samples:
+            raise ValueError(
+                f"augment: {type(changing[0]).__name__} changes samples, and features of type "
+                f"{type(self.features).__name__} have none: perturb the audio they are made of"
+            )
+
+    def _augments(self) -> list[Augment]:
+        return [augment for augment in self.augment.values() if isinstance(augment, Augment)]
 
     def _frames(self, features: Tensor, lengths: Tensor) -> Encoded:
         encoded: Encoded = self.encoder(features, lengths)

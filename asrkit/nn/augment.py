@@ -14,12 +14,18 @@ from asrkit.nn.norms import masked_mean
 
 
 class Augment(nn.Module):
-    """Changes features (B, T, F) in training.
+    """Changes features (B, T, F), or the samples that they are made of, in training.
 
-    `keeps_time` is True if every frame stays in its place, so that alignments remain valid.
+    `keeps_time` is True if every frame stays in its place, so that alignments remain valid;
+    `changes_samples` is True if `on_samples` does something.
     """
 
     keeps_time: bool = True
+    changes_samples: bool = False
+
+    def on_samples(self, signal: Tensor, lengths: Tensor, step: int) -> Tensor:
+        """Returns changed samples (B, N), of the same lengths (B,), before features are made."""
+        return signal
 
     def forward(self, features: Tensor, lengths: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """Returns changed features and their lengths; `step` counts optimiser updates."""

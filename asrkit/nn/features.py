@@ -119,6 +119,8 @@ class Features(nn.Module, ABC):
     """Seconds between frames."""
     sample_rate: int
     normalization: Normalization
+    of_samples: bool = True
+    """Whether they are made of samples."""
 
     @abstractmethod
     def num_frames(self, num_samples: Tensor) -> Tensor:

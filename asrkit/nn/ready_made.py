@@ -20,6 +20,8 @@ class ReadyMade(Features):
         normalization: Applied to the features.
     """
 
+    of_samples = False
+
     def __init__(
         self,
         dim: int,
