@@ -268,6 +268,11 @@ class RunFolder:
         """Returns the file with times of the words that the labels of a set spell."""
         return self.path / "align" / f"{set_name}.words.ctm"
 
+    def words_said(self, set_name: str) -> Path | None:
+        """Returns the file with times of words, by labels or by tied states; None if neither."""
+        paths = self.word_times(set_name), self.times(set_name)
+        return next((path for path in paths if path.is_file()), None)
+
     def phone_times(self, set_name: str) -> Path:
         """Returns the file with times of the phones of a set."""
         return self.path / "align" / f"{set_name}.phones.ctm"

@@ -252,6 +252,70 @@ def test_trees_ask_the_questions_of_a_file(place: Path, tmp_path: Path) -> None:
     assert frozenset("ab") not in {frozenset(n["yes_if"]) for n in nodes}
 
 
+CTC = """
+text: words
+data: {train: [train], dev: [], batches: {max_seconds: 20.0}, num_workers: 0}
+model:
+  features: {type: log_mel, num_mels: 12}
+  encoder: {type: blstm, hidden_dim: 8, num_layers: 1, pools: [2], dropout: 0.0}
+  heads: {ctc: {type: ctc, weight: 1.0}}
+training: {epochs: 1, optimizer: adamw, schedule: {type: constant, value: 0.01}}
+"""
+STATES = """
+extends: ctc.yaml
+data: {alignments: other}
+model:
+  encoder: {pools: [1]}
+  heads: {ctc: null, states: {type: frame_cross_entropy, weight: 1.0, states: 40}}
+"""
+
+
+def test_times_of_a_ctc_head_begin_mixtures_and_train_networks(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    caplog.set_level("INFO")
+    for name, text in (("ctc", CTC), ("states", STATES)):
+        (tmp_path / f"{name}.yaml").write_text(text)
+    data = ("--data", place / "data")
+    done("train", "ctc.yaml", *data, "--run", "ctc")
+    done("average", "--run", "ctc", "--best", 1)
+    mixtures = ("gmm", place / "gmm.yaml", *data, "--run", "mixtures", "data.alignments=ctc")
+    said = asrkit(*mixtures)
+    assert said.exit_code != 0
+    assert "write them with `asrkit align --run ctc --set train`" in said.output.replace("\n", " ")
+    done("align", "--run", "ctc", *data, "--set", "train")
+    assert "times of words of 40 utt" in done("check", *mixtures[1:4], mixtures[-1]).output
+    done(*mixtures, "--last", "mono")
+    assert "40 of 40 utterances begin with the given times" in caplog.text
+    trained = ("train", "states.yaml", *data, "--run", "network")
+    said = asrkit(*trained, "data.alignments=ctc")
+    assert said.exit_code != 0
+    hint = "import ctc/align/train.words.ctm --from words --reach 0.2"
+    assert hint in said.output.replace("\n", " ")
+    done("alignments", "import", "ctc/align/train.words.ctm", "--from", "words", "--reach", 0.2,
+         "--hmm", "mixtures/mono", *data, "--set", "train", "--run", "other")  # fmt: skip
+    done(*trained)
+    assert (tmp_path / "network/hmm/tree.json").is_file()
+
+
+def test_a_start_from_right_times_is_likelier_than_one_from_equal_lengths(
+    place: Path, tmp_path: Path
+) -> None:
+    sat = place / "gmm/sat"
+    done("features", "--run", sat, "--data", place / "data", "--set", "train", "--adapt",
+         "reference")  # fmt: skip
+    done("align", "--run", sat, "--data", sat / "data", "--set", "train")
+    at = ("gmm", place / "gmm.yaml", "--data", place / "data", "--run", tmp_path, "--last", "mono")
+    done(*at, f"data.alignments={sat}")
+    found = [
+        [json.loads(line)["log_likelihood"] for line in path.read_text().splitlines()]
+        for path in (tmp_path / "mono/iterations.jsonl", place / "gmm/mono/iterations.jsonl")
+    ]
+    assert found[0][0] > found[1][0] + 0.5
+    assert found[0][-1] > found[1][-1] - 0.5
+
+
 def test_a_phone_that_is_unknown_is_named_with_its_line(place: Path, tmp_path: Path) -> None:
     (tmp_path / "questions.txt").write_text("a b\nc AH0\n")
     at = ("check", place / "gmm.yaml", "--data", place / "data")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FORMS = {
     "kaldi": ("transitions",),
     "rasr": ("state_tying", "allophones"),
-    "words": ("data",),
+    "words": ("data", "reach"),
     "phones": ("data",),
 }
 """What can be read, and the options that are for it alone."""
@@ -65,6 +65,12 @@ def compare(first: Path, second: Path, within: float) -> WordTimes:
 @click.option("--states", type=click.IntRange(min=1), help="Number of tied states.")
 @click.option("--hmm", type=FOLDER, help="A run whose HMM the states are of, which is copied.")
 @click.option("--data", type=FOLDER, help="Data folder of the set, for words and phones.")
+@click.option(
+    "--reach",
+    type=click.FloatRange(min=0.0),
+    help="Seconds that words reach into the gaps around them: about 0.2 for times of a CTC head, "
+    "which tells moments. None by default.",
+)
 @click.option("--last-part", is_flag=True, help="Names of utterances follow the last / of RASR's.")
 def import_(
     files: tuple[Path, ...],
@@ -77,6 +83,7 @@ def import_(
     states: int | None,
     hmm: Path | None,
     data: Path | None,
+    reach: float | None,
     last_part: bool,
 ) -> Exchanged:
     """Take alignments of another toolkit, as RUN/align/SET.safetensors.
@@ -87,8 +94,9 @@ def import_(
     rasr: text with a line for each frame: segment, frame, and the tied state; or allophone and
     state, with --state-tying. Caches of RASR need --allophones as well.
 
-    words, phones: CTM files. Words have the pronunciations of --hmm, phones equal shares of a
-    word's time, states of a phone's: a beginning to train on.
+    words, phones: CTM files, such as RUN/align/SET.words.ctm of a CTC head. Words have the
+    pronunciations of --hmm, phones equal shares of a word's time, states of a phone's: a beginning
+    to train on.
 
     text: what `asrkit alignments export --to text` writes.
 
@@ -101,6 +109,7 @@ def import_(
         "state_tying": state_tying,
         "allophones": allophones,
         "data": data,
+        "reach": reach,
     }
     for option, value in options.items():
         if value is not None and option not in FORMS.get(form, ()):
@@ -111,13 +120,21 @@ def import_(
             raise click.UsageError("--from text takes one file, which says what its symbols are")
         found = import_text(files[0], run, set_name)
     else:
-        reader = _reader(form, options, hmm, set_name)
+        paths = {"transitions": transitions, "state_tying": state_tying, "allophones": allophones}
+        reader = _reader(form, paths, hmm, set_name, data, reach)
         found = import_states(files, reader, run, set_name, states, hmm, last_part)
     say("\n".join(found.lines()))
     return found
 
 
-def _reader(form: str, options: dict[str, Path | None], hmm: Path | None, set_name: str) -> Reader:
+def _reader(
+    form: str,
+    options: dict[str, Path | None],
+    hmm: Path | None,
+    set_name: str,
+    data: Path | None,
+    reach: float | None,
+) -> Reader:
     """Returns what reads a form.
 
     Raises:
@@ -131,10 +148,10 @@ def _reader(form: str, options: dict[str, Path | None], hmm: Path | None, set_na
         return KaldiStates(options["transitions"])
     if form == "rasr":
         return RasrStates(options["state_tying"], options["allophones"])
-    data = options["data"]
     if data is None or hmm is None:
         raise click.UsageError(f"--from {form} needs --data and --hmm")
-    return TimedStates(RunFolder(hmm).hmm, data, set_name, "words" if form == "words" else "phones")
+    of: Literal["words", "phones"] = "words" if form == "words" else "phones"
+    return TimedStates(RunFolder(hmm).hmm, data, set_name, of, reach=reach or 0.0)
 
 
 @alignments.command()

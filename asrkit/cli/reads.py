@@ -120,7 +120,16 @@ def _mixtures(options: Options) -> list[Path]:
     lexica = [DataFolder(options["data"]).lexicon(lexicon)] if isinstance(lexicon, str) else []
     asked = tree.get("questions") if isinstance(tree, dict) else None
     questions = [Path(asked)] if isinstance(asked, str) else []
-    return [*found, *lexica, *questions, *_manifests(options, *names)]
+    return [*found, *lexica, *questions, *_word_times(tree, names), *_manifests(options, *names)]
+
+
+def _word_times(tree: object, names: list[str]) -> list[Path]:
+    """Returns the files with times of words that mixtures begin with."""
+    run = _part(tree, "data").get("alignments")
+    if not isinstance(run, str):
+        return []
+    folder = RunFolder(Path(run))
+    return [path for name in names if (path := folder.words_said(name)) is not None]
 
 
 def _pronounced(options: Options) -> list[Path]:

@@ -125,10 +125,11 @@ def _checked(path: Path, targets: FrameTargets) -> Alignments:
         if targets.spell_text and targets.rate == "encoder":
             return Alignments(targets, read_text(path, targets.outputs, headed=False))
         got = "labels and blank, one for each encoder frame, as all files of older versions"
-        raise _other(path, targets, got)
+        raise _other(path, targets, got, of_labels=True)
     held = one.targets
     if held.rate != targets.rate or not held.outputs.are_among(targets.outputs):
-        raise _other(path, targets, held.told() + held.outputs.difference(targets.outputs))
+        got = held.told() + held.outputs.difference(targets.outputs)
+        raise _other(path, targets, got, held.spell_text)
     return one
 
 
@@ -167,9 +168,13 @@ def _read_arrays(path: Path) -> Alignments:
     return Alignments(targets, by_key, fields["tree"])
 
 
-def _other(path: Path, targets: FrameTargets, got: str) -> UserError:
+def _other(path: Path, targets: FrameTargets, got: str, of_labels: bool) -> UserError:
     needed = replace(targets, labels_repeat=False).told()
-    return UserError(
-        f"{path}: a head is trained on {needed}; the alignments hold {got}; align with a head of "
-        "the same outputs (`asrkit align --head HEAD`)"
-    )
+    what = "align with a head of the same outputs (`asrkit align --head HEAD`)"
+    if of_labels and not targets.spell_text:
+        words = path.with_name(f"{path.stem}.words.ctm")
+        what += (
+            f", or make states of words' times: asrkit alignments import {words} --from words "
+            "--reach 0.2 --hmm RUN (of a run with an HMM, such as a stage of `asrkit gmm`)"
+        )
+    return UserError(f"{path}: a head is trained on {needed}; the alignments hold {got}; {what}")

@@ -81,7 +81,7 @@ def gmm(
         write_run(run, stage, loaded.tree, inputs.tokenizer, cepstra, seconds, mixtures.silence)
 
     stages = train_mixtures(
-        run, speech, inputs.lexicon, mixtures, jobs, last, complete, inputs.questions
+        run, speech, inputs.lexicon, mixtures, jobs, last, complete, inputs.given
     )
     return GmmReport(run, stages)
 

@@ -13,10 +13,13 @@ from asrkit.data.cuts import text_of
 from asrkit.data.open_sets import OpenSets
 from asrkit.data_folder import DataFolder
 from asrkit.errors import UserError
+from asrkit.experiment.word_times import read_word_times
 from asrkit.hmm.lexicon import Lexicon
 from asrkit.hmm.lexicon_files import read_lexicon
 from asrkit.hmm.questions import Question, read_questions
+from asrkit.hmm.timed_phones import TimedName
 from asrkit.hmm.topology import NOISE, SILENCE
+from asrkit.hmm.training.given import Given
 from asrkit.hmm.training.settings import Settings
 from asrkit.text.tokenizers import Tokenizer
 
@@ -30,12 +33,15 @@ class GmmData:
 
     Args:
         train: Names of the sets.
+        alignments: Run folder whose `asrkit align` has found when words are said, such as that of a
+            CTC model: the first stage begins with these times instead of equal lengths.
 
     Raises:
         ValueError: If there is none.
     """
 
     train: list[str]
+    alignments: Path | None = None
 
     def __post_init__(self) -> None:
         if not self.train:
@@ -72,13 +78,13 @@ class GmmInputs:
         tokenizer: Spells words.
         lexicon: Pronounces them.
         cuts: The speech.
-        questions: Sets of phones that trees ask for.
+        given: Questions of trees and times of words, if there are any.
     """
 
     tokenizer: Tokenizer
     lexicon: Lexicon
     cuts: list[Any]
-    questions: tuple[Question, ...] = ()
+    given: Given = Given()
 
     def lines(self) -> list[str]:
         """Returns how much there is, and which of its words the lexicon lacks."""
@@ -86,8 +92,15 @@ class GmmInputs:
         seconds = sum(cut.duration for cut in self.cuts)
         found = self.lexicon.coverage(words.elements())
         total = f"{len(self.cuts)} utterances, {seconds / 3600:.2f} hours"
-        asked = [f"{len(self.questions)} questions of trees"] if self.questions else []
-        return [total, found.told(), *asked]
+        return [total, found.told(), *self._given()]
+
+    def _given(self) -> list[str]:
+        questions, times = self.given.questions, self.given.times
+        known = sum(cut.id in times for cut in self.cuts)
+        return [
+            *([f"{len(questions)} questions of trees"] if questions else []),
+            *([f"times of words of {known} utterances, to begin with"] if times else []),
+        ]
 
 
 def is_gmm_spec(spec: Spec) -> bool:
@@ -118,8 +131,14 @@ def open_inputs(spec: GmmSpec, data: Path) -> GmmInputs:
             f"{spec.data.train[0]} --from cmudict --name {spec.lexicon}"
         )
     tokenizer = spec.text(directory=places.text)
-    lexicon, questions = read_lexicon(path), tuple[Question, ...]()
+    lexicon, cuts = read_lexicon(path), list(OpenSets().open(data, spec.data.train))
+    return GmmInputs(tokenizer, lexicon, cuts, _given(spec, lexicon))
+
+
+def _given(spec: GmmSpec, lexicon: Lexicon) -> Given:
+    questions, times = tuple[Question, ...](), dict[str, tuple[TimedName, ...]]()
     if spec.questions is not None:
         questions = read_questions(spec.questions, {*lexicon.phones, SILENCE, NOISE})
-    cuts = list(OpenSets().open(data, spec.data.train))
-    return GmmInputs(tokenizer, lexicon, cuts, questions)
+    if spec.data.alignments is not None:
+        times = read_word_times(spec.data.alignments, spec.data.train)
+    return Given(questions, times)

@@ -20,6 +20,7 @@ from asrkit.hmm.timed_phones import (
     TimedName,
     alignment_of_phones,
     phones_of_words,
+    reaching,
     timed_phones,
 )
 from asrkit.scoring.nist.ctm import read_ctm
@@ -39,6 +40,7 @@ class TimedStates:
         set_name: The set.
         of: What the files have times of.
         frame_shift: Seconds between frames of features.
+        reach: Seconds that words reach into the gaps around them.
 
     Raises:
         UserError: If HMM or set are missing.
@@ -51,8 +53,10 @@ class TimedStates:
         set_name: str,
         of: Literal["words", "phones"],
         frame_shift: float = 0.01,
+        reach: float = 0.0,
     ) -> None:
         self.hmm, self.set_name, self.frame_shift = read_hmm(hmm), set_name, frame_shift
+        self.reach = reach
         self.phones_of = phones_of_words if of == "words" else timed_phones
         self.frames = {cut.id: self._frames(cut) for cut in open_set(data, [set_name])}
         self.count = self.hmm.num_states
@@ -80,9 +84,8 @@ class TimedStates:
 
     def _states(self, where: str, said: list[TimedName], num_frames: int) -> Integers:
         try:
-            phones = self.phones_of(
-                sorted(said, key=lambda one: one.start), self.hmm, self.frame_shift
-            )
+            names = reaching(sorted(said, key=lambda one: one.start), self.reach)
+            phones = self.phones_of(names, self.hmm, self.frame_shift)
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
         return alignment_of_phones(phones, num_frames, self.hmm).states.astype(np.int32)

@@ -7,6 +7,7 @@ probable way. Where nothing is said there is silence. The result is as good as a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -98,8 +99,33 @@ def timed_phones(names: Sequence[TimedName], hmm: Hmm, frame_shift: float) -> li
     return found
 
 
-def phones_of_words(words: Sequence[TimedName], hmm: Hmm, frame_shift: float) -> list[TimedPhone]:
+def reaching(words: Sequence[TimedName], reach: float) -> list[TimedName]:
+    """Returns words that reach into the gaps around them, to the middle of each at most.
+
+    A CTC head tells little more than a moment of each word.
+
+    Args:
+        words: In order.
+        reach: Seconds that a word may begin earlier, and end later.
+    """
+    gaps = [max(after.start - before.end, 0.0) / 2 for before, after in pairwise(words)]
+    befores, afters = [reach, *gaps], [*gaps, reach]
+    return [
+        TimedName(one.name, max(one.start - min(before, reach), 0.0), one.end + min(after, reach))
+        for one, before, after in zip(words, befores, afters, strict=False)
+    ]
+
+
+def phones_of_words(
+    words: Sequence[TimedName], hmm: Hmm, frame_shift: float, unknown_as_noise: bool = False
+) -> list[TimedPhone]:
     """Returns the phones of words, equally long within each.
+
+    Args:
+        words: In order.
+        hmm: Its lexicon pronounces them.
+        frame_shift: Seconds between frames.
+        unknown_as_noise: Whether words without pronunciation are noise, rather than an error.
 
     Raises:
         UserError: If a word has no pronunciation.
@@ -107,6 +133,10 @@ def phones_of_words(words: Sequence[TimedName], hmm: Hmm, frame_shift: float) ->
     ids = hmm.tree.phones.ids
     found: list[TimedPhone] = []
     for place, (word, start, end) in enumerate(words):
+        if word not in hmm.lexicon and unknown_as_noise:
+            span = round(start / frame_shift), round(end / frame_shift)
+            found.append(TimedPhone(ids[NOISE], *span, place))
+            continue
         if word not in hmm.lexicon:
             raise UserError(f"there is no pronunciation of {word!r} in {hmm.lexicon.source}")
         said = max(hmm.lexicon[word], key=lambda one: one.probability).phones

@@ -91,13 +91,17 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     mixtures, network, rescoring = blocks(PAGE, "yaml")
     for name, text in (
         ("page-gmm", mixtures), ("gmm", MIXTURES), ("page-hybrid", network), ("hybrid", NETWORK),
-        ("rescoring", rescoring), ("lm", small_project.LM),
+        ("rescoring", rescoring), ("lm", small_project.LM), ("ctc", CTC),
     ):  # fmt: skip
         (tmp_path / "conf" / f"{name}.yaml").write_text(text.replace(": recipes", ": ../recipes"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
+LABELS = [
+    "asrkit train conf/ctc.yaml --data data --run run/ctc",
+    "asrkit average --run run/ctc --best 1",
+]
 RESCORING = [
     "asrkit train conf/lm.yaml --data data --run run/lm",
     "asrkit average --run run/lm --best 1",
@@ -109,8 +113,21 @@ RESCORING = [
 ]
 
 
+CTC = """
+text: {type: sentencepiece, name: bpe}
+data: {train: [train], dev: [], batches: {max_seconds: 20.0}, num_workers: 0}
+model:
+  features: {type: log_mel, num_mels: 12}
+  encoder: {type: blstm, hidden_dim: 8, num_layers: 1, pools: [2], dropout: 0.0}
+  heads: {ctc: {type: ctc, weight: 1.0}}
+training: {epochs: 1, optimizer: adamw, schedule: {type: constant, value: 0.01}}
+"""
+
+
 def test_the_page_goes_from_recordings_to_words_of_a_hybrid(place: Path) -> None:
-    for text in [*commands(), *RESCORING]:
+    shown = commands()
+    first = shown.index("asrkit align --run run/ctc --data data --set train")
+    for text in [*shown[:first], *LABELS, *shown[first:], *RESCORING]:
         done = CliRunner().invoke(main, shlex.split(text)[1:])
         assert done.exit_code == 0, f"{text}: {done.output}"
     for run in ("gmm/sat", "hybrid"):

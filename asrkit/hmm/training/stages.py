@@ -16,15 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asrkit.errors import UserError
 from asrkit.hmm.aligning import frame_states
-from asrkit.hmm.alignments import Alignment, flat_alignment, read_alignments
+from asrkit.hmm.alignments import Alignment, read_alignments
 from asrkit.hmm.features import FrontEnd, Projection, spliced
 from asrkit.hmm.gaussians import accumulate, single_gaussians, sort_by_state, update
-from asrkit.hmm.graphs import GraphCompiler, state_graph, transitions_of
+from asrkit.hmm.graphs import GraphCompiler, transitions_of
+from asrkit.hmm.hmm_folder import Hmm
 from asrkit.hmm.lda import ClassStatistics, discriminants
 from asrkit.hmm.model import Model, read_model
-from asrkit.hmm.questions import Question, given_questions
+from asrkit.hmm.questions import given_questions
 from asrkit.hmm.speaker_transforms import estimated, read_transforms, spoken_only
 from asrkit.hmm.speech import Speech
 from asrkit.hmm.topology import Phones
@@ -36,7 +36,9 @@ from asrkit.hmm.training.feature_updates import (
     FixedFeatures,
     MlltFeatures,
 )
+from asrkit.hmm.training.given import Given
 from asrkit.hmm.training.settings import Iterations, Settings, Tied
+from asrkit.hmm.training.start import first_alignments
 from asrkit.hmm.tree import Tree, monophone_tree
 from asrkit.hmm.tree_building import (
     ContextStatistics,
@@ -62,6 +64,7 @@ class Work:
         phones: The phones.
         settings: The training's.
         jobs: Threads.
+        given: Questions of trees and times of words, if users have them.
     """
 
     folder: Path
@@ -70,12 +73,12 @@ class Work:
     phones: Phones
     settings: Settings
     jobs: int = 1
-    questions: tuple[Question, ...] = ()
+    given: Given = Given()
 
     def asked(self, found: ContextStatistics) -> list[list[int]]:
         """Returns the questions of trees: those that are given, or by clustering frames."""
-        if self.questions:
-            return given_questions(self.questions, self.phones)
+        if self.given.questions:
+            return given_questions(self.given.questions, self.phones)
         return questions_by_clustering(found, self.phones)
 
     def loop(self, stage: str, schedule: Iterations, speech: Speech | None = None) -> Loop:
@@ -171,18 +174,8 @@ def _aligned(work: Work, stage: str, progress: Progress, features: FeatureUpdate
 def _flat_start(work: Work, speech: Speech, frames: Tensor) -> Progress:
     topology = work.settings.topology
     tree = monophone_tree(work.phones, topology)
-    transitions, found = transitions_of(topology, tree), {}
-    for one in speech.utterances:
-        phones = work.compiler.compile(one.words)
-        expanded = state_graph(phones, topology, tree, transitions)
-        alignment = flat_alignment(phones, expanded, len(one))
-        if alignment is not None:
-            found[one.name] = alignment
-    if not found:
-        raise UserError(
-            f"none of the {len(speech.utterances)} shortest utterances is as long as the states of "
-            "its words: do transcripts and audio belong together?"
-        )
+    hmm = Hmm(tree, topology, transitions_of(topology, tree), work.compiler.lexicon)
+    found = first_alignments(speech, work.compiler, hmm, work.given.times, work.settings.mfcc)
     states = frame_states(speech.utterances, found)
     return _first(work, states, frames, tree, work.settings.deltas, found)
 

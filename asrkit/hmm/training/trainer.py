@@ -24,10 +24,10 @@ from asrkit.errors import UserError
 from asrkit.files import json_line, write_text
 from asrkit.hmm.graphs import GraphCompiler
 from asrkit.hmm.lexicon import Lexicon
-from asrkit.hmm.questions import Question
 from asrkit.hmm.speech import Speech
 from asrkit.hmm.topology import Phones
 from asrkit.hmm.training.em import forget_progress, write_all
+from asrkit.hmm.training.given import Given
 from asrkit.hmm.training.settings import Settings
 from asrkit.hmm.training.stages import (
     Trained,
@@ -70,7 +70,7 @@ def train_mixtures(
     jobs: int = 1,
     last: str = "sat",
     complete: Callable[[str, StageFacts], None] | None = None,
-    questions: tuple[Question, ...] = (),
+    given: Given = Given(),  # noqa: B008 - has no state
 ) -> dict[str, StageFacts]:
     """Trains the stages that are not there yet, or were made of something else.
 
@@ -82,7 +82,7 @@ def train_mixtures(
         jobs: Threads.
         last: The last stage that is wanted.
         complete: Called with every stage that is there, as soon as it is.
-        questions: Sets of phones that trees ask for; found by clustering where there are none.
+        given: Questions of trees and times of words, if users have them.
 
     Returns:
         Facts of every stage, in order.
@@ -96,15 +96,14 @@ def train_mixtures(
     own = _own_lexicon(speech, lexicon, settings)
     phones = Phones(own.phones)
     compiler = GraphCompiler(own, phones, settings.silence, settings.unknown_as_noise)
-    work = Work(folder, speech, compiler, phones, settings, jobs, questions)
+    work = Work(folder, speech, compiler, phones, settings, jobs, given)
     facts, inputs = {}, _first_inputs(work)
     with owned(folder, "the training of Gaussian mixtures"):
         write_text(folder / "settings.json", json.dumps(asdict(settings), indent=2) + "\n")
         own.write(folder / "lexicon.txt")
         for name in list(STAGES)[: list(STAGES).index(last) + 1]:
-            # Monophones have no tree; without questions, digests are those of older versions.
-            asked = [questions] if questions and name != "mono" else []
-            inputs = _digest([inputs, asdict(settings)[_PARTS[name]], *asked])
+            # Where nothing is given, digests are those of older versions.
+            inputs = _digest([inputs, asdict(settings)[_PARTS[name]], *given.of_stage(name)])
             facts[name] = _done(folder / name, inputs) or _train(work, name, inputs)
             if complete is not None:
                 complete(name, facts[name])
