@@ -16,6 +16,7 @@ from asrkit.cpu import multiply_with_onednn
 from asrkit.data.manifests import Source, open_set, write_manifest
 from asrkit.experiment.runs import open_run
 from asrkit.hmm.alignments import read_alignments
+from asrkit.hmm.lexicon_files import read_lexicon
 from asrkit.hmm.model import read_model
 from asrkit.hmm.training import trainer
 from asrkit.scorers.interfaces import StateSource
@@ -297,6 +298,31 @@ def test_times_of_a_ctc_head_begin_mixtures_and_train_networks(
          "--hmm", "mixtures/mono", *data, "--set", "train", "--run", "other")  # fmt: skip
     done(*trained)
     assert (tmp_path / "network/hmm/tree.json").is_file()
+
+
+def test_pronunciations_are_as_probable_as_they_were_frequent(place: Path, tmp_path: Path) -> None:
+    run, source = place / "gmm/mono", tmp_path / "variants.txt"
+    source.write_text("cab b a d\ncab c a b\nca c a\nab a b\nd d\nbad b a d\nbad d d d d\n")
+    data = ("--data", place / "data", "--set", "train")
+    done("features", "--run", run, *data)
+    done("align", "--run", run, "--data", run / "data", "--set", "train", "--lexicon", source)
+    learning = ("lexicon", *data, "--from", source, "--name", "learnt", "--alignments")
+    said = done(*learning, run).output.replace("\n", " ")
+    texts = [cut.supervisions[0].text.split() for cut in open_set(place / "data", ["train"])]
+    counts = {word: sum(text.count(word) for text in texts) for word in ("cab", "bad")}
+    assert "2 words with several pronunciations were heard" in said
+    assert "1 have another likeliest one than before" in said
+    found = read_lexicon(place / "data/lexicon/learnt.txt")
+    probable = {(w, one.phones): one.probability for w in counts for one in found[w]}
+    assert probable["cab", ("c", "a", "b")] == probable["bad", ("b", "a", "d")] == 1.0
+    assert probable["cab", ("b", "a", "d")] == pytest.approx(1 / (counts["cab"] + 1), rel=0.3)
+    assert [one.probability for one in found["ca"]] == [1.0]
+    refused = asrkit("lexicon", "--data", place / "data", "--text", source, "--from", source,
+                  "--name", "x", "--alignments", run)  # fmt: skip
+    assert "name them (--set)" in refused.output
+    refused = asrkit(*learning, place / "gmm/lda_mllt")
+    assert refused.exit_code == 2
+    assert "there are no alignments in" in refused.output.replace("\n", " ")
 
 
 def test_a_start_from_right_times_is_likelier_than_one_from_equal_lengths(

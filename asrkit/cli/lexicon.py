@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from asrkit.cli.options import FILE, SET, data_option, name_of
+from asrkit.cli.options import FILE, FOLDER, SET, data_option, name_of
 from asrkit.terminal import say
 
 if TYPE_CHECKING:
@@ -47,6 +47,12 @@ if TYPE_CHECKING:
     default=1,
     show_default=True,
     help="Pronunciations of such a word at most.",
+)
+@click.option(
+    "--alignments",
+    type=FOLDER,
+    help="Run that has aligned the sets by tied states: pronunciations are as probable as they "
+    "were frequent there.",
 )
 def lexicon(**options: Any) -> LexiconReport:
     """Write the pronunciations of all words of transcripts and texts.

@@ -133,8 +133,9 @@ def _word_times(tree: object, names: list[str]) -> list[Path]:
 
 
 def _pronounced(options: Options) -> list[Path]:
-    source = Path(options["source"])
+    source, aligned = Path(options["source"]), options["alignments"]
     return [
+        *([] if aligned is None else [RunFolder(aligned).frames(name) for name in options["sets"]]),
         *options["texts"],
         *_manifests(options, *options["sets"]),
         *([source] if source.is_file() else []),

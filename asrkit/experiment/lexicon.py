@@ -7,13 +7,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from asrkit.data.cuts import text_of
+from asrkit.data.manifests import open_set
 from asrkit.data_folder import DataFolder
 from asrkit.errors import UserError
 from asrkit.experiment.ngram import all_texts
 from asrkit.files import write_lines
+from asrkit.hmm.alignments import read_alignments
 from asrkit.hmm.g2p import train_g2p
+from asrkit.hmm.hmm_folder import read_hmm
 from asrkit.hmm.lexicon import Coverage, Lexicon, grapheme_lexicon
 from asrkit.hmm.lexicon_files import Format, cmudict, read_lexicon
+from asrkit.hmm.pronunciations import (
+    LearntPronunciations,
+    Phones,
+    learnt,
+    pronunciations_in,
+)
+from asrkit.run_folder import RunFolder
 from asrkit.text.normalization import normalized
 
 CMUDICT, GRAPHEMES = "cmudict", "graphemes"
@@ -31,6 +42,7 @@ class LexiconReport:
         guessed: How many words the G2P model pronounces.
         coverage: Which words have a pronunciation in the end.
         missing: File of the words that have none.
+        learnt: What alignments say of probabilities, if there are any.
     """
 
     path: Path
@@ -39,6 +51,7 @@ class LexiconReport:
     guessed: int
     coverage: Coverage
     missing: Path
+    learnt: LearntPronunciations | None = None
 
     def lines(self) -> list[str]:
         """Returns the report as text."""
@@ -50,6 +63,8 @@ class LexiconReport:
             f"{source} words are from {self.lexicon.source}, {self.guessed} from G2P",
             self.coverage.told(),
         ]
+        if self.learnt is not None:
+            told.append(self.learnt.told())
         if self.coverage.missing:
             told.append(f"they can't be recognised; all of them: {self.missing}")
         return told
@@ -66,6 +81,7 @@ def lexicon(
     stress: bool = False,
     g2p: bool = False,
     variants: int = 1,
+    alignments: Path | None = None,
 ) -> LexiconReport:
     """Writes DATA/lexicon/NAME.txt with the pronunciations of the words of sets and texts.
 
@@ -80,6 +96,7 @@ def lexicon(
         stress: Whether vowels keep the digits of their stress.
         g2p: Whether words that the source lacks are pronounced by a model of its spelling.
         variants: How many pronunciations of such a word at most.
+        alignments: Run folder whose alignments of the sets tell how likely pronunciations are.
 
     Raises:
         UserError: If there is no text, a file or set is missing, or no word is known.
@@ -95,6 +112,10 @@ def lexicon(
         model = train_g2p(given)
         model.write(places.g2p(name))
         found = own.joined(model.lexicon((word for word, _ in known.missing), variants))
+    learning = None
+    if alignments is not None:
+        learning = learnt(found, _heard(RunFolder(alignments), data, sets))
+        found = learning.lexicon
     report = LexiconReport(
         places.lexicon(name),
         found,
@@ -102,10 +123,35 @@ def lexicon(
         len(found) - len(own),
         found.coverage(words),
         places.without_pronunciation(name),
+        learning,
     )
     found.write(report.path)
     write_lines(report.missing, (f"{word} {count}" for word, count in report.coverage.missing))
     return report
+
+
+def _heard(run: RunFolder, data: Path, sets: Sequence[str]) -> Counter[tuple[str, Phones]]:
+    """Returns how often words of sets were said with phones, by the alignments of a run.
+
+    Raises:
+        UserError: If no set is named, or one is not aligned in words and phones.
+    """
+    if not sets:
+        raise UserError("alignments (--alignments) are of sets: name them (--set)")
+    names, found = read_hmm(run.hmm).tree.phones.names, Counter[tuple[str, Phones]]()
+    for name in sets:
+        path = run.frames(name)
+        aligned = read_alignments(path)
+        for cut in open_set(data, [name]):
+            one = aligned.get((cut.id, 1.0))
+            words = text_of(cut).split()
+            if one is not None and one.words.max(initial=-1) < len(words):
+                found.update(pronunciations_in(one, words, names))
+    if not found:
+        raise UserError(
+            f"{run.path} has aligned no utterance of {', '.join(sets)}: are its sets others?"
+        )
+    return found
 
 
 def _source(source: str, words: Sequence[str], format: Format, stress: bool) -> Lexicon:
