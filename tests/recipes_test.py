@@ -73,7 +73,8 @@ def test_models_learn_eight_utterances_by_heart(path: Path) -> None:
         heard = 3 * torch.randn(12, model.features.dim)[states] + torch.randn(8, 80, 1)
         batch = replace(batch, signal=heard, signal_lengths=torch.full((8,), 80), alignment=states)
     elif isinstance(model, AsrModel) and model.given_targets:
-        frames = int(model.output_frames(torch.tensor([12800]))[0])
+        features = model.features.num_frames(torch.tensor([12800]))
+        frames = int(model.given_targets.count(features, model.encoder.output_lengths(features))[0])
         alignment = torch.full((8, frames), 12)
         alignment[:, [frames // 4, 3 * frames // 4]] = labels
         batch = replace(batch, alignment=alignment)

@@ -91,26 +91,30 @@ features_of() {
     --lexicon words --jobs "$jobs"
 }
 
-# network_on MIXTURES DEV TEST...: stages 5 to 9 of a network that learns features and alignments of
-# mixtures.
+# network_on MIXTURES DEV TEST...: stages 5 to 9 of a network that learns alignments of mixtures, and
+# hears their features or the audio.
 network_on() {
-  local mixtures=$1 dev=$2 set speed learnt=(train)
+  local mixtures=$1 dev=$2 set speed heard=() from=$data learnt=(train)
   shift
+  lines_of heard python -m asrkit files hears "$network"
   run=$mixtures features_of train reference
-  for speed in "${speeds[@]}"; do
-    run=$mixtures features_of train reference "$speed"
-    learnt+=("train-sp$speed")
-  done
+  if [[ ${heard[0]} == features ]]; then
+    from=$mixtures/data
+    for speed in "${speeds[@]}"; do
+      run=$mixtures features_of train reference "$speed"
+      learnt+=("train-sp$speed")
+    done
+  fi
   for set in "${learnt[@]}" "$dev"; do
     run=$mixtures stage 6 "alignments of $set" -- \
       asrkit align --run "$mixtures" --data "$mixtures/data" --set "$set" --head states \
       --lexicon "$data/lexicon/words.txt"
   done
-  stage 5 "train" -- "${trainer[@]}" train "$network" --data "$mixtures/data" --run "$run" \
+  stage 5 "train" -- "${trainer[@]}" train "$network" --data "$from" --run "$run" \
     "data.alignments=$(as_yaml "$mixtures")" "${overrides[@]}"
   stage 6 "average checkpoints" -- asrkit average --run "$run" --best 3
   stage 6 "priors of states" -- \
-    asrkit prior --run "$run" --data "$mixtures/data" --set train --head states
+    asrkit prior --run "$run" --data "$from" --set train --head states
   word_graph
-  tuned_words "$mixtures/data" words "$network_searches" "$@"
+  tuned_words "$from" words "$network_searches" "$@"
 }

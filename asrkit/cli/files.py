@@ -12,6 +12,7 @@ import click
 
 from asrkit.cli.options import FILE, FOLDER, SEARCH, SET
 from asrkit.cli.reads import read_by, spec_files, without_launcher
+from asrkit.config.yaml_loader import load
 from asrkit.data_folder import DataFolder
 from asrkit.digests import digest
 from asrkit.errors import UserError
@@ -46,6 +47,19 @@ def spec(specs: tuple[Path, ...]) -> Lines:
     Example: asrkit files spec conf/conformer.yaml
     """
     return _print(dict.fromkeys(path for each in specs for path in spec_files(each)))
+
+
+@files.command()
+@click.argument("spec", type=FILE)
+def hears(spec: Path) -> Lines:
+    """Print what a model of a SPEC hears: audio, or features that something else has made.
+
+    Example: asrkit files hears conf/conformer.yaml
+    """
+    heard = load(spec).tree
+    for key in ("model", "features", "type"):
+        heard = heard.get(key) if isinstance(heard, dict) else heard
+    return _print(["features" if heard == "ready_made" else "audio"])
 
 
 @files.command()

@@ -22,6 +22,7 @@ from asrkit.models.kinds import SpeechModel
 from asrkit.nn.augment import Augment
 from asrkit.nn.chunks import Chunking
 from asrkit.nn.features import Features
+from asrkit.nn.initialization import Initialization
 from asrkit.nn.named import named_modules
 from asrkit.text.vocabulary import Vocabulary
 
@@ -38,6 +39,7 @@ class AsrModel(SpeechModel):
         augment: Changes to the features in training, by name, in order.
         training_chunks: How features are cut in training, before they are changed, where there are
             given alignments; all heads then learn from chunks. Whole utterances where null.
+        initialization: Draws the weights of all parts; each layer has its own way where null.
 
     Raises:
         ValueError: If there is no head, the name of one can't be that of a module, an augmentation
@@ -54,6 +56,7 @@ class AsrModel(SpeechModel):
         heads: dict[str, Factory[Head]],
         augment: Ordered[Augment] = Ordered(),  # noqa: B006, B008 - never changed
         training_chunks: Chunking | None = None,
+        initialization: Initialization | None = None,
     ) -> None:
         super().__init__()
         if not heads:
@@ -68,6 +71,8 @@ class AsrModel(SpeechModel):
         self.training_chunks = training_chunks
         if training_chunks is not None:
             require_chunkable(training_chunks, self.encoder.output_lengths, self.named_heads())
+        if initialization is not None:
+            initialization.apply(self)
 
     def forward(self, batch: Batch, step: int = 0) -> LossReport:
         """Returns the loss parts of all heads, named HEAD.PART."""

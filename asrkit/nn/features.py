@@ -45,6 +45,29 @@ class NoNormalization(Normalization):
         super().__init__()
 
 
+@normalizations.register("division")
+class Division(Normalization):
+    """Divides features by a number that is known beforehand.
+
+    Args:
+        dim: F, not needed here.
+        divisor: What they are divided by, such as the deviation of features of this kind.
+
+    Raises:
+        ValueError: If the divisor is 0.
+    """
+
+    def __init__(self, dim: int, divisor: float) -> None:
+        super().__init__()
+        if divisor == 0:
+            raise ValueError("divisor must not be 0")
+        self.divisor = divisor
+
+    def forward(self, features: Tensor, mask: Tensor) -> Tensor:
+        """Returns divided features (B, T, F)."""
+        return features / self.divisor
+
+
 @normalizations.register("utterance")
 class UtteranceNormalization(Normalization):
     """Normalises each feature to mean 0 and variance 1 within each utterance.

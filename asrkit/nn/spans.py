@@ -68,6 +68,15 @@ class CausalSpan(Span):
         return torch.ones(num_frames, num_frames, dtype=torch.bool, device=device).tril()
 
 
+@spans.register("past")
+class PastSpan(Span):
+    """Self-attention sees a frame and those before it; convolutions see both sides."""
+
+    def allowed(self, num_frames: int, device: torch.device) -> Tensor:
+        """Returns the lower triangle (T, T)."""
+        return torch.ones(num_frames, num_frames, dtype=torch.bool, device=device).tril()
+
+
 @spans.register("chunked")
 class ChunkedSpan(Span):
     """Frames see their own chunk and some chunks before it; convolutions are causal.

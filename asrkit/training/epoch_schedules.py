@@ -40,11 +40,41 @@ class Ramp:
         return [*inner, self.end] * self.times
 
 
-def epoch_rates(values: Sequence[float | Ramp]) -> list[float]:
-    """Returns the learning rate of each epoch, ramps written out."""
-    return [
-        rate for value in values for rate in (value.rates() if isinstance(value, Ramp) else [value])
-    ]
+@dataclass(frozen=True)
+class Decay:
+    """Learning rates of consecutive epochs, each a fixed factor of the one before.
+
+    Args:
+        start: Of its first epoch.
+        factor: Of each later epoch to the one before.
+        epochs: Number of epochs.
+
+    Raises:
+        ValueError: If there is no epoch, or the factor is not positive.
+    """
+
+    start: float
+    factor: float
+    epochs: int
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.factor <= 0:
+            raise ValueError(
+                f"a decay needs 1 epoch or more and a positive factor, got {self.epochs} epochs "
+                f"and factor {self.factor}"
+            )
+
+    def rates(self) -> list[float]:
+        """Returns the learning rate of each epoch."""
+        return [self.start * self.factor**number for number in range(self.epochs)]
+
+
+def epoch_rates(values: Sequence[float | Ramp | Decay]) -> list[float]:
+    """Returns the learning rate of each epoch, ramps and decays written out."""
+    rates: list[float] = []
+    for value in values:
+        rates += [value] if isinstance(value, float | int) else value.rates()
+    return rates
 
 
 @schedules.register("epoch_list")
@@ -52,13 +82,13 @@ class EpochList(Schedule):
     """One value per epoch; the last one applies to all later epochs.
 
     Args:
-        values: Learning rates of epoch 1, 2, and so on, or ramps of several epochs.
+        values: Learning rates of epoch 1, 2, and so on, or ramps and decays of several epochs.
 
     Raises:
         ValueError: If there is no value, or one below 0.
     """
 
-    def __init__(self, values: list[float | Ramp]) -> None:
+    def __init__(self, values: list[float | Ramp | Decay]) -> None:
         self.rates = epoch_rates(values)
         if not self.rates or min(self.rates) < 0:
             raise ValueError(f"values {values} must be at least one, and none below 0")
@@ -98,7 +128,7 @@ class Newbob(Schedule):
 
     needs_dev: ClassVar[bool] = True
     start: float
-    first: list[float | Ramp] = field(default_factory=list)
+    first: list[float | Ramp | Decay] = field(default_factory=list)
     decay: float = 0.7
     threshold: float = -0.01
     window: int = 6

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Switchboard: telephone conversations. From the corpus folder to a row in RESULTS.md.
 #   run.sh --corpus DIR                           LDC97S62 and the test sets that are in DIR
+#   run.sh --corpus DIR --gmm conf/gmm/base.yaml --network conf/hybrid.yaml    a hybrid system
 #   run.sh --toy                                  the same stages on synthesised speech
 # What DIR must hold, and how sets are made: see the top of prepare.py.
 set -euo pipefail
@@ -25,4 +26,4 @@ stage 0 "expand compressed audio" "$corpus" -- \
 stage 1 "manifests" "$corpus" -- \
   python prepare.py manifests --corpus "$corpus" --data "$data" --jobs "$jobs" \
   "${manifest_options[@]}"
-standard_stages hub5e rt03
+if [[ $gmm ]]; then hybrid_stages hub5e rt03; else standard_stages hub5e rt03; fi

@@ -80,6 +80,7 @@ COMMANDS = {
     "gmm": "gmm.yaml --data data --run mixtures --last mono --jobs 1",
     "features": "--run mixtures/mono --data data --set dev",
     "files spec": "spec.yaml",
+    "files hears": "spec.yaml",
     "files run": "run nbest --search joint --set dev",
     "files sets": "data",
     "files searches": "run --data data",

@@ -23,6 +23,7 @@ from asrkit.nn.spans import (
     CausalSpan,
     ChunkedSpan,
     FullSpan,
+    PastSpan,
     Span,
     TrainingSpan,
     WindowSpan,
@@ -163,6 +164,13 @@ def test_chunks_see_themselves_and_the_chunks_to_their_left() -> None:
     allowed = ChunkedSpan(2, left_chunks=1).context(torch.tensor([6]), 6).attention[0]
     seen = [row.nonzero().flatten().tolist() for row in allowed]
     assert seen == [[0, 1], [0, 1], [0, 1, 2, 3], [0, 1, 2, 3], [2, 3, 4, 5], [2, 3, 4, 5]]
+
+
+def test_the_past_is_seen_by_attention_alone() -> None:
+    context = PastSpan().context(torch.tensor([3, 2]), 3)
+    assert context.attention[0].tolist() == [[True, False, False], [True, True, False], [True] * 3]
+    assert context.attention[1].tolist() == [[True, False, False], [True, True, False], [True] * 3]
+    assert not context.causal
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from asrkit.nn.augment import (
     VocalTractPerturbation,
     draw_masks,
 )
-from asrkit.nn.features import GlobalNormalization, LogMel, UtteranceNormalization
+from asrkit.nn.features import Division, GlobalNormalization, LogMel, UtteranceNormalization
 from asrkit.nn.masking import length_mask
 from asrkit.nn.positions import shift_distances
 from asrkit.nn.residual import Place, StochasticDepth
@@ -185,3 +185,11 @@ def test_vocal_tract_perturbation_is_monotone_and_differs_between_utterances() -
     assert (first - second).abs().max() > 0.1
     with pytest.raises(ValueError, match="knee"):
         VocalTractPerturbation(0.2, sample_rate=8000)
+
+
+def test_division_divides() -> None:
+    features = torch.randn(1, 4, 3)
+    found = Division(dim=3, divisor=3.0)(features, torch.ones(1, 4, dtype=torch.bool))
+    torch.testing.assert_close(found, features / 3.0)
+    with pytest.raises(ValueError, match="must not be 0"):
+        Division(dim=3, divisor=0.0)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -362,6 +363,24 @@ def test_ramps_are_written_out_by_epoch() -> None:
         epoch_schedules.Ramp(1.0, 2.0, epochs=1)
     with pytest.raises(ValueError, match="at least one, and none below 0"):
         epoch_schedules.EpochList([])
+
+
+def test_decays_are_geometric() -> None:
+    published = epoch_schedules.EpochList(
+        [
+            epoch_schedules.Ramp(2e-4, 5e-4, epochs=10),
+            epoch_schedules.Ramp(5e-4, 5e-4, epochs=90),
+            epoch_schedules.Decay(4.95e-4, factor=0.99, epochs=389),
+            1e-5,
+        ]
+    )
+    expected = [*np.linspace(2e-4, 5e-4, 10), *[5e-4] * 90]
+    expected += [5e-4 * 0.99**k for k in range(1, 390)] + [5e-4 / 50] * 100
+    found = [published.lr(0, epoch) for epoch in range(1, len(expected) + 1)]
+    assert found == pytest.approx(expected, rel=1e-12)
+    for factor, epochs in ((0.0, 2), (0.5, 0)):
+        with pytest.raises(ValueError, match="a positive factor"):
+            epoch_schedules.Decay(1.0, factor, epochs)
 
 
 def test_newbob_lowers_the_rate_when_dev_stalls() -> None:
