@@ -161,10 +161,12 @@ def _path(recording: str, audio: dict[str, Line], places: Places) -> Path:
         raise ProblemError("missing audio", f"recording {recording} is not in {places.file}")
     value = line.value.rstrip()
     if value.endswith("|"):
+        features = (places.file.parent / "feats.scp").is_file()
+        hint = "; or take the features of feats.scp: `asrkit data features`" if features else ""
         raise ProblemError(
             "audio by a command",
             f"{line.where}: `{value}` is a command, and commands are not run: write what it prints "
-            "to a file, and name that; FLAC, SPHERE, MP3, Ogg and the like need none",
+            f"to a file, and name that; FLAC, SPHERE, MP3, Ogg and the like need none{hint}",
         )
     if IN_ARCHIVE.search(value):
         raise ProblemError(

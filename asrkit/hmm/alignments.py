@@ -186,6 +186,11 @@ def read_alignments(path: Path) -> Alignments:
         with safe_open(path, "numpy") as file:
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             names = _names(arrays, file.metadata())
+        if "phone_offsets" not in arrays:
+            raise UserError(
+                f"{path} tells tied states alone, not words and phones: align the set with "
+                "`asrkit align`, by a run with an HMM"
+            )
         frames, phones = arrays["frame_offsets"][1:-1], arrays["phone_offsets"][1:-1]
         columns = (
             np.split(arrays["states"], frames),

@@ -143,6 +143,13 @@ def test_an_archive_has_its_words_elsewhere(
     assert "expected each name once" in said(make(*place, "--text", tmp_path / "text"))
 
 
+def test_audio_by_commands_points_to_the_features(kaldi_folder: Path, tmp_path: Path) -> None:
+    write(kaldi_folder / "wav.scp", *(f"{name} sph2pipe {name}.sph |" for name in "abc"))
+    failed = asrkit("data", "kaldi", kaldi_folder, "--data", tmp_path / "data")
+    assert failed.exit_code == 2
+    assert "or take the features of feats.scp: `asrkit data features`" in said(failed)
+
+
 def test_options_without_meaning_are_refused(kaldi_folder: Path, tmp_path: Path) -> None:
     place = (kaldi_folder, "--data", tmp_path / "data")
     done = make(*place, "--text", kaldi_folder / "text")

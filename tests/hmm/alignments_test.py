@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from asrkit.data.alignments import Alignments as SymbolAlignments
+from asrkit.data.frame_targets import FrameTargets
 from asrkit.errors import UserError
 from asrkit.hmm.alignments import Alignment, Alignments, read_alignments
 from asrkit.hmm.topology import HmmTopology
 from asrkit.hmm.tree import monophone_tree
+from asrkit.text.outputs import Outputs
 from tests.hmm.toy import PHONES, Speaker
 
 
@@ -41,6 +44,15 @@ def test_missing_and_damaged_files_are_named(tmp_path: Path) -> None:
         read_alignments(path)
     path.write_bytes(b"rubbish, not arrays")
     with pytest.raises(UserError, match=r"alignments.safetensors is damaged: .*align again"):
+        read_alignments(path)
+
+
+def test_a_file_of_states_alone_says_what_it_lacks(tmp_path: Path) -> None:
+    targets = FrameTargets(Outputs.states(3), rate="features")
+    symbols = {("a", 1.0): np.array([0, 2], np.int32)}
+    path = tmp_path / "train.safetensors"
+    SymbolAlignments(targets, symbols).write(path)
+    with pytest.raises(UserError, match="tells tied states alone, not words and phones"):
         read_alignments(path)
 
 
