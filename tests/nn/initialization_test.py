@@ -12,16 +12,16 @@ from asrkit.nn.initialization import Fan, VarianceScaling
 @pytest.mark.parametrize(("fan", "count"), [("in", 400), ("out", 200), ("average", 300)])
 def test_variances_are_scale_by_fan(fan: Fan, count: int) -> None:
     torch.manual_seed(0)
-    layers = nn.Sequential(nn.Linear(400, 200), nn.Embedding(5, 400))
-    before = layers[1].weight.clone()
+    linear, embedding = nn.Linear(400, 200), nn.Embedding(5, 400)
+    layers, before = nn.Sequential(linear, embedding), embedding.weight.clone()
     for distribution in ("uniform", "normal"):
         VarianceScaling(0.78, fan, distribution).apply(layers)  # type: ignore[arg-type]
         variance = 0.78 / count
-        assert float(layers[0].weight.detach().var()) == pytest.approx(variance, rel=0.05)
-        assert not layers[0].bias.any()
-        highest = float(layers[0].weight.detach().abs().max())
+        assert float(linear.weight.detach().var()) == pytest.approx(variance, rel=0.05)
+        assert not linear.bias.any()
+        highest = float(linear.weight.detach().abs().max())
         assert (highest <= (3 * variance) ** 0.5) == (distribution == "uniform")
-    torch.testing.assert_close(layers[1].weight, before)
+    torch.testing.assert_close(embedding.weight, before)
 
 
 def test_convolutions_count_their_kernel() -> None:

@@ -16,8 +16,8 @@ def test_cepstra_are_those_of_torchaudio() -> None:
     features = Mfcc(num_cepstra=13, num_mels=23, sample_rate=8000)
     assert features.dim == 13
     found, frames = features.unnormalized(signal, lengths)
-    options = {"n_fft": 256, "win_length": 200, "hop_length": 80, "n_mels": 23, "f_min": 20.0}
-    options |= {"center": False, "pad_mode": "constant"}
+    options: dict[str, object] = {"n_fft": 256, "win_length": 200, "hop_length": 80, "n_mels": 23}
+    options |= {"f_min": 20.0, "center": False, "pad_mode": "constant"}
     reference = MFCC(8000, 13, log_mels=True, melkwargs=options)
     # torchaudio puts the window into the middle of what the transform sees.
     padded = torch.nn.functional.pad(signal, (28, 256))
