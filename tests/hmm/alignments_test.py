@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from asrkit.data.alignment_text import Key, Symbols
 from asrkit.data.alignments import Alignments as SymbolAlignments
 from asrkit.data.frame_targets import FrameTargets
 from asrkit.errors import UserError
@@ -49,7 +50,7 @@ def test_missing_and_damaged_files_are_named(tmp_path: Path) -> None:
 
 def test_a_file_of_states_alone_says_what_it_lacks(tmp_path: Path) -> None:
     targets = FrameTargets(Outputs.states(3), rate="features")
-    symbols = {("a", 1.0): np.array([0, 2], np.int32)}
+    symbols: dict[Key, Symbols] = {("a", 1.0): np.array([0, 2], np.int32)}
     path = tmp_path / "train.safetensors"
     SymbolAlignments(targets, symbols).write(path)
     with pytest.raises(UserError, match="tells tied states alone, not words and phones"):
