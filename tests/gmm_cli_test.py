@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,12 @@ from click.testing import Result
 from numpy.typing import NDArray
 
 from asrkit.cpu import multiply_with_onednn
+from asrkit.data.cuts import read_cut
+from asrkit.data.feature_sets import write_feature_set
 from asrkit.data.manifests import Source, open_set, write_manifest
 from asrkit.experiment.runs import open_run
 from asrkit.hmm.alignments import read_alignments
+from asrkit.hmm.features import Mfcc
 from asrkit.hmm.lexicon_files import read_lexicon
 from asrkit.hmm.model import read_model
 from asrkit.hmm.training import trainer
@@ -298,6 +302,32 @@ def test_times_of_a_ctc_head_begin_mixtures_and_train_networks(
          "--hmm", "mixtures/mono", *data, "--set", "train", "--run", "other")  # fmt: skip
     done(*trained)
     assert (tmp_path / "network/hmm/tree.json").is_file()
+
+
+def test_ready_made_cepstra_train_the_same_mixtures_as_their_audio(
+    place: Path, tmp_path: Path
+) -> None:
+    made = [
+        (cut, Mfcc()(read_cut(cut, 16000)).numpy()) for cut in open_set(place / "data", ["train"])
+    ]
+    write_feature_set(tmp_path / "data", "train", made)
+    for part in ("text", "lexicon"):
+        shutil.copytree(place / "data" / part, tmp_path / "data" / part)
+    at = ("gmm", place / "gmm.yaml", "--data", tmp_path / "data", "--run")
+    done(*at, tmp_path / "gmm", "--last", "mono")
+    ours, theirs = read_model(tmp_path / "gmm/mono"), read_model(place / "gmm/mono")
+    torch.testing.assert_close(ours.mixtures.means, theirs.mixtures.means, atol=1e-3, rtol=1e-3)
+    data = ("--data", tmp_path / "data", "--set", "train")
+    done("features", "--run", tmp_path / "gmm/mono", *data)
+    assert len(open_set(tmp_path / "gmm/mono/data", ["train"])) == len(made)
+    refused = asrkit("features", "--run", tmp_path / "gmm/mono", *data, "--speed", 0.9)
+    assert "can't be played at speed 0.9" in refused.output.replace("\n", " ")
+    write_feature_set(tmp_path / "data", "train", made, frame_shift=0.02)
+    refused = asrkit(*at, tmp_path / "other")
+    assert "every 0.02 s, expected them every 0.01 s" in refused.output.replace("\n", " ")
+    write_feature_set(tmp_path / "data", "train", [made[0], (made[1][0], made[1][1][:, 1:])])
+    refused = asrkit(*at, tmp_path / "other")
+    assert "needs features of one kind" in refused.output.replace("\n", " ")
 
 
 def test_pronunciations_are_as_probable_as_they_were_frequent(place: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,12 @@ from torch import Tensor
 
 from asrkit.data.audio import AudioError
 from asrkit.data.cuts import UNKNOWN, at_speed, read_cut, speaker_of, text_of
+from asrkit.data.feature_sets import (
+    frame_rate,
+    has_only_features,
+    read_features,
+    require_rate,
+)
 from asrkit.errors import UserError
 from asrkit.hmm.features import FrontEnd, Mfcc, normalized_by_speaker
 
@@ -97,7 +104,8 @@ def read_speech(
 ) -> Speech:
     """Returns the cepstra of a set, normalised by speaker.
 
-    Utterances that can't be read are left out, with a warning each.
+    Utterances that can't be read are left out, with a warning each. Ready-made features are taken
+    as cepstra.
 
     Args:
         cuts: The set.
@@ -107,21 +115,18 @@ def read_speech(
         speed: At which the audio is played; above 1 it is faster.
 
     Raises:
-        UserError: If no utterance is left.
+        UserError: If no utterance is left, or ready-made features are of another kind.
     """
+    cuts = list(cuts)
+    _require_features(cuts, mfcc.shift, speed)
 
     def read(cut: Any) -> tuple[Tensor, int] | AudioError:
         try:
-            samples = read_cut(cut, mfcc.sample_rate)
-            heard = zlib.crc32(samples.tobytes())
-            if speed != 1.0:
-                samples = at_speed(torch.from_numpy(samples), speed).numpy()
-            return mfcc(samples), heard
+            return _cepstra(cut, mfcc, speed)
         except AudioError as error:
             return error
 
     utterances, parts, begin, digest = [], [], 0, 0
-    cuts = list(cuts)
     for cut, found in zip(cuts, _in_threads(read, cuts, jobs), strict=True):
         if isinstance(found, AudioError):
             log.warning("left out: %s", found)
@@ -146,6 +151,44 @@ def read_speech(
     speakers = owners.repeat_interleave(sizes)
     frames = normalized_by_speaker(torch.cat(parts), speakers, normalize_variance)
     return Speech(utterances, frames, digest)
+
+
+def _cepstra(cut: Any, mfcc: Mfcc, speed: float) -> tuple[Tensor, int]:
+    """Returns the cepstra (T, D) of an utterance, and a digest of what they were made of."""
+    if has_only_features(cut):
+        found = read_features(cut)
+        return torch.from_numpy(found), zlib.crc32(found.tobytes())
+    samples = read_cut(cut, mfcc.sample_rate)
+    heard = zlib.crc32(samples.tobytes())
+    if speed != 1.0:
+        samples = at_speed(torch.from_numpy(samples), speed).numpy()
+    return mfcc(samples), heard
+
+
+def _require_features(cuts: list[Any], shift: float, speed: float) -> None:
+    """Checks that ready-made features of a set can be cepstra.
+
+    Raises:
+        UserError: If they have another frame shift, if there are several sizes, or if they are to
+            be played at another speed.
+    """
+    made = [cut for cut in cuts if has_only_features(cut)]
+    if not made:
+        return
+    require_rate(made, frame_rate(made[0]), [speed])
+    other = next((cut for cut in made if not math.isclose(cut.frame_shift, shift)), None)
+    if other is not None:
+        raise UserError(
+            f"cut {other.id} has features every {other.frame_shift:g} s, expected them every "
+            f"{shift:g} s (mixtures.mfcc.shift)"
+        )
+    sizes = {cut.num_features: cut.id for cut in made}
+    if len(sizes) > 1 or len(made) < len(cuts):
+        told = [f"{name} has {size} features" for size, name in sizes.items()]
+        told += [f"{cut.id} has audio" for cut in cuts if not has_only_features(cut)][:1]
+        raise UserError(
+            f"one training needs features of one kind, but {', '.join(told)}: make sets of each"
+        )
 
 
 def _in_threads(function: Callable[[Any], T], items: list[Any], jobs: int) -> Iterator[T]:
