@@ -51,6 +51,10 @@ class UnreadModels:
         """Returns what scores labels."""
         return AnyLanguageModel()
 
+    def word_ngram(self, path: Path) -> AnyLanguageModel:
+        """Returns what scores labels."""
+        return AnyLanguageModel()
+
     def graph(self, path: Path) -> DecodingGraph:
         """Returns a graph without words."""
         return NO_GRAPH

@@ -68,6 +68,11 @@ class Needs:
         self.files.append(find_model(path, self.run, self.data))
         return AnyLanguageModel()
 
+    def word_ngram(self, path: Path) -> AnyLanguageModel:
+        """Notes its file."""
+        self.files.append(find_model(path, self.run, self.data))
+        return AnyLanguageModel()
+
     def graph(self, path: Path) -> DecodingGraph:
         """Notes its file."""
         self.files.append(find_model(path, self.run, self.data))

@@ -17,6 +17,7 @@ from asrkit.experiment.search_needs import find_model
 from asrkit.hmm.hmm_folder import digest_of
 from asrkit.lm.arpa import read_arpa
 from asrkit.lm.ngram import NgramModel
+from asrkit.lm.word_ngram import WordNgramModel
 from asrkit.models.interfaces import Encoded, TrainableModel
 from asrkit.models.kinds import SpeechModel, TextModel
 from asrkit.run_folder import RunFolder
@@ -119,6 +120,12 @@ class System:
         path = self.find(path)
         self.others.append(path)
         return NgramModel(read_arpa(path), self.vocabulary, path).to(self.device)
+
+    def word_ngram(self, path: Path) -> WordNgramModel:
+        """Returns an n-gram model of words, from an ARPA file, that scores the labels."""
+        path = self.find(path)
+        self.others.append(path)
+        return WordNgramModel(read_arpa(path), self.vocabulary, path).to(self.device)
 
     def language_model(self, run: Path, checkpoint: str) -> TextModel:
         """Returns a trained language model.

@@ -58,6 +58,10 @@ class Loader(Protocol):
         """Returns an n-gram model over the same labels, from an ARPA file."""
         ...
 
+    def word_ngram(self, path: Path) -> LabelSource:
+        """Returns an n-gram model of words, from an ARPA file, that scores the same labels."""
+        ...
+
     def graph(self, path: Path) -> DecodingGraph:
         """Returns a decoding graph."""
         ...

@@ -1,4 +1,4 @@
-"""An n-gram model as a scorer."""
+"""N-gram models as scorers: of labels, and of the words that labels spell."""
 
 from __future__ import annotations
 
@@ -28,3 +28,23 @@ class NgramScorer(Scorer):
     def find(self, name: str, loader: Loader) -> Source:
         """Returns the n-gram model."""
         return Source.of(loader.ngram(self.arpa), f"the n-gram model {self.arpa}")
+
+
+@scorers.register("word_ngram")
+@dataclass(frozen=True)
+class WordNgramScorer(Scorer):
+    """An n-gram model of words, made by `asrkit ngram --units words`, for labels that spell them.
+
+    Args:
+        weight: Factor of its log-probabilities.
+        arpa: The file.
+        eos: Whether it scores the end of the sentence, and with that the last word.
+    """
+
+    weight: float
+    arpa: Path
+    eos: bool = True
+
+    def find(self, name: str, loader: Loader) -> Source:
+        """Returns the n-gram model."""
+        return Source.of(loader.word_ngram(self.arpa), f"the n-gram model {self.arpa}")

@@ -15,7 +15,7 @@ def test_variances_are_scale_by_fan(fan: Fan, count: int) -> None:
     linear, embedding = nn.Linear(400, 200), nn.Embedding(5, 400)
     layers, before = nn.Sequential(linear, embedding), embedding.weight.clone()
     for distribution in ("uniform", "normal"):
-        VarianceScaling(0.78, fan, distribution).apply(layers)  # type: ignore[arg-type]
+        VarianceScaling(0.78, fan, distribution).apply(layers)
         variance = 0.78 / count
         assert float(linear.weight.detach().var()) == pytest.approx(variance, rel=0.05)
         assert not linear.bias.any()

@@ -46,6 +46,9 @@ class Parts(OneModel):
     def ngram(self, path: Path) -> Any:
         return AnyLanguageModel()
 
+    def word_ngram(self, path: Path) -> Any:
+        return AnyLanguageModel()
+
     def graph(self, path: Path) -> Any:
         return NO_GRAPH
 
