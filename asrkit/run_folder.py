@@ -53,6 +53,16 @@ class DecodedSet:
         return self.folder / "nbest.partial.jsonl"
 
     @property
+    def lattices(self) -> Path:
+        """Lattices of words, of searches that give some."""
+        return self.folder / "lattices.jsonl.gz"
+
+    @property
+    def partial_lattices(self) -> Path:
+        """The lattices of an unfinished decode."""
+        return self.folder / "lattices.partial.jsonl"
+
+    @property
     def search(self) -> Path:
         """The search that found them."""
         return self.folder / "search.json"

@@ -22,6 +22,7 @@ from asrkit.text.outputs import Outputs
 from asrkit.text.tokenizers import Tokenizer
 from asrkit.wfst.ctc_lexicon import Spellings, spellings
 from asrkit.wfst.decoding_graph import ctc_graph, memory_needed, seconds_needed
+from asrkit.wfst.grammar_scores import grammar_of
 from asrkit.wfst.graph_file import DecodingGraph, write_graph
 from asrkit.wfst.hybrid import hybrid_graph
 from asrkit.wfst.lexicon import Pronunciation
@@ -130,7 +131,8 @@ def _of_states(
     symbols, path = Outputs.states(hmm.num_states).names, run.graph(name)
     written = [labels[word] for word in made.words]
     walked, tree = search_graph(made.graph), digest_of(run.hmm)
-    write_graph(path, DecodingGraph(walked, made.words, written, [*symbols], tree))
+    spoken = grammar_of(ngrams, made.words)
+    write_graph(path, DecodingGraph(walked, made.words, written, [*symbols], tree, spoken))
     sizes = len(made.words), made.graph.num_states, made.graph.num_arcs
     lack = "the lexicon or the tokenizer lacks them"
     return GraphReport(path, *sizes, sum(map(len, ngrams.tables)), made.left_out, lack)
@@ -144,7 +146,9 @@ def _of_labels(path: Path, ngrams: Ngrams, spelled: Spellings, tokenizer: Tokeni
     made = ctc_graph(ngrams, spelled.words, said, len(tokenizer.vocabulary))
     walked = search_graph(made)
     symbols = [*Outputs.labels_with_blank(tokenizer.vocabulary).names]
-    write_graph(path, DecodingGraph(walked, spelled.words, spelled.labels, symbols))
+    spoken = grammar_of(ngrams, spelled.words)
+    texts = spelled.words, spelled.labels, symbols
+    write_graph(path, DecodingGraph(walked, *texts, grammar=spoken))
     count = sum(map(len, ngrams.tables))
     sizes = len(spelled.words), made.num_states, made.num_arcs, count
     return GraphReport(path, *sizes, spelled.left_out)

@@ -26,3 +26,19 @@ class GraphScorer(Scorer):
     def find(self, name: str, loader: Loader) -> Source:
         """Returns the graph."""
         return Source(f"the graph {self.graph}", graph=loader.graph(self.graph))
+
+
+@scorers.register("graph_lm")
+@dataclass(frozen=True)
+class GraphLmScorer(Scorer):
+    """The language model within the graph of the same search, with a weight of its own.
+
+    Args:
+        weight: Factor of its log-probabilities; that of the graph is then that of pronunciations.
+    """
+
+    weight: float
+
+    def find(self, name: str, loader: Loader) -> Source:
+        """Returns nothing to ask: the graph has the scores."""
+        return Source("the language model within a graph")

@@ -12,11 +12,17 @@ import torch
 from asrkit.errors import UserError
 from asrkit.lm.tables import SmallFloats
 from asrkit.scorers.entries import Scorer
+from asrkit.scorers.graph import GraphLmScorer
 from asrkit.scorers.interfaces import EncodedFrames, Hypothesis, Kind
+from asrkit.scorers.sources import Source
 from asrkit.search.frame_search import FrameSearch
+from asrkit.search.lattices import hypotheses_of, named
 from asrkit.search.parts import SearchParts
 from asrkit.search.search import searches
+from asrkit.wfst.determinised import PARTS, determinised
+from asrkit.wfst.grammar_scores import GrammarScores
 from asrkit.wfst.graph_file import DecodingGraph
+from asrkit.wfst.lattice_file import NamedLattice
 from asrkit.wfst.token_passing import Lattice, Pruning, TokenPassing
 from asrkit.wfst.word_lattice import n_best
 
@@ -41,16 +47,22 @@ class GraphSearch(FrameSearch[Walks]):
     """Finds the best paths through a decoding graph: words of a lexicon, by an n-gram model.
 
     A hypothesis scores weight x log-probability of its frames, plus weight x log-probability of its
-    path in the graph. It takes two scorers; others can follow in a second pass.
+    path in the graph. With a scorer of type `graph_lm`, the language model within the graph has a
+    weight and scores of its own, and the graph's are those of pronunciations: the search then walks
+    with the former weight for both, and its lattice is ranked with each part's own. Other scorers
+    can follow in a second pass.
 
     Args:
-        scorers: Of the frames, by the name `frames`, and of a graph, by the name `graph`.
+        scorers: Of the frames, by the name `frames`, of a graph, by the name `graph`, and perhaps
+            of its language model, by any name.
         frames: Which of the scorers gives the frames' symbols.
         graph: Which of the scorers is the graph.
         beam: Paths whose score is this much lower than that of the best one are dropped.
         max_active: Most states of the graph in a frame.
         lattice_beam: Paths whose score is at most this much lower are kept for the n-best list.
         nbest: Most hypotheses of an utterance.
+        lattices: Whether decoding writes lattices of words, with their scores apart, by which
+            weights are tuned without decoding again.
 
     Raises:
         ValueError: If there are other scorers, or a limit is impossible.
@@ -67,9 +79,14 @@ class GraphSearch(FrameSearch[Walks]):
         max_active: int = 10_000,
         lattice_beam: float = 8.0,
         nbest: int = 10,
+        lattices: bool = False,
     ) -> None:
         super().__init__(scorers, frames)
-        if set(self.weights) != {frames, graph}:
+        own = [name for name, entry in self.entries.items() if isinstance(entry, GraphLmScorer)]
+        if len(own) > 1:
+            raise ValueError(f"scorers {', '.join(own)}: a graph has one language model")
+        self.lm = own[0] if own else None
+        if set(self.weights) - {self.lm} != {frames, graph}:
             raise ValueError(
                 f"scorers ({', '.join(self.weights)}) must be {frames!r}, which scores frames, and "
                 f"{graph!r}, of type graph; put others into a two_pass search around this one"
@@ -78,7 +95,7 @@ class GraphSearch(FrameSearch[Walks]):
             raise ValueError(f"weights must be above 0, got {self.weights}")
         if nbest < 1:
             raise ValueError(f"nbest ({nbest}) must be at least 1")
-        self.graph, self.nbest = graph, nbest
+        self.graph, self.nbest, self.lattices = graph, nbest, lattices
         self.pruning = Pruning(beam, max_active, lattice_beam)
 
     def kind_of(self, name: str) -> Kind:
@@ -90,8 +107,13 @@ class GraphSearch(FrameSearch[Walks]):
     def begin(self, parts: SearchParts, encoded: EncodedFrames) -> Walks:
         """Returns the state before the first frame."""
         graph = parts.graph(self.graph)
+        if self.lm is not None and graph.grammar is None:
+            raise UserError(
+                f"the graph does not tell the scores of its language model, so that {self.lm!r} "
+                "can't weight them: make it again with `asrkit graph`"
+            )
         # Within the search the graph's costs are as they are; all else is in proportion.
-        scale, limits = parts.weights[self.graph], self.pruning
+        scale, limits = self._scale(parts), self.pruning
         pruning = Pruning(limits.beam / scale, limits.max_active, limits.lattice_beam / scale)
         walks = [TokenPassing(graph.graph, pruning) for _ in range(len(encoded.lengths))]
         return Walks(parts, graph, walks)
@@ -108,7 +130,7 @@ class GraphSearch(FrameSearch[Walks]):
                 f"{scored}: it was made for another model; make it again"
             )
         with state.parts.timed(self.graph):
-            scale = state.parts.weights[self.frames] / state.parts.weights[self.graph]
+            scale = state.parts.weights[self.frames] / self._scale(state.parts)
             weighted = scale * frames.log_probs[..., :symbols].float()  # (B, T, K)
             rows = [
                 row[:length].cpu().numpy()
@@ -119,8 +141,33 @@ class GraphSearch(FrameSearch[Walks]):
     def end(self, state: Walks) -> list[list[Hypothesis]]:
         """Returns an n-best list per utterance, best first; empty where no path was left."""
         with state.parts.timed(self.graph):
-            lattices = [walk.end() for walk in state.walks]
-            return [self._hypotheses(state, lattice) for lattice in lattices]
+            found = [walk.end() for walk in state.walks]
+            if self.lm is None and not self.lattices:
+                return [self._hypotheses(state, lattice) for lattice in found]
+            scores = state.graph.grammar_scores()
+            apart = [None if one is None else self._apart(state, one, scores) for one in found]
+            if self.lattices:
+                state.parts.lattices.extend(apart)
+            if self.lm is None:
+                return [self._hypotheses(state, lattice) for lattice in found]
+            weights = state.parts.weights
+            return [[] if one is None else hypotheses_of(one, weights, self.nbest) for one in apart]
+
+    def _require(self, name: str, source: Source) -> None:
+        if name != self.lm:  # of which the graph knows the scores
+            super()._require(name, source)
+
+    def _scale(self, parts: SearchParts) -> float:
+        """Returns the factor of the graph's costs while it is walked."""
+        return parts.weights[self.graph if self.lm is None else self.lm]
+
+    def _apart(self, state: Walks, lattice: Lattice, grammar: GrammarScores | None) -> NamedLattice:
+        """Returns the lattice of words, its scores apart."""
+        scale = self._scale(state.parts)
+        acoustic, beam = state.parts.weights[self.frames] / scale, self.pruning.lattice_beam / scale
+        names = self.frames, self.lm or self.graph, self.graph
+        made = determinised(lattice, grammar, acoustic, beam)
+        return named(made, state.graph, dict(zip(PARTS, names, strict=True)))
 
     def _hypotheses(self, state: Walks, lattice: Lattice | None) -> list[Hypothesis]:
         if lattice is None:

@@ -19,6 +19,7 @@ from asrkit.scorers.interfaces import (
 )
 from asrkit.scorers.sources import Source
 from asrkit.wfst.graph_file import DecodingGraph
+from asrkit.wfst.lattice_file import NamedLattice
 
 
 class FindsLists(Protocol):
@@ -26,6 +27,10 @@ class FindsLists(Protocol):
 
     def run(self, encoded: EncodedFrames) -> list[list[Hypothesis]]:
         """Returns an n-best list per utterance, best first."""
+        ...
+
+    def take_lattices(self) -> list[NamedLattice | None]:
+        """Returns the lattices of what was searched since the last call."""
         ...
 
 
@@ -49,6 +54,8 @@ class SearchParts:
         self.sources, self.weights, self.searches = dict(sources), dict(weights), searches
         self.seconds: dict[str, float] = defaultdict(float)
         """The time that each took so far."""
+        self.lattices: list[NamedLattice | None] = []
+        """Those of the utterances that were searched, of searches that give some."""
 
     def label_scorers(
         self, encoded: EncodedFrames, names: Iterable[str] | None = None

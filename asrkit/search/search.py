@@ -15,6 +15,7 @@ from asrkit.scorers.interfaces import EncodedFrames, Hypothesis, Kind
 from asrkit.scorers.loader import Loader
 from asrkit.scorers.sources import Source, UnfitError
 from asrkit.search.parts import SearchParts
+from asrkit.wfst.lattice_file import NamedLattice
 
 
 class Search(ABC):
@@ -140,6 +141,14 @@ class LoadedSearch:
     def run(self, encoded: EncodedFrames) -> list[list[Hypothesis]]:
         """Returns an n-best list per utterance, best first."""
         return self.search.run(self.parts, encoded)
+
+    def take_lattices(self) -> list[NamedLattice | None]:
+        """Returns the lattices of what was searched since the last call; none if it gives none."""
+        taken = [*self.parts.lattices]
+        self.parts.lattices.clear()
+        for search in self.parts.searches.values():
+            taken.extend(search.take_lattices())
+        return taken
 
     @property
     def seconds(self) -> Mapping[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -12,11 +13,13 @@ from safetensors.numpy import save_file
 
 from asrkit.errors import UserError
 from asrkit.files import replaced
-from asrkit.wfst.graph import Graph
+from asrkit.wfst.grammar_scores import GrammarScores
+from asrkit.wfst.graph import EPSILON, Graph
 from asrkit.wfst.token_passing import SearchGraph
 
 FORMAT = "1"
 _ARRAYS = ("finals", "begins", "inputs", "outputs", "costs", "targets")
+_GRAMMAR = tuple(name for name in _ARRAYS if name != "outputs")
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class DecodingGraph:
         spellings: The labels of each word in the vocabulary of the system.
         symbols: Names of the symbols that it reads, one for each column of scores.
         tree: Digest of the tree whose tied states it reads; empty where it reads labels.
+        grammar: G, its arcs in the order of labels; files of older versions lack it.
     """
 
     graph: SearchGraph
@@ -37,6 +41,11 @@ class DecodingGraph:
     spellings: list[list[int]]
     symbols: list[str]
     tree: str = ""
+    grammar: Graph | None = None
+
+    def grammar_scores(self) -> GrammarScores | None:
+        """Returns what the language model says of words, if it is known."""
+        return None if self.grammar is None else GrammarScores(self.grammar, len(self.words) + 1)
 
 
 def write_graph(path: Path, made: DecodingGraph) -> None:
@@ -44,9 +53,14 @@ def write_graph(path: Path, made: DecodingGraph) -> None:
     graph = made.graph.graph
     arrays = {name: np.ascontiguousarray(getattr(graph, name)) for name in _ARRAYS}
     arrays["reading"] = made.graph.reading
+    if made.grammar is not None:
+        arrays |= {f"grammar_{name}": getattr(made.grammar, name) for name in _GRAMMAR}
     sizes = np.array([len(labels) for labels in made.spellings], np.int64)
     labels = np.array([label for labels in made.spellings for label in labels], np.int64)
-    texts = {"words": made.words, "symbols": made.symbols, "start": graph.start, "tree": made.tree}
+    texts: dict[str, Any] = {"words": made.words, "symbols": made.symbols}
+    texts |= {"start": graph.start, "tree": made.tree}
+    if made.grammar is not None:
+        texts["grammar_start"] = made.grammar.start
     metadata = {"format": FORMAT, "graph": json.dumps(texts)}
     with replaced(path) as partial:
         save_file({**arrays, "spelling_sizes": sizes, "spellings": labels}, partial, metadata)
@@ -69,12 +83,24 @@ def read_graph(path: Path) -> DecodingGraph:
             arrays = {name: file.get_tensor(name) for name in _ARRAYS}
             reading = file.get_tensor("reading")
             sizes, labels = file.get_tensor("spelling_sizes"), file.get_tensor("spellings")
+            names = _GRAMMAR if "grammar_start" in texts else ()
+            grammar = {name: file.get_tensor(f"grammar_{name}") for name in names}
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(f"{path} can't be read ({error}); make it again") from error
     spellings = [part.tolist() for part in np.split(labels, np.cumsum(sizes)[:-1])]
     graph = SearchGraph(Graph(int(texts["start"]), **arrays), reading)
     tree = texts.get("tree", "")
-    return DecodingGraph(graph, texts["words"], spellings, texts["symbols"], tree)
+    return DecodingGraph(
+        graph, texts["words"], spellings, texts["symbols"], tree, _grammar(texts, grammar)
+    )
+
+
+def _grammar(texts: dict[str, Any], arrays: dict[str, Any]) -> Graph | None:
+    """Returns G, which writes what it reads, but for back-off arcs."""
+    if not arrays:
+        return None
+    written = np.where(arrays["inputs"] == len(texts["words"]) + 1, EPSILON, arrays["inputs"])
+    return Graph(int(texts["grammar_start"]), outputs=written, **arrays)
 
 
 def require_spellings(graph: DecodingGraph, num_labels: int, path: Path) -> None:

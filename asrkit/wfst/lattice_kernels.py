@@ -101,3 +101,57 @@ def arc_posteriors(costs, finals, sources, targets):
     for arc in range(len(sources)):
         found[arc] = forward[sources[arc]] - costs[arc] + backward[targets[arc]] - backward[0]
     return found
+
+
+@compiled
+def next_words_apart(begun, begun_costs, best, arcs, places, to_end, limit):
+    """Goes on as `next_words`, with costs of graph and frames apart.
+
+    Args:
+        begun: (P,) places, in order.
+        begun_costs: (P, 2) of getting there.
+        best: (N, 2) infinite everywhere, and so again afterwards.
+        arcs: Words, costs of the graph and of the frames (L,).
+        places: Costs of ending (N,), sources and targets (L,).
+        to_end: (N,).
+        limit: Complete paths that cost more are left out.
+
+    Returns:
+        The costs (2,) of ending without another word, infinite where that costs too much; the arcs
+        that write one; and the costs of the best way over each (A, 2).
+    """
+    words, graph_costs, acoustic_costs = arcs
+    finals, sources, targets = places
+    last = begun[0]
+    for number in range(len(begun)):
+        best[begun[number], 0] = begun_costs[number, 0]
+        best[begun[number], 1] = begun_costs[number, 1]
+        last = max(last, begun[number])
+    ended = np.full(2, np.inf)
+    found, totals, count = np.empty(64, np.int64), np.empty((64, 2)), 0
+    place, arc = begun[0], np.searchsorted(sources, begun[0])
+    lowest = limit
+    while place <= last:
+        graph, frames = best[place, 0], best[place, 1]
+        best[place, 0] = best[place, 1] = np.inf
+        reached = graph < np.inf
+        if reached and graph + frames + finals[place] <= lowest:
+            lowest = graph + frames + finals[place]
+            ended[0], ended[1] = graph + finals[place], frames
+        while arc < len(sources) and sources[arc] == place:
+            target = targets[arc]
+            cost, heard = graph + graph_costs[arc], frames + acoustic_costs[arc]
+            if reached and cost + heard + to_end[target] <= limit:
+                if words[arc]:
+                    if count == len(found):
+                        longer, wider = np.empty(2 * count, np.int64), np.empty((2 * count, 2))
+                        longer[:count], wider[:count] = found, totals
+                        found, totals = longer, wider
+                    found[count], totals[count, 0], totals[count, 1] = arc, cost, heard
+                    count += 1
+                elif cost + heard < best[target, 0] + best[target, 1]:
+                    best[target, 0], best[target, 1] = cost, heard
+                    last = max(last, target)
+            arc += 1
+        place += 1
+    return ended, found[:count], totals[:count]

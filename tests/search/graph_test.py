@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,17 @@ from torch import Tensor
 from asrkit.errors import UserError
 from asrkit.lm.corpus import index_sentences
 from asrkit.lm.kneser_ney import estimate
+from asrkit.scorers.entries import Scorer
+from asrkit.scorers.graph import GraphLmScorer
 from asrkit.scorers.interfaces import FrameScores, Hypothesis
 from asrkit.scorers.sources import Source
 from asrkit.search.graph import GraphSearch
+from asrkit.search.lattices import hypotheses_of
 from asrkit.search.search import LoadedSearch
 from asrkit.wfst.decoding_graph import ctc_graph
+from asrkit.wfst.grammar_scores import grammar_of
 from asrkit.wfst.graph_file import DecodingGraph, read_graph, require_labels, write_graph
+from asrkit.wfst.lattice_file import read_lattices, write_lattices
 from asrkit.wfst.lexicon import Pronunciation
 from asrkit.wfst.token_passing import search_graph
 
@@ -53,9 +59,9 @@ def decoding_graph() -> DecodingGraph:
         for word, labels in enumerate(WORDS.values(), start=1)
     ]
     graph = ctc_graph(ngrams, [*WORDS], said, LABELS)
-    return DecodingGraph(
-        search_graph(graph), [*WORDS], [*WORDS.values()], ["a", "b", "c", "<blank>"]
-    )
+    symbols, spoken = ["a", "b", "c", "<blank>"], grammar_of(ngrams, [*WORDS])
+    walked = search_graph(graph)
+    return DecodingGraph(walked, [*WORDS], [*WORDS.values()], symbols, grammar=spoken)
 
 
 GRAPH = decoding_graph()
@@ -134,6 +140,10 @@ def test_a_graph_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "lm" / "x.graph.safetensors"
     write_graph(path, GRAPH)
     again = read_graph(path)
+    assert again.grammar is not None
+    assert GRAPH.grammar is not None
+    for name, array in vars(GRAPH.grammar).items():
+        assert (getattr(again.grammar, name) == array).all() if name != "start" else array >= 0
     assert (again.words, again.spellings, again.symbols) == (
         GRAPH.words,
         GRAPH.spellings,
@@ -166,3 +176,80 @@ def test_scorers_that_a_graph_search_has_no_use_for_are_refused() -> None:
         GraphSearch({"ctc": 1.0, "graph": 1.0, "lm": 0.5})
     with pytest.raises(UserError, match="not paths through a graph; expected a scorer of type"):
         GraphSearch({"ctc": 1.0, "graph": 1.0}).over({"ctc": Frames(), "graph": Frames()})
+
+
+def apart(lm: float, graph: float, **limits: float) -> LoadedSearch:
+    settings = {"beam": 1e4, "lattice_beam": 1e4, "nbest": 1000, **limits}
+    scorers = {"ctc": 1.0, "graph": graph, "lm": GraphLmScorer(lm)}
+    search = GraphSearch(scorers, **settings)  # type: ignore[arg-type]
+    sources = {"ctc": Frames(), "graph": Source("a graph", graph=GRAPH), "lm": Source("its LM")}
+    return search.over(sources)
+
+
+def by_words(n_best: list[Hypothesis], weights: dict[str, float]) -> list[tuple[float, list[int]]]:
+    """Returns an n-best list in the order of other weights."""
+    scored = [(sum(weights[n] * s for n, s in h.scores.items()), h.labels) for h in n_best]
+    return sorted(scored, key=lambda pair: -pair[0])
+
+
+def test_scores_of_the_language_model_apart_add_up_to_those_of_the_graph() -> None:
+    encoded = heard([5, 4], seed=2)
+    together, split = loaded(1.0, 1.3).run(encoded), apart(1.3, 1.3).run(encoded)
+    for whole, parts in zip(together, split, strict=True):
+        assert len(whole) == len(parts) > 10
+        for hypothesis, other in zip(parts, whole, strict=True):  # best first
+            assert hypothesis.score == pytest.approx(other.score, abs=5e-3)
+            total = hypothesis.scores["graph"] + hypothesis.scores["lm"]
+            weighted = hypothesis.scores["ctc"] + 1.3 * total
+            assert hypothesis.score == pytest.approx(weighted, abs=5e-3)
+            # Words of this lexicon are said in one way each.
+            assert hypothesis.scores["graph"] == pytest.approx(0.0, abs=5e-3)
+        assert parts[0].labels == whole[0].labels
+
+
+def test_weights_of_the_lattice_find_what_another_search_with_them_finds() -> None:
+    encoded = heard([6, 5, 6], seed=4)
+    first = apart(1.0, 1.0).run(encoded)
+    for lm, graph in ((0.1, 1.0), (5.0, 0.5)):
+        again = apart(lm, graph).run(encoded)
+        for n_best, other in zip(first, again, strict=True):
+            ranked = by_words(n_best, {"ctc": 1.0, "lm": lm, "graph": graph})
+            expected = [(h.score, h.labels) for h in other]
+            best = [score for score, _ in ranked[:5]]
+            assert best == pytest.approx([score for score, _ in expected[:5]], abs=1e-2)
+            assert ranked[0][1] == expected[0][1]
+
+
+def test_lattices_are_kept_and_come_back_from_their_file(tmp_path: Path) -> None:
+    search, encoded = apart(1.0, 0.8, lattices=True), heard([6, 1], seed=4)
+    lists = search.run(encoded)
+    kept = search.take_lattices()
+    assert len(kept) == 2
+    assert not search.take_lattices()
+    records = [{"id": str(row), "lattice": one and one.as_json()} for row, one in enumerate(kept)]
+    path = tmp_path / "lattices.jsonl.gz"
+    write_lattices(path, map(json.dumps, records))
+    for (name, lattice), n_best in zip(read_lattices(path), lists, strict=True):
+        assert (lattice is None) == (not n_best)
+        if lattice is not None:
+            found = hypotheses_of(lattice, search.parts.weights, 1000)
+            assert [h.score for h in found] == pytest.approx([h.score for h in n_best], abs=5e-3)
+            assert found[0].labels == n_best[0].labels, name
+    path.write_bytes(b"nothing of the kind")
+    with pytest.raises(UserError, match="decode the set again"):
+        list(read_lattices(path))
+
+
+def test_a_graph_has_one_language_model_and_must_tell_its_scores() -> None:
+    two: dict[str, float | Scorer] = {
+        "ctc": 1.0,
+        "graph": 1.0,
+        "a": GraphLmScorer(1.0),
+        "b": GraphLmScorer(1.0),
+    }
+    with pytest.raises(ValueError, match="a, b: a graph has one language model"):
+        GraphSearch(two)
+    old = Source("a graph", graph=replace(GRAPH, grammar=None))
+    search = GraphSearch({"ctc": 1.0, "graph": 1.0, "lm": GraphLmScorer(1.0)})
+    with pytest.raises(UserError, match="make it again"):
+        search.over({"ctc": Frames(), "graph": old, "lm": Source("")}).run(heard([3]))

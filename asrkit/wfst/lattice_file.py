@@ -1,0 +1,79 @@
+"""Lattices of sets as files: a line of JSON per utterance, compressed; words and scores by name."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asrkit.errors import UserError
+from asrkit.files import replaced
+from asrkit.wfst.determinised import PARTS, WordLattice
+
+_INTEGERS = ("frames", "sources", "targets", "words")
+
+
+@dataclass(frozen=True)
+class NamedLattice:
+    """A lattice, and what its numbers mean.
+
+    Args:
+        lattice: Word w of its arcs is `words[w - 1]`.
+        words: Those that it has.
+        spellings: The labels of each.
+        scorers: Which scorer of the search the scores of each of the `PARTS` belong to.
+    """
+
+    lattice: WordLattice
+    words: list[str]
+    spellings: list[list[int]]
+    scorers: Mapping[str, str]
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns it as JSON has it; scores have 4 decimals, and null is where no path ends."""
+        lattice = self.lattice
+        fields: dict[str, Any] = {n: getattr(lattice, n).tolist() for n in _INTEGERS}
+        fields["scores"] = np.round(lattice.scores, 4).tolist()
+        ends = [row if np.isfinite(row).all() else None for row in lattice.ends]
+        fields["ends"] = [None if row is None else np.round(row, 4).tolist() for row in ends]
+        texts = {"names": self.words, "spellings": self.spellings, "scorers": dict(self.scorers)}
+        return {**fields, **texts, "whole": lattice.whole}
+
+    @classmethod
+    def of_json(cls, fields: Mapping[str, Any]) -> NamedLattice:
+        """Returns the lattice of a line."""
+        arrays = {name: np.array(fields[name], np.int64) for name in _INTEGERS}
+        none = [-np.inf] * len(PARTS)
+        ends = np.array([none if row is None else row for row in fields["ends"]], np.float64)
+        scores = np.array(fields["scores"], np.float64).reshape(-1, len(PARTS))
+        lattice = WordLattice(
+            **arrays, ends=ends.reshape(-1, len(PARTS)), scores=scores, whole=fields["whole"]
+        )
+        return cls(lattice, fields["names"], fields["spellings"], fields["scorers"])
+
+
+def write_lattices(path: Path, lines: Iterable[str]) -> None:
+    """Writes lines of JSON, each with the `id` of an utterance, wholly or not at all."""
+    with replaced(path) as partial, gzip.open(partial, "wt", encoding="utf-8") as file:
+        file.writelines(line + "\n" for line in lines)
+
+
+def read_lattices(path: Path) -> Iterator[tuple[str, NamedLattice | None]]:
+    """Yields utterances and their lattices; None where no path was found.
+
+    Raises:
+        UserError: If the file is damaged.
+    """
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            for line in file:
+                fields = json.loads(line)
+                found = fields["lattice"]
+                yield fields["id"], None if found is None else NamedLattice.of_json(found)
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} can't be read ({error}): decode the set again") from error
