@@ -39,7 +39,8 @@ class AsrModel(SpeechModel):
         augment: Changes to the features in training, by name, in order.
         training_chunks: How features are cut in training, before they are changed, where there are
             given alignments; all heads then learn from chunks. Whole utterances where null.
-        initialization: Draws the weights of all parts; each layer has its own way where null.
+        initialization: How weights are drawn, by name, in order: the last that draws a layer holds,
+            and layers that none draws are as they come.
 
     Raises:
         ValueError: If there is no head, the name of one can't be that of a module, an augmentation
@@ -56,7 +57,7 @@ class AsrModel(SpeechModel):
         heads: dict[str, Factory[Head]],
         augment: Ordered[Augment] = Ordered(),  # noqa: B006, B008 - never changed
         training_chunks: Chunking | None = None,
-        initialization: Initialization | None = None,
+        initialization: Ordered[Initialization] = Ordered(),  # noqa: B006, B008 - never changed
     ) -> None:
         super().__init__()
         if not heads:
@@ -71,8 +72,8 @@ class AsrModel(SpeechModel):
         self.training_chunks = training_chunks
         if training_chunks is not None:
             require_chunkable(training_chunks, self.encoder.output_lengths, self.named_heads())
-        if initialization is not None:
-            initialization.apply(self)
+        for each in initialization.values():
+            each.apply(self)
 
     def forward(self, batch: Batch, step: int = 0) -> LossReport:
         """Returns the loss parts of all heads, named HEAD.PART."""

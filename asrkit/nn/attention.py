@@ -22,23 +22,31 @@ class Projections:
 
     Args:
         bias: Whether they have biases.
+        width: K · C, the size of all heads together; D where null.
         initial_scale: D times the variance of the initial query, key and value weights, which are
             uniform; 1 is Glorot's initialisation. PyTorch's default where null.
 
     Raises:
-        ValueError: If the scale is not positive.
+        ValueError: If the scale or the width is not positive.
     """
 
     bias: bool = True
+    width: int | None = None
     initial_scale: float | None = None
 
     def __post_init__(self) -> None:
         if self.initial_scale is not None and self.initial_scale <= 0:
             raise ValueError(f"initial_scale ({self.initial_scale}) must be positive, or null")
+        if self.width is not None and self.width < 1:
+            raise ValueError(f"width ({self.width}) must be at least 1, or null")
+
+    def size(self, dim: int) -> int:
+        """Returns K · C for frames of D values."""
+        return dim if self.width is None else self.width
 
     def query_key_value(self, dim: int) -> nn.Linear:
         """Returns the layer from D to queries, keys and values, one after the other."""
-        layer = nn.Linear(dim, 3 * dim, bias=self.bias)
+        layer = nn.Linear(dim, 3 * self.size(dim), bias=self.bias)
         if self.initial_scale is not None:
             bound = (3 * self.initial_scale / dim) ** 0.5
             nn.init.uniform_(layer.weight, -bound, bound)
@@ -46,7 +54,7 @@ class Projections:
 
     def output(self, dim: int) -> nn.Linear:
         """Returns the layer from the attended values to D."""
-        return nn.Linear(dim, dim, bias=self.bias)
+        return nn.Linear(self.size(dim), dim, bias=self.bias)
 
 
 def head_size(dim: int, num_heads: int) -> int:
@@ -74,7 +82,7 @@ class SelfAttention(Sublayer):
         score_gradient: How the gradient of the scores is changed in training.
 
     Raises:
-        ValueError: If num_heads does not divide D.
+        ValueError: If num_heads does not divide D, or the width of the projections.
 
     Source: Vaswani et al. 2017, section 3.2.
     """
@@ -92,7 +100,7 @@ class SelfAttention(Sublayer):
         super().__init__()
         self.num_heads = num_heads
         self.dropout = dropout
-        size = head_size(dim, num_heads)
+        size = head_size(projections.size(dim), num_heads)
         self.query_key_value = projections.query_key_value(dim)
         self.position = position(num_heads=num_heads, head_dim=size)
         self.output = projections.output(dim)
@@ -101,7 +109,8 @@ class SelfAttention(Sublayer):
 
     def joined_shapes(self) -> dict[str, tuple[int, ...]]:
         """Returns the shapes that separate queries, keys, values and heads."""
-        return attention_shapes(self.output.in_features, self.num_heads)
+        width, dim = self.output.in_features, self.output.out_features
+        return attention_shapes(width, self.num_heads, dim)
 
     def forward(self, x: Tensor, context: SequenceContext) -> Tensor:
         """Returns the attention output (B, T, D)."""
@@ -118,9 +127,17 @@ class SelfAttention(Sublayer):
         return gated
 
 
-def attention_shapes(dim: int, num_heads: int) -> dict[str, tuple[int, ...]]:
-    """Returns the separate shapes of `query_key_value` (3, K, C, D) and `output` (D, K, C)."""
-    size = dim // num_heads
+def attention_shapes(
+    width: int, num_heads: int, dim: int | None = None
+) -> dict[str, tuple[int, ...]]:
+    """Returns the separate shapes of `query_key_value` (3, K, C, D) and `output` (D, K, C).
+
+    Args:
+        width: K · C.
+        num_heads: K.
+        dim: D; the width where None.
+    """
+    dim, size = width if dim is None else dim, width // num_heads
     return {
         "query_key_value.weight": (3, num_heads, size, dim),
         "query_key_value.bias": (3, num_heads, size),

@@ -239,18 +239,26 @@ class AddedSinusoids(Frontend):
 
 @frontends.register("frame_stacking")
 class FrameStacking(Frontend):
-    """Stacks each frame with those before it, then keeps every stride-th frame.
+    """Stacks each frame with its neighbours, then keeps every stride-th frame.
 
     Args:
         input_dim: F.
         window: Number of frames to stack.
         stride: Frames from one window to the next.
         dim: D of a linear layer after the stacking; no such layer where null.
+        right: How many frames of a window come after its own; the others come before it.
+
+    Raises:
+        ValueError: If the frame itself is not in its window.
     """
 
-    def __init__(self, input_dim: int, window: int, stride: int, dim: int | None = None) -> None:
+    def __init__(
+        self, input_dim: int, window: int, stride: int, dim: int | None = None, right: int = 0
+    ) -> None:
         super().__init__()
-        self.window, self.stride = window, stride
+        if not 0 <= right < window:
+            raise ValueError(f"right ({right}) must be at least 0 and below window ({window})")
+        self.window, self.stride, self.right = window, stride, right
         stacked = input_dim * window
         self.dim = stacked if dim is None else dim
         self.output = nn.Identity() if dim is None else nn.Linear(stacked, dim)
@@ -261,7 +269,9 @@ class FrameStacking(Frontend):
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Returns frames (B, T', D) and their lengths (B,)."""
-        padded = nn.functional.pad(x, (0, 0, self.window - 1, 0))
+        if self.right:
+            x = zero_padding(x, length_mask(lengths, x.shape[1]))
+        padded = nn.functional.pad(x, (0, 0, self.window - 1 - self.right, self.right))
         windows = padded.unfold(1, self.window, self.stride)  # (B, T', F, window)
         stacked = windows.transpose(2, 3).flatten(2)
         return self.output(stacked), self.output_lengths(lengths)

@@ -11,13 +11,17 @@ from asrkit.nn.activations import Activation, ReLU
 
 
 class Upsampling(nn.Module, ABC):
-    """Maps frames (B, T, D) to `factor` times as many; implementations set it, and read `dim`."""
+    """Maps frames (B, T, D), zero in the padding, to `factor` times as many of D' values.
+
+    Implementations get D as `dim`, and set it to D'.
+    """
 
     factor: int
+    dim: int
 
     @abstractmethod
     def forward(self, frames: Tensor) -> Tensor:
-        """Returns frames (B, T · factor, D)."""
+        """Returns frames (B, T · factor, D')."""
 
 
 upsamplings: Registry[Upsampling] = Registry("upsampling", Upsampling, late=("dim",))
@@ -34,7 +38,7 @@ class Repetition(Upsampling):
     """Each frame is repeated.
 
     Args:
-        dim: D, not needed.
+        dim: D.
         factor: How often it is there afterwards.
 
     Raises:
@@ -43,7 +47,7 @@ class Repetition(Upsampling):
 
     def __init__(self, dim: int, factor: int) -> None:
         super().__init__()
-        self.factor = _require(factor)
+        self.factor, self.dim = _require(factor), dim
 
     def forward(self, frames: Tensor) -> Tensor:
         """Returns frames (B, T · factor, D)."""
@@ -52,26 +56,42 @@ class Repetition(Upsampling):
 
 @upsamplings.register("transposed_convolution")
 class TransposedConvolution(Upsampling):
-    """A transposed convolution whose kernel is as long as its stride, so that frames don't overlap.
+    """A transposed convolution.
 
     Args:
         dim: D.
         factor: The stride.
         activation: Applied to what comes out.
+        kernel_size: What comes out of a frame; the stride where null, so that frames don't overlap.
+            Of what is longer, the middle is kept, and one more at the end than at the start.
+        output_dim: D' of what comes out; D where null.
 
     Raises:
-        ValueError: If the factor is below 1.
+        ValueError: If the factor is below 1, or the kernel is shorter.
 
     Source: rwth-i6/i6_experiments, users/schupp/hybrid_hmm_nn (kernel 3, stride 3, ReLU).
     """
 
-    def __init__(self, dim: int, factor: int, activation: Factory[Activation] = ReLU) -> None:
+    def __init__(
+        self,
+        dim: int,
+        factor: int,
+        activation: Factory[Activation] = ReLU,
+        kernel_size: int | None = None,
+        output_dim: int | None = None,
+    ) -> None:
         super().__init__()
-        self.factor = _require(factor)
-        self.convolution = nn.ConvTranspose1d(dim, dim, factor, stride=factor)
+        kernel = factor if kernel_size is None else kernel_size
+        if kernel < factor:
+            raise ValueError(f"kernel_size ({kernel}) must be at least factor ({factor}), or null")
+        self.factor, self.dim = _require(factor), dim if output_dim is None else output_dim
+        self.first = (kernel - factor) // 2
+        self.convolution = nn.ConvTranspose1d(dim, self.dim, kernel, stride=factor)
         self.activation = activation()
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Returns frames (B, T · factor, D)."""
-        found: Tensor = self.activation(self.convolution(frames.transpose(1, 2)).transpose(1, 2))
-        return found
+        """Returns frames (B, T · factor, D')."""
+        found = self.convolution(frames.transpose(1, 2))  # (B, D', (T - 1) · factor + kernel)
+        kept = found[:, :, self.first : self.first + frames.shape[1] * self.factor]
+        upsampled: Tensor = self.activation(kept.transpose(1, 2))
+        return upsampled

@@ -51,13 +51,19 @@ class CheckpointStore:
         keep_best: How many of the lowest dev objectives are kept.
         keep_last: How many of the newest are kept.
         keep_epochs: How many of the newest of finished epochs are kept.
+        always: Epochs whose checkpoints are kept whatever comes later.
     """
 
     def __init__(
-        self, folder: Path, keep_best: int = 5, keep_last: int = 2, keep_epochs: int = 0
+        self,
+        folder: Path,
+        keep_best: int = 5,
+        keep_last: int = 2,
+        keep_epochs: int = 0,
+        always: frozenset[int] = frozenset(),
     ) -> None:
         self.folder, self.keep_epochs = folder, keep_epochs
-        self.keep_best, self.keep_last = keep_best, keep_last
+        self.keep_best, self.keep_last, self.always = keep_best, keep_last, always
         folder.mkdir(parents=True, exist_ok=True)
         self.entries = read_index(folder)
 
@@ -174,6 +180,7 @@ class CheckpointStore:
         best = by_objective(finished)[: self.keep_best]
         last = by_age(self.entries)[: max(self.keep_last, 1)]
         last += by_age(finished)[: self.keep_epochs]
+        last += [entry for entry in finished if entry.epoch in self.always]
         return [e for e in self.entries if e in best or e in last]
 
 

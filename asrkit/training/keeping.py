@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from asrkit.bounds import refuse_below, refuse_not_above
@@ -54,6 +54,7 @@ class Checkpoints:
     Args:
         keep_best: How many checkpoints with the lowest dev objective are kept.
         keep_last: How many of the newest checkpoints are kept.
+        keep_epochs: Epochs whose checkpoints are kept whatever comes later.
         save_minutes: A checkpoint is written at least so often.
         save_steps: A checkpoint is written every so many updates, if set.
         reload_best: When to go back to an earlier epoch, with a fresh optimiser, if set.
@@ -64,19 +65,22 @@ class Checkpoints:
 
     keep_best: int = 5
     keep_last: int = 2
+    keep_epochs: list[int] = field(default_factory=list)
     save_minutes: float = 10.0
     save_steps: int | None = None
     reload_best: ReloadBest | None = None
 
     def __post_init__(self) -> None:
         refuse_below(0, keep_best=self.keep_best, keep_last=self.keep_last)
+        refuse_below(1, keep_epochs=min(self.keep_epochs, default=1))
         refuse_not_above(0, save_minutes=self.save_minutes)
         refuse_below(1, save_steps=self.save_steps)
 
     def store(self, folder: Path) -> CheckpointStore:
         """Returns the checkpoints of a folder, of which it keeps what is needed."""
         compared = self.reload_best.last if self.reload_best is not None else 0
-        return CheckpointStore(folder, self.keep_best, self.keep_last, compared)
+        epochs = frozenset(self.keep_epochs)
+        return CheckpointStore(folder, self.keep_best, self.keep_last, compared, epochs)
 
     def is_due(self, step: int, seconds: float) -> bool:
         """Returns whether to save after an update, so many seconds after the last time."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -29,6 +29,11 @@ class OptimizerFactory(ABC):
     def __call__(self, model: nn.Module) -> Optimizer:
         """Returns the optimiser of all trainable parameters of a model."""
         return self.make(parameter_groups(model, [*self.groups.values()], self.weight_decay))
+
+
+RISE = 4e-3
+"""How fast NAdam's momentum rises: it lacks 0.5 · 0.96^(this · update) of its last value."""
+AT_ONCE = 1e6
 
 
 optimizers: Registry[OptimizerFactory] = Registry("optimizer", OptimizerFactory)
@@ -118,6 +123,8 @@ class NAdam(OptimizerFactory):
         betas: Decay of the running moments.
         eps: Added to the root of the second moment.
         decoupled: Whether weight decay is decoupled.
+        momentum: Whether momentum rises from half of the first of the `betas` to all of it, within
+            some ten thousand updates, or is constant, as in TensorFlow.
         groups: Parameters with settings of their own, by name; the first that selects one holds.
 
     Source: Dozat 2016.
@@ -127,12 +134,18 @@ class NAdam(OptimizerFactory):
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     decoupled: bool = False
+    momentum: Literal["rising", "constant"] = "rising"
     groups: Ordered[ParameterGroup] = field(default_factory=Ordered)
 
     def make(self, groups: list[dict[str, Any]]) -> Optimizer:
         """Returns the optimiser of torch parameter groups."""
         return torch.optim.NAdam(
-            groups, lr=0.0, betas=self.betas, eps=self.eps, decoupled_weight_decay=self.decoupled
+            groups,
+            lr=0.0,
+            betas=self.betas,
+            eps=self.eps,
+            momentum_decay=RISE if self.momentum == "rising" else AT_ONCE,
+            decoupled_weight_decay=self.decoupled,
         )
 
 

@@ -55,6 +55,33 @@ def test_without_positions_it_is_torch_multihead_attention(span: Span) -> None:
     torch.testing.assert_close(found[context.mask], expected[context.mask], rtol=1e-4, atol=1e-5)
 
 
+def test_heads_may_be_wider_or_narrower_than_frames() -> None:
+    torch.manual_seed(0)
+    position = partial(ClippedRelativePosition, clip=2)
+    layer = SelfAttention(D, 3, position, 0.0, Projections(width=12))
+    plain = SelfAttention(12, 3, position, 0.0)
+    assert layer.query_key_value.weight.shape == (36, D)
+    assert layer.output.weight.shape == (D, 12)
+    assert layer.joined_shapes() == {
+        "query_key_value.weight": (3, 3, 4, D),
+        "query_key_value.bias": (3, 3, 4),
+        "output.weight": (D, 3, 4),
+    }
+    # As wide as a layer of 12 values, whose first D values are read and written.
+    with torch.no_grad():
+        plain.query_key_value.weight.zero_()[:, :D] = layer.query_key_value.weight
+        plain.query_key_value.bias.copy_(layer.query_key_value.bias)
+        plain.output.weight[:D], plain.output.bias[:D] = layer.output.weight, layer.output.bias
+        plain.position.load_state_dict(layer.position.state_dict())
+    x, context = torch.randn(2, T, D), FullSpan().context(LENGTHS, T)
+    expected = plain(nn.functional.pad(x, (0, 4)), context)[..., :D]
+    torch.testing.assert_close(layer(x, context), expected)
+    with pytest.raises(ValueError, match=r"num_heads \(2\) must divide"):
+        SelfAttention(D, 2, projections=Projections(width=5))
+    with pytest.raises(ValueError, match=r"width \(0\) must be at least 1"):
+        Projections(width=0)
+
+
 def pair_scores(layer: SelfAttention, x: Tensor) -> Tensor:
     """Returns scaled scores (K, T, T) of one utterance, one pair of frames at a time."""
     query, key, _ = layer.query_key_value(x).unflatten(1, (3, K, C)).unbind(1)  # (T, K, C)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from asrkit.nn.initialization import Fan, VarianceScaling
+from asrkit.nn.positions import ClippedRelativePosition
 
 
 @pytest.mark.parametrize(("fan", "count"), [("in", 400), ("out", 200), ("average", 300)])
@@ -31,12 +32,43 @@ def test_convolutions_count_their_kernel() -> None:
     assert float(layer.weight.detach().var()) == pytest.approx(1 / (16 * 15), rel=0.05)
     plain = nn.Conv1d(4, 4, 3, bias=False)
     before = plain.weight.clone()
-    VarianceScaling().apply(plain)
+    VarianceScaling().apply(nn.Sequential(plain, nn.Linear(4, 4)))
     torch.testing.assert_close(plain.weight, before)
 
 
 def test_what_can_not_be_drawn_is_refused() -> None:
-    with pytest.raises(ValueError, match="expected some of Linear, Conv1d, Conv2d"):
+    with pytest.raises(ValueError, match="expected some of Linear, Conv1d, Conv2d, "):
         VarianceScaling(module_types=["Embedding"])
     with pytest.raises(ValueError, match=r"scale \(0.0\) must be positive"):
         VarianceScaling(scale=0.0)
+
+
+def test_layers_are_chosen_by_name() -> None:
+    torch.manual_seed(0)
+    first, last = nn.Linear(300, 300), nn.Linear(300, 300)
+    model, before = nn.ModuleDict({"first": first, "last": last}), last.weight.clone()
+    VarianceScaling(0.01, pattern="first").apply(model)
+    assert float(first.weight.detach().abs().max()) <= 0.01  # (3 * 0.01 / 300) ** 0.5
+    torch.testing.assert_close(last.weight, before)
+    with pytest.raises(ValueError, match="the model has no Linear whose name has the pattern 'x'"):
+        VarianceScaling(pattern="x").apply(model)
+    with pytest.raises(ValueError, match="the model has no Conv2d"):
+        VarianceScaling(module_types=["Linear", "Conv2d"]).apply(model)
+
+
+@pytest.mark.parametrize(
+    ("module", "inputs", "outputs"),
+    [
+        (nn.ConvTranspose1d(40, 10, 3), 120, 30),
+        (nn.Conv1d(24, 24, 5, groups=24), 5, 120),
+        (ClippedRelativePosition(4, 16, clip=40), 81, 16),
+    ],
+)
+def test_inputs_are_counted_as_in_tensorflow(module: nn.Module, inputs: int, outputs: int) -> None:
+    torch.manual_seed(0)
+    for fan, count in (("in", inputs), ("out", outputs), ("average", (inputs + outputs) / 2)):
+        kinds = [type(module).__name__]
+        VarianceScaling(2.0, fan, module_types=kinds).apply(module)  # type: ignore[arg-type]
+        weight = next(module.parameters()).detach()
+        bound = (3 * 2.0 / count) ** 0.5
+        assert 0.9 * bound < float(weight.abs().max()) <= bound

@@ -25,6 +25,7 @@ FRONTENDS: list[Factory[Frontend]] = [
     partial(VggFrontend, channels=[3, 4], time_pools=[2, 2], frequency_pools=[2, 1]),
     partial(VggFrontend, channels=[3], time_pools=[3], frequency_pools=[2], activation=GELU),
     partial(FrameStacking, window=3, stride=3, dim=8),
+    partial(FrameStacking, window=4, stride=2, right=2),
     AddedSinusoids,
 ]
 
@@ -81,3 +82,12 @@ def test_wrong_sizes_are_refused() -> None:
         Conv2dFrontend(6, [3], [2], 8, kernel_sizes=[4])
     with pytest.raises(ValueError, match="one entry per pair"):
         VggFrontend(6, [3], [2, 2], [1])
+
+
+def test_windows_may_reach_to_the_right() -> None:
+    features = torch.arange(1.0, 8.0)[None, :, None]  # 1 to 7
+    frames, lengths = FrameStacking(1, window=4, stride=3, right=1)(features, torch.tensor([7]))
+    assert frames[0].tolist() == [[0, 0, 1, 2], [2, 3, 4, 5], [5, 6, 7, 0]]
+    assert lengths.tolist() == [3]
+    with pytest.raises(ValueError, match=r"right \(3\) must be at least 0 and below window \(3\)"):
+        FrameStacking(1, window=3, stride=3, right=3)

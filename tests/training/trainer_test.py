@@ -201,6 +201,16 @@ def test_best_and_last_checkpoints_are_kept(tmp_path: Path) -> None:
     assert kept == ["step-00000002.pt", "step-00000005.pt", "step-00000006.pt"]
 
 
+def test_checkpoints_of_some_epochs_are_always_kept(tmp_path: Path) -> None:
+    store = Checkpoints(keep_best=1, keep_last=1, keep_epochs=[1, 3]).store(tmp_path)
+    for step, dev in enumerate([5.0, 1.0, 4.0, 3.0, 2.0, 6.0], start=1):
+        save(store, step, dev)
+    kept = sorted(int(path.stem.removeprefix("step-")) for path in tmp_path.glob("*.pt"))
+    assert kept == [1, 2, 3, 6]
+    with pytest.raises(ValueError, match="keep_epochs"):
+        Checkpoints(keep_epochs=[0, 3])
+
+
 def test_a_truncated_checkpoint_is_reported_and_the_one_before_used(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

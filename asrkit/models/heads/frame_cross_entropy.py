@@ -23,7 +23,7 @@ from asrkit.models.interfaces import (
 )
 from asrkit.models.taps import require_tap
 from asrkit.nn.dropout import Dropout
-from asrkit.nn.masking import length_mask
+from asrkit.nn.masking import length_mask, zero_padding
 from asrkit.nn.upsampling import Upsampling
 from asrkit.scorers.interfaces import FrameScores
 from asrkit.text.outputs import Outputs
@@ -76,7 +76,8 @@ class FrameCrossEntropyHead(Head):
         self.outputs = Outputs.states(states)
         self.given_targets = FrameTargets(self.outputs, rate="features")
         self.upsampling = None if upsampling is None else upsampling(dim=encoder.dim)
-        sizes = [encoder.dim, *hidden]
+        dim = encoder.dim if self.upsampling is None else self.upsampling.dim
+        sizes = [dim, *hidden]
         self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self.dropout = Dropout(dropout)
         self.output = nn.Linear(sizes[-1], states)
@@ -110,7 +111,8 @@ class FrameCrossEntropyHead(Head):
         """Returns logits (B, T, S) of feature frames, and how many are valid (B,)."""
         x, lengths = encoded.at(self.tap), encoded.lengths  # (B, T', D), (B,)
         if self.upsampling is not None:
-            x, lengths = self.upsampling(x), lengths * self.upsampling.factor
+            valid = zero_padding(x, length_mask(lengths, x.shape[1]))
+            x, lengths = self.upsampling(valid), lengths * self.upsampling.factor
         if encoded.feature_lengths is not None:
             lengths = torch.minimum(lengths, encoded.feature_lengths)
         x = x[:, : int(lengths.max())]  # (B, T, D)
