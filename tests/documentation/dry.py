@@ -32,6 +32,8 @@ case $* in
   "-m asrkit files sets"*) for name in dev test; do echo $name; done ;;
   *--priors) ;;
   "-m asrkit files searches"*) echo joint ;;
+  "-m asrkit files hears conf/hybrid.yaml"*) echo audio ;;
+  "-m asrkit files hears"*) echo features ;;
   "-m asrkit files run"*) echo "$4/tune/joint.yaml" ;;
 esac
 """
