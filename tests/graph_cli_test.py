@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +28,15 @@ decoding:
   words:
     type: graph
     scorers: {ctc: 1.0, graph: {type: graph, weight: 0.5, graph: lm/two.graph.safetensors}}
+  apart:
+    type: graph
+    lattices: true
+    beam: 1000.0
+    lattice_beam: 1000.0
+    scorers:
+      ctc: 1.0
+      lm: {type: graph_lm, weight: 0.5}
+      graph: {type: graph, weight: 0.5, graph: lm/two.graph.safetensors}
   passes:
     type: two_pass
     first:
@@ -93,6 +103,32 @@ def test_weights_of_graph_and_frames_are_tuned(place: Path) -> None:
     tuned = done(place, "tune", "--run", "run", "--data", "data", "--set", "dev", "--search",
                  "words", "--vary", "graph=0.1:2", "--decodes", 1)  # fmt: skip
     assert "graph" in tuned.output
+
+
+def lists(place: Path, search: str) -> list[dict[str, Any]]:
+    path = place / "run" / "decode" / search / "dev" / "nbest.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_weights_tuned_on_lattices_find_what_decoding_with_them_finds(place: Path) -> None:
+    options = ("--run", "run", "--data", "data", "--set", "dev", "--search", "apart")
+    done(place, "decode", *options)
+    decoded = place / "run" / "decode" / "apart" / "dev"
+    assert (decoded / "lattices.jsonl.gz").is_file()
+    assert not [*decoded.glob("*partial*")]
+    done(place, "tune", *options, "--vary", "lm=0.1:9", "--vary", "graph=0.1:2", "--decodes", 1)
+    trials = json.loads((place / "run" / "tune" / "apart.json").read_text())
+    assert len(trials) > 1
+    assert {"lm", "graph"} <= trials[-1]["weights"].keys()
+    folders = sorted((place / "run" / "tune" / "apart").iterdir())
+    assert [(folder / "lattices.jsonl.gz").is_file() for folder in folders].count(True) == 1
+    published = lists(place, "apart")
+    done(place, "decode", *options, "--spec", place / "run" / "tune" / "apart.yaml")
+    for told, found in zip(published, lists(place, "apart"), strict=True):
+        assert told["text"] == found["text"]
+        for one, other in zip(told["hypotheses"][:3], found["hypotheses"][:3], strict=True):
+            assert one["score"] == pytest.approx(other["score"], abs=2e-2)
+            assert one["scores"] == pytest.approx(other["scores"], abs=2e-2)
 
 
 def test_search_errors_say_that_graphs_cannot_be_held_to_references(place: Path) -> None:

@@ -16,6 +16,7 @@ from rich.progress import Progress
 
 from asrkit.data.batch import Batch
 from asrkit.data.batch_info import UtteranceInfo
+from asrkit.decoding.lattices import LatticeResults
 from asrkit.decoding.partial_results import PartialResults
 from asrkit.run_files import NbestLine, SearchNote, SetFacts, Summary, WrittenHypothesis
 from asrkit.run_folder import DecodedSet
@@ -52,7 +53,9 @@ def decode(
     facts: SetFacts | None = None,
     note: SearchNote | None = None,
 ) -> Summary:
-    """Writes OUT/nbest.jsonl and OUT/summary.json; an interrupted call continues where it stopped.
+    """Writes OUT/nbest.jsonl and OUT/summary.json, and lattices if the search gives some.
+
+    An interrupted call continues where it stopped.
 
     Args:
         model: A trained model.
@@ -77,6 +80,7 @@ def decode(
     model.eval()
     place = DecodedSet(out)
     results = PartialResults(place.partial, fingerprint)
+    lattices = LatticeResults(place, fingerprint) if search.search.gives_lattices else None
     names: list[str] = []
     with Progress(console=console(), disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("decoding", total=total)
@@ -88,6 +92,8 @@ def decode(
                     _line(info, distinct(hypotheses, tokenizer)[:max_hypotheses])
                     for info, hypotheses in zip(infos, found, strict=True)
                 ]
+                if lattices is not None:  # before the lists, as these say what is done
+                    lattices.add([info.id for info in infos], search.take_lattices())
                 results.add([line.as_json() for line in lines], spent)
             names.extend(info.id for info in infos)
             progress.advance(task, len(infos))
@@ -98,8 +104,11 @@ def decode(
     files = {place.nbest: nbest, place.summary: _as_text(summary)}
     if note is not None:
         files[place.search] = _as_text(note)
+    if lattices is not None:
+        lattices.finish(sorted(names))
     # Beside the lists there is never a judgement of others, or the settings of others.
-    results.finish(files, place.judgements)
+    void = (*place.judgements, *([place.lattices] if lattices is None else []))
+    results.finish(files, void)
     return summary
 
 

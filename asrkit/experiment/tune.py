@@ -18,6 +18,7 @@ from asrkit.data.transcripts import with_transcripts
 from asrkit.experiment.decode import decode_into
 from asrkit.experiment.decode_spec import chosen_search
 from asrkit.experiment.decoded_sets import require_whole
+from asrkit.experiment.lattice_lists import has_lattices, relist
 from asrkit.experiment.record import record_command
 from asrkit.experiment.spec import available_device
 from asrkit.experiment.system import System
@@ -37,9 +38,14 @@ from asrkit.run_files import NbestLine, Trial, read_nbest
 from asrkit.run_folder import DecodedSet, RunFolder
 from asrkit.scoring.weights import Decoded, Pool, best_weights, pool
 from asrkit.scoring.wer import Score, score_run, transcribed
+from asrkit.search.graph import GraphSearch
 from asrkit.search.search import Search
 
 NBEST = 30
+FROM_LATTICES = 100
+"""Most hypotheses of an utterance that a lattice is asked for."""
+ON_LATTICES = 10
+"""How often at least weights are changed where lattices tell the lists, as that takes seconds."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +79,10 @@ def tune(
     The set is decoded with the weights of the spec; the n-best lists so far tell the weights of
     the next decode, and those of the best decode are taken. Only what is in `ranges` changes. Other
     numbers of a scorer's entry (`ctc.prior_scale`) are tried by two thirds of the decodes, evenly
-    over their range, because n-best lists can't rank them. The best decode becomes the result of
-    this search and set, in RUN/decode/SEARCH/SET. A search that has nothing to tune is decoded
-    once, and written as it is.
+    over their range, because n-best lists can't rank them. Where a graph search gives lattices, the
+    lists of other weights come from them, without decoding again. The best decode becomes the
+    result of this search and set, in RUN/decode/SEARCH/SET. A search that has nothing to tune is
+    decoded once, and written as it is.
 
     Args:
         run: Folder of a trained run.
@@ -101,7 +108,8 @@ def tune(
     with_transcripts(sets.open(data, [set_name]), set_name, "weights")
     system = System(run, data, checkpoint, device, overrides)
     found = chosen_search(Spec(system.resolved), search, spec)
-    build(Search, found.spec, found.path)
+    untuned = build(Search, found.spec, found.path)
+    from_lattices = isinstance(untuned, GraphSearch) and untuned.gives_lattices
     node = found.node if isinstance(found.node, dict) else {"type": found.node}
     ranges = ranges or ranges_of(spec, node)
     values = values_of(node, list(ranges))
@@ -113,12 +121,17 @@ def tune(
     with owned(trial, work), owned(decoded, work):
         history = _History(ranges, float(node.get("length_norm", 0.0)), decodes)
         point = history.start(values)
-        for number in range(decodes + 1 if ranges else 1):
-            out = trial / str(number)
-            tried = with_values(node, point)
-            score = _decoded(out, system, tried, data, set_name, sets, search)
+        number, most = 0, decodes + 1 if ranges else 1
+        while number < most:
+            out, tried = trial / str(number), with_values(node, point)
+            like = history.decoded_like(point) if from_lattices else None
+            if like is not None and has_lattices(trial / str(like)):
+                most = max(most, 1 + ON_LATTICES)
+                score = _relisted(trial / str(like), out, tried, system, sets)
+            else:
+                score = _decoded(out, system, tried, data, set_name, sets, search)
             history.add(point, score, transcribed(read_nbest(DecodedSet(out).nbest)))
-            point = history.following()
+            point, number = history.following(), number + 1
             if history.knows(point):
                 break
         best, trials = history.best, history.trials
@@ -171,6 +184,13 @@ class _History:
         """Returns whether these values were decoded."""
         return any(trial.weights == point for trial in self.trials)
 
+    def decoded_like(self, point: dict[str, float]) -> int | None:
+        """Returns the first decode with the same settings, whatever its weights."""
+        for number, trial in enumerate(self.trials):
+            if all(trial.weights[name] == point[name] for name in self.settings):
+                return number
+        return None
+
     def following(self) -> dict[str, float]:
         """Returns the values of the next decode: the best settings so far, or new ones."""
         point = {**self.trials[self.best].weights, **self._fitted()}
@@ -222,6 +242,11 @@ def _decoded(
     return score_run(DecodedSet(out).nbest, out, coverage=require_whole(out, sets))
 
 
+def _relisted(decoded: Path, out: Path, node: Any, system: System, sets: OpenSets) -> Score:
+    relist(decoded, out, node, values_of(node, []), system.tokenizer, FROM_LATTICES)
+    return score_run(DecodedSet(out).nbest, out, coverage=require_whole(out, sets))
+
+
 def publish(decoded: Path, out: Path) -> None:
     """Copies a decode to where `asrkit decode` would have put it, still to be scored.
 
@@ -232,9 +257,12 @@ def publish(decoded: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     # What says something of the lists goes before them and comes after them.
     new, old = DecodedSet(decoded), DecodedSet(out)
-    for path in (*old.judgements, old.summary, old.search):
+    for path in (*old.judgements, old.summary, old.search, old.lattices):
         path.unlink(missing_ok=True)
     pairs = (new.nbest, old.nbest), (new.search, old.search), (new.summary, old.summary)
     for source, path in pairs:
         with replaced(path) as partial:
             shutil.copyfile(source, partial)
+    if new.lattices.is_file():
+        with replaced(old.lattices) as partial:
+            shutil.copyfile(new.lattices, partial)

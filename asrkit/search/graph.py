@@ -104,6 +104,11 @@ class GraphSearch(FrameSearch[Walks]):
             return self.entries[name].frame_kind
         return "graph" if name == self.graph else super().kind_of(name)
 
+    @property
+    def gives_lattices(self) -> bool:
+        """Whether it gives a lattice of every utterance."""
+        return self.lattices
+
     def begin(self, parts: SearchParts, encoded: EncodedFrames) -> Walks:
         """Returns the state before the first frame."""
         graph = parts.graph(self.graph)

@@ -61,6 +61,11 @@ class Search(ABC):
         """The searches whose results it reads, by name."""
         return {}
 
+    @property
+    def gives_lattices(self) -> bool:
+        """Whether it, or a search inside it, gives a lattice of every utterance."""
+        return any(search.gives_lattices for search in self.inner.values())
+
     def load(self, loader: Loader) -> LoadedSearch:
         """Returns the search with what it scores with.
 

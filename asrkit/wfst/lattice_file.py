@@ -58,9 +58,24 @@ class NamedLattice:
 
 
 def write_lattices(path: Path, lines: Iterable[str]) -> None:
-    """Writes lines of JSON, each with the `id` of an utterance, wholly or not at all."""
+    """Writes lines of JSON, wholly or not at all.
+
+    Args:
+        path: The file.
+        lines: What the lattices depend on (`fingerprint`); then an utterance (`id`) and its
+            `lattice` in each.
+    """
     with replaced(path) as partial, gzip.open(partial, "wt", encoding="utf-8") as file:
         file.writelines(line + "\n" for line in lines)
+
+
+def lattices_fingerprint(path: Path) -> str | None:
+    """Returns what the lattices of a file depend on; None where there is no such file."""
+    if not path.is_file():
+        return None
+    for fields in _lines(path):
+        return str(fields.get("fingerprint"))
+    return None
 
 
 def read_lattices(path: Path) -> Iterator[tuple[str, NamedLattice | None]]:
@@ -69,11 +84,28 @@ def read_lattices(path: Path) -> Iterator[tuple[str, NamedLattice | None]]:
     Raises:
         UserError: If the file is damaged.
     """
+    for fields in _lines(path):
+        if "fingerprint" in fields:
+            continue
+        try:
+            found = fields["lattice"]
+            lattice = None if found is None else NamedLattice.of_json(found)
+            yield fields["id"], lattice
+        except (ValueError, KeyError, TypeError) as error:
+            raise _damaged(path, error) from error
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
     try:
         with gzip.open(path, "rt", encoding="utf-8") as file:
             for line in file:
                 fields = json.loads(line)
-                found = fields["lattice"]
-                yield fields["id"], None if found is None else NamedLattice.of_json(found)
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} can't be read ({error}): decode the set again") from error
+                if not isinstance(fields, dict):
+                    raise ValueError("a line is not an object")
+                yield fields
+    except (OSError, EOFError, ValueError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path} can't be read ({error}): decode the set again")

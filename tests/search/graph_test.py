@@ -26,7 +26,7 @@ from asrkit.search.search import LoadedSearch
 from asrkit.wfst.decoding_graph import ctc_graph
 from asrkit.wfst.grammar_scores import grammar_of
 from asrkit.wfst.graph_file import DecodingGraph, read_graph, require_labels, write_graph
-from asrkit.wfst.lattice_file import read_lattices, write_lattices
+from asrkit.wfst.lattice_file import lattices_fingerprint, read_lattices, write_lattices
 from asrkit.wfst.lexicon import Pronunciation
 from asrkit.wfst.token_passing import search_graph
 
@@ -228,7 +228,8 @@ def test_lattices_are_kept_and_come_back_from_their_file(tmp_path: Path) -> None
     assert not search.take_lattices()
     records = [{"id": str(row), "lattice": one and one.as_json()} for row, one in enumerate(kept)]
     path = tmp_path / "lattices.jsonl.gz"
-    write_lattices(path, map(json.dumps, records))
+    write_lattices(path, map(json.dumps, [{"fingerprint": "x"}, *records]))
+    assert lattices_fingerprint(path) == "x"
     for (name, lattice), n_best in zip(read_lattices(path), lists, strict=True):
         assert (lattice is None) == (not n_best)
         if lattice is not None:

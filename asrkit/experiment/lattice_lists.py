@@ -1,0 +1,95 @@
+"""N-best lists of a decoded set with other weights, taken from its lattices."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from asrkit.decoding.decode import distinct
+from asrkit.experiment.record import this_command
+from asrkit.files import json_line, write_text
+from asrkit.run_files import (
+    NbestLine,
+    SearchNote,
+    Summary,
+    WrittenHypothesis,
+    read_nbest,
+    read_run_file,
+)
+from asrkit.run_folder import DecodedSet
+from asrkit.search.lattices import hypotheses_of
+from asrkit.text.tokenizers import Tokenizer
+from asrkit.wfst.lattice_file import NamedLattice, lattices_fingerprint, read_lattices
+
+
+def has_lattices(folder: Path) -> bool:
+    """Returns whether a decoded set has lattices that belong to its lists."""
+    place = DecodedSet(folder)
+    known = lattices_fingerprint(place.lattices)
+    if known is None or not place.search.is_file():
+        return False
+    return known == read_run_file(place.search, SearchNote).fingerprint
+
+
+def relist(
+    decoded: Path,
+    out: Path,
+    node: Any,
+    weights: Mapping[str, float],
+    tokenizer: Tokenizer,
+    max_hypotheses: int,
+) -> None:
+    """Writes the n-best lists that a graph search with other weights finds in lattices.
+
+    Args:
+        decoded: Folder of a decoded set that has lattices.
+        out: Folder of the new lists.
+        node: The search with the weights, by its spec.
+        weights: By scorer.
+        tokenizer: Turns labels into text.
+        max_hypotheses: Most of an utterance.
+    """
+    old, new = DecodedSet(decoded), DecodedSet(out)
+    lattices = dict(read_lattices(old.lattices))
+    lines = [
+        _line(line, lattices.get(line.id), weights, tokenizer, max_hypotheses)
+        for line in read_nbest(old.nbest)
+    ]
+    text = "".join(json_line(line.as_json()) + "\n" for line in lines)
+    count = sum(len(line.hypotheses) for line in lines) / max(len(lines), 1)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    summary = replace(
+        read_run_file(old.summary, Summary),
+        hypotheses_per_utterance=round(count, 2),
+        lists=digest,
+    )
+    before = read_run_file(old.search, SearchNote)
+    note = SearchNote(node, before.checkpoint, this_command())
+    out.mkdir(parents=True, exist_ok=True)
+    for path in (*new.judgements, new.lattices):
+        path.unlink(missing_ok=True)
+    write_text(new.search, json.dumps(asdict(note), indent=2) + "\n")
+    write_text(new.summary, json.dumps(asdict(summary), indent=2) + "\n")
+    write_text(new.nbest, text)
+
+
+def _line(
+    line: NbestLine,
+    lattice: NamedLattice | None,
+    weights: Mapping[str, float],
+    tokenizer: Tokenizer,
+    max_hypotheses: int,
+) -> NbestLine:
+    found = [] if lattice is None else hypotheses_of(lattice, weights, max_hypotheses)
+    texts = distinct(found, tokenizer)
+    return replace(
+        line,
+        text=texts[0][0] if texts else "",
+        hypotheses=[
+            WrittenHypothesis(text, one.labels, one.score, one.scores) for text, one in texts
+        ],
+    )
