@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import soundfile
 from click.testing import Result
 
 from asrkit.data.manifests import Source, write_manifest
+from asrkit.lm.arpa import read_arpa
+from asrkit.lm.tables import BEGIN, END, UNKNOWN, Ngrams
 from tests.cli_test import asrkit
 
 pytest.importorskip("kaldifst")
@@ -44,6 +47,22 @@ decoding:
       scorers: {ctc: 1.0, graph: {type: graph, weight: 0.5, graph: lm/two.graph.safetensors}}
     first_weight: 0.5
     scorers: {ctc: 0.5}
+  labels:
+    type: label_sync
+    beam_size: 4
+    nbest: 4
+    scorers: {ctc: 1.0, words: {type: word_ngram, weight: 0.7, arpa: lm/three.arpa.gz}}
+  by_frame:
+    type: time_sync
+    beam_size: 4
+    scorers: {ctc: 1.0, words: {type: word_ngram, weight: 0.7, arpa: lm/three.arpa.gz}}
+  full:
+    type: two_pass
+    first:
+      type: graph
+      scorers: {ctc: 1.0, graph: {type: graph, weight: 0.5, graph: lm/two.graph.safetensors}}
+    first_weight: 0.5
+    scorers: {words: {type: word_ngram, weight: 0.7, arpa: lm/three.arpa.gz}}
 """
 
 
@@ -64,6 +83,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done(folder, "tokenizer", "bpe", "--data", "data", "--size", 16)
     done(folder, "ngram", "--data", "data", "--set", "train", "--order", 2, "--units", "words",
          "--name", "two")  # fmt: skip
+    done(folder, "ngram", "--data", "data", "--set", "train", "--order", 3, "--units", "words",
+         "--name", "three")  # fmt: skip
     done(folder, "train", "spec.yaml", "--data", "data", "--run", "run")
     done(folder, "average", "--run", "run", "--best", 1)
     made = done(folder, "graph", "--run", "run", "--data", "data", "--arpa", "two", "--name", "two")
@@ -96,6 +117,47 @@ def test_sets_are_decoded_into_words_of_the_language_model_and_scored(
         assert line["hypotheses"]
         for hypothesis in line["hypotheses"]:
             assert set(hypothesis["text"].split()) <= set(WORDS)
+
+
+def by_table(ngrams: Ngrams, text: str) -> float:
+    """Returns log p of a sentence, word by word, as the ARPA format defines it."""
+    tables = [
+        {
+            tuple(ngrams.symbols[word] for word in row): (float(prob), float(backoff))
+            for row, prob, backoff in zip(
+                table.words, table.log_probs, table.log_backoffs, strict=True
+            )
+        }
+        for table in ngrams.tables
+    ]
+    known = [word if (word,) in tables[0] else UNKNOWN for word in text.split()]
+
+    def log10(history: tuple[str, ...], word: str) -> float:
+        found = tables[len(history)].get((*history, word))
+        if found is not None:
+            return found[0]
+        backoff = tables[len(history) - 1].get(history, (0.0, 0.0))[1]
+        return backoff + log10(history[1:], word)
+
+    words = [BEGIN, *known, END]
+    most = ngrams.order - 1
+    terms = (log10(tuple(words[max(n - most, 0) : n]), words[n]) for n in range(1, len(words)))
+    return math.log(10) * sum(terms)
+
+
+@pytest.mark.parametrize("search", ["labels", "by_frame", "full"])
+def test_words_score_labels_as_in_the_table_of_the_model(place: Path, search: str) -> None:
+    done(place, "decode", "--run", "run", "--data", "data", "--set", "dev", "--search", search)
+    ngrams = read_arpa(place / "data" / "lm" / "three.arpa.gz")
+    lines = (place / "run" / "decode" / search / "dev" / "nbest.jsonl").read_text().splitlines()
+    found = [hypothesis for line in map(json.loads, lines) for hypothesis in line["hypotheses"]]
+    assert len(found) > len(lines)
+    for hypothesis in found:
+        expected = by_table(ngrams, hypothesis["text"])
+        assert hypothesis["scores"]["words"] == pytest.approx(expected, rel=1e-6)
+    tuned = done(place, "tune", "--run", "run", "--data", "data", "--set", "dev", "--search",
+                 search, "--vary", "words=0.1:2", "--decodes", 1)  # fmt: skip
+    assert "words" in tuned.output
 
 
 def test_weights_of_graph_and_frames_are_tuned(place: Path) -> None:

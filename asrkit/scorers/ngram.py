@@ -35,6 +35,10 @@ class NgramScorer(Scorer):
 class WordNgramScorer(Scorer):
     """An n-gram model of words, made by `asrkit ngram --units words`, for labels that spell them.
 
+    A word gets its probability where the next one begins, or the sentence ends; until then, that
+    of the most frequent word with such a beginning counts. Words that the model does not know
+    count as `<unk>`, or as its rarest word where it has none.
+
     Args:
         weight: Factor of its log-probabilities.
         arpa: The file.
@@ -44,6 +48,11 @@ class WordNgramScorer(Scorer):
     weight: float
     arpa: Path
     eos: bool = True
+
+    @property
+    def rewards(self) -> bool:
+        """Yes: a word may be likelier after its history than its beginning was by itself."""
+        return True
 
     def find(self, name: str, loader: Loader) -> Source:
         """Returns the n-gram model."""

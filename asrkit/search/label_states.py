@@ -74,7 +74,8 @@ class LabelStates:
         rows = torch.arange(self.num_utterances, device=parents.device)[:, None]
         width = self.next.shape[1]
         index = rows * width + parents  # (B, H') rows of the old states
-        gained = self.next[rows, parents, labels.masked_fill(~emitted, 0)]  # (B, H', S)
+        labels = labels.masked_fill(~emitted, 0)  # what is no label may be none of a scorer's
+        gained = self.next[rows, parents, labels]  # (B, H', S)
         self.sums = self.sums[rows, parents] + gained * emitted[..., None]  # (B, H', S)
         following = self.next[rows, parents]  # (B, H', V + 1, S)
         most = int(emitted.sum(1).max())
