@@ -61,7 +61,7 @@ def search_errors(
     device = available_device()
     system = System(run, data, checkpoint, device, overrides)
     chosen = build(Search, node, f"decoding.{search}")
-    if chosen.without_pruning(0) is None:
+    if not chosen.can_be_forced:
         kind = node if isinstance(node, str) else node.get("type")
         raise UserError(f"search {search!r} ({kind}) can't be forced to given sentences")
     loaded = system.prepare(chosen)

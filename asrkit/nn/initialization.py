@@ -19,7 +19,7 @@ Fan = Literal["in", "out", "average"]
 
 @dataclass(frozen=True)
 class Drawable:
-    """Weights with a number of inputs and of outputs, and the bias beside them."""
+    """Weights with a number of inputs and of outputs, with their bias."""
 
     weight: Tensor
     inputs: int

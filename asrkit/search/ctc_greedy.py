@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from asrkit.lattice.cells import frame_scores
 from asrkit.lattice.greedy import collapsed
+from asrkit.lattice.topologies import CtcTopology
+from asrkit.lattice.viterbi import best_alignment
 from asrkit.scorers.entries import Scorer
-from asrkit.scorers.interfaces import EncodedFrames, FrameScores, Hypothesis
+from asrkit.scorers.interfaces import IMPOSSIBLE, EncodedFrames, FrameScores, Hypothesis
 from asrkit.search.frame_search import FrameSearch
 from asrkit.search.parts import SearchParts
 from asrkit.search.search import searches
@@ -76,4 +79,30 @@ class CtcGreedySearch(FrameSearch[BestPaths]):
         return [
             [Hypothesis(collapsed(path, state.blank), total, {self.frames: total})]
             for path, total in zip(paths, totals, strict=True)
+        ]
+
+    @property
+    def can_be_forced(self) -> bool:
+        """Whether it can say what it thinks of given sequences: the score of their best paths."""
+        return True
+
+    def held_to(
+        self,
+        parts: SearchParts,
+        encoded: EncodedFrames,
+        references: Sequence[list[int]],
+        num_labels: int,
+    ) -> list[Hypothesis | None]:
+        """Returns the best path of each sequence; None where it doesn't fit into the frames."""
+        frames = parts.frame_scores(self.frames, encoded)
+        log_probs, device = frames.log_probs.float(), frames.log_probs.device
+        rows = [torch.tensor(labels, dtype=torch.int64, device=device) for labels in references]
+        labels = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)  # (B, U)
+        lengths = torch.tensor([len(row) for row in rows], device=device)
+        how = CtcTopology(), log_probs.shape[2] - 1
+        scores = frame_scores(log_probs, labels, lengths, *how)
+        found = best_alignment(scores, labels, frames.lengths, lengths, *how).log_probs.tolist()
+        return [
+            Hypothesis(reference, total, {self.frames: total}) if total > IMPOSSIBLE / 2 else None
+            for reference, total in zip(references, found, strict=True)
         ]

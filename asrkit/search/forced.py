@@ -25,7 +25,7 @@ def forced(
     """Returns what a search itself says of given label sequences; None where it says impossible.
 
     The same search runs with one more scorer that rules out everything else, and without pruning
-    what is left.
+    what is left; or it has an own way to tell.
 
     Args:
         loaded: A search that can be held to sequences.
@@ -36,6 +36,9 @@ def forced(
     Raises:
         ValueError: If the search can't be held to sequences.
     """
+    told = loaded.search.held_to(loaded.parts, encoded, references, num_labels)
+    if told is not None:
+        return told
     given = Sequences.of(references, num_labels, encoded.lengths.device)
     name = "forced sequence"
     alike = loaded.search.without_pruning(given.longest)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 
 import torch
@@ -23,8 +23,12 @@ from asrkit.wfst.determinised import PARTS, determinised
 from asrkit.wfst.grammar_scores import GrammarScores
 from asrkit.wfst.graph_file import DecodingGraph
 from asrkit.wfst.lattice_file import NamedLattice
-from asrkit.wfst.token_passing import Lattice, Pruning, TokenPassing
+from asrkit.wfst.restricted import Restriction
+from asrkit.wfst.token_passing import Lattice, Pruning, TokenPassing, search_graph
 from asrkit.wfst.word_lattice import n_best
+
+UNPRUNED = Pruning(beam=float("inf"), max_active=2**31 - 1, lattice_beam=1e-3)
+"""Of graphs that hold one label sequence, of which the best path is all that is wanted."""
 
 
 @dataclass
@@ -35,11 +39,16 @@ class Walks:
         parts: What it works with.
         graph: The graph, words and all.
         walks: One of each utterance.
+        grammar: What the graph's language model says of words, if it is known.
     """
 
     parts: SearchParts
     graph: DecodingGraph
     walks: list[TokenPassing]
+    grammar: GrammarScores | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.grammar = self.graph.grammar_scores()
 
 
 @searches.register("graph")
@@ -125,8 +134,16 @@ class GraphSearch(FrameSearch[Walks]):
 
     def step(self, state: Walks, encoded: EncodedFrames) -> None:
         """Searches the next frames."""
-        kind, symbols = self.kind_of(self.frames), len(state.graph.symbols)
-        frames = state.parts.frame_scores(self.frames, encoded, kind)
+        rows = self._rows(state.parts, state.graph, encoded)
+        with state.parts.timed(self.graph):
+            _in_threads(state.walks, rows)
+
+    def _rows(
+        self, parts: SearchParts, graph: DecodingGraph, encoded: EncodedFrames
+    ) -> list[SmallFloats]:
+        """Returns the scores (T, S) of each utterance's frames, in proportion to the graph's."""
+        kind, symbols = self.kind_of(self.frames), len(graph.symbols)
+        frames = parts.frame_scores(self.frames, encoded, kind)
         scored = frames.log_probs.shape[2]
         # A network may have more outputs than its tree has states.
         if scored < symbols or (scored > symbols and kind != "states"):
@@ -134,29 +151,44 @@ class GraphSearch(FrameSearch[Walks]):
                 f"the graph reads {symbols} symbols, but scorer {self.frames!r} scores "
                 f"{scored}: it was made for another model; make it again"
             )
-        with state.parts.timed(self.graph):
-            scale = state.parts.weights[self.frames] / self._scale(state.parts)
+        with parts.timed(self.graph):
+            scale = parts.weights[self.frames] / self._scale(parts)
             weighted = scale * frames.log_probs[..., :symbols].float()  # (B, T, K)
-            rows = [
+            return [
                 row[:length].cpu().numpy()
                 for row, length in zip(weighted, frames.lengths.tolist(), strict=True)
             ]
-            _in_threads(state.walks, rows)
 
     def end(self, state: Walks) -> list[list[Hypothesis]]:
         """Returns an n-best list per utterance, best first; empty where no path was left."""
         with state.parts.timed(self.graph):
-            found = [walk.end() for walk in state.walks]
-            if self.lm is None and not self.lattices:
-                return [self._hypotheses(state, lattice) for lattice in found]
-            scores = state.graph.grammar_scores()
-            apart = [None if one is None else self._apart(state, one, scores) for one in found]
-            if self.lattices:
-                state.parts.lattices.extend(apart)
-            if self.lm is None:
-                return [self._hypotheses(state, lattice) for lattice in found]
-            weights = state.parts.weights
-            return [[] if one is None else hypotheses_of(one, weights, self.nbest) for one in apart]
+            return [self._all_of(state, walk.end(), keep=self.lattices) for walk in state.walks]
+
+    @property
+    def can_be_forced(self) -> bool:
+        """Whether it can say what it thinks of given sequences."""
+        return True
+
+    def held_to(
+        self,
+        parts: SearchParts,
+        encoded: EncodedFrames,
+        references: Sequence[list[int]],
+        num_labels: int,
+    ) -> list[Hypothesis | None]:
+        """Returns the best path that writes each sequence; None where the graph has none."""
+        graph = parts.graph(self.graph)
+        rows, restriction = self._rows(parts, graph, encoded), Restriction(graph)
+        state = Walks(parts, graph, [])
+        result: list[Hypothesis | None] = []
+        for row, labels in zip(rows, references, strict=True):
+            part, lattice = restriction.to(labels), None
+            if part is not None:
+                walk = TokenPassing(search_graph(part), UNPRUNED)
+                walk.step(row)
+                lattice = walk.end()
+            result.extend(self._all_of(state, lattice)[:1] or [None])
+        return result
 
     def _require(self, name: str, source: Source) -> None:
         if name != self.lm:  # of which the graph knows the scores
@@ -166,13 +198,26 @@ class GraphSearch(FrameSearch[Walks]):
         """Returns the factor of the graph's costs while it is walked."""
         return parts.weights[self.graph if self.lm is None else self.lm]
 
-    def _apart(self, state: Walks, lattice: Lattice, grammar: GrammarScores | None) -> NamedLattice:
+    def _apart(self, state: Walks, lattice: Lattice) -> NamedLattice:
         """Returns the lattice of words, its scores apart."""
         scale = self._scale(state.parts)
         acoustic, beam = state.parts.weights[self.frames] / scale, self.pruning.lattice_beam / scale
         names = self.frames, self.lm or self.graph, self.graph
-        made = determinised(lattice, grammar, acoustic, beam)
+        made = determinised(lattice, state.grammar, acoustic, beam)
         return named(made, state.graph, dict(zip(PARTS, names, strict=True)))
+
+    def _all_of(
+        self, state: Walks, lattice: Lattice | None, keep: bool = False
+    ) -> list[Hypothesis]:
+        """Returns the hypotheses of a lattice, which is kept apart, if wanted."""
+        apart = None
+        if lattice is not None and (keep or self.lm is not None):
+            apart = self._apart(state, lattice)
+        if keep:
+            state.parts.lattices.append(apart)
+        if self.lm is None or apart is None:
+            return self._hypotheses(state, lattice)
+        return hypotheses_of(apart, state.parts.weights, self.nbest)
 
     def _hypotheses(self, state: Walks, lattice: Lattice | None) -> list[Hypothesis]:
         if lattice is None:

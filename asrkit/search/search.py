@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from asrkit.config.registry import Registry
@@ -116,6 +116,31 @@ class Search(ABC):
         """Returns a copy that prunes no beginning of a single sequence of so many labels.
 
         It is what `forced` needs; None says that the search can't be held to given sequences.
+        """
+        return None
+
+    @property
+    def can_be_forced(self) -> bool:
+        """Whether it can say what it thinks of given sequences."""
+        return self.without_pruning(0) is not None
+
+    def held_to(
+        self,
+        parts: SearchParts,
+        encoded: EncodedFrames,
+        references: Sequence[list[int]],
+        num_labels: int,
+    ) -> list[Hypothesis | None] | None:
+        """Returns what it says of given sequences, if it has an own way to tell.
+
+        Args:
+            parts: What it works with.
+            encoded: Frames of B utterances.
+            references: Labels of each utterance.
+            num_labels: V.
+
+        Returns:
+            A hypothesis for each, None where none is possible; null if `without_pruning` is how.
         """
         return None
 

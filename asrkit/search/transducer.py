@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -20,9 +21,9 @@ from asrkit.scorers.interfaces import (
     select,
 )
 from asrkit.search.beam import MULTIPLIER, Beam, Ended, n_best
-from asrkit.search.frame_search import BeamedSearch, BeamState
+from asrkit.search.frame_search import BeamedSearch, BeamState, beam_of_beginnings
 from asrkit.search.parts import SearchParts
-from asrkit.search.search import searches
+from asrkit.search.search import Search, searches
 
 
 @dataclass
@@ -100,6 +101,17 @@ class TransducerSearch(BeamedSearch[TransducerState]):
         frames = (self.frames, state.parts.weights[self.frames])
         ended = Ended.of(state.beam, state.labels, frames, self.eos)
         return n_best(ended, self.recombination != "max")
+
+    def without_pruning(self, num_labels: int) -> Search:
+        """Returns a copy with a beam for all beginnings of a sequence.
+
+        Where hypotheses of one string are not recombined, those that are left are summed at the
+        end, so that without pruning all are.
+        """
+        alike = copy(self)
+        alike.beam_size = beam_of_beginnings(num_labels)
+        alike.recombination = "max" if self.recombination == "max" else "sum"
+        return alike
 
     def _frame(
         self, state: TransducerState, symbols: SymbolStates, frame: int, going: Tensor

@@ -15,8 +15,9 @@ from asrkit.scorers.interfaces import (
     State,
     select,
 )
+from asrkit.search.forced import forced
 from asrkit.search.parts import SearchParts
-from asrkit.search.search import Search, searches
+from asrkit.search.search import LoadedSearch, Search, searches
 
 
 def score_labels(scorer: LabelScorer, sequences: Sequence[Sequence[list[int]]]) -> list[Tensor]:
@@ -80,26 +81,60 @@ class TwoPassSearch(Search):
         """The first search."""
         return {"first": self.first}
 
+    @property
+    def can_be_forced(self) -> bool:
+        """Whether it can say what it thinks of given sequences."""
+        return not self.first_weight or self.first.can_be_forced
+
+    def held_to(
+        self,
+        parts: SearchParts,
+        encoded: EncodedFrames,
+        references: Sequence[list[int]],
+        num_labels: int,
+    ) -> list[Hypothesis | None]:
+        """Returns the new scores of sequences, whether or not the first search finds them.
+
+        They are none where a sequence is impossible to the first search, if its score counts.
+        """
+        firsts: list[Hypothesis | None] = [Hypothesis([*labels], 0.0) for labels in references]
+        if self.first_weight:
+            inner = parts.searches["first"]
+            assert isinstance(inner, LoadedSearch)
+            firsts = forced(inner, encoded, references, num_labels)
+        scores = self._scores(parts, encoded, [[labels] for labels in references])
+        return [
+            None if one is None else self._rescored(one, {n: float(s[row][0]) for n, s in scores})
+            for row, one in enumerate(firsts)
+        ]
+
     def run(self, parts: SearchParts, encoded: EncodedFrames) -> list[list[Hypothesis]]:
         """Returns the first search's lists in their new order."""
         with parts.timed("first"):
             lists = parts.searches["first"].run(encoded)
         labels = [[hypothesis.labels for hypothesis in n_best] for n_best in lists]
-        scores: dict[str, list[Tensor]] = {}
-        for name in parts.sources:
-            with parts.timed(name):
-                scorer = parts.label_scorers(encoded, [name])[name]
-                scores[name] = score_labels(scorer, labels)
+        scores = self._scores(parts, encoded, labels)
         return [
             sorted(
                 (
-                    self._rescored(old, {n: float(s[row][place]) for n, s in scores.items()})
+                    self._rescored(old, {n: float(s[row][place]) for n, s in scores})
                     for place, old in enumerate(n_best)
                 ),
                 key=lambda hypothesis: -hypothesis.score,
             )
             for row, n_best in enumerate(lists)
         ]
+
+    def _scores(
+        self, parts: SearchParts, encoded: EncodedFrames, lists: Sequence[Sequence[list[int]]]
+    ) -> list[tuple[str, list[Tensor]]]:
+        """Returns the scores of whole sequences by each scorer."""
+        scores = []
+        for name in parts.sources:
+            with parts.timed(name):
+                scorer = parts.label_scorers(encoded, [name])[name]
+                scores.append((name, score_labels(scorer, lists)))
+        return scores
 
     def _rescored(self, old: Hypothesis, scores: dict[str, float]) -> Hypothesis:
         total = sum(self.weights[name] * score for name, score in scores.items())

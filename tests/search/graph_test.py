@@ -20,6 +20,7 @@ from asrkit.scorers.entries import Scorer
 from asrkit.scorers.graph import GraphLmScorer
 from asrkit.scorers.interfaces import FrameScores, Hypothesis
 from asrkit.scorers.sources import Source
+from asrkit.search.forced import forced
 from asrkit.search.graph import GraphSearch
 from asrkit.search.lattices import hypotheses_of
 from asrkit.search.search import LoadedSearch
@@ -254,3 +255,39 @@ def test_a_graph_has_one_language_model_and_must_tell_its_scores() -> None:
     search = GraphSearch({"ctc": 1.0, "graph": 1.0, "lm": GraphLmScorer(1.0)})
     with pytest.raises(UserError, match="make it again"):
         search.over({"ctc": Frames(), "graph": old, "lm": Source("")}).run(heard([3]))
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_a_search_held_to_labels_says_what_the_free_one_says(split: bool) -> None:
+    encoded = heard([6, 4], seed=8)
+    search = apart(1.2, 0.7) if split else loaded(0.8, 1.2)
+    lists = search.run(encoded)
+    assert min(map(len, lists)) > 10
+    for place in range(10):
+        references = [n_best[place].labels for n_best in lists]
+        for row, one in enumerate(forced(search, encoded, references, LABELS)):
+            # Other words may have the same labels.
+            best = next(h for h in lists[row] if h.labels == references[row])
+            assert one is not None
+            assert one.labels == references[row]
+            assert one.score == pytest.approx(best.score, abs=5e-3)
+            assert one.scores == pytest.approx(best.scores, abs=5e-3)
+
+
+def test_labels_that_no_words_spell_and_frames_that_are_too_few_have_no_path() -> None:
+    encoded = heard([6, 2], seed=8)
+    assert forced(loaded(), encoded, [[2], [2, 2]], LABELS) == [None, None]
+    found = forced(loaded(), encoded, [[0, 1, 0], [0]], LABELS)
+    assert [one is None for one in found] == [False, False]
+
+
+def test_a_search_that_prunes_too_much_errs() -> None:
+    encoded = heard([8] * 8, seed=9)
+    narrow = loaded(beam=0.5, lattice_beam=0.1).run(encoded)
+    wide = loaded().run(encoded)
+    missed = 0
+    for row, one in enumerate(forced(loaded(), encoded, [n[0].labels for n in wide], LABELS)):
+        assert one is not None
+        assert one.score == pytest.approx(wide[row][0].score, abs=1e-4)
+        missed += not narrow[row] or one.score > narrow[row][0].score + 1e-3
+    assert missed

@@ -16,6 +16,7 @@ from asrkit.errors import UserError
 from asrkit.lattice.topologies import CtcTopology, RnaTopology, RnntTopology, Topology
 from asrkit.scorers.interfaces import State
 from asrkit.scorers.length_reward import length_reward
+from asrkit.search.forced import forced
 from asrkit.search.transducer import TransducerSearch
 from tests.search.search_test import Frames, Head, V, as_pairs
 
@@ -203,3 +204,26 @@ def test_no_label_string_is_twice_in_a_list(
         strings = [tuple(hypothesis.labels) for hypothesis in found]
         assert len(strings) > 1
         assert len(set(strings)) == len(strings)
+
+
+@ALL
+@pytest.mark.parametrize("recombination", ["sum", "max", "none"])
+def test_held_to_labels_it_says_what_the_free_search_says(
+    topology: Topology, recombination: Any
+) -> None:
+    symbols, bigrams = example(topology, 5, [3, 2])
+    heads: dict[str, Any] = {
+        "transducer": Transducer(symbols),
+        "attention": Head(Frames(symbols.tables[:, :, 0], symbols.lengths), bigrams),
+    }
+    scorers = {"transducer": 1.0, "attention": 0.7}
+    wide = TransducerSearch(600, scorers, recombination=recombination, max_symbols=2)
+    lists = wide.over(heads).run(symbols)
+    narrow = TransducerSearch(1, scorers, recombination=recombination, max_symbols=2).over(heads)
+    for place in range(5):
+        references = [n_best[place].labels for n_best in lists]
+        for row, one in enumerate(forced(narrow, symbols, references, V)):
+            assert one is not None
+            assert one.labels == references[row]
+            assert one.score == pytest.approx(lists[row][place].score, abs=1e-4)
+            assert one.scores == pytest.approx(lists[row][place].scores, abs=1e-4)

@@ -11,6 +11,7 @@ import torch
 
 from asrkit.scorers.ctc_prefix import CtcPrefixScorer
 from asrkit.scorers.loader import FoundHead
+from asrkit.search.ctc_greedy import CtcGreedySearch
 from asrkit.search.ctc_prefix_beam import CtcPrefixBeamSearch
 from asrkit.search.forced import forced
 from asrkit.search.label_sync import LabelSyncSearch
@@ -158,3 +159,42 @@ def test_equal_sequences_score_alike_in_any_batch() -> None:
         alone = score_labels(scorer, [[labels], [labels]])
         for row in range(2):
             torch.testing.assert_close(together[row][place], alone[row][0], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("first_weight", [0.0, 0.5])
+def test_both_passes_are_held_to_sequences(first_weight: float) -> None:
+    frames, tables = random_case(3, [4, 3])
+    heads: dict[str, Any] = {"ctc": Head(frames), "attention": Head(frames, tables)}
+    first = CtcPrefixBeamSearch(60, {"ctc": 1.0})
+    search = TwoPassSearch(first, {"attention": 0.7}, first_weight=first_weight)
+    lists = search.over(heads).run(frames)
+    narrow = TwoPassSearch(CtcPrefixBeamSearch(1), {"attention": 0.7}, first_weight=first_weight)
+    assert narrow.can_be_forced
+    for place in range(4):
+        references = [n_best[place].labels for n_best in lists]
+        for row, one in enumerate(forced(narrow.over(heads), frames, references, V)):
+            assert one is not None
+            assert one.score == pytest.approx(lists[row][place].score, abs=1e-4)
+    impossible = forced(narrow.over(heads), frames, [[0, 0, 0, 0]] * 2, V)
+    assert [one is None for one in impossible] == [bool(first_weight)] * 2
+
+
+def test_greedy_paths_are_the_best_of_all_paths() -> None:
+    frames, _ = random_case(5, [4, 2])
+    loaded = CtcGreedySearch().over({"ctc": Head(frames)})
+    best = [n_best[0] for n_best in loaded.run(frames)]
+    for row, one in enumerate(forced(loaded, frames, [h.labels for h in best], V)):
+        assert one is not None
+        assert one.score == pytest.approx(best[row].score, abs=1e-5)
+    for labels in ([0], [1], [0, 1]):
+        found = forced(loaded, frames, [labels, [0, 0]], V)
+        assert found[0] is not None
+        assert found[0].score <= best[0].score + 1e-5
+        paths = itertools.product(range(V + 1), repeat=4)
+        fitting = [
+            float(frames.log_probs[0][range(4), path].sum())
+            for path in paths
+            if [s for s, _ in itertools.groupby(path) if s != V] == labels
+        ]
+        assert found[0].score == pytest.approx(max(fitting), abs=1e-5)
+        assert found[1] is None, "a repeated label needs three frames"
