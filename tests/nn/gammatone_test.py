@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from asrkit.nn.features import Division
 from asrkit.nn.gammatone import Gammatone, centre_frequencies, cosine_transform, impulse_responses
 from tests.devices import DEVICES
 
 
-def literal(samples: np.ndarray, features: int, rate: int, frames: int) -> np.ndarray:
+def literal(
+    samples: np.ndarray, features: int, rate: int, frames: int, high: float = 3500.0
+) -> np.ndarray:
     """Returns features (T, F) by the published formulae, one filter and frame after the other."""
     difference = np.append(samples[:1], np.diff(samples))
     length, window, shift = round(0.04 * rate), round(0.025 * rate), round(0.01 * rate)
     difference = np.append(difference, np.zeros(window))
     hann = [0.5 - 0.5 * math.cos(2 * math.pi * n / (window - 1)) for n in range(window)]
-    ends = [math.log10(f / 165.4 + 0.88) / 2.1 for f in (100.0, 3500.0)]
+    ends = [math.log10(f / 165.4 + 0.88) / 2.1 for f in (100.0, high)]
     averages = np.zeros((frames, features))
     for number in range(features):
         place = ends[0] + (ends[1] - ends[0]) * number / (features - 1)
@@ -57,6 +61,17 @@ def test_features_are_those_of_the_formulae(device: str) -> None:
     found, lengths = small().to(device).unnormalized(signal, torch.tensor([3000], device=device))
     assert lengths.tolist() == [37]
     np.testing.assert_allclose(found[0].cpu().double().numpy(), expected, atol=2e-5)
+
+
+@pytest.mark.parametrize(("filters", "rate", "high"), [(50, 16000, 7500.0), (40, 8000, 3800.0)])
+def test_those_of_the_published_systems_are_too(filters: int, rate: int, high: float) -> None:
+    samples = np.random.default_rng(1).normal(size=rate // 20) * 0.1
+    expected = literal(samples, filters, rate, frames=5, high=high) / 3
+    divided = partial(Division, divisor=3.0)
+    made = Gammatone(filters, rate, high_frequency=high, normalization=divided)
+    signal = torch.tensor(samples, dtype=torch.float32)[None]
+    found, _ = made(signal, torch.tensor([len(samples)]))
+    np.testing.assert_allclose(found[0].double().numpy(), expected, atol=2e-5)
 
 
 def test_padding_and_the_rest_of_the_batch_change_nothing() -> None:
