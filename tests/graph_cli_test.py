@@ -51,6 +51,7 @@ decoding:
     type: label_sync
     beam_size: 4
     nbest: 4
+    recombination: sum
     scorers: {ctc: 1.0, words: {type: word_ngram, weight: 0.7, arpa: lm/three.arpa.gz}}
   by_frame:
     type: time_sync

@@ -90,13 +90,23 @@ class Beam:
 
     def recombine(self, keys: Tensor, add: bool) -> None:
         """Leaves the best hypothesis of those with one key (B, H), which gets their sum if add."""
-        same = keys[:, :, None] == keys[:, None]  # (B, H, H)
-        earlier = same.tril(-1).any(2)  # beams are sorted: an earlier one is better
-        totals = self.totals
-        if add:
-            spread = totals[:, None].expand_as(same).masked_fill(~same, IMPOSSIBLE)
-            totals = spread.logsumexp(2)
-        self.totals = totals.masked_fill(earlier, IMPOSSIBLE)
+        self.totals = recombined(self.totals, keys, add)
+
+
+def recombined(totals: Tensor, keys: Tensor, add: bool) -> Tensor:
+    """Returns totals (B, H), best first, in which only the best with each key (B, H) is possible.
+
+    Args:
+        totals: What hypotheses are ranked by.
+        keys: The same for those that are to become one.
+        add: Whether that one gets the sum of them all.
+    """
+    same = keys[:, :, None] == keys[:, None]  # (B, H, H)
+    earlier = same.tril(-1).any(2)  # they are sorted: an earlier one is better
+    if add:
+        spread = totals[:, None].expand_as(same).masked_fill(~same, IMPOSSIBLE)
+        totals = spread.logsumexp(2)
+    return totals.masked_fill(earlier, IMPOSSIBLE)
 
 
 @dataclass(frozen=True)

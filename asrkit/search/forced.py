@@ -47,7 +47,8 @@ def forced(
     parts = loaded.parts
     along = {n: scored_along(source, given) for n, source in parts.sources.items()}
     sources = {**along, name: Source("a forced sequence", labels=given.alone)}
-    found = alike.run(SearchParts(sources, {**parts.weights, name: 1.0}), encoded)
+    weights = {**parts.weights, name: 1.0}
+    found = alike.run(SearchParts(sources, weights, vocabulary=parts.vocabulary), encoded)
     result: list[Hypothesis | None] = []
     for n_best, reference in zip(found, references, strict=True):
         match = next(

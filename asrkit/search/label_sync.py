@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,8 +20,13 @@ from asrkit.scorers.interfaces import (
     State,
     select,
 )
+from asrkit.search.beam import recombined
 from asrkit.search.parts import SearchParts
 from asrkit.search.search import Search, searches
+from asrkit.search.word_strings import WordStrings
+
+Finals: TypeAlias = dict[int, Hypothesis]
+"""Ended hypotheses of an utterance, by the hash of their words if they are recombined."""
 
 
 @searches.register("label_sync")
@@ -47,6 +54,9 @@ class LabelSyncSearch(Search):
         nbest: Length of the n-best list; the search continues until that many can't be improved.
             Where null, it ends with the best, and the list holds what ended by then, at most
             beam_size.
+        recombination: What becomes of hypotheses that spell the same words with other labels, live
+            ones of as many labels and ended ones of any: all stay, the best stays, or it gets
+            their sum. What each scorer says is that of the best one.
 
     Raises:
         ValueError: If no scorer has a weight, or a size is not positive.
@@ -64,6 +74,7 @@ class LabelSyncSearch(Search):
         max_length_ratio: float = 1.0,
         patience: int = 8,
         nbest: int | None = None,
+        recombination: Literal["none", "max", "sum"] = "none",
     ) -> None:
         super().__init__(scorers)
         sizes = {"beam_size": beam_size, "pre_beam": pre_beam, "nbest": nbest}
@@ -77,12 +88,13 @@ class LabelSyncSearch(Search):
         self.pre_beam = pre_beam
         self.max_length_ratio = max_length_ratio
         self.patience = patience
+        self.recombination = recombination
 
     def run(self, parts: SearchParts, encoded: EncodedFrames) -> list[list[Hypothesis]]:
         """Returns an n-best list per utterance, best first."""
         limits = (encoded.lengths * self.max_length_ratio).long().clamp(min=1)  # (B,)
         beam = self._first(parts, parts.label_scorers(encoded), limits)
-        ended: list[list[Hypothesis]] = [[] for _ in beam.utterances]
+        ended: list[Finals] = [{} for _ in beam.utterances]
         for length in range(int(limits.max()) + 1):
             extensions = self._extend(beam)
             self._collect(beam, ended, extensions, beam.limits <= length)
@@ -91,7 +103,7 @@ class LabelSyncSearch(Search):
             if all(beam.closed):
                 break
         longest = self.nbest or self.beam_size
-        return [sorted(n, key=lambda h: -h.score)[:longest] for n in ended]
+        return [sorted(n.values(), key=lambda h: -h.score)[:longest] for n in ended]
 
     def without_pruning(self, num_labels: int) -> Search:
         """Returns a copy with a beam of 1, as each step has one beginning of a sequence."""
@@ -103,6 +115,7 @@ class LabelSyncSearch(Search):
         count, device = len(limits), limits.device
         return _Beam(
             loaded=parts,
+            strings=self._strings(parts, device),
             scorers=scorers,
             states={name: scorer.initial_state() for name, scorer in scorers.items()},
             utterances=list(range(count)),
@@ -110,9 +123,17 @@ class LabelSyncSearch(Search):
             totals=torch.zeros(count, 1, device=device),
             parts=torch.zeros(count, 1, len(scorers), device=device),
             labels=torch.zeros(count, 1, 0, dtype=torch.int64, device=device),
+            words=torch.zeros(count, 1, 2, dtype=torch.int64, device=device),
             stale=[0] * count,
             closed=[False] * count,
         )
+
+    def _strings(self, parts: SearchParts, device: torch.device) -> WordStrings | None:
+        if self.recombination == "none":
+            return None
+        if parts.vocabulary is None:
+            raise ValueError("recombination by words needs the vocabulary")
+        return WordStrings(parts.vocabulary, device)
 
     def _extend(self, beam: _Beam) -> _Extensions:
         """Scores all extensions of all hypotheses, and finds the best live ones."""
@@ -123,14 +144,34 @@ class LabelSyncSearch(Search):
         gains = gains.masked_fill((parts <= IMPOSSIBLE / 2).any(3), 2 * IMPOSSIBLE)
         scores = beam.totals[:, :, None] + gains
         growing, ending = scores[:, :, :-1] + self.length_reward, scores[:, :, -1]
-        count = min(self.beam_size, growing.shape[1] * growing.shape[2])
+        # Those that are recombined make room for others.
+        wanted = self.beam_size * (1 if beam.strings is None else 2)
+        count = min(wanted, growing.shape[1] * growing.shape[2])
         best, places = growing.flatten(1).topk(count, dim=1)  # (B, H')
         width = growing.shape[2]
         parents, columns = torch.div(places, width, rounding_mode="floor"), places % width
         labels = columns
         if candidates is not None:
             labels = candidates[:, :-1].reshape(len(places), -1).gather(1, places)
-        return _Extensions(parts + beam.parts[:, :, None], ending, best, parents, columns, labels)
+        rows = torch.arange(len(places), device=places.device)[:, None]
+        words = beam.words[rows, parents]  # (B, H', 2)
+        parts = parts + beam.parts[:, :, None]
+        found = _Extensions(parts, ending, best, parents, columns, labels, words)
+        return found if beam.strings is None else self._merged(found, beam.strings)
+
+    def _merged(self, found: _Extensions, strings: WordStrings) -> _Extensions:
+        """Returns the extensions with one of those that spell the same words."""
+        words = strings.after(found.words, found.labels)
+        best = recombined(found.best, strings.keys(words), self.recombination == "sum")
+        best, kept = best.topk(min(self.beam_size, best.shape[1]), dim=1)
+        return replace(
+            found,
+            best=best,
+            parents=found.parents.gather(1, kept),
+            columns=found.columns.gather(1, kept),
+            labels=found.labels.gather(1, kept),
+            words=words.gather(1, kept[..., None].expand(-1, -1, 2)),
+        )
 
     def _score(self, beam: _Beam) -> tuple[Tensor | None, Tensor]:
         """Returns candidates (B * H, C), None for all, and scores (B * H, C, S); eos comes last."""
@@ -163,7 +204,7 @@ class LabelSyncSearch(Search):
     def _collect(
         self,
         beam: _Beam,
-        ended: list[list[Hypothesis]],
+        ended: list[Finals],
         extensions: _Extensions,
         at_limit: Tensor,
     ) -> None:
@@ -177,8 +218,9 @@ class LabelSyncSearch(Search):
         rows, places = chosen.nonzero(as_tuple=True)
         beam.stale = [steps + 1 for steps in beam.stale]
         divisor = (beam.labels.shape[2] + 1) ** self.length_norm
-        for row, total, labels, parts in zip(
+        for row, words, total, labels, parts in zip(
             rows.tolist(),
+            beam.words[rows, places, 0].tolist(),
             ending[rows, places].tolist(),
             beam.labels[rows, places].tolist(),
             extensions.parts[rows, places, -1].tolist(),
@@ -186,9 +228,21 @@ class LabelSyncSearch(Search):
         ):
             found = ended[beam.utterances[row]]
             new = Hypothesis(labels, total / divisor, dict(zip(beam.scorers, parts, strict=True)))
-            if all(new.score > other.score for other in found):
+            key = len(found) if beam.strings is None else words
+            if key in found:
+                new = self._recombined(new, found[key])
+            if all(new.score > other.score for other in found.values()):
                 beam.stale[row] = 0
-            found.append(new)
+            found[key] = new
+
+    def _recombined(self, one: Hypothesis, other: Hypothesis) -> Hypothesis:
+        """Returns the better of two ended hypotheses of the same words, perhaps with their sum."""
+        best, worst = (one, other) if one.score > other.score else (other, one)
+        if self.recombination == "max":
+            return best
+        divisors = [(len(each.labels) + 1) ** self.length_norm for each in (best, worst)]
+        total = np.logaddexp(best.score * divisors[0], worst.score * divisors[1])
+        return replace(best, score=float(total) / divisors[0])
 
     def _advance(self, beam: _Beam, extensions: _Extensions) -> None:
         """Makes the best live extensions the beam; dead rows stand where there are too few."""
@@ -201,9 +255,10 @@ class LabelSyncSearch(Search):
                 beam.states[name] = scorer.advance(state, labels.flatten())
         beam.totals = extensions.best.clamp(min=IMPOSSIBLE)
         beam.parts = extensions.parts[rows, parents, extensions.columns]
+        beam.words = extensions.words
         beam.labels = torch.cat([beam.labels[rows, parents], labels[:, :, None]], dim=2)
 
-    def _finished(self, beam: _Beam, ended: list[list[Hypothesis]], length: int) -> list[bool]:
+    def _finished(self, beam: _Beam, ended: list[Finals], length: int) -> list[bool]:
         """Says which utterances have ended, now that live hypotheses have `length` labels."""
         bounds = self._bounds(beam, length).tolist()
         alive = (beam.totals[:, 0] > IMPOSSIBLE / 2).tolist()
@@ -214,7 +269,7 @@ class LabelSyncSearch(Search):
         for row, (utterance, limit) in enumerate(
             zip(beam.utterances, beam.limits.tolist(), strict=True)
         ):
-            scores = sorted((h.score for h in ended[utterance]), reverse=True)
+            scores = sorted((h.score for h in ended[utterance].values()), reverse=True)
             enough = len(scores) >= wanted
             safe = enough and scores[wanted - 1] >= bounds[row]
             behind = enough and scores[wanted - 1] >= now[row]
@@ -251,6 +306,7 @@ class LabelSyncSearch(Search):
         rows = (index[:, None] * width + torch.arange(width, device=index.device)).flatten()
         return _Beam(
             loaded=beam.loaded,
+            strings=beam.strings,
             scorers={name: scorer.subset(index) for name, scorer in beam.scorers.items()},
             states={name: select(state, rows) for name, state in beam.states.items()},
             utterances=[beam.utterances[row] for row in keep],
@@ -258,6 +314,7 @@ class LabelSyncSearch(Search):
             totals=beam.totals[index],
             parts=beam.parts[index],
             labels=beam.labels[index],
+            words=beam.words[index],
             stale=[beam.stale[row] for row in keep],
             closed=[False] * len(keep),
         )
@@ -269,6 +326,7 @@ class _Beam:
 
     Args:
         loaded: What the search works with.
+        strings: Tells the words of hypotheses apart, if they are recombined.
         scorers: Label scorers of these utterances by name.
         states: Theirs, with leading axis B * H.
         utterances: Which of the batch they are.
@@ -276,11 +334,13 @@ class _Beam:
         totals: (B, H) weighted sums; IMPOSSIBLE where a row holds no hypothesis.
         parts: (B, H, S) sums of each scorer.
         labels: (B, H, U).
+        words: (B, H, 2) what they spell, if they are recombined.
         stale: Steps of each utterance without a better ended hypothesis.
         closed: Which utterances have ended.
     """
 
     loaded: SearchParts
+    strings: WordStrings | None
     scorers: dict[str, LabelScorer]
     states: dict[str, State]
     utterances: list[int]
@@ -288,6 +348,7 @@ class _Beam:
     totals: Tensor
     parts: Tensor
     labels: Tensor
+    words: Tensor
     stale: list[int]
     closed: list[bool]
 
@@ -303,6 +364,7 @@ class _Extensions:
         parents: (B, H') which hypothesis each of them extends.
         columns: (B, H') by which candidate.
         labels: (B, H') that candidate's id.
+        words: (B, H', 2) what they spell then, if they are recombined.
     """
 
     parts: Tensor
@@ -311,3 +373,4 @@ class _Extensions:
     parents: Tensor
     columns: Tensor
     labels: Tensor
+    words: Tensor

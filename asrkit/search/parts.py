@@ -18,6 +18,7 @@ from asrkit.scorers.interfaces import (
     SymbolScorer,
 )
 from asrkit.scorers.sources import Source
+from asrkit.text.vocabulary import Vocabulary
 from asrkit.wfst.graph_file import DecodingGraph
 from asrkit.wfst.lattice_file import NamedLattice
 
@@ -43,6 +44,7 @@ class SearchParts:
         sources: By the name of their entry.
         weights: Factors of their scores, by the same names.
         searches: Loaded searches whose results are read, by name.
+        vocabulary: The labels, for searches that tell words apart.
     """
 
     def __init__(
@@ -50,8 +52,10 @@ class SearchParts:
         sources: Mapping[str, Source],
         weights: Mapping[str, float],
         searches: Mapping[str, FindsLists] = MappingProxyType({}),
+        vocabulary: Vocabulary | None = None,
     ) -> None:
         self.sources, self.weights, self.searches = dict(sources), dict(weights), searches
+        self.vocabulary = vocabulary
         self.seconds: dict[str, float] = defaultdict(float)
         """The time that each took so far."""
         self.lattices: list[NamedLattice | None] = []

@@ -15,6 +15,7 @@ from asrkit.scorers.interfaces import EncodedFrames, Hypothesis, Kind
 from asrkit.scorers.loader import Loader
 from asrkit.scorers.sources import Source, UnfitError
 from asrkit.search.parts import SearchParts
+from asrkit.text.vocabulary import Vocabulary
 from asrkit.wfst.lattice_file import NamedLattice
 
 
@@ -75,9 +76,11 @@ class Search(ABC):
         """
         sources = {name: self.source(name, loader) for name in self.entries}
         inner = {name: search.load(loader) for name, search in self.inner.items()}
-        return LoadedSearch(self, SearchParts(sources, self.weights, inner))
+        return LoadedSearch(self, SearchParts(sources, self.weights, inner, loader.vocabulary))
 
-    def over(self, sources: Mapping[str, object]) -> LoadedSearch:
+    def over(
+        self, sources: Mapping[str, object], vocabulary: Vocabulary | None = None
+    ) -> LoadedSearch:
         """Returns the search with given heads, language models or other sources, by entry.
 
         Searches inside it take theirs from the same.
@@ -92,8 +95,8 @@ class Search(ABC):
         found = {name: Source.of(sources[name]) for name in self.weights}
         for name, source in found.items():
             self._require(name, source)
-        inner = {name: search.over(sources) for name, search in self.inner.items()}
-        return LoadedSearch(self, SearchParts(found, self.weights, inner))
+        inner = {name: search.over(sources, vocabulary) for name, search in self.inner.items()}
+        return LoadedSearch(self, SearchParts(found, self.weights, inner, vocabulary))
 
     def source(self, name: str, loader: Loader) -> Source:
         """Returns what an entry scores with.

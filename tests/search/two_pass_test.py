@@ -18,6 +18,7 @@ from asrkit.search.label_sync import LabelSyncSearch
 from asrkit.search.search import Search
 from asrkit.search.time_sync import TimeSyncSearch
 from asrkit.search.two_pass import TwoPassSearch, score_labels
+from asrkit.text.vocabulary import Vocabulary
 from tests.search.search_test import (
     BigramScorer,
     Head,
@@ -69,6 +70,7 @@ def test_the_passes_of_a_search_load_their_own_scorers() -> None:
         """Gives the heads of both passes, which have one name, in order."""
 
         found = [Head(frames, other), Head(frames, tables)]
+        vocabulary = Vocabulary(["a", "b"])
 
         def head(self, name: str, run: object, checkpoint: str) -> FoundHead:
             assert name == "attention"
