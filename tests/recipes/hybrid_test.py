@@ -13,11 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from asrkit.config.build import build
+from asrkit.config.ordered import Ordered
 from asrkit.config.yaml_loader import Spec, change
 from asrkit.experiment import Experiment, load_spec
 from asrkit.experiment.spec import resolve_spec
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.heads.frame_cross_entropy import FrameCrossEntropyHead
+from asrkit.nn.augment import Augment
 from asrkit.text.vocabulary import Vocabulary
 from asrkit.training.optimizers import OptimizerFactory
 from asrkit.training.schedules import Schedule
@@ -28,6 +30,13 @@ SMALL = "librispeech/conf/hybrid-small.yaml"
 CONVOLUTION = "model.encoder.blocks.convolution.module"
 SQUEEZED = {"type": "squeeze_excitation", "bottleneck_dim": 32, "output": "swish"}
 Changes = dict[str, Any]
+
+
+@dataclass
+class Masking:
+    """Some parts of a model."""
+
+    augment: Ordered[Augment]
 
 
 @dataclass
@@ -104,6 +113,34 @@ def test_learning_rates_are_those_of_the_published_lists(
     expected = [*np.linspace(2e-4, 5e-4, rising), *[5e-4] * constant, *5e-4 * falling, 5e-4 / 50]
     found = [schedule.lr(0, epoch) for epoch in range(1, len(expected) + 1)]
     assert found == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "axis", "frames", "expected"),
+    [
+        (PING, "time", 300, (0, 20)),
+        (PING, "time", 7, (0, 7)),
+        (PING, "frequency", 300, (0, 1)),
+        (SMALL, "time", 200, (1, 10)),
+        (SMALL, "time", 30, (1, 1)),
+        (SMALL, "frequency", 30, (1, 2)),
+    ],
+)
+def test_numbers_of_masks_are_published(
+    name: str, axis: str, frames: int, expected: tuple[int, int]
+) -> None:
+    tree = load_spec(RECIPES / name).tree["model"]["augment"]
+    none = {"min_count": 0, "max_count": 0, "max_width": 1}
+    masks = {"time": none, "frequency": none}
+    # Masks begin at different places: where they are no wider than 1, all of them are seen.
+    masks[axis] = {**tree["spec_augment"][axis], "max_width": 1}
+    spec = {"augment": {"masks": {"type": "spec_augment", **masks}}}
+    augment = build(Masking, Spec(spec)).augment["masks"]
+    torch.manual_seed(0)
+    speech, lengths = torch.ones(500, frames, 50), torch.full((500,), frames)
+    masked = augment(speech, lengths, 0)[0] == 0  # (B, T, F)
+    numbers = masked.all({"time": 2, "frequency": 1}[axis]).sum(1)  # (B,)
+    assert (int(numbers.min()), int(numbers.max())) == expected
 
 
 def weights(name: str, changes: Changes) -> dict[str, Tensor]:
