@@ -80,10 +80,10 @@ class WordNgramScorer:
         """
         history, places = state  # (H, ...), (H,)
         spellings, words = self.model.spellings, self.model.words
-        best = spellings.best.float()  # (P,)
         ended, after = self._ended(history, places)  # (H,)
-        gone = torch.where(spellings.begins, ended[:, None], -best[places][:, None])  # (H, V)
-        labels = gone + best[spellings.after_all(places)]
+        taken_back = -spellings.best[places][:, None]  # (H, 1)
+        gone = torch.where(spellings.begins, ended[:, None], taken_back)  # (H, V)
+        labels = gone + spellings.best_after_all(places)
         eos = torch.full_like(places[:, None], words.eos)
         closing = ended + words.candidate_log_probs(after, eos)[:, 0]  # (H,)
         scores = torch.cat([labels, closing[:, None]], dim=1)
@@ -107,5 +107,5 @@ class WordNgramScorer:
         word = spellings.word[places]  # (H,)
         log_probs = words.candidate_log_probs(history, word[:, None])[:, 0]
         within = places > 0
-        gained = torch.where(within, log_probs - spellings.best[places].float(), 0.0)
+        gained = torch.where(within, log_probs - spellings.best[places], 0.0)
         return gained, torch.where(within[:, None], words.step(history, word), history)

@@ -34,6 +34,7 @@ class WordSpellings(nn.Module):
     """
 
     begins: Tensor
+    inside: Tensor
     first: Tensor
     letters: Tensor
     keys: Tensor
@@ -55,18 +56,34 @@ class WordSpellings(nn.Module):
         word = np.append(np.where(tree.word < 0, unknown[0], tree.word), unknown[0])
         best = np.append(tree.best, unknown[1])
         best[0] = 0.0  # between words nothing is expected yet
-        arrays = {"begins": begins, "letters": _letters(rests, alphabet), "keys": tree.keys}
-        for name, array in (arrays | {"word": word, "best": best}).items():
+        arrays = {"begins": begins, "inside": np.flatnonzero(~begins), "keys": tree.keys}
+        arrays |= {"letters": _letters(rests, alphabet), "word": word}
+        for name, array in (arrays | {"best": best.astype(np.float32)}).items():
             self.register_buffer(name, torch.from_numpy(array.copy()), persistent=False)
         self._unknown = len(word) - 1
         start = torch.zeros(len(rests), dtype=torch.int64)
         self.register_buffer("first", self._walk(start, self.letters), persistent=False)
 
-    def after_all(self, places: Tensor) -> Tensor:
-        """Returns the places (H, V) after each label, from places (H,)."""
+    def best_after_all(self, places: Tensor) -> Tensor:
+        """Returns `best` (H, V) of the places after each label, from places (H,)."""
         kinds, inverse = places.unique(return_inverse=True)
-        inner = self._walk(kinds[:, None].expand(-1, len(self.begins)), self.letters)  # (K, V)
-        return torch.where(self.begins, self.first, inner[inverse])
+        inner = self.best[self._unknown].repeat(len(kinds), len(self.begins))
+        inner[:, self.inside] = self.best[self._inside(kinds)]
+        return torch.where(self.begins, self.best[self.first], inner[inverse])
+
+    def _inside(self, places: Tensor) -> Tensor:
+        """Returns the places (K, I) after each label that begins no word, from places (K,).
+
+        Few letters can follow a place: all but the first are looked up for few labels only.
+        """
+        letters = self.letters[self.inside]  # (I, L)
+        each = torch.arange(self._width, device=places.device)
+        after = self._walk(places[:, None], each[:, None])  # (K, letters of the alphabet)
+        found = after[:, letters[:, 0]]  # (K, I)
+        for column in letters.T[1:]:
+            rows, labels = ((found != self._unknown) & (column != NO_LETTER)).nonzero(as_tuple=True)
+            found[rows, labels] = self._walk(found[rows, labels], column[labels, None])
+        return found
 
     def after(self, places: Tensor, labels: Tensor) -> Tensor:
         """Returns the places (H,) after labels (H,)."""
@@ -135,7 +152,7 @@ def _split(vocabulary: Vocabulary) -> tuple[Bools, list[str]]:
 
 def _letters(words: Sequence[str], alphabet: dict[str, int]) -> Ints:
     """Returns the letters (W, L) of words, and `NO_LETTER` behind them."""
-    found = np.full((len(words), max(map(len, words), default=0)), NO_LETTER, np.int64)
+    found = np.full((len(words), max([1, *map(len, words)])), NO_LETTER, np.int64)
     for row, word in enumerate(words):
         found[row, : len(word)] = [alphabet[letter] for letter in word]
     return found

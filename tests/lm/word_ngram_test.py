@@ -48,10 +48,10 @@ def spelled(labels: tuple[int, ...]) -> list[str]:
 def by_words(ngrams: Ngrams, words: list[str]) -> float:
     """Returns log p of words and the sentence end, by the model of words itself."""
     symbols = [symbol for symbol in ngrams.symbols if symbol not in ("<s>", "</s>")]
-    model = NgramModel(ngrams, Vocabulary(symbols))
+    model = NgramModel(ngrams, Vocabulary(symbols)).double()
     ids = [symbols.index(word if word in symbols else UNKNOWN) for word in words]
     labels = torch.tensor([ids], dtype=torch.int64).view(1, -1)
-    return float(model.sentence_log_probs(labels, torch.tensor([len(ids)])).double().sum())
+    return float(model.sentence_log_probs(labels, torch.tensor([len(ids)])).sum())
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])
@@ -63,6 +63,17 @@ def test_sentences_score_as_their_words(order: int, known: list[str] | None) -> 
     found = score_labels(scorer_of(ngrams), [[list(each) for each in sequences]])[0]
     for labels, score in zip(sequences, found.tolist(), strict=True):
         assert score == pytest.approx(by_words(ngrams, spelled(labels)), abs=1e-5), labels
+
+
+def test_what_half_a_word_scored_is_taken_back_exactly() -> None:
+    ngrams = words_model(3)
+    exact = WordNgramModel(ngrams, Vocabulary(LABELS)).double()
+    scorer = exact.label_scorer(Frames(torch.zeros(1)))
+    sequences = [list(c) for c in itertools.product(range(len(LABELS)), repeat=3)]
+    found = score_labels(scorer, [sequences])[0].tolist()
+    for labels, score in zip(sequences, found, strict=True):
+        expected = by_words(ngrams, spelled(tuple(labels)))
+        assert score == pytest.approx(expected, abs=1e-9), labels
 
 
 def test_half_a_word_scores_as_the_best_word_that_begins_so() -> None:
