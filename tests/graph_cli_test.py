@@ -64,6 +64,19 @@ decoding:
       scorers: {ctc: 1.0, graph: {type: graph, weight: 0.5, graph: lm/two.graph.safetensors}}
     first_weight: 0.5
     scorers: {words: {type: word_ngram, weight: 0.7, arpa: lm/three.arpa.gz}}
+  replaced:
+    type: two_pass
+    first:
+      type: graph
+      nbest: 100
+      scorers:
+        ctc: 1.0
+        lm: {type: graph_lm, weight: 0.5}
+        graph: {type: graph, weight: 0.5, graph: lm/two.graph.safetensors}
+    scorers:
+      ctc: {type: first_pass, weight: 1.0}
+      said: {type: first_pass, weight: 0.5, scorer: graph}
+      full: {type: word_ngram, weight: 0.5, arpa: lm/two.arpa.gz}
 """
 
 
@@ -166,6 +179,26 @@ def test_weights_of_graph_and_frames_are_tuned(place: Path) -> None:
     tuned = done(place, "tune", "--run", "run", "--data", "data", "--set", "dev", "--search",
                  "words", "--vary", "graph=0.1:2", "--decodes", 1)  # fmt: skip
     assert "graph" in tuned.output
+
+
+def test_another_language_model_takes_the_place_of_that_of_the_graph(place: Path) -> None:
+    options = ("--run", "run", "--data", "data", "--set", "dev", "--search", "replaced")
+    done(place, "decode", *options)
+    for line in lists(place, "replaced"):
+        for hypothesis in line["hypotheses"]:
+            assert set(hypothesis["scores"]) == {"ctc", "said", "full", "first"}
+            scores = hypothesis["scores"]
+            # The first pass scored with the same model, of which back-offs may cost less.
+            before = 1.0 * scores["ctc"] + 0.5 * (scores["said"] + scores["full"])
+            assert scores["first"] >= before - 1e-2
+            assert hypothesis["score"] == pytest.approx(before, abs=1e-2)
+    done(place, "tune", *options, "--vary", "full=0.1:9", "--decodes", 1)
+    published = lists(place, "replaced")
+    done(place, "decode", *options, "--spec", place / "run" / "tune" / "replaced.yaml")
+    for told, found in zip(published, lists(place, "replaced"), strict=True):
+        assert told["text"] == found["text"]
+        one, other = told["hypotheses"][0], found["hypotheses"][0]
+        assert one["score"] == pytest.approx(other["score"], abs=1e-3)
 
 
 def lists(place: Path, search: str) -> list[dict[str, Any]]:

@@ -1,10 +1,10 @@
-"""N-best lists of a decoded set with other weights, taken from its lattices."""
+"""N-best lists of a decoded set with other weights: from its lattices, or in another order."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -35,30 +35,58 @@ def has_lattices(folder: Path) -> bool:
     return known == read_run_file(place.search, SearchNote).fingerprint
 
 
-def relist(
-    decoded: Path,
-    out: Path,
-    node: Any,
-    weights: Mapping[str, float],
-    tokenizer: Tokenizer,
-    max_hypotheses: int,
-) -> None:
-    """Writes the n-best lists that a graph search with other weights finds in lattices.
+Relisting = Callable[[NbestLine], NbestLine]
+
+
+def from_lattices(
+    decoded: Path, weights: Mapping[str, float], tokenizer: Tokenizer, max_hypotheses: int
+) -> Relisting:
+    """Returns what makes the lists of a graph search with other weights, from its lattices.
 
     Args:
         decoded: Folder of a decoded set that has lattices.
-        out: Folder of the new lists.
-        node: The search with the weights, by its spec.
         weights: By scorer.
         tokenizer: Turns labels into text.
         max_hypotheses: Most of an utterance.
     """
+    lattices = dict(read_lattices(DecodedSet(decoded).lattices))
+    return lambda line: _line(line, lattices.get(line.id), weights, tokenizer, max_hypotheses)
+
+
+def in_other_order(
+    before: Mapping[str, float], weights: Mapping[str, float], length_norm: float
+) -> Relisting:
+    """Returns what makes the lists of a second pass with other weights, from those it has made.
+
+    Args:
+        before: The weights that lists were made with, by scorer.
+        weights: The other ones.
+        length_norm: Exponent of the second pass's division.
+    """
+    changes = {n: weights.get(n, 0.0) - before.get(n, 0.0) for n in {*before, *weights}}
+
+    def rescored(one: WrittenHypothesis) -> WrittenHypothesis:
+        more = sum(change * one.scores[name] for name, change in changes.items() if change)
+        return replace(one, score=one.score + more / (len(one.labels) + 1) ** length_norm)
+
+    def reordered(line: NbestLine) -> NbestLine:
+        found = sorted(map(rescored, line.hypotheses), key=lambda one: -one.score)
+        return replace(line, text=found[0].text if found else "", hypotheses=found)
+
+    return reordered
+
+
+def relist(decoded: Path, out: Path, node: Any, relisting: Relisting) -> None:
+    """Writes the n-best lists that a search with other weights finds, without decoding.
+
+    Args:
+        decoded: Folder of a decoded set.
+        out: Folder of the new lists.
+        node: The search with the other weights, by its spec.
+        relisting: Makes the lists.
+    """
     old, new = DecodedSet(decoded), DecodedSet(out)
-    lattices = dict(read_lattices(old.lattices))
-    lines = [
-        _line(line, lattices.get(line.id), weights, tokenizer, max_hypotheses)
-        for line in read_nbest(old.nbest)
-    ]
+    lines = [*map(relisting, read_nbest(old.nbest))]
     text = "".join(json_line(line.as_json()) + "\n" for line in lines)
     count = sum(len(line.hypotheses) for line in lines) / max(len(lines), 1)
     digest = hashlib.sha256(text.encode()).hexdigest()

@@ -18,7 +18,7 @@ from asrkit.data.transcripts import with_transcripts
 from asrkit.experiment.decode import decode_into
 from asrkit.experiment.decode_spec import chosen_search
 from asrkit.experiment.decoded_sets import require_whole
-from asrkit.experiment.lattice_lists import has_lattices, relist
+from asrkit.experiment.lattice_lists import from_lattices, has_lattices, in_other_order, relist
 from asrkit.experiment.record import record_command
 from asrkit.experiment.spec import available_device
 from asrkit.experiment.system import System
@@ -40,12 +40,15 @@ from asrkit.scoring.weights import Decoded, Pool, best_weights, pool
 from asrkit.scoring.wer import Score, score_run, transcribed
 from asrkit.search.graph import GraphSearch
 from asrkit.search.search import Search
+from asrkit.search.two_pass import TwoPassSearch
 
 NBEST = 30
+DEEP = 1000
+"""Most hypotheses of an utterance that are written where they are reordered for other weights."""
 FROM_LATTICES = 100
 """Most hypotheses of an utterance that a lattice is asked for."""
 ON_LATTICES = 10
-"""How often at least weights are changed where lattices tell the lists, as that takes seconds."""
+"""How often at least weights are changed where that takes no other decode."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,8 @@ def tune(
     the next decode, and those of the best decode are taken. Only what is in `ranges` changes. Other
     numbers of a scorer's entry (`ctc.prior_scale`) are tried by two thirds of the decodes, evenly
     over their range, because n-best lists can't rank them. Where a graph search gives lattices, the
-    lists of other weights come from them, without decoding again. The best decode becomes the
+    lists of other weights come from them, and the second pass over a graph search is but ordered
+    again: neither decodes again. The best decode becomes the
     result of this search and set, in RUN/decode/SEARCH/SET. A search that has nothing to tune is
     decoded once, and written as it is.
 
@@ -109,7 +113,10 @@ def tune(
     system = System(run, data, checkpoint, device, overrides)
     found = chosen_search(Spec(system.resolved), search, spec)
     untuned = build(Search, found.spec, found.path)
-    from_lattices = isinstance(untuned, GraphSearch) and untuned.gives_lattices
+    on_graph = untuned.first if isinstance(untuned, TwoPassSearch) else untuned
+    relisting = isinstance(on_graph, GraphSearch) and (
+        on_graph is not untuned or on_graph.gives_lattices
+    )
     node = found.node if isinstance(found.node, dict) else {"type": found.node}
     ranges = ranges or ranges_of(spec, node)
     values = values_of(node, list(ranges))
@@ -124,12 +131,14 @@ def tune(
         number, most = 0, decodes + 1 if ranges else 1
         while number < most:
             out, tried = trial / str(number), with_values(node, point)
-            like = history.decoded_like(point) if from_lattices else None
-            if like is not None and has_lattices(trial / str(like)):
+            like = history.decoded_like(point) if relisting else None
+            if like is not None:
                 most = max(most, 1 + ON_LATTICES)
-                score = _relisted(trial / str(like), out, tried, system, sets)
+                before = history.trials[like].weights
+                score = _relisted(trial / str(like), out, tried, before, system, sets)
             else:
-                score = _decoded(out, system, tried, data, set_name, sets, search)
+                count = DEEP if relisting and on_graph is not untuned else NBEST
+                score = _decoded(out, system, tried, data, set_name, sets, search, count)
             history.add(point, score, transcribed(read_nbest(DecodedSet(out).nbest)))
             point, number = history.following(), number + 1
             if history.knows(point):
@@ -235,15 +244,28 @@ def _decoded(
     set_name: str,
     sets: OpenSets,
     search: str,
+    max_hypotheses: int,
 ) -> Score:
     chosen = build(Search, node, f"decoding.{search}")
     loaded = system.prepare(chosen)
-    decode_into(out, system, node, loaded, data, set_name, sets, max_hypotheses=NBEST)
+    decode_into(out, system, node, loaded, data, set_name, sets, max_hypotheses)
     return score_run(DecodedSet(out).nbest, out, coverage=require_whole(out, sets))
 
 
-def _relisted(decoded: Path, out: Path, node: Any, system: System, sets: OpenSets) -> Score:
-    relist(decoded, out, node, values_of(node, []), system.tokenizer, FROM_LATTICES)
+def _relisted(
+    decoded: Path,
+    out: Path,
+    node: Any,
+    before: Mapping[str, float],
+    system: System,
+    sets: OpenSets,
+) -> Score:
+    weights = values_of(node, [])
+    if has_lattices(decoded) and node["type"] == "graph":
+        relisting = from_lattices(decoded, weights, system.tokenizer, FROM_LATTICES)
+    else:
+        relisting = in_other_order(before, weights, float(node.get("length_norm", 0.0)))
+    relist(decoded, out, node, relisting)
     return score_run(DecodedSet(out).nbest, out, coverage=require_whole(out, sets))
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from asrkit.scorers.entries import Scorer
+from asrkit.scorers.first_pass import FirstPassScorer
 from asrkit.scorers.interfaces import (
     EncodedFrames,
     Hypothesis,
@@ -15,6 +16,7 @@ from asrkit.scorers.interfaces import (
     State,
     select,
 )
+from asrkit.scorers.sources import Source
 from asrkit.search.forced import forced
 from asrkit.search.parts import SearchParts
 from asrkit.search.search import LoadedSearch, Search, searches
@@ -61,9 +63,13 @@ class TwoPassSearch(Search):
 
     Args:
         first: The search that finds the list.
-        scorers: What scores the whole sequences; CTC scores are sums over all alignments.
+        scorers: What scores the whole sequences; CTC scores are sums over all alignments. Those of
+            type `first_pass` are scores of the first search by themselves.
         first_weight: Factor of the first search's own score.
         length_norm: Exponent e of the division of the new score by (labels + 1)^e.
+
+    Raises:
+        ValueError: If a score of the first search is wanted that it doesn't have.
     """
 
     def __init__(
@@ -75,6 +81,15 @@ class TwoPassSearch(Search):
     ) -> None:
         super().__init__(scorers)
         self.first, self.first_weight, self.length_norm = first, first_weight, length_norm
+        self.passed = {
+            name: entry.scorer or name
+            for name, entry in self.entries.items()
+            if isinstance(entry, FirstPassScorer)
+        }
+        lacking = [name for name in self.passed.values() if name not in first.entries]
+        if lacking:
+            there = ", ".join(first.entries)
+            raise ValueError(f"the first search has no scorer {lacking[0]!r}; it has {there}")
 
     @property
     def inner(self) -> Mapping[str, Search]:
@@ -84,7 +99,15 @@ class TwoPassSearch(Search):
     @property
     def can_be_forced(self) -> bool:
         """Whether it can say what it thinks of given sequences."""
-        return not self.first_weight or self.first.can_be_forced
+        return not self._first_counts or self.first.can_be_forced
+
+    @property
+    def _first_counts(self) -> bool:
+        return bool(self.first_weight or self.passed)
+
+    def _require(self, name: str, source: Source) -> None:
+        if name not in self.passed:  # of which the hypotheses have the scores
+            super()._require(name, source)
 
     def held_to(
         self,
@@ -98,7 +121,7 @@ class TwoPassSearch(Search):
         They are none where a sequence is impossible to the first search, if its score counts.
         """
         firsts: list[Hypothesis | None] = [Hypothesis([*labels], 0.0) for labels in references]
-        if self.first_weight:
+        if self._first_counts:
             inner = parts.searches["first"]
             assert isinstance(inner, LoadedSearch)
             firsts = forced(inner, encoded, references, num_labels)
@@ -131,12 +154,15 @@ class TwoPassSearch(Search):
         """Returns the scores of whole sequences by each scorer."""
         scores = []
         for name in parts.sources:
+            if name in self.passed:
+                continue
             with parts.timed(name):
                 scorer = parts.label_scorers(encoded, [name])[name]
                 scores.append((name, score_labels(scorer, lists)))
         return scores
 
     def _rescored(self, old: Hypothesis, scores: dict[str, float]) -> Hypothesis:
+        scores |= {name: old.scores[first] for name, first in self.passed.items()}
         total = sum(self.weights[name] * score for name, score in scores.items())
         total /= (len(old.labels) + 1) ** self.length_norm
         total += self.first_weight * old.score

@@ -10,7 +10,10 @@ import pytest
 import torch
 
 from asrkit.scorers.ctc_prefix import CtcPrefixScorer
+from asrkit.scorers.entries import Scorer
+from asrkit.scorers.first_pass import FirstPassScorer
 from asrkit.scorers.loader import FoundHead
+from asrkit.scorers.sources import Source
 from asrkit.search.ctc_greedy import CtcGreedySearch
 from asrkit.search.ctc_prefix_beam import CtcPrefixBeamSearch
 from asrkit.search.forced import forced
@@ -200,3 +203,36 @@ def test_greedy_paths_are_the_best_of_all_paths() -> None:
         ]
         assert found[0].score == pytest.approx(max(fitting), abs=1e-5)
         assert found[1] is None, "a repeated label needs three frames"
+
+
+def test_scores_of_the_first_search_get_other_weights_or_none() -> None:
+    frames, tables = random_case(3, [4, 3])
+    language = random_case(9, [4, 3])[1]
+    heads: dict[str, Any] = {
+        "ctc": Head(frames),
+        "attention": Head(frames, tables),
+        "better": Head(frames, language),
+        "heard": Source("a score"),
+    }
+    first = CtcPrefixBeamSearch(60, {"ctc": 1.0, "attention": 0.5})
+    again: dict[str, float | Scorer] = {"heard": FirstPassScorer(0.3, "ctc"), "better": 0.7}
+    search = TwoPassSearch(first, again).over(heads)
+    before = first.over(heads).run(frames)
+    for row, n_best in enumerate(search.run(frames)):
+        assert n_best == sorted(n_best, key=lambda h: -h.score)
+        old = {tuple(h.labels): h for h in before[row]}
+        references = [h.labels for h in n_best[:3]]
+        for hypothesis in n_best:
+            heard = old[tuple(hypothesis.labels)].scores["ctc"]
+            said = bigram(language[row], tuple(hypothesis.labels))
+            assert hypothesis.scores["heard"] == heard
+            assert hypothesis.score == pytest.approx(0.3 * heard + 0.7 * said, abs=1e-4)
+        for place, labels in enumerate(references):
+            one = forced(search, frames, [labels] * 2, V)[row]
+            assert one is not None
+            assert one.score == pytest.approx(n_best[place].score, abs=1e-4)
+
+
+def test_scores_that_the_first_search_lacks_are_named() -> None:
+    with pytest.raises(ValueError, match="the first search has no scorer 'lm'; it has ctc"):
+        TwoPassSearch(CtcPrefixBeamSearch(2), {"lm": FirstPassScorer(1.0)})
