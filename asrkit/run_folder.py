@@ -16,6 +16,7 @@ RUN/prior/HEAD.json          label priors
 RUN/hmm/                     the HMM that tied states are of
 RUN/data/                    sets of features, made by a stage of Gaussian mixtures
 RUN/graph/NAME.safetensors   decoding graphs of tied states
+RUN/graph/NAME.arpa.gz       their n-gram models; NAME.pruned.arpa.gz: what of it a graph holds
 RUN/phases/NUMBER/           run folders of the phases before
 """
 
@@ -269,6 +270,10 @@ class RunFolder:
     def graph(self, name: str) -> Path:
         """Returns where a decoding graph of tied states is written."""
         return self.path / "graph" / f"{name}.safetensors"
+
+    def graph_ngram(self, name: str, pruned: bool = False) -> Path:
+        """Returns where the n-gram model of a graph is copied, or what is left of it there."""
+        return self.path / "graph" / f"{name}{'.pruned' if pruned else ''}.arpa.gz"
 
     def times(self, set_name: str) -> Path:
         """Returns the file with times of the labels of a set, of its words for tied states."""

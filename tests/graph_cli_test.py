@@ -227,6 +227,43 @@ def test_weights_tuned_on_lattices_find_what_decoding_with_them_finds(place: Pat
             assert one["scores"] == pytest.approx(other["scores"], abs=2e-2)
 
 
+WIDE = (
+    "{{type: graph, beam: 1000.0, lattice_beam: 1000.0, max_active: 100000, nbest: 500, "
+    "scorers: {{ctc: 1.0, graph: {{type: graph, weight: 0.5, graph: lm/{0}.graph.safetensors}}}}}}"
+)
+
+
+def test_a_second_pass_puts_the_whole_model_in_the_place_of_a_pruned_one(place: Path) -> None:
+    few = done(place, "graph", "--run", "run", "--data", "data", "--arpa", "two", "--name", "few",
+               "--entropy", 0.05)  # fmt: skip
+    assert "5 words" in few.output
+    whole = "{type: word_ngram, weight: 0.5, arpa: lm/two.arpa.gz}"
+    pruned = "{type: word_ngram, weight: -0.5, arpa: lm/few.graph.arpa.gz}"
+    scorers = f"{{whole: {whole}, pruned: {pruned}}}"
+    (place / "whole.yaml").write_text(
+        f"""
+decoding:
+  rescored: {{type: two_pass, first_weight: 1.0, first: {WIDE.format("few")}, scorers: {scorers}}}
+  whole: {WIDE.format("two")}
+"""
+    )
+    found = {}
+    for search in ("rescored", "whole"):
+        done(place, "decode", "--run", "run", "--data", "data", "--set", "dev", "--search", search,
+             "--spec", place / "whole.yaml")  # fmt: skip
+        found[search] = [
+            {each["text"]: each["score"] for each in line["hypotheses"]}
+            for line in lists(place, search)
+        ]
+    for rescored, direct in zip(found["rescored"], found["whole"], strict=True):
+        best = next(iter(direct))
+        assert next(iter(rescored)) == best
+        common = set(rescored) & set(direct)
+        assert len(common) > 5
+        for text in common:
+            assert rescored[text] == pytest.approx(direct[text], abs=1e-3)
+
+
 @pytest.mark.parametrize("search", ["words", "passes"])
 def test_search_errors_are_counted_by_paths_of_the_references(place: Path, search: str) -> None:
     options = ("--run", "run", "--data", "data", "--set", "dev", "--search", search)

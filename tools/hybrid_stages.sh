@@ -74,7 +74,20 @@ tuned_words() {
     fi
     score_set 8 "$set" "$search"
   done
+  if [[ $search == words && $entropy != 0 ]]; then rescored "$spec" "$dev" "$@"; fi
   show_results 9
+}
+
+# rescored SPEC SET...: stages 7 and 8. The same lists in the order of the whole n-gram model, with the
+# weights of the spec.
+rescored() {
+  local spec=$1 set
+  shift
+  for set in "$@"; do
+    stage 7 "decode $set by rescored for $run" "$run/graph/words.safetensors" -- \
+      asrkit decode --run "$run" --data "$data" --set "$set" --search rescored --spec "$spec"
+    score_set 8 "$set" rescored
+  done
 }
 
 # word_graph: stage 6 of a run with tied states.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,10 +12,11 @@ from typing import Literal
 from asrkit.data_folder import DataFolder
 from asrkit.errors import UserError
 from asrkit.experiment.runs import open_run
+from asrkit.files import replaced
 from asrkit.hmm.hmm_folder import digest_of, read_hmm
 from asrkit.hmm.lexicon import Lexicon
 from asrkit.hmm.lexicon_files import read_lexicon
-from asrkit.lm.arpa import read_arpa
+from asrkit.lm.arpa import read_arpa, write_arpa
 from asrkit.lm.entropy_pruning import pruned
 from asrkit.lm.tables import BEGIN, END, UNKNOWN, Ngrams
 from asrkit.run_folder import RunFolder
@@ -83,8 +85,9 @@ def graph(
 ) -> GraphReport:
     """Writes a graph that reads a run's symbols and writes the words of an n-gram model.
 
-    That of tied states is RUN/graph/NAME.safetensors, that of CTC labels, which other runs can use,
-    DATA/lm/NAME.graph.safetensors.
+    That of tied states is RUN/graph/NAME.safetensors, next to the n-gram model, that of CTC labels,
+    which other runs can use, DATA/lm/NAME.graph.safetensors. If the model is pruned, what is left
+    of it is kept too, so that a second pass can put the whole model in its place.
 
     Args:
         run: Run folder, whose tokenizer spells the words.
@@ -106,13 +109,21 @@ def graph(
     ngrams = read_arpa(DataFolder(data).ngram(arpa))
     if entropy:
         ngrams = pruned(ngrams, entropy)
+        write_arpa(ngrams, _pruned_model(RunFolder(run), DataFolder(data), name))
     words = [word for word in ngrams.symbols if word not in (BEGIN, END, UNKNOWN)]
     spelled = spellings(words, opened.tokenizer)
     require_memory(ngrams)
     if hmm.is_dir():
+        with replaced(RunFolder(run).graph_ngram(name)) as partial:
+            shutil.copyfile(DataFolder(data).ngram(arpa), partial)
         known = None if lexicon is None else read_lexicon(DataFolder(data).lexicon(lexicon))
         return _of_states(RunFolder(run), name, ngrams, spelled, known, transitions)
     return _of_labels(DataFolder(data).graph(name), ngrams, spelled, opened.tokenizer)
+
+
+def _pruned_model(run: RunFolder, data: DataFolder, name: str) -> Path:
+    """Returns where what a graph holds of an n-gram model is written: next to the graph."""
+    return run.graph_ngram(name, pruned=True) if run.hmm.is_dir() else data.ngram(f"{name}.graph")
 
 
 def _of_states(
