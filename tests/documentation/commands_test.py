@@ -62,9 +62,7 @@ class Places:
     def in_ci(self, command: Command, text: str) -> None:
         """What takes long is a line of what every change must pass."""
         script = (ROOT / ".ci" / "run").read_text()
-        recipes = re.findall(r"^for recipe in (.*); do$", script, flags=re.M)[0].split()
-        lines = [script.replace('"recipes/$recipe/run.sh"', f"recipes/{r}/run.sh") for r in recipes]
-        assert any(re.search(rf"^ *{re.escape(text)}( \||$)", s, flags=re.M) for s in lines)
+        assert re.search(rf"^ *{re.escape(text)}( \||$)", script, flags=re.M)
 
     def dry(self, command: Command, text: str) -> None:
         """A recipe for real corpora starts commands that are understood."""
@@ -150,7 +148,7 @@ WAYS: dict[str, Callable[[Places, Command, str], None]] = {
     r"asrkit is not installed .*": Places.message,
     r"python -m venv espnet .*": Places.of_others,
     r"asrkit [a-z-]+": Places.options_of_verb,  # only named in a sentence or table
-    r"tools/in_venv\.sh (tests/run\.sh|recipes/\w+/run\.sh --toy)": Places.in_ci,
+    r"tools/in_venv\.sh (tests/run\.sh|recipes/\w+/run\.sh --toy.*)": Places.in_ci,
     r"(?s)(.* )?(\S*/)?run\.sh .*": Places.dry,
     r"asrkit align .*(\$speeds|--head transducer).*": Places.options_of_verb,
     r"asrkit (alignments|features|gmm) .*": Places.options_of_verb,  # of mixtures
