@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -160,8 +161,12 @@ def by_table(ngrams: Ngrams, text: str) -> float:
 
 
 @pytest.mark.parametrize("search", ["labels", "by_frame", "full"])
-def test_words_score_labels_as_in_the_table_of_the_model(place: Path, search: str) -> None:
-    done(place, "decode", "--run", "run", "--data", "data", "--set", "dev", "--search", search)
+def test_words_score_labels_as_in_the_table_of_the_model(
+    place: Path, search: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        done(place, "decode", "--run", "run", "--data", "data", "--set", "dev", "--search", search)
+    assert "5 words; others count as its <unk>" in caplog.text
     ngrams = read_arpa(place / "data" / "lm" / "three.arpa.gz")
     lines = (place / "run" / "decode" / search / "dev" / "nbest.jsonl").read_text().splitlines()
     found = [hypothesis for line in map(json.loads, lines) for hypothesis in line["hypotheses"]]

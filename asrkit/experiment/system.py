@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ from asrkit.search.search import LoadedSearch, Search
 from asrkit.text.outputs import Outputs
 from asrkit.training.checkpoints import resolve
 from asrkit.wfst.graph_file import DecodingGraph, read_graph, require_labels, require_spellings
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,9 @@ class System:
         """Returns an n-gram model of words, from an ARPA file, that scores the labels."""
         path = self.find(path)
         self.others.append(path)
-        return WordNgramModel(read_arpa(path), self.vocabulary, path).to(self.device)
+        model = WordNgramModel(read_arpa(path), self.vocabulary, path).to(self.device)
+        log.info("%s: %s", path, model.summary)
+        return model
 
     def language_model(self, run: Path, checkpoint: str) -> TextModel:
         """Returns a trained language model.

@@ -20,7 +20,8 @@ from asrkit.text.vocabulary import Vocabulary
 class WordNgramModel(nn.Module):
     """A back-off n-gram model of words that scores labels which are parts of them.
 
-    Words that it does not know are scored as `<unk>`, or as its rarest word where it has none.
+    Words that it does not know are scored as `<unk>`, or as its rarest word where it has none;
+    `summary` says which, how many words it knows, and how many of them no labels can spell.
 
     Args:
         ngrams: The model.
@@ -49,6 +50,13 @@ class WordNgramModel(nn.Module):
             (unknown, float(scores[unknown])),
             vocabulary,
         )
+        written = set("".join(vocabulary.symbols))
+        unspelled = [words[row] for row in real if not written.issuperset(words[row])]
+        rare = f"{words[unknown]} (log p {scores[unknown]:.1f})"
+        self.summary = f"{len(real):,} words; others count as its {rare}"
+        if unspelled:
+            some = ", ".join(unspelled[:10])
+            self.summary += f"; {len(unspelled):,} have letters that no label has: {some}"
 
     def label_scorer(self, encoded: HasLengths) -> WordNgramScorer:
         """Returns the scorer of the encoded utterances."""

@@ -117,12 +117,35 @@ def test_without_an_unknown_word_others_score_as_the_rarest() -> None:
     assert unknown == pytest.approx(rarest, abs=1e-5)
 
 
+def test_what_becomes_of_unknown_words_is_said() -> None:
+    ngrams = words_model(2)
+    assert WordNgramModel(ngrams, Vocabulary(LABELS)).summary.startswith(
+        f"6 words; others count as its <unk> (log p {by_unigram(ngrams, UNKNOWN):.1f})"
+    )
+    assert WordNgramModel(ngrams, Vocabulary(["▁a", "b"])).summary.endswith(
+        "; 1 have letters that no label has: cab"
+    )
+
+
+def by_unigram(ngrams: Ngrams, word: str) -> float:
+    (row,) = np.flatnonzero(ngrams.tables[0].words[:, 0] == ngrams.symbols.index(word))
+    return float(ngrams.tables[0].log_probs[row]) * math.log(10)
+
+
 def test_utterances_are_scored_apart() -> None:
     ngrams = words_model(3)
     sequences = [[[0, 2, 3], [6, 2]], [[3, 1, 5]], []]
     together = score_labels(scorer_of(ngrams, 3), sequences)
     for alone, found in zip(sequences, together, strict=True):
         torch.testing.assert_close(score_labels(scorer_of(ngrams), [alone])[0], found)
+
+
+def test_labels_may_all_be_whole_words() -> None:
+    model = WordNgramModel(words_model(2), Vocabulary(["▁a", "▁ab", "▁"]))
+    scorer = model.label_scorer(Frames(torch.zeros(1)))
+    found = score_labels(scorer, [[[0, 1], [2, 1, 2]]])[0].tolist()
+    expected = [by_words(words_model(2), words) for words in (["a", "ab"], ["ab"])]
+    assert found == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize(("labels", "got"), [(["a", "b"], "none has"), (["▁a▁b"], "inside")])
