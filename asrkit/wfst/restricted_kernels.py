@@ -9,7 +9,7 @@ from asrkit.compiled import compiled
 
 
 @compiled
-def reached(seeds, begins, outputs, targets, sizes, place):
+def reached(seeds, begins, outputs, targets, sizes, place, stops):
     """Goes from seeds along all arcs that write nothing.
 
     Args:
@@ -19,6 +19,7 @@ def reached(seeds, begins, outputs, targets, sizes, place):
         targets: Of the graph's arcs.
         sizes: By word, above 0 for those that may be written.
         place: (S,) -1 everywhere, and so again afterwards.
+        stops: (S,) not negative where the way ends.
 
     Returns:
         The states, seeds first; their order by number; and sources (places among the states) and
@@ -34,7 +35,7 @@ def reached(seeds, begins, outputs, targets, sizes, place):
     at = 0
     while at < count:
         state = states[at]
-        for arc in range(begins[state], begins[state + 1]):
+        for arc in range(begins[state], begins[state + 1] if stops[state] < 0 else 0):
             word, target = outputs[arc], targets[arc]
             if word > 0 and sizes[word] == 0:
                 continue
@@ -54,6 +55,39 @@ def reached(seeds, begins, outputs, targets, sizes, place):
     silent = ~spoken
     inside, leaving = (ends[silent], arcs[silent]), (ends[spoken], arcs[spoken])
     return states, np.argsort(states), inside, leaving
+
+
+@compiled
+def backwards(seeds, begins, into, taken):
+    """Goes from seeds against the direction of arcs.
+
+    Args:
+        seeds: States, perhaps several times.
+        begins: (N + 1,) where the arcs into each state begin.
+        into: The states that these come from.
+        taken: (N,) false everywhere, and so again afterwards.
+
+    Returns:
+        All states, in any order.
+    """
+    states, count = np.empty(max(64, 2 * len(seeds)), np.int64), 0
+    for state in seeds:
+        if not taken[state]:
+            taken[state], states[count] = True, state
+            count += 1
+    at = 0
+    while at < count:
+        for entry in range(begins[states[at]], begins[states[at] + 1]):
+            state = into[entry]
+            if not taken[state]:
+                if count == len(states):
+                    states = longer(states)
+                taken[state], states[count] = True, state
+                count += 1
+        at += 1
+    for at in range(count):
+        taken[states[at]] = False
+    return states[:count]
 
 
 @compiled
