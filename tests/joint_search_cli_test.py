@@ -14,6 +14,7 @@ from asrkit.data.manifests import Source, write_manifest
 from asrkit.experiment.tuned_values import values_of
 from asrkit.run_files import NbestLine, read_nbest
 from asrkit.scoring.weights import Decoded, pool
+from asrkit.search.two_pass import TwoPassSearch
 from asrkit.training.checkpoints import load_weights, resolve
 from tests.cli_test import asrkit, place
 
@@ -110,7 +111,7 @@ def test_all_scorers_add_up(joint: Path) -> None:
     assert scores["ctc"] != pytest.approx(scores["other"], abs=1e-3)  # the prior
 
 
-@pytest.mark.parametrize("search", ["everything", "by_frame"])
+@pytest.mark.parametrize("search", ["everything", "by_frame", "second_pass"])
 def test_search_errors_are_counted(joint: Path, search: str) -> None:
     decode(joint, search)
     options = ("--data", joint / "data", "--run", joint / "run", "--set", "dev")
@@ -182,8 +183,12 @@ def test_lists_tell_what_other_weights_would_give(
     assert both
 
 
-def test_searches_that_cannot_be_forced_say_so(joint: Path) -> None:
+def test_searches_that_cannot_be_forced_say_so(
+    joint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     decode(joint, "second_pass")
+    # Searches of one's own may have no way to be held to sequences.
+    monkeypatch.setattr(TwoPassSearch, "can_be_forced", False)
     options = ("--data", joint / "data", "--run", joint / "run", "--set", "dev")
     found = asrkit("search-errors", *options, "--search", "second_pass")
     assert found.exit_code == 2
