@@ -88,10 +88,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "books.txt.gz").write_bytes(gzip.compress(books.encode()))
     (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     (tmp_path / "conf").mkdir()
-    mixtures, network, rescoring, spelled = blocks(PAGE, "yaml")
+    mixtures, network, rescoring, spelled, apart = blocks(PAGE, "yaml")
     for name, text in (
         ("page-gmm", mixtures), ("gmm", MIXTURES), ("page-hybrid", network), ("hybrid", NETWORK),
         ("rescoring", rescoring), ("lm", small_project.LM), ("ctc", CTC), ("spelled", spelled),
+        ("apart", apart),
     ):  # fmt: skip
         (tmp_path / "conf" / f"{name}.yaml").write_text(text)
     monkeypatch.chdir(tmp_path)
@@ -110,6 +111,11 @@ RESCORING = [
     "asrkit decode --run run/hybrid --data run/gmm/sat/data --set test --search rescored "
     "--spec run/hybrid/tune/rescored.yaml",
     "asrkit score --run run/hybrid --set test --search rescored",
+    "asrkit tune --run run/hybrid --data run/gmm/sat/data --set dev --search lattices "
+    "--spec conf/apart.yaml",
+    "asrkit search-errors --run run/hybrid --data run/gmm/sat/data --set dev --search lattices",
+    "asrkit decode --run run/hybrid --data run/gmm/sat/data --set test --search replaced "
+    "--spec conf/apart.yaml",
 ]
 
 
@@ -138,7 +144,7 @@ def test_the_page_goes_from_recordings_to_words_of_a_hybrid(place: Path) -> None
 
 
 def test_specs_of_the_page_are_right(place: Path) -> None:
-    for name in ("page-gmm", "page-hybrid", "rescoring", "spelled"):
+    for name in ("page-gmm", "page-hybrid", "rescoring", "spelled", "apart"):
         done = CliRunner().invoke(main, ["check", f"conf/{name}.yaml"])
         assert done.exit_code == 0, done.output
     states = yaml.safe_load(blocks(PAGE, "yaml")[1])["model"]["heads"]["states"]["states"]

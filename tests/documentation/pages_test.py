@@ -22,7 +22,7 @@ from tests.documentation.commands import ROOT
 
 DOCS = ROOT / "docs"
 TESTED = {
-    "hybrid.md": ["yaml", "yaml", "yaml", "yaml"],
+    "hybrid.md": ["yaml", "yaml", "yaml", "yaml", "yaml"],
     "own-data.md": ["sh", "yaml"],
     "use-a-model.md": ["sh", "python", "python"],
     "write-a-component.md": ["python", "python", "python", "python", "yaml"],
