@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import signal
@@ -154,3 +155,21 @@ def test_a_pool_can_be_left_while_its_processes_write_results() -> None:
     words = [sys.executable, "-c", LEFT_WHILE_RESULTS_COME]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
     assert done.stdout == "left\n", done.stderr
+
+
+def test_processes_keep_no_copy_of_freed_memory() -> None:
+    if not hasattr(ctypes.CDLL(None), "malloc_trim"):
+        pytest.skip("freed memory can't be returned without glibc")
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    blocks = [
+        bytes([1]) * 60_000 for _ in range(4000)
+    ]  # 240 MB, too small for mappings of their own
+    last = bytes([2]) * 60_000  # above them, so that they stay with the process
+    held = resident()
+    blocks.clear()
+    with process_pool(1) as pool:
+        assert held - resident() > 150e6
+        assert pool.submit(len, last).result() == 60_000
