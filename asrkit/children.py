@@ -94,7 +94,7 @@ def _start(jobs: int, begin: Callable[[], None] | None) -> ProcessPoolExecutor:
 def _return_freed_memory() -> None:
     """Gives the system what was freed, of which processes would keep a copy once it is used again.
 
-    A training that has freed the memory of its batches would take twice as much in each later epoch.
+    A training that has freed the memory of its batches would take twice as much in later epochs.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc
     if trim is not None:
