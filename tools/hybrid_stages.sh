@@ -125,7 +125,8 @@ network_on() {
   done
   stage 5 "train" -- "${trainer[@]}" train "$network" --data "$from" --run "$run" \
     "data.alignments=$(as_yaml "$mixtures")" "${overrides[@]}"
-  stage 6 "average checkpoints" -- asrkit average --run "$run" --best 3
+  # One alone: in a few epochs, those before the last are far behind.
+  stage 6 "average checkpoints" -- asrkit average --run "$run" --best 1
   stage 6 "priors of states" -- \
     asrkit prior --run "$run" --data "$from" --set train --head states
   word_graph
