@@ -64,6 +64,16 @@ class DecodedSet:
         return self.folder / "lattices.partial.jsonl"
 
     @property
+    def words(self) -> Path:
+        """Words of the best hypotheses with times and confidences, where there are lattices."""
+        return self.folder / "words.ctm"
+
+    @property
+    def partial_words(self) -> Path:
+        """The words of an unfinished decode."""
+        return self.folder / "words.partial.jsonl"
+
+    @property
     def search(self) -> Path:
         """The search that found them."""
         return self.folder / "search.json"

@@ -16,6 +16,9 @@ from click.testing import Result
 from asrkit.data.manifests import Source, write_manifest
 from asrkit.lm.arpa import read_arpa
 from asrkit.lm.tables import BEGIN, END, UNKNOWN, Ngrams
+from asrkit.scoring.nist.ctm import CtmWord, read_ctm
+from asrkit.search.lattices import hypotheses_of
+from asrkit.wfst.lattice_file import read_lattices
 from tests.cli_test import asrkit
 
 pytest.importorskip("kaldifst")
@@ -41,6 +44,19 @@ decoding:
       ctc: 1.0
       lm: {type: graph_lm, weight: 0.5}
       graph: {type: graph, weight: 0.5, graph: lm/two.graph.safetensors}
+  placed:
+    type: two_pass
+    first:
+      type: graph
+      lattices: true
+      lattice_beam: 5.0
+      nbest: 100
+      scorers:
+        ctc: 0.01
+        lm: {type: graph_lm, weight: 1.0}
+        graph: {type: graph, weight: 0.5, graph: lm/two.graph.safetensors}
+    # Longer sentences are preferred: a network that has seen so little hears none.
+    scorers: {words: {type: word_ngram, weight: -2.0, arpa: lm/three.arpa.gz}}
   passes:
     type: two_pass
     first:
@@ -209,6 +225,39 @@ def test_another_language_model_takes_the_place_of_that_of_the_graph(place: Path
 def lists(place: Path, search: str) -> list[dict[str, Any]]:
     path = place / "run" / "decode" / search / "dev" / "nbest.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_words_of_lattices_have_times_and_confidences(place: Path) -> None:
+    done(place, "decode", "--run", "run", "--data", "data", "--set", "dev", "--search", "placed")
+    decoded = place / "run" / "decode" / "placed" / "dev"
+    assert not [*decoded.glob("*partial*")]
+    said: dict[str, list[CtmWord]] = {}
+    for word in read_ctm(decoded / "words.ctm"):
+        said.setdefault(word.recording, []).append(word)
+    kept = dict(read_lattices(decoded / "lattices.jsonl.gz"))
+    for line in lists(place, "placed"):
+        words, lattice = said[line["id"]], kept[line["id"]]
+        assert " ".join(word.word for word in words) == line["text"]
+        at = 0.0
+        for word in words:
+            assert word.start >= at - 2e-3
+            at = word.start + word.duration
+        assert at == pytest.approx(line["seconds"], abs=2e-3)
+        assert lattice is not None
+        # All sentences of the lattice: each word is as probable as those that have it, at least as
+        # the one that was chosen, at most as all that have it anywhere.
+        weights = {"ctc": 0.01, "lm": 1.0, "graph": 0.5}
+        shares = {
+            tuple(one.labels): math.exp(one.score) for one in hypotheses_of(lattice, weights, 10**5)
+        }
+        total, chosen = sum(shares.values()), line["hypotheses"][0]["labels"]
+        names = dict(zip(lattice.words, lattice.spellings, strict=True))
+        for word in words:
+            spelled = " ".join(map(str, names[word.word]))
+            having = sum(p for ids, p in shares.items() if spelled in " ".join(map(str, ids)))
+            assert word.confidence is not None
+            assert shares[tuple(chosen)] / total - 1e-3 <= word.confidence <= having / total + 1e-3
+            assert word.confidence < 0.999
 
 
 def test_weights_tuned_on_lattices_find_what_decoding_with_them_finds(place: Path) -> None:

@@ -80,7 +80,9 @@ def decode(
     model.eval()
     place = DecodedSet(out)
     results = PartialResults(place.partial, fingerprint)
-    lattices = LatticeResults(place, fingerprint) if search.search.gives_lattices else None
+    lattices = None
+    if search.search.gives_lattices:
+        lattices = LatticeResults(place, fingerprint, search.lattice_weights)
     names: list[str] = []
     with Progress(console=console(), disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("decoding", total=total)
@@ -93,7 +95,7 @@ def decode(
                     for info, hypotheses in zip(infos, found, strict=True)
                 ]
                 if lattices is not None:  # before the lists, as these say what is done
-                    lattices.add([info.id for info in infos], search.take_lattices())
+                    lattices.add(lines, search.take_lattices())
                 results.add([line.as_json() for line in lines], spent)
             names.extend(info.id for info in infos)
             progress.advance(task, len(infos))
@@ -107,7 +109,7 @@ def decode(
     if lattices is not None:
         lattices.finish(sorted(names))
     # Beside the lists there is never a judgement of others, or the settings of others.
-    void = (*place.judgements, *([place.lattices] if lattices is None else []))
+    void = (*place.judgements, *([place.lattices, place.words] if lattices is None else []))
     results.finish(files, void)
     return summary
 

@@ -98,7 +98,7 @@ def relist(decoded: Path, out: Path, node: Any, relisting: Relisting) -> None:
     before = read_run_file(old.search, SearchNote)
     note = SearchNote(node, before.checkpoint, this_command())
     out.mkdir(parents=True, exist_ok=True)
-    for path in (*new.judgements, new.lattices):
+    for path in (*new.judgements, new.lattices, new.words):
         path.unlink(missing_ok=True)
     write_text(new.search, json.dumps(asdict(note), indent=2) + "\n")
     write_text(new.summary, json.dumps(asdict(summary), indent=2) + "\n")

@@ -279,12 +279,13 @@ def publish(decoded: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     # What says something of the lists goes before them and comes after them.
     new, old = DecodedSet(decoded), DecodedSet(out)
-    for path in (*old.judgements, old.summary, old.search, old.lattices):
+    for path in (*old.judgements, old.summary, old.search, old.lattices, old.words):
         path.unlink(missing_ok=True)
     pairs = (new.nbest, old.nbest), (new.search, old.search), (new.summary, old.summary)
     for source, path in pairs:
         with replaced(path) as partial:
             shutil.copyfile(source, partial)
-    if new.lattices.is_file():
-        with replaced(old.lattices) as partial:
-            shutil.copyfile(new.lattices, partial)
+    for source, path in ((new.lattices, old.lattices), (new.words, old.words)):
+        if source.is_file():
+            with replaced(path) as partial:
+                shutil.copyfile(source, partial)

@@ -204,7 +204,8 @@ class GraphSearch(FrameSearch[Walks]):
         acoustic, beam = state.parts.weights[self.frames] / scale, self.pruning.lattice_beam / scale
         names = self.frames, self.lm or self.graph, self.graph
         made = determinised(lattice, state.grammar, acoustic, beam)
-        return named(made, state.graph, dict(zip(PARTS, names, strict=True)))
+        scorers = dict(zip(PARTS, names, strict=True))
+        return named(made, state.graph, scorers, int(lattice.frames.max()))
 
     def _all_of(
         self, state: Walks, lattice: Lattice | None, keep: bool = False

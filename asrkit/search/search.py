@@ -184,6 +184,14 @@ class LoadedSearch:
         return taken
 
     @property
+    def lattice_weights(self) -> Mapping[str, float]:
+        """Weights of the search, itself or one inside it, that gives lattices."""
+        for search in self.parts.searches.values():
+            if isinstance(search, LoadedSearch) and search.search.gives_lattices:
+                return search.lattice_weights
+        return self.parts.weights
+
+    @property
     def seconds(self) -> Mapping[str, float]:
         """The time that each scorer took so far."""
         return self.parts.seconds

@@ -27,12 +27,14 @@ class NamedLattice:
         words: Those that it has.
         spellings: The labels of each.
         scorers: Which scorer of the search the scores of each of the `PARTS` belong to.
+        heard: How many frames the utterance has.
     """
 
     lattice: WordLattice
     words: list[str]
     spellings: list[list[int]]
     scorers: Mapping[str, str]
+    heard: int
 
     def as_json(self) -> dict[str, Any]:
         """Returns it as JSON has it; scores have 4 decimals, and null is where no path ends."""
@@ -42,7 +44,7 @@ class NamedLattice:
         ends = [row if np.isfinite(row).all() else None for row in lattice.ends]
         fields["ends"] = [None if row is None else np.round(row, 4).tolist() for row in ends]
         texts = {"names": self.words, "spellings": self.spellings, "scorers": dict(self.scorers)}
-        return {**fields, **texts, "whole": lattice.whole}
+        return {**fields, **texts, "whole": lattice.whole, "heard": self.heard}
 
     @classmethod
     def of_json(cls, fields: Mapping[str, Any]) -> NamedLattice:
@@ -54,7 +56,9 @@ class NamedLattice:
         lattice = WordLattice(
             **arrays, ends=ends.reshape(-1, len(PARTS)), scores=scores, whole=fields["whole"]
         )
-        return cls(lattice, fields["names"], fields["spellings"], fields["scorers"])
+        # Older files don't tell how long utterances are.
+        heard = int(fields.get("heard", lattice.frames.max(initial=0)))
+        return cls(lattice, fields["names"], fields["spellings"], fields["scorers"], heard)
 
 
 def write_lattices(path: Path, lines: Iterable[str]) -> None:

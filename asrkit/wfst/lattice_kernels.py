@@ -104,6 +104,22 @@ def arc_posteriors(costs, finals, sources, targets):
 
 
 @compiled
+def log_sum(costs, finals, sources, targets):
+    """Returns the logarithm of the sum of all paths' exp(-cost)."""
+    forward = np.full(len(finals), -np.inf)
+    forward[0] = 0.0
+    for arc in range(len(sources)):
+        reached = forward[sources[arc]] - costs[arc]
+        if reached > -np.inf:
+            forward[targets[arc]] = np.logaddexp(forward[targets[arc]], reached)
+    total = -np.inf
+    for place in range(len(finals)):
+        if forward[place] - finals[place] > -np.inf:
+            total = np.logaddexp(total, forward[place] - finals[place])
+    return total
+
+
+@compiled
 def next_words_apart(begun, begun_costs, best, arcs, places, to_end, limit):
     """Goes on as `next_words`, with costs of graph and frames apart.
 

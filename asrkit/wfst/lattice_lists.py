@@ -43,7 +43,7 @@ class ScoredWords:
 
 def best_words(lattice: WordLattice, weights: PartWeights, count: int) -> list[ScoredWords]:
     """Returns the best word sequences, best first."""
-    costs, ends = _costs(lattice, weights)
+    costs, ends = weighted_costs(lattice, weights)
     to_end = kernels.costs_to_end(costs, ends, lattice.sources, lattice.targets)
     begins = np.searchsorted(lattice.sources, np.arange(len(ends) + 1))
     serials = itertools.count()  # equal costs are taken in the order they came
@@ -73,7 +73,8 @@ def _scored(lattice: WordLattice, path: tuple[int, ...], cost: float) -> ScoredW
     return ScoredWords(tuple(lattice.words[arcs].tolist()), -cost, parts, frames, path)
 
 
-def _costs(lattice: WordLattice, weights: PartWeights) -> tuple[Floats, Floats]:
+def weighted_costs(lattice: WordLattice, weights: PartWeights) -> tuple[Floats, Floats]:
+    """Returns the costs of arcs (L,), and of ending (N,), infinite where no path ends."""
     factors = -np.array(weights)
     ends = np.full(len(lattice.ends), np.inf)
     finite = np.isfinite(lattice.ends).all(1)
