@@ -38,8 +38,8 @@ decoding:
   apart:
     type: graph
     lattices: true
-    beam: 1000.0
-    lattice_beam: 1000.0
+    beam: 60.0
+    lattice_beam: 8.0
     scorers:
       ctc: 1.0
       lm: {type: graph_lm, weight: 0.5}
@@ -266,7 +266,7 @@ def test_weights_tuned_on_lattices_find_what_decoding_with_them_finds(place: Pat
     decoded = place / "run" / "decode" / "apart" / "dev"
     assert (decoded / "lattices.jsonl.gz").is_file()
     assert not [*decoded.glob("*partial*")]
-    done(place, "tune", *options, "--vary", "lm=0.1:9", "--vary", "graph=0.1:2", "--decodes", 1)
+    done(place, "tune", *options, "--vary", "lm=0.4:0.6", "--vary", "graph=0.4:0.6", "--decodes", 1)
     trials = json.loads((place / "run" / "tune" / "apart.json").read_text())
     assert len(trials) > 1
     assert {"lm", "graph"} <= trials[-1]["weights"].keys()
