@@ -21,7 +21,7 @@ from asrkit.data.kaldi_matrices import read_matrices
 from asrkit.data.lookups import costs_one_utterance
 from asrkit.data.sources import Unusable
 from asrkit.errors import UserError
-from asrkit.files import is_hidden, read_lines
+from asrkit.files import matching, read_lines
 from asrkit.text.normalization import normalized
 
 BUNDLE = ".bundle"
@@ -88,11 +88,7 @@ class FeatureFiles:
             )  # fmt: skip
 
     def _arrays(self, folder: Path) -> Iterator[FeatureSource | Unusable]:
-        paths = [
-            path
-            for path in sorted(folder.rglob(f"*{ARRAY}"))
-            if not is_hidden(path.relative_to(folder))
-        ]
+        paths = matching(folder, f"**/*{ARRAY}")
         if not paths:
             raise UserError(f"{folder} has no {ARRAY} files")
         for path in paths:
