@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from asrkit.hmm.lexicon_files import read_lexicon
 from asrkit.hmm.model import read_model
 from asrkit.hmm.training import trainer
 from asrkit.scorers.interfaces import StateSource
+from asrkit.scoring.nist.ctm import read_ctm
 from tests.cli_test import asrkit
 
 pytest.importorskip("kaldifst")
@@ -52,6 +54,13 @@ decoding:
   words: &words
     type: graph
     frames: states
+    scorers:
+      graph: {type: graph, weight: 1.0, graph: graph/words.safetensors}
+      states: {type: states, weight: 0.1}
+  placed:
+    type: graph
+    frames: states
+    lattices: true
     scorers:
       graph: {type: graph, weight: 1.0, graph: graph/words.safetensors}
       states: {type: states, weight: 0.1}
@@ -164,6 +173,21 @@ def test_a_run_aligns_as_its_training_did(place: Path) -> None:
     assert np.concatenate(same).mean() > 0.98  # the last update of the mixtures came after it
     names = [path.name for path in (run / "data" / "text").iterdir()]
     assert names == [path.name for path in (run / "text").iterdir()]
+
+
+def test_words_of_lattices_are_timed_as_alignments_of_the_transcripts_are(place: Path) -> None:
+    run = place / "gmm/tri"
+    done("features", "--run", run, "--data", place / "data", "--set", "dev")
+    decoded(place, "tri", "dev", "placed")
+    done("align", "--run", run, "--data", run / "data", "--set", "dev")
+    words = [*read_ctm(run / "decode/placed/dev/words.ctm")]
+    assert all(word.confidence is not None and 0 < word.confidence <= 1 for word in words)
+    expected = [replace(word, confidence=None) for word in read_ctm(run / "align/dev.ctm")]
+    lines = (run / "decode/placed/dev/nbest.jsonl").read_text().splitlines()
+    right = {one["id"] for one in map(json.loads, lines) if one["text"] == one["reference"]}
+    assert len(right) > 4
+    found = [replace(word, confidence=None) for word in words if word.recording in right]
+    assert found == [word for word in expected if word.recording in right]
 
 
 def test_alignments_of_features_at_a_speed_have_names_of_their_own(place: Path) -> None:

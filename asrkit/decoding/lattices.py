@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from asrkit.data.batch import Batch
+from asrkit.data.batch_info import UtteranceInfo
 from asrkit.decoding.partial_results import PartialResults
 from asrkit.files import write_lines
 from asrkit.run_files import NbestLine
@@ -28,6 +31,23 @@ class Timed(NamedTuple):
     confidence: float
 
 
+WordSpans = dict[str, list[tuple[float, float]]]
+"""Begin and end, in seconds, of the words of utterances, by name."""
+AlignsWords = Callable[[Batch, Sequence[UtteranceInfo]], WordSpans]
+"""Tells when the words of references are said, of those utterances in which they can be."""
+
+
+class _Words(NamedTuple):
+    """The words of an utterance, None where they are unknown; whether they were aligned."""
+
+    words: list[Timed] | None
+    aligned: bool
+
+    @classmethod
+    def of_json(cls, fields: Mapping[str, Any]) -> _Words:
+        return cls(fields["words"], fields["aligned"])
+
+
 class LatticeResults:
     """Lattices of a set that is not complete yet, and its words with times and confidences.
 
@@ -35,22 +55,40 @@ class LatticeResults:
         place: Where the set's results are.
         fingerprint: Of everything they depend on.
         weights: Of the lattices' scores, by scorer.
+        aligned: Tells when words are said; where null, and where it can't, their times are those
+            when they were written.
     """
 
-    def __init__(self, place: DecodedSet, fingerprint: str, weights: Mapping[str, float]) -> None:
+    def __init__(
+        self,
+        place: DecodedSet,
+        fingerprint: str,
+        weights: Mapping[str, float],
+        aligned: AlignsWords | None = None,
+    ) -> None:
         self.place, self.fingerprint, self.weights = place, fingerprint, weights
+        self.aligned = aligned
         self.results = PartialResults(place.partial_lattices, fingerprint)
         self.words = PartialResults(place.partial_words, fingerprint)
 
-    def add(self, lines: Sequence[NbestLine], lattices: Sequence[NamedLattice | None]) -> None:
+    def add(
+        self,
+        batch: Batch,
+        infos: Sequence[UtteranceInfo],
+        lines: Sequence[NbestLine],
+        lattices: Sequence[NamedLattice | None],
+    ) -> None:
         """Adds those of a batch.
 
         Raises:
             UserError: If a file cannot be written.
         """
         pairs = [*zip(lines, lattices, strict=True)]
-        words = [{"id": line.id, "words": self._words(line, one)} for line, one in pairs]
-        self.words.add(words, {})
+        spans: WordSpans = {}
+        if self.aligned is not None and any(line.text for line in lines):
+            said = zip(infos, lines, strict=True)
+            spans = self.aligned(batch, [replace(info, reference=line.text) for info, line in said])
+        self.words.add([self._words(*pair, spans) for pair in pairs], {})
         kept = [{"id": line.id, "lattice": one and one.as_json()} for line, one in pairs]
         self.results.add(kept, {})
 
@@ -59,33 +97,57 @@ class LatticeResults:
         header = json.dumps({"fingerprint": self.fingerprint})
         write_lattices(self.place.lattices, [header, *(self.results.lines[n] for n in names)])
         found = {name: self._of(name) for name in names}
-        write_lines(self.place.words, _ctm(found))
-        lacking = [name for name, words in found.items() if words is None]
+        write_lines(self.place.words, _ctm({name: one.words for name, one in found.items()}))
+        self._tell(found)
+        self.place.partial_lattices.unlink(missing_ok=True)
+        self.place.partial_words.unlink(missing_ok=True)
+
+    def _tell(self, found: Mapping[str, _Words]) -> None:
+        """Says which words are lacking, and which times are not those of an alignment."""
+        lacking = [name for name, one in found.items() if one.words is None]
         if lacking:
             log.warning(
-                "%s lacks %d utterances, such as %s: their best hypotheses are not in their "
-                "lattices, or were found by an older version",
+                "%s lacks the words of %d utterances, such as %s: their best hypotheses are not in "
+                "their lattices, or an older version found them",
                 self.place.words,
                 len(lacking),
                 lacking[0],
             )
-        self.place.partial_lattices.unlink(missing_ok=True)
-        self.place.partial_words.unlink(missing_ok=True)
+        written = [n for n, one in found.items() if one.words is not None and not one.aligned]
+        if written and self.aligned is not None:
+            log.warning(
+                "%s: the words of %d utterances, such as %s, could not be aligned, and have the "
+                "times when they were written",
+                self.place.words,
+                len(written),
+                written[0],
+            )
 
-    def _words(self, line: NbestLine, lattice: NamedLattice | None) -> list[Timed] | None:
-        """Returns the words of the best hypothesis; None where the lattice doesn't have them."""
+    def _words(
+        self, line: NbestLine, lattice: NamedLattice | None, spans: WordSpans
+    ) -> dict[str, Any]:
+        """Returns the words of the best hypothesis; null where the lattice doesn't have them."""
         if lattice is None or not line.hypotheses:
-            return []
+            return {"id": line.id, "words": [], "aligned": True}
         found = placed_words(lattice, self.weights, line.hypotheses[0].labels)
-        return None if found is None else _timed(found, lattice.heard, line.seconds)
+        if found is None:
+            return {"id": line.id, "words": None, "aligned": False}
+        aligned = spans.get(line.id, [])
+        whole = len(aligned) == len(found)
+        times = aligned if whole else _written(found, lattice.heard, line.seconds)
+        words = [
+            Timed(begin, end - begin, one.word, one.confidence)
+            for one, (begin, end) in zip(found, times, strict=True)
+        ]
+        return {"id": line.id, "words": words, "aligned": whole}
 
-    def _of(self, name: str) -> list[Timed] | None:
+    def _of(self, name: str) -> _Words:
         line = self.words.lines.get(name)
-        found: list[Timed] | None = None if line is None else json.loads(line)["words"]
-        return found
+        # Older versions have interrupted decodes without words.
+        return _Words(None, False) if line is None else _Words.of_json(json.loads(line))
 
 
-def _timed(words: Sequence[PlacedWord], heard: int, seconds: float) -> list[Timed]:
+def _written(words: Sequence[PlacedWord], heard: int, seconds: float) -> list[tuple[float, float]]:
     """Returns when words were written, each until the next one.
 
     Args:
@@ -97,11 +159,8 @@ def _timed(words: Sequence[PlacedWord], heard: int, seconds: float) -> list[Time
     # The frame that was heard last when a word was written; best paths to several places of a
     # lattice may differ in it.
     begins = np.maximum.accumulate([max(one.written - 1, 0) for one in words] or [0])
-    bounds = [*begins.tolist(), max(heard, int(begins[-1]))]
-    return [
-        Timed(begin * shift, (end - begin) * shift, one.word, one.confidence)
-        for one, begin, end in zip(words, bounds, bounds[1:], strict=False)
-    ]
+    bounds = [*(shift * begins).tolist(), shift * max(heard, int(begins[-1]))]
+    return [*zip(bounds[: len(words)], bounds[1:], strict=False)]
 
 
 def _ctm(found: Mapping[str, Sequence[Timed] | None]) -> Iterator[str]:

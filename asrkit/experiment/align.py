@@ -20,12 +20,14 @@ from asrkit.experiment.align_labels import LabelAligner
 from asrkit.experiment.align_states import StateOptions, state_aligner
 from asrkit.experiment.decode_settings import heard_with
 from asrkit.experiment.record import record_command
-from asrkit.experiment.runs import TrainedRun, open_run
+from asrkit.experiment.runs import open_run
 from asrkit.experiment.set_alignments import AlignedUtterance, SetAlignments
 from asrkit.experiment.spec import available_device
 from asrkit.models.interfaces import AligningHead, Head
 from asrkit.models.kinds import SpeechModel
+from asrkit.run_folder import RunFolder
 from asrkit.scorers.interfaces import StateSource
+from asrkit.text.tokenizers import Tokenizer
 
 DEFAULT_HEADS = "ctc", "states"
 """Heads that are taken where none is named; then the only one that aligns."""
@@ -99,7 +101,7 @@ def align(
     cuts = with_transcripts(open_set(data, [set_name]), set_name, "alignments")
     require_rate(cuts, settings.sample_rate, speeds)
     model, weights = opened.speech_model(checkpoint)
-    aligner = _aligner(opened, model, head, weights, states)
+    aligner = aligner_of(opened.folder, opened.tokenizer, model, head, weights, states)
     record_command(run)
     model.to(available_device())
     found = SetAlignments(aligner.targets, aligner.tree)
@@ -115,15 +117,28 @@ def align(
     return found.write(opened.folder, set_name)
 
 
-def _aligner(
-    opened: TrainedRun, model: SpeechModel, name: str | None, weights: Path, states: StateOptions
+def aligner_of(
+    run: RunFolder,
+    tokenizer: Tokenizer,
+    model: SpeechModel,
+    name: str | None,
+    weights: Path,
+    states: StateOptions,
 ) -> Aligner:
     """Returns what aligns by a head.
+
+    Args:
+        run: The run.
+        tokenizer: Its tokenizer.
+        model: Its model.
+        name: The head; the usual one where null.
+        weights: The model's checkpoint.
+        states: For heads of tied states.
 
     Raises:
         UserError: If the head is missing, doesn't align, or is not fit for the options.
     """
-    run, heads = opened.folder, model.named_heads()
+    heads = model.named_heads()
     name = _default_head(heads) if name is None else name
     head: Any = heads.get(name)
     if isinstance(head, AligningHead):
@@ -132,7 +147,7 @@ def _aligner(
                 f"head {name!r} of {run.path} aligns labels: scales, priors, beams and lexicons "
                 "are for heads of tied states"
             )
-        return LabelAligner(model, head, opened.tokenizer)
+        return LabelAligner(model, head, tokenizer)
     if isinstance(head, StateSource):
         return state_aligner(model, name, head, run, weights, states)
     names = [n for n, h in heads.items() if _aligns(h)]

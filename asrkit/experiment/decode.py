@@ -17,6 +17,7 @@ from asrkit.errors import UserError
 from asrkit.experiment.decode_settings import split
 from asrkit.experiment.decode_spec import chosen_search
 from asrkit.experiment.decoded_sets import require_whole, set_facts
+from asrkit.experiment.hypothesis_times import hypothesis_times
 from asrkit.experiment.prior import hash_of
 from asrkit.experiment.record import record_command, this_command
 from asrkit.experiment.references import warn_of_references
@@ -118,6 +119,7 @@ def decode_into(
             max_hypotheses=max_hypotheses,
             facts=facts,
             note=note,
+            aligned=hypothesis_times(system, search.search),
         )
 
 

@@ -1,0 +1,77 @@
+"""When the words of hypotheses are said, by an alignment with the head that scored the frames."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from asrkit.data.batch import Batch
+from asrkit.data.batch_info import UtteranceInfo
+from asrkit.decoding.lattices import WordSpans
+from asrkit.errors import UserError
+from asrkit.experiment.align import Aligner, aligner_of
+from asrkit.experiment.align_states import StateOptions
+from asrkit.experiment.system import System
+from asrkit.run_folder import RunFolder
+from asrkit.scorers.states import StatesScorer
+from asrkit.search.graph import GraphSearch
+from asrkit.search.search import Search
+
+log = logging.getLogger(__name__)
+
+
+class HypothesisTimes:
+    """Aligns hypotheses.
+
+    Args:
+        aligner: Of transcripts, in whose place hypotheses are put.
+    """
+
+    def __init__(self, aligner: Aligner) -> None:
+        self.aligner = aligner
+
+    def __call__(self, batch: Batch, infos: Sequence[UtteranceInfo]) -> WordSpans:
+        """Returns begin and end, in seconds, of the words of utterances that have an alignment.
+
+        Args:
+            batch: Utterances.
+            infos: Of the same, whose references are the hypotheses.
+        """
+        seconds = self.aligner.frame_seconds(batch.signal.shape[1])
+        return {
+            one.id: [(w.begin * seconds, w.end * seconds) for w in one.words or one.times]
+            for one in self.aligner(batch, [*infos])
+        }
+
+
+def hypothesis_times(system: System, search: Search) -> HypothesisTimes | None:
+    """Returns what aligns the hypotheses of a search that gives lattices.
+
+    None where there are no lattices, or the frames are scored by another run or a head that can't
+    align words.
+    """
+    graph = _with_lattices(search)
+    if graph is None:
+        return None
+    entry = graph.entries[graph.frames]
+    head, options = entry.own_head(graph.frames), StateOptions()
+    if head is None:
+        return None
+    if isinstance(entry, StatesScorer):
+        prior = None if entry.prior is None else system.find(entry.prior)
+        options = StateOptions(prior=prior, prior_scale=entry.prior_scale)
+    model, run = system.encoders[0], RunFolder(system.run)
+    try:
+        aligner = aligner_of(run, system.tokenizer, model, head, system.checkpoint, options)
+    except UserError as error:
+        log.warning("words of lattices have the times when they were written: %s", error)
+        return None
+    return HypothesisTimes(aligner)
+
+
+def _with_lattices(search: Search) -> GraphSearch | None:
+    """Returns the search, itself or one inside it, that gives lattices."""
+    if isinstance(search, GraphSearch) and search.gives_lattices:
+        return search
+    found = (_with_lattices(inner) for inner in search.inner.values())
+    return next((one for one in found if one is not None), None)
