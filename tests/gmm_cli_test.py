@@ -12,7 +12,6 @@ import pytest
 import soundfile
 import torch
 from click.testing import Result
-from numpy.typing import NDArray
 
 from asrkit.cpu import multiply_with_onednn
 from asrkit.data.cuts import read_cut
@@ -27,10 +26,10 @@ from asrkit.hmm.training import trainer
 from asrkit.scorers.interfaces import StateSource
 from asrkit.scoring.nist.ctm import read_ctm
 from tests.cli_test import asrkit
+from tests.tones import spoken
 
 pytest.importorskip("kaldifst")
 WORDS = ["ab", "ca", "d", "bad", "cab"]
-PITCHES = {"a": 500, "b": 900, "c": 1500, "d": 2400}
 SPEC = """
 text: words
 data: {train: [train]}
@@ -74,17 +73,6 @@ decoding:
 MISUSED = (
     "decoding: {sync: {type: time_sync, beam_size: 2, frames: states, scorers: {states: 1.0}}}"
 )
-
-
-def spoken(text: str, shift: float, draw: np.random.Generator) -> NDArray[np.int16]:
-    """Returns samples of a text: a tone for each letter, silence between words."""
-    parts = [np.zeros(1600)]
-    for letter in text:
-        time = np.arange(int(16000 * draw.uniform(0.07, 0.11))) / 16000
-        tone = np.sin(2 * np.pi * shift * PITCHES[letter] * time) if letter != " " else 0 * time
-        parts.append(6000 * tone)
-    samples = np.concatenate([*parts, np.zeros(1600)])
-    return (samples + draw.normal(0, 60, len(samples))).astype(np.int16)
 
 
 @pytest.fixture(scope="module")

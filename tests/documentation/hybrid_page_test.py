@@ -12,18 +12,17 @@ import pytest
 import soundfile
 import yaml
 from click.testing import CliRunner
-from numpy.typing import NDArray
 
 from asrkit.cli import main
 from tests.documentation import small_project
 from tests.documentation.commands import ROOT, of_lines, of_markdown
 from tests.documentation.commands_test import FILLED
 from tests.documentation.pages_test import blocks
+from tests.tones import spoken
 
 pytest.importorskip("kaldifst")
 PAGE = ROOT / "docs" / "hybrid.md"
 WORDS = ["bad", "cab", "dab", "fad", "mad", "dad"]
-PITCHES = {"a": 500, "b": 900, "c": 1500, "d": 2400, "f": 3300, "m": 4500}
 MIXTURES = """
 extends: page-gmm.yaml
 mixtures:
@@ -49,17 +48,6 @@ training:
 """
 
 
-def tones(text: str, shift: float, draw: np.random.Generator) -> NDArray[np.int16]:
-    """Returns samples of a text: a tone for each letter, silence between words."""
-    parts = [np.zeros(1600)]
-    for letter in text:
-        time = np.arange(int(16000 * draw.uniform(0.07, 0.11))) / 16000
-        tone = np.sin(2 * np.pi * shift * PITCHES[letter] * time) if letter != " " else 0 * time
-        parts.append(6000 * tone)
-    samples = np.concatenate([*parts, np.zeros(1600)])
-    return (samples + draw.normal(0, 60, len(samples))).astype(np.int16)
-
-
 def commands() -> list[str]:
     """Returns the commands of the page's blocks, in order."""
     shown = PAGE.read_text("utf-8")
@@ -82,7 +70,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             audio = tmp_path / "recordings" / name / f"s{index % 2}" / f"{name}{index}.wav"
             audio.parent.mkdir(parents=True, exist_ok=True)
             text = " ".join(draw.choice(WORDS, 4))
-            soundfile.write(audio, tones(text, 1 + 0.1 * (index % 2), draw), 16000)
+            soundfile.write(audio, spoken(text, 1 + 0.1 * (index % 2), draw), 16000)
             audio.with_suffix(".txt").write_text(text)
     books = "\n".join(" ".join(draw.choice(WORDS, 4)) for _ in range(50))
     (tmp_path / "books.txt.gz").write_bytes(gzip.compress(books.encode()))
