@@ -13,6 +13,7 @@ import logging
 import lzma
 import os
 import secrets
+import shutil
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -124,6 +125,12 @@ def replaced(path: Path) -> Iterator[Path]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copies a file, wholly or not at all."""
+    with replaced(target) as partial:
+        shutil.copyfile(source, partial)
 
 
 @cache

@@ -11,7 +11,6 @@ import hashlib
 import importlib
 import importlib.util
 import logging
-import shutil
 import sys
 import traceback
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from types import ModuleType
 
 from asrkit.config.yaml_loader import Spec, files_of
 from asrkit.errors import UserError
-from asrkit.files import replaced
+from asrkit.files import copy_file
 
 log = logging.getLogger(__name__)
 
@@ -99,8 +98,7 @@ def keep_plugins(names: Sequence[str], folder: Path, renew: bool = True) -> None
             log.warning("plugin %s has changed since the run was trained: %s", name, copy)
             if not renew:
                 continue
-        with replaced(copy) as partial:
-            shutil.copyfile(file, partial)
+        copy_file(file, copy)
 
 
 def _beside(name: str, folders: Sequence[Path]) -> Path | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from asrkit.data.transcripts import with_transcripts
 from asrkit.data_folder import DataFolder
 from asrkit.errors import UserError
 from asrkit.experiment.record import record_command
-from asrkit.files import json_line, matching, replaced, write_text
+from asrkit.files import copy_file, json_line, matching, write_text
 from asrkit.hmm.adapted_alignment import align_speech
 from asrkit.hmm.features import Mfcc
 from asrkit.hmm.fmllr import MIN_FRAMES
@@ -148,8 +147,7 @@ def features(
 def _keep_tokenizer(run: RunFolder) -> None:
     """Copies a stage's tokenizer into its data folder, for networks that are trained there."""
     for path in matching(run.text, "*"):
-        with replaced(DataFolder(run.features).text / path.name) as partial:
-            shutil.copyfile(path, partial)
+        copy_file(path, DataFolder(run.features).text / path.name)
 
 
 def read_cepstra(run: Path) -> Cepstra:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,7 +11,7 @@ from typing import Literal
 from asrkit.data_folder import DataFolder
 from asrkit.errors import UserError
 from asrkit.experiment.runs import open_run
-from asrkit.files import replaced
+from asrkit.files import copy_file
 from asrkit.hmm.hmm_folder import digest_of, read_hmm
 from asrkit.hmm.lexicon import Lexicon
 from asrkit.hmm.lexicon_files import read_lexicon
@@ -114,8 +113,7 @@ def graph(
     spelled = spellings(words, opened.tokenizer)
     require_memory(ngrams)
     if hmm.is_dir():
-        with replaced(RunFolder(run).graph_ngram(name)) as partial:
-            shutil.copyfile(DataFolder(data).ngram(arpa), partial)
+        copy_file(DataFolder(data).ngram(arpa), RunFolder(run).graph_ngram(name))
         known = None if lexicon is None else read_lexicon(DataFolder(data).lexicon(lexicon))
         return _of_states(RunFolder(run), name, ngrams, spelled, known, transitions)
     return _of_labels(DataFolder(data).graph(name), ngrams, spelled, opened.tokenizer)

@@ -7,7 +7,6 @@ be decoded with. Runs of before did not; they need the data folder that they wer
 from __future__ import annotations
 
 import logging
-import shutil
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from asrkit.data_folder import DataFolder
 from asrkit.errors import UserError
 from asrkit.experiment.spec import Experiment, load_spec, resolve_spec
-from asrkit.files import read_lines, replaced, write_lines
+from asrkit.files import copy_file, read_lines, write_lines
 from asrkit.models.interfaces import TrainableModel
 from asrkit.models.kinds import SpeechModel, TextModel
 from asrkit.run_folder import RunFolder
@@ -139,8 +138,7 @@ def record_tokenizer(run: Path, tokenizer: Tokenizer) -> None:
     folder = RunFolder(run)
     write_lines(folder.vocabulary, tokenizer.vocabulary.symbols)
     for path in tokenizer.files:
-        with replaced(folder.text / path.name) as partial:
-            shutil.copyfile(path, partial)
+        copy_file(path, folder.text / path.name)
 
 
 def require_vocabulary(run: Path, vocabulary: Vocabulary) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -36,7 +35,7 @@ from asrkit.experiment.spec import (
     resolve_spec,
 )
 from asrkit.experiment.statistics import estimate_statistics
-from asrkit.files import replaced
+from asrkit.files import copy_file
 from asrkit.models.interfaces import TrainableModel
 from asrkit.owners import owned
 from asrkit.run_files import read_epochs
@@ -257,8 +256,7 @@ def inherit_files(before: Path, run: Path) -> None:
     old, new = RunFolder(before), RunFolder(run)
     for source, target in ((old.statistics, new.statistics), (old.log, new.log)):
         if source.is_file():
-            with replaced(target) as partial_file:
-                shutil.copyfile(source, partial_file)
+            copy_file(source, target)
 
 
 def import_start(

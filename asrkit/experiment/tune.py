@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +31,7 @@ from asrkit.experiment.tuned_values import (
     with_values,
 )
 from asrkit.experiment.tuning_pictures import plot_surface, plot_trials
-from asrkit.files import replaced, write_text
+from asrkit.files import copy_file, write_text
 from asrkit.owners import owned
 from asrkit.run_files import NbestLine, Trial, read_nbest
 from asrkit.run_folder import DecodedSet, RunFolder
@@ -283,9 +282,7 @@ def publish(decoded: Path, out: Path) -> None:
         path.unlink(missing_ok=True)
     pairs = (new.nbest, old.nbest), (new.search, old.search), (new.summary, old.summary)
     for source, path in pairs:
-        with replaced(path) as partial:
-            shutil.copyfile(source, partial)
+        copy_file(source, path)
     for source, path in ((new.lattices, old.lattices), (new.words, old.words)):
         if source.is_file():
-            with replaced(path) as partial:
-                shutil.copyfile(source, partial)
+            copy_file(source, path)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from asrkit.errors import UserError
-from asrkit.files import replaced, write_text
+from asrkit.files import copy_file, replaced, write_text
 from asrkit.hmm.graphs import Transitions
 from asrkit.hmm.lexicon import Lexicon
 from asrkit.hmm.lexicon_files import read_lexicon
@@ -110,8 +109,7 @@ def copy_hmm(source: Path, target: Path) -> None:
     """
     require_hmm(source)
     for name in FILES:
-        with replaced(target / name) as partial:
-            shutil.copyfile(source / name, partial)
+        copy_file(source / name, target / name)
 
 
 def digest_of(folder: Path) -> str:

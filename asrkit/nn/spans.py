@@ -57,17 +57,6 @@ class FullSpan(Span):
     """Every frame sees the whole utterance."""
 
 
-@spans.register("causal")
-class CausalSpan(Span):
-    """Every frame sees itself and the frames before it; convolutions are causal, too."""
-
-    causal = True
-
-    def allowed(self, num_frames: int, device: torch.device) -> Tensor:
-        """Returns the lower triangle (T, T)."""
-        return torch.ones(num_frames, num_frames, dtype=torch.bool, device=device).tril()
-
-
 @spans.register("past")
 class PastSpan(Span):
     """Self-attention sees a frame and those before it; convolutions see both sides."""
@@ -75,6 +64,13 @@ class PastSpan(Span):
     def allowed(self, num_frames: int, device: torch.device) -> Tensor:
         """Returns the lower triangle (T, T)."""
         return torch.ones(num_frames, num_frames, dtype=torch.bool, device=device).tril()
+
+
+@spans.register("causal")
+class CausalSpan(PastSpan):
+    """Every frame sees itself and the frames before it; convolutions are causal, too."""
+
+    causal = True
 
 
 @spans.register("chunked")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from asrkit.errors import UserError
-from asrkit.files import write_text
+from asrkit.files import copy_file, write_text
 from asrkit.reports.commands import option_of, read_commands
 from asrkit.reports.markdown import escaped, fenced, folded, picture
 from asrkit.reports.parents import against_parent
@@ -154,8 +153,7 @@ def _section(run: Path, out: Path) -> str:
         parts.append(f"### Searches of {escaped(RunFolder(run).name)}\n\n{search_section(run)}")
     if RunFolder(run).curves.is_file():
         curves = out.parent / "results" / f"{RunFolder(run).name}.png"
-        curves.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(RunFolder(run).curves, curves)
+        copy_file(RunFolder(run).curves, curves)
         parts.append(picture(f"learning curves of {RunFolder(run).name}", f"results/{curves.name}"))
     tail = "\n".join(json.dumps(entry) for entry in _log(run)[-TAIL:])
     parts.append(folded("Last lines of the log", tail))
