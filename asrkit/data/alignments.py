@@ -26,6 +26,7 @@ from asrkit.data.frame_targets import FrameTargets, TargetFields, targets_of
 from asrkit.errors import UserError
 from asrkit.files import replaced
 from asrkit.records import parse_json
+from asrkit.run_folder import RunFolder
 
 ARRAYS = ".safetensors"
 """What names of files of arrays end in; others are text."""
@@ -172,7 +173,7 @@ def _other(path: Path, targets: FrameTargets, got: str, of_labels: bool) -> User
     needed = replace(targets, labels_repeat=False).told()
     what = "align with a head of the same outputs (`asrkit align --head HEAD`)"
     if of_labels and not targets.spell_text:
-        words = path.with_name(f"{path.stem}.words.ctm")
+        words = RunFolder(path.parent.parent).word_times(path.stem)
         what += (
             f", or make states of words' times: asrkit alignments import {words} --from words "
             "--reach 0.2 --hmm RUN (of a run with an HMM, such as a stage of `asrkit gmm`)"

@@ -42,9 +42,9 @@ model:
   augment: {spec_augment: null}
   encoder: {dim: 32, num_layers: 1}
 training:
-  epochs: 4
+  epochs: 12
   update: {precision: fp32}
-  schedule: {peak: 0.01, warmup_steps: 5, total_steps: 40}
+  schedule: {peak: 0.01, warmup_steps: 10, total_steps: 120}
 """
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer import event_file_writer
 
 from asrkit.data.batch import Batch
 from asrkit.errors import UserError
@@ -77,7 +78,10 @@ def shown(run: Path) -> tuple[list[int], list[int]]:
     return [event.step for event in points], [event.step for event in texts]
 
 
-def test_tensorboard_has_every_epoch_once(tmp_path: Path) -> None:
+def test_tensorboard_has_every_epoch_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Files of one second and process are read in the order of their names: 100 before 99.
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(0))
+
     def describe(model: TrainableModel, writer: Any, epoch: int) -> None:
         writer.add_text("dev/text", "text", epoch)
 
