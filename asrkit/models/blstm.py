@@ -99,18 +99,25 @@ class BlstmFrontend(Frontend):
         input_dim: F.
         hidden_dim: Size per direction; D is twice that.
         pools: Max-pooling over time after each layer, which is how many layers there are.
-        dropout: After each layer.
+        dropout: After each layer but the last.
+        output_dropout: After the last layer; the same where null.
 
     Source: the frontend `blstmf2` of rwth-i6/i6_experiments,
         users/zeyer/experiments/exp2022_07_21_transducer/exp_fs_base.
     """
 
     def __init__(
-        self, input_dim: int, hidden_dim: int, pools: list[int], dropout: float = 0.1
+        self,
+        input_dim: int,
+        hidden_dim: int,
+        pools: list[int],
+        dropout: float = 0.1,
+        output_dropout: float | None = None,
     ) -> None:
         super().__init__()
         self.layers = BlstmEncoder(input_dim, hidden_dim, len(pools), pools, dropout=dropout)
-        self.dim, self.dropout = self.layers.dim, Dropout(dropout)
+        self.dim = self.layers.dim
+        self.dropout = Dropout(dropout if output_dropout is None else output_dropout)
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Returns (B,) frames that come out for (B,) feature frames."""

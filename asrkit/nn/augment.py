@@ -90,6 +90,8 @@ class SpecAugment(Augment):
         frequency: Masks along frequency.
         strengths: How the strength grows during training.
         value: What masked places are set to: 0, or the utterance's mean of each feature.
+        counts: Whose number of masks is drawn: of each utterance, by its own length; or of the
+            batch, by its longest, and all utterances get as many as the one with most.
 
     Source: Park et al. 2019, section 2, without time warping; numbers of masks as in
         rwth-i6/i6_experiments, users/zeyer/experiments/exp2022_07_21_transducer/exp_fs_base and
@@ -102,9 +104,10 @@ class SpecAugment(Augment):
         frequency: Masks,
         strengths: list[Strength] = [],  # noqa: B006 - never changed
         value: Literal["zero", "mean"] = "zero",
+        counts: Literal["utterance", "batch"] = "utterance",
     ) -> None:
         super().__init__()
-        self.value = value
+        self.value, self.shared = value, counts == "batch"
         self.time, self.frequency = time, frequency
         self.strengths = sorted(strengths, key=lambda strength: strength.from_step)
 
@@ -115,8 +118,9 @@ class SpecAugment(Augment):
             return features, lengths
         batch, num_frames, num_features = features.shape
         sizes = torch.full_like(lengths, num_features)
-        hidden = draw_masks(self.time, strength, lengths, num_frames).unsqueeze(2)
-        hidden = hidden | draw_masks(self.frequency, strength, sizes, num_features).unsqueeze(1)
+        hidden = draw_masks(self.time, strength, lengths, num_frames, self.shared).unsqueeze(2)
+        bands = draw_masks(self.frequency, strength, sizes, num_features, self.shared)
+        hidden = hidden | bands.unsqueeze(1)  # (B, T, F)
         if self.value == "zero":
             return features.masked_fill(hidden, 0.0), lengths
         valid = length_mask(lengths, num_frames)
@@ -130,7 +134,9 @@ class SpecAugment(Augment):
         return reached[-1] if reached else None
 
 
-def draw_masks(masks: Masks, strength: Strength, sizes: Tensor, width: int) -> Tensor:
+def draw_masks(
+    masks: Masks, strength: Strength, sizes: Tensor, width: int, shared: bool = False
+) -> Tensor:
     """Draws the masked positions of each utterance.
 
     Args:
@@ -138,16 +144,16 @@ def draw_masks(masks: Masks, strength: Strength, sizes: Tensor, width: int) -> T
         strength: Changes their number.
         sizes: (B,) valid size of each utterance along this axis.
         width: Padded size along this axis.
+        shared: Whether all utterances get as many masks as the one with most, where each number is
+            drawn as if all were of the padded size.
 
     Returns:
         (B, width) bool, True where masked.
     """
-    most = torch.full_like(sizes, masks.max_count)
-    if masks.per_size is not None:
-        most = torch.maximum(most, sizes // masks.per_size)
-    most = torch.minimum((most * strength.scale_max).long(), sizes)
-    fewest = torch.full_like(sizes, masks.min_count + strength.add_min).minimum(most)
-    number = uniform(fewest, most)  # (B,)
+    counted = torch.full_like(sizes, width) if shared else sizes
+    number = uniform(*_bounds(masks, strength, counted))  # (B,)
+    if shared and number.numel():
+        number = number.max().expand_as(number).minimum(sizes)
     slots = int(number.max()) if number.numel() else 0
     positions = torch.arange(width, device=sizes.device)
     # The top-k of uniform draws are k distinct positions, all equally likely.
@@ -161,6 +167,15 @@ def draw_masks(masks: Masks, strength: Strength, sizes: Tensor, width: int) -> T
     used = length_mask(number, starts.shape[1])
     inside = (positions >= starts[..., None]) & (positions < (starts + lengths)[..., None])
     return (inside & used[..., None]).any(1) & (positions < sizes[:, None])
+
+
+def _bounds(masks: Masks, strength: Strength, sizes: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the smallest and the largest number of masks for sizes (B,)."""
+    most = torch.full_like(sizes, masks.max_count)
+    if masks.per_size is not None:
+        most = torch.maximum(most, sizes // masks.per_size)
+    most = torch.minimum((most * strength.scale_max).long(), sizes)
+    return torch.full_like(sizes, masks.min_count + strength.add_min).minimum(most), most
 
 
 def uniform(low: Tensor, high: Tensor) -> Tensor:

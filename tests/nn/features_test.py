@@ -91,6 +91,24 @@ def test_masks_stay_within_their_counts_and_widths() -> None:
         Masks(min_count=3, max_count=2, max_width=1)
 
 
+def test_a_batch_may_share_the_number_of_masks_of_the_utterance_with_most() -> None:
+    torch.manual_seed(0)
+    sizes = torch.tensor([1000, 400, 2])
+    masks = Masks(min_count=0, max_count=1, max_width=1, per_size=100)
+    numbers = torch.stack(
+        [draw_masks(masks, Strength(0), sizes, 1000, shared=True).sum(1) for _ in range(60)]
+    )
+    assert torch.equal(numbers[:, 0], numbers[:, 1])  # up to 10, although 400 frames alone get 4
+    assert torch.equal(numbers[:, 2], numbers[:, 0].clamp(max=2))
+    # The largest of three draws of 0 to 10 is 7.8 on average, half of that is the mean of one.
+    assert 6.5 < float(numbers[:, 0].float().mean()) < 9
+    features, lengths = torch.ones(3, 1000, 20), sizes
+    augment = SpecAugment(masks, Masks(0, 5, 1), counts="batch")
+    hidden = augment(features, lengths, 0)[0] == 0
+    bands = hidden.all(1).sum(1)
+    assert len(set(bands.tolist())) == 1
+
+
 def test_strengths_follow_the_steps() -> None:
     torch.manual_seed(0)
     augment = SpecAugment(

@@ -21,6 +21,7 @@ from asrkit.losses.symbols import SigmoidBlank, SoftmaxBlank, SymbolDistribution
 from asrkit.models.heads.transducer.head import TransducerHead
 from asrkit.models.heads.transducer.parts import JoinerSettings
 from asrkit.models.interfaces import Encoded
+from asrkit.models.predictors.embedding import EmbeddingPredictor
 from asrkit.models.predictors.interfaces import Predictor
 from asrkit.models.predictors.lstm import LstmPredictor
 from asrkit.models.predictors.stateless import StatelessPredictor
@@ -30,8 +31,10 @@ from tests.models.heads.ctc_test import LABEL_LENGTHS, LABELS, LENGTHS, VOCABULA
 
 LSTM: Factory[Predictor] = partial(LstmPredictor, embedding_dim=6, hidden_dim=8, num_layers=2)
 STATELESS: Factory[Predictor] = partial(StatelessPredictor, dim=6, context=2)
+EMBEDDING: Factory[Predictor] = partial(EmbeddingPredictor, dim=6)
 TOPOLOGIES = pytest.mark.parametrize("topology", [RnaTopology(), RnntTopology(), CtcTopology()])
 PREDICTORS = pytest.mark.parametrize("predictor", [LSTM, STATELESS], ids=["lstm", "stateless"])
+ALL_PREDICTORS = pytest.mark.parametrize("predictor", [LSTM, STATELESS, EMBEDDING])
 BATCH = Batch(["a", "b", "c"], torch.zeros(3, 5), LENGTHS, LABELS, LABEL_LENGTHS)
 V = len(VOCABULARY)
 
@@ -92,7 +95,7 @@ def test_loss_is_the_full_sum_over_all_logits(
     assert (found.abs().amax((1, 2)) > 0).tolist() == fits.tolist()
 
 
-@PREDICTORS
+@ALL_PREDICTORS
 def test_steps_give_what_whole_label_sequences_give(predictor: Factory[Predictor]) -> None:
     network = make(RnaTopology(), predictor).predictor
     whole = network(LABELS)
@@ -103,6 +106,38 @@ def test_steps_give_what_whole_label_sequences_give(predictor: Factory[Predictor
         output, state = network.step(state, labels)
         outputs.append(output)
     torch.testing.assert_close(torch.stack(outputs, 1), whole)
+
+
+def test_dropout_of_labels_spares_blank_and_is_the_same_in_all_cells() -> None:
+    torch.manual_seed(0)
+    head = TransducerHead(
+        TwoBlocks(),
+        VOCABULARY,
+        weight=1.0,
+        topology=RnaTopology(),
+        predictor=partial(EmbeddingPredictor, dim=6, dropout=0.0),
+        joiner=JoinerSettings(8, TanhReadout(), SigmoidBlank(), dropout=0.0, label_dropout=0.5),
+    )
+    seen, weight = encoded(), head.output.weight
+    torch.manual_seed(2)
+    masked = head.label_mask(weight)
+    factors = (masked / weight).detach()
+    assert torch.equal(factors[-1], torch.ones(8))
+    assert set(factors[:-1].flatten().tolist()) == {0.0, 2.0}
+    assert torch.equal(factors[:-1], factors[:1].expand(V, 8))
+    states = head.label_projection(head.predictor(LABELS))
+    sums = head.frame_projection(seen.frames)[:, :, None] + states[:, None]
+    logits = head.readout(sums) @ masked.T + head.output.bias
+    targets = cell_targets(LABELS, LABEL_LENGTHS, head.topology)[:, :, None]
+    scores = head.blank.scores(logits, targets.expand(-1, *logits.shape[:3]))[0]
+    expected = full_sum_loss(scores, LABELS, LENGTHS, LABEL_LENGTHS, head.topology)
+    torch.manual_seed(2)
+    loss = head.loss(seen, BATCH)["loss"].total
+    torch.testing.assert_close(loss, expected[expected.isfinite()].sum())
+    (wanted,) = torch.autograd.grad(expected[expected.isfinite()].sum(), weight)
+    torch.testing.assert_close(torch.autograd.grad(loss, weight)[0], wanted)
+    assert head.eval().label_mask(weight) is weight
+    torch.testing.assert_close(head.logits(sums), head.output(head.readout(sums)))
 
 
 @TOPOLOGIES

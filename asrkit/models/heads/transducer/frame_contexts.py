@@ -55,7 +55,7 @@ class WindowAttention(FrameContext):
         input_dim: D of the frames; they are the values, so that C = D.
         window: Frames of the window, the frame in its middle.
         key_dim: Size of keys and queries.
-        dropout: Of the keys.
+        dropout: Of the frames that keys are made of.
         weight_dropout: Of the attention weights.
 
     Raises:
@@ -96,7 +96,7 @@ class WindowAttention(FrameContext):
 
     def weights(self, frames: Tensor, mask: Tensor) -> Tensor:
         """Returns the attention (B, T, W) to each place of the window, without dropout of it."""
-        keys, query = self.dropout(self.key(frames)), self.query(frames)
+        keys, query = self.key(self.dropout(frames)), self.query(frames)
         energies = [(query * key).sum(2) for key in self._shifts(keys)]
         valid = torch.stack(list(self._shifts(mask[..., None])), 2)[..., 0]
         # In the padding a frame attends to itself: nothing to attend to would be NaN.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asrkit.config.registry import Factory
@@ -95,7 +96,7 @@ class TransducerHead(Head):
         self.context_projection = nn.Linear(seen, joiner.dim, bias=False) if seen else None
         self.label_projection = nn.Linear(self.label_rnn.dim, joiner.dim)
         self.readout = joiner.readout
-        self.output = joiner.output(len(outputs))
+        self.output, self.label_mask = joiner.output(len(outputs)), joiner.label_mask()
         self.pruning: Pruning | None = None
         if pruning is not None:
             sizes = {"frame_dim": encoder.dim, "state_dim": self.predictor.dim}
@@ -164,8 +165,8 @@ class TransducerHead(Head):
 
     def logits(self, sums: Tensor) -> Tensor:
         """Returns unnormalised scores (..., V + 1), in single precision, of sums (..., J)."""
-        scores: Tensor = self.output(self.readout(sums))
-        return scores.float()
+        weight = self.label_mask(self.output.weight)
+        return F.linear(self.readout(sums), weight, self.output.bias).float()
 
     def path_logits(self, encoded: Encoded, symbols: Tensor) -> Tensor:
         """Returns logits along given alignments.
@@ -211,7 +212,8 @@ class TransducerHead(Head):
     ) -> tuple[Tensor, Tensor, Joiner, Tensor, Tensor, Tensor, Topology]:
         """Returns the arguments of the loss and of the alignment."""
         prediction = self.project_labels(states)
-        joiner = Joiner(self.output.weight, self.output.bias, self.blank, self.readout)
+        weight = self.label_mask(self.output.weight)
+        joiner = Joiner(weight, self.output.bias, self.blank, self.readout)
         frames, lengths = self.project(encoded), encoded.lengths
         return frames, prediction, joiner, labels, lengths, label_lengths, self.topology
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from asrkit.config.registry import Factory
 from asrkit.losses.symbols import SoftmaxBlank, SymbolDistribution
 from asrkit.models.heads.transducer.frame_contexts import FrameContext, NoContext
+from asrkit.nn.dropout import Dropout, dropout
 from asrkit.nn.readouts import Readout, TanhReadout
 
 
@@ -54,15 +56,22 @@ class JoinerSettings:
         readout: What becomes of the sum before the output layer.
         blank: How blank gets its probability; labels are smoothed here.
         dropout: Before all projections.
+        label_dropout: Of what the labels' outputs read, while that of blank reads all of it. One
+            draw holds for all cells of a batch.
 
     Raises:
-        ValueError: If the size is not positive, or not one that the readout can have.
+        ValueError: If the size is not positive, or not one that the readout can have, or a
+            probability is none.
+
+    Source: `label_log_prob_dropout` of rwth-i6/i6_experiments,
+        users/zeyer/experiments/exp2022_07_21_transducer/exp_fs_base.
     """
 
     dim: int
     readout: Readout = TanhReadout()
     blank: SymbolDistribution = SoftmaxBlank()
     dropout: float = 0.1
+    label_dropout: float = 0.0
 
     def __post_init__(self) -> None:
         if self.dim < 1:
@@ -72,3 +81,25 @@ class JoinerSettings:
     def output(self, size: int) -> nn.Linear:
         """Returns the output layer for a number of symbols."""
         return nn.Linear(self.readout.output_dim(self.dim), size)
+
+    def label_mask(self) -> LabelDropout:
+        """Returns what drops inputs of the labels' outputs in training."""
+        return LabelDropout(self.label_dropout)
+
+
+class LabelDropout(Dropout):
+    """Dropout before the outputs of labels, but not before that of blank, which is the last one.
+
+    The same inputs are dropped for a whole batch, which is as good as dropping columns of weights:
+    so losses that apply the output layer more than once see one model.
+
+    Args:
+        probability: That an input is dropped.
+    """
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Returns the weights (V + 1, J') of an output layer, in training with columns dropped."""
+        if not self.training or not self.probability:
+            return weight
+        kept = dropout(torch.ones_like(weight[:1]), self.probability)  # (1, J')
+        return torch.cat([weight[:-1] * kept, weight[-1:]])
