@@ -281,9 +281,9 @@ class RunFolder:
         """Returns where a decoding graph of tied states is written."""
         return self.path / "graph" / f"{name}.safetensors"
 
-    def graph_ngram(self, name: str, pruned: bool = False) -> Path:
-        """Returns where the n-gram model of a graph is copied, or what is left of it there."""
-        return self.path / "graph" / f"{name}{'.pruned' if pruned else ''}.arpa.gz"
+    def graph_ngram(self, name: str) -> Path:
+        """Returns where the whole n-gram model of a graph is copied."""
+        return self.path / "graph" / f"{name}.arpa.gz"
 
     def times(self, set_name: str) -> Path:
         """Returns the file with times of the labels of a set, of its words for tied states."""

@@ -284,7 +284,12 @@ def test_weights_tuned_on_lattices_find_what_decoding_with_them_finds(place: Pat
 
 WIDE = (
     "{{type: graph, beam: 1000.0, lattice_beam: 1000.0, max_active: 100000, nbest: 500, "
-    "scorers: {{ctc: 1.0, graph: {{type: graph, weight: 0.5, graph: lm/{0}.graph.safetensors}}}}}}"
+    "scorers: {{ctc: 1.0, lm: {{type: graph_lm, weight: 0.5}}, "
+    "graph: {{type: graph, weight: 0.5, graph: lm/{0}.graph.safetensors}}}}}}"
+)
+REPLACED = (
+    "{whole: {type: word_ngram, weight: 0.5, arpa: lm/two.arpa.gz}, "
+    "ctc: {type: first_pass, weight: 1.0}, graph: {type: first_pass, weight: 0.5}}"
 )
 
 
@@ -292,13 +297,10 @@ def test_a_second_pass_puts_the_whole_model_in_the_place_of_a_pruned_one(place: 
     few = done(place, "graph", "--run", "run", "--data", "data", "--arpa", "two", "--name", "few",
                "--entropy", 0.05)  # fmt: skip
     assert "5 words" in few.output
-    whole = "{type: word_ngram, weight: 0.5, arpa: lm/two.arpa.gz}"
-    pruned = "{type: word_ngram, weight: -0.5, arpa: lm/few.graph.arpa.gz}"
-    scorers = f"{{whole: {whole}, pruned: {pruned}}}"
     (place / "whole.yaml").write_text(
         f"""
 decoding:
-  rescored: {{type: two_pass, first_weight: 1.0, first: {WIDE.format("few")}, scorers: {scorers}}}
+  rescored: {{type: two_pass, first: {WIDE.format("few")}, scorers: {REPLACED}}}
   whole: {WIDE.format("two")}
 """
     )

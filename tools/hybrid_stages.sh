@@ -58,9 +58,19 @@ adapted() {
 }
 
 # tuned_words FEATURES SEARCH SPEC DEV TEST...: stages 7 to 9. Tunes a search on dev, which decodes
-# it, and decodes the other sets with the same weights; all are scored.
+# it, and decodes the other sets with the same weights; all are scored. If the graph lacks n-grams,
+# the same lists are then put in the order of the whole n-gram model.
 tuned_words() {
-  local data=$1 search=$2 spec=$3 dev=$4 set tuned graph=$run/graph/words.safetensors
+  local data=$1 search=$2 spec=$3
+  shift 3
+  tuned_search "$search" "$spec" "$decodes" "$@"
+  if [[ $search == words && $entropy != 0 ]]; then tuned_search rescored "$spec" 1 "$@"; fi
+  show_results 9
+}
+
+# tuned_search SEARCH SPEC DECODES DEV TEST...: stages 7 and 8 of one search.
+tuned_search() {
+  local search=$1 spec=$2 decodes=$3 dev=$4 set tuned graph=$run/graph/words.safetensors
   shift 3
   stage 7 "tune $search on $dev for $run" "$graph" -- \
     asrkit tune --run "$run" --data "$data" --set "$dev" --search "$search" --spec "$spec" \
@@ -73,20 +83,6 @@ tuned_words() {
         --spec "${tuned[0]}"
     fi
     score_set 8 "$set" "$search"
-  done
-  if [[ $search == words && $entropy != 0 ]]; then rescored "$spec" "$dev" "$@"; fi
-  show_results 9
-}
-
-# rescored SPEC SET...: stages 7 and 8. The same lists in the order of the whole n-gram model, with the
-# weights of the spec.
-rescored() {
-  local spec=$1 set
-  shift
-  for set in "$@"; do
-    stage 7 "decode $set by rescored for $run" "$run/graph/words.safetensors" -- \
-      asrkit decode --run "$run" --data "$data" --set "$set" --search rescored --spec "$spec"
-    score_set 8 "$set" rescored
   done
 }
 

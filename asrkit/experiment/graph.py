@@ -15,7 +15,7 @@ from asrkit.files import copy_file
 from asrkit.hmm.hmm_folder import digest_of, read_hmm
 from asrkit.hmm.lexicon import Lexicon
 from asrkit.hmm.lexicon_files import read_lexicon
-from asrkit.lm.arpa import read_arpa, write_arpa
+from asrkit.lm.arpa import read_arpa
 from asrkit.lm.entropy_pruning import pruned
 from asrkit.lm.tables import BEGIN, END, UNKNOWN, Ngrams
 from asrkit.run_folder import RunFolder
@@ -85,8 +85,8 @@ def graph(
     """Writes a graph that reads a run's symbols and writes the words of an n-gram model.
 
     That of tied states is RUN/graph/NAME.safetensors, next to the n-gram model, that of CTC labels,
-    which other runs can use, DATA/lm/NAME.graph.safetensors. If the model is pruned, what is left
-    of it is kept too, so that a second pass can put the whole model in its place.
+    which other runs can use, DATA/lm/NAME.graph.safetensors. A graph tells its language model's
+    scores apart, so that a second pass can put the whole model in the place of a pruned one.
 
     Args:
         run: Run folder, whose tokenizer spells the words.
@@ -108,7 +108,6 @@ def graph(
     ngrams = read_arpa(DataFolder(data).ngram(arpa))
     if entropy:
         ngrams = pruned(ngrams, entropy)
-        write_arpa(ngrams, _pruned_model(RunFolder(run), DataFolder(data), name))
     words = [word for word in ngrams.symbols if word not in (BEGIN, END, UNKNOWN)]
     spelled = spellings(words, opened.tokenizer)
     require_memory(ngrams)
@@ -117,11 +116,6 @@ def graph(
         known = None if lexicon is None else read_lexicon(DataFolder(data).lexicon(lexicon))
         return _of_states(RunFolder(run), name, ngrams, spelled, known, transitions)
     return _of_labels(DataFolder(data).graph(name), ngrams, spelled, opened.tokenizer)
-
-
-def _pruned_model(run: RunFolder, data: DataFolder, name: str) -> Path:
-    """Returns where what a graph holds of an n-gram model is written: next to the graph."""
-    return run.graph_ngram(name, pruned=True) if run.hmm.is_dir() else data.ngram(f"{name}.graph")
 
 
 def _of_states(
