@@ -138,6 +138,7 @@ class SearchNode(TypedDict):
     scorers: NotRequired[dict[str, float | ScorerNode] | None]
     beam_size: NotRequired[Count | None]
     length_norm: NotRequired[float]
+    ended: NotRequired[dict[str, Any]]
     first: NotRequired[dict[str, Any]]
 
 

@@ -38,6 +38,7 @@ from asrkit.run_folder import DecodedSet, RunFolder
 from asrkit.scoring.weights import Decoded, Pool, best_weights, pool
 from asrkit.scoring.wer import Score, score_run, transcribed
 from asrkit.search.graph import GraphSearch
+from asrkit.search.lengths import LengthNorm
 from asrkit.search.search import Search
 from asrkit.search.two_pass import TwoPassSearch
 
@@ -125,7 +126,8 @@ def tune(
     decoded = folder.decoded_set(search, set_name).folder
     work = f"tuning of {search}"
     with owned(trial, work), owned(decoded, work):
-        history = _History(ranges, float(node.get("length_norm", 0.0)), decodes)
+        norm = LengthNorm(float(node.get("length_norm", 0.0)), int(node.get("length_offset", 0)))
+        history = _History(ranges, norm, decodes)
         point = history.start(values)
         number, most = 0, decodes + 1 if ranges else 1
         while number < most:
@@ -159,14 +161,14 @@ class _History:
 
     Args:
         ranges: Of weights and settings.
-        length_norm: Of the search.
+        norm: Of the search.
         decodes: How many follow the first.
     """
 
-    def __init__(self, ranges: Ranges, length_norm: float, decodes: int) -> None:
+    def __init__(self, ranges: Ranges, norm: LengthNorm, decodes: int) -> None:
         self.weights = {n: ends for n, ends in ranges.items() if not is_setting(n)}
         self.settings = {n: ends for n, ends in ranges.items() if is_setting(n)}
-        self.length_norm = length_norm
+        self.norm = norm
         self.exploring = decodes - decodes // 3 if self.settings else 0
         self.trials: list[Trial] = []
         self.decoded: list[Decoded] = []
@@ -229,7 +231,7 @@ class _History:
             for trial, decoded in zip(self.trials, self.decoded, strict=True)
             if self._settings_of(trial) == self._settings_of(self.trials[self.best])
         ]
-        return pool(alike, self.length_norm)
+        return pool(alike, self.norm)
 
     def _settings_of(self, trial: Trial) -> dict[str, float]:
         return {name: trial.weights[name] for name in self.settings}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from asrkit.errors import UserError
 from asrkit.run_files import NbestLine, WrittenHypothesis
 from asrkit.scoring.edits import Errors, count_errors
+from asrkit.search.lengths import LengthNorm
 
 UNLIKELY = -1e20
 """Scores below are those of impossible hypotheses."""
@@ -60,12 +61,12 @@ class Pool:
         return 100.0 * float(self.errors[first].sum()) / max(self.words, 1)
 
 
-def pool(decodes: Sequence[Decoded], length_norm: float = 0.0) -> Pool:
+def pool(decodes: Sequence[Decoded], norm: LengthNorm = LengthNorm()) -> Pool:  # noqa: B008 - frozen
     """Joins the n-best lists of several decodes of one set by one search, but for the weights.
 
     Args:
         decodes: The lists; the scorers are those of the first one's weights.
-        length_norm: Exponent e of the search's division by (labels + 1)^e.
+        norm: What the search divides scores by.
 
     Raises:
         UserError: If a hypothesis lacks the score of one of the scorers.
@@ -95,10 +96,10 @@ def pool(decodes: Sequence[Decoded], length_norm: float = 0.0) -> Pool:
                 counted[text] = count_errors(reference, text.split())
             scores = [hypothesis.scores[name] for name in names]
             weighted = sum(weights[name] * x for name, x in zip(names, scores, strict=True))
-            norm = (len(labels) + 1.0) ** length_norm
+            divisor = norm.divisor(len(labels))
             rows.append(scores)
-            rest.append(hypothesis.score * norm - weighted if weighted > UNLIKELY else 0.0)
-            norms.append(norm)
+            rest.append(hypothesis.score * divisor - weighted if weighted > UNLIKELY else 0.0)
+            norms.append(divisor)
             errors.append(counted[text].total)
     return Pool(
         names,

@@ -10,6 +10,7 @@ import pytest
 from asrkit.errors import UserError
 from asrkit.run_files import NbestLine, WrittenHypothesis
 from asrkit.scoring.weights import Decoded, best_weights, pool
+from asrkit.search.lengths import LengthNorm
 
 
 def line(number: int, hypotheses: list[tuple[str, float, float]]) -> NbestLine:
@@ -66,7 +67,7 @@ def test_what_no_weight_scales_is_still_counted() -> None:
         scores = hypothesis.scores
         score = (scores["x"] + 0.5 * scores["y"] + reward) / norm
         lines[0].hypotheses[place] = replace(hypothesis, score=score)
-    found = pool([Decoded(lines, {"x": 1.0, "y": 0.5})], length_norm=1.0)
+    found = pool([Decoded(lines, {"x": 1.0, "y": 0.5})], LengthNorm(1.0))
     assert found.rest == pytest.approx([0.5, 4.0])
     assert found.rate({"x": 1.0, "y": 0.5}) == 100.0, "the longer one is better, as in the search"
     assert found.rate({"x": 4.0, "y": 0.5}) == 0.0
