@@ -25,7 +25,8 @@ class LabelDecoder(nn.Module, ABC):
         Args:
             labels: (B, L) bos and the labels.
             frames: (B, T, D), or None for a language model.
-            mask: (B, T) True where a frame is valid; (B, 0) for a language model.
+            mask: (B, T) True where a frame is valid; (B, 0) for a language model. Decoders that
+                attend to frames also take (B, L, T), where each position sees frames of its own.
 
         Returns:
             (B, L, V + 1) unnormalised scores of the label after each position.
@@ -57,6 +58,15 @@ class AttendingDecoder(LabelDecoder):
 
     embedding_dim: int
     context_dim: int
+
+    def on_frames(self, state: State, memory: Any) -> State:
+        """Returns the states (H, ...) of hypotheses that go on with other frames.
+
+        Args:
+            state: Theirs.
+            memory: Of the other frames, with leading axis H.
+        """
+        return state
 
     @abstractmethod
     def attention_weights(self, labels: Tensor, frames: Tensor, mask: Tensor) -> Tensor:

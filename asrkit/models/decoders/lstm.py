@@ -94,6 +94,11 @@ class LstmDecoder(AttendingDecoder):
         scores = self._scores(state[0], embedded, state[2])
         return torch.log_softmax(scores.float(), dim=1), state
 
+    def on_frames(self, state: State, memory: Memory) -> State:
+        """Returns the states of hypotheses (H, ...) to whose new frames was not attended yet."""
+        hidden, cell, attended, _ = state
+        return hidden, cell, attended, memory[3].to(attended.dtype) * 0
+
     @torch.no_grad()
     def attention_step(self, state: State, labels: Tensor, memory: Memory) -> tuple[Tensor, State]:
         """Returns the attention (H, T) after one more label (H,), and new states."""
@@ -128,11 +133,12 @@ class LstmDecoder(AttendingDecoder):
     def _unroll(
         self, labels: Tensor, frames: Tensor | None, mask: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        memory = self.begin(frames, mask)
+        masks = [mask] * labels.shape[1] if mask.dim() == 2 else list(mask.unbind(1))
+        memory = self.begin(frames, masks[0])
         state = self.initial_state(memory)
         hidden, attended, weights = [], [], []
-        for embedded in self.embedding(labels).unbind(1):
-            state, weight = self._advance(state, embedded, memory)
+        for embedded, seen in zip(self.embedding(labels).unbind(1), masks, strict=True):
+            state, weight = self._advance(state, embedded, (*memory[:3], seen))
             hidden.append(state[0])
             attended.append(state[2])
             weights.append(weight)

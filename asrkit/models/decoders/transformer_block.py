@@ -195,15 +195,21 @@ class CrossAttention(nn.Module):
         return key, value
 
     def forward(self, x: Tensor, memory: KeyValue, mask: Tensor) -> Tensor:
-        """Returns (B, L, D) for queries (B, L, D) and the mask (B, T) of the frames."""
+        """Returns (B, L, D) for queries (B, L, D) and the mask of the frames: (B, T), (B, L, T)."""
         query = self.query(x).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
         dropout = self.dropout if self.training else 0.0
-        attended = attend(query, *memory, mask[:, None, None], dropout_probability=dropout)
+        allowed = _for_heads(mask)
+        attended = attend(query, *memory, allowed, dropout_probability=dropout)
         return self.output(attended.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
     def weights(self, x: Tensor, memory: KeyValue, mask: Tensor) -> Tensor:
         """Returns the attention (B, L, T), averaged over heads."""
         query = self.query(x).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
         scores = query @ memory[0].transpose(2, 3) * query.shape[3] ** -0.5
-        weights: Tensor = scores.masked_fill(~mask[:, None, None], float("-inf")).softmax(3)
+        weights: Tensor = scores.masked_fill(~_for_heads(mask), float("-inf")).softmax(3)
         return weights.mean(1)
+
+
+def _for_heads(mask: Tensor) -> Tensor:
+    """Returns (B, 1, 1 or L, T) of a mask (B, T) or (B, L, T)."""
+    return mask[:, None, None] if mask.dim() == 2 else mask[:, None]
