@@ -16,7 +16,7 @@ RUN/prior/HEAD.json          label priors
 RUN/hmm/                     the HMM that tied states are of
 RUN/data/                    sets of features, made by a stage of Gaussian mixtures
 RUN/graph/NAME.safetensors   decoding graphs of tied states
-RUN/graph/NAME.arpa.gz       their n-gram models; NAME.pruned.arpa.gz: what of it a graph holds
+RUN/graph/NAME.arpa.gz       their n-gram models, unpruned
 RUN/phases/NUMBER/           run folders of the phases before
 """
 
@@ -254,6 +254,12 @@ class RunFolder:
     def scored_sets(self) -> list[DecodedSet]:
         """Returns what was decoded and scored, sorted by search and set."""
         return [DecodedSet(path.parent) for path in matching(self.decoded, "*/*/score.json")]
+
+    def decoded_sets(self, search: str) -> list[DecodedSet]:
+        """Returns the sets that a search has decoded, sorted."""
+        return [
+            DecodedSet(path.parent) for path in matching(self.decoded / search, "*/nbest.jsonl")
+        ]
 
     def tuned(self, search: str) -> Path:
         """Returns the spec of a search with tuned weights."""

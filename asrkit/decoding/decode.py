@@ -90,7 +90,7 @@ def decode(
         task = progress.add_task("decoding", total=total)
         for batch, infos in batches:
             if any(info.id not in results for info in infos):
-                found, spent = _search(model, batch, search, device)
+                found, spent = _search(model, batch, infos, search, device)
                 spent["audio"] = sum(info.seconds for info in infos)
                 lines = [
                     _line(info, distinct(hypotheses, tokenizer)[:max_hypotheses])
@@ -121,7 +121,11 @@ def _as_text(record: Summary | SearchNote) -> str:
 
 
 def _search(
-    model: DecodableModel, batch: Batch, search: LoadedSearch, device: torch.device
+    model: DecodableModel,
+    batch: Batch,
+    infos: Sequence[UtteranceInfo],
+    search: LoadedSearch,
+    device: torch.device,
 ) -> tuple[list[list[Hypothesis]], dict[str, float]]:
     """Returns the n-best lists of a batch, and the seconds of encoder, search and scorers."""
     before = dict(search.seconds)
@@ -131,7 +135,7 @@ def _search(
         if device.type == "cuda":
             torch.cuda.synchronize()
         encoded_at = time.perf_counter()
-        found = search.run(encoded)
+        found = search.run(encoded, [info.id for info in infos])
     spent = {"encoder": encoded_at - start, "search": time.perf_counter() - encoded_at}
     for name, seconds in search.seconds.items():
         spent[f"scorer {name}"] = seconds - before.get(name, 0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from asrkit.errors import UserError
+from asrkit.scorers.interfaces import Hypothesis
 from asrkit.scorers.loader import FoundHead
-from asrkit.scorers.stand_ins import NO_GRAPH, AnyHead, AnyLanguageModel
+from asrkit.scorers.stand_ins import NO_GRAPH, AnyHead, AnyLanguageModel, no_lists
 from asrkit.search.search import Search
 from asrkit.text.outputs import Outputs
 from asrkit.text.vocabulary import Vocabulary
@@ -54,6 +55,10 @@ class UnreadModels:
     def word_ngram(self, path: Path) -> AnyLanguageModel:
         """Returns what scores labels."""
         return AnyLanguageModel()
+
+    def lists(self, search: str, run: Path | None, most: int) -> Callable[[str], list[Hypothesis]]:
+        """Returns lists without hypotheses."""
+        return no_lists
 
     def graph(self, path: Path) -> DecodingGraph:
         """Returns a graph without words."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from asrkit.errors import UserError
 from asrkit.experiment.decode_spec import load_decode_spec, searches_of
 from asrkit.experiment.spec import load_spec
 from asrkit.run_folder import RunFolder
+from asrkit.scorers.interfaces import Hypothesis
 from asrkit.scorers.loader import FoundHead
-from asrkit.scorers.stand_ins import NO_GRAPH, AnyHead, AnyLanguageModel
+from asrkit.scorers.stand_ins import NO_GRAPH, AnyHead, AnyLanguageModel, no_lists
 from asrkit.search.search import Search
 from asrkit.text.outputs import Outputs
 from asrkit.text.vocabulary import Vocabulary
@@ -72,6 +74,12 @@ class Needs:
         """Notes its file."""
         self.files.append(find_model(path, self.run, self.data))
         return AnyLanguageModel()
+
+    def lists(self, search: str, run: Path | None, most: int) -> Callable[[str], list[Hypothesis]]:
+        """Notes the lists of all sets that were decoded."""
+        place = self.run if run is None else find_model(run, self.run, self.data)
+        self.files.extend(found.nbest for found in RunFolder(place).decoded_sets(search))
+        return no_lists
 
     def graph(self, path: Path) -> DecodingGraph:
         """Notes its file."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from asrkit.errors import UserError
 from asrkit.experiment.decode_settings import heard_with
+from asrkit.experiment.found_lists import FoundLists
 from asrkit.experiment.prior import read_prior
 from asrkit.experiment.runs import as_speech_model, as_text_model, open_run
 from asrkit.experiment.search_needs import find_model
@@ -22,6 +23,7 @@ from asrkit.lm.word_ngram import WordNgramModel
 from asrkit.models.interfaces import Encoded, TrainableModel
 from asrkit.models.kinds import SpeechModel, TextModel
 from asrkit.run_folder import RunFolder
+from asrkit.scorers.interfaces import Hypothesis
 from asrkit.scorers.loader import FoundHead
 from asrkit.search.search import LoadedSearch, Search
 from asrkit.text.outputs import Outputs
@@ -140,6 +142,14 @@ class System:
         """
         run = self.find(run)
         return as_text_model(self._model(run, resolve(run, checkpoint)), run)
+
+    def lists(self, search: str, run: Path | None, most: int) -> Callable[[str], list[Hypothesis]]:
+        """Returns what a search has found in the utterances of the sets that it decoded."""
+        found = FoundLists(
+            self.run if run is None else self.find(run), search, self.tokenizer, most
+        )
+        self.others.extend(found.files)
+        return found
 
     def graph(self, path: Path) -> DecodingGraph:
         """Returns a decoding graph.

@@ -27,9 +27,9 @@ State = Any
 IMPOSSIBLE = -1e30
 """The logarithm of zero; finite, so that differences stay numbers. Sums of it and others are told
 by being below IMPOSSIBLE / 2."""
-Kind = Literal["labels", "frames", "states", "symbols", "graph"]
+Kind = Literal["labels", "frames", "states", "symbols", "graph", "lists"]
 """What can be scored: next labels, the labels of frames by themselves, their tied states, a frame's
-symbols after labels, or paths through a graph."""
+symbols after labels, paths through a graph, or whole hypotheses that were found before."""
 
 
 class LabelScorer(Protocol):

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from asrkit.scorers.interfaces import LabelSource
+from asrkit.scorers.interfaces import Hypothesis, LabelSource
 from asrkit.scorers.sources import Source
 from asrkit.text.outputs import Outputs
 from asrkit.text.vocabulary import Vocabulary
@@ -60,6 +60,16 @@ class Loader(Protocol):
 
     def word_ngram(self, path: Path) -> LabelSource:
         """Returns an n-gram model of words, from an ARPA file, that scores the same labels."""
+        ...
+
+    def lists(self, search: str, run: Path | None, most: int) -> Callable[[str], list[Hypothesis]]:
+        """Returns what a search has found in the utterances of the sets that it decoded.
+
+        Args:
+            search: Its name.
+            run: The run that it decoded, if it is another one than that which is decoded.
+            most: Hypotheses of an utterance.
+        """
         ...
 
     def graph(self, path: Path) -> DecodingGraph:

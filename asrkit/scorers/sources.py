@@ -11,6 +11,7 @@ from asrkit.scorers.interfaces import (
     ChunkSource,
     FrameScores,
     FrameSource,
+    Hypothesis,
     Kind,
     LabelScorer,
     LabelSource,
@@ -26,6 +27,7 @@ SCORED: dict[Kind, str] = {
     "states": "tied states",
     "symbols": "frames after labels",
     "graph": "paths through a graph",
+    "lists": "hypotheses that were found before",
 }
 WOULD_DO: dict[Kind, str] = {
     "labels": "an attention or CTC head, a language model, or a reward",
@@ -33,6 +35,7 @@ WOULD_DO: dict[Kind, str] = {
     "states": "a head of tied states, such as gaussian_mixtures or frame_cross_entropy",
     "symbols": "a transducer head",
     "graph": "a scorer of type graph",
+    "lists": "a scorer of type lists",
 }
 
 
@@ -62,6 +65,7 @@ class Source:
         states: Gives the scores of the tied states in the frames of encoded utterances.
         symbols: Gives the scorer of frames' symbols after labels for encoded utterances.
         graph: The same for all utterances.
+        lists: Gives what was found before in an utterance, by its name.
         by_chunk: Kinds of scores for which whole utterances are not needed.
     """
 
@@ -71,6 +75,7 @@ class Source:
     states: Callable[[Any], FrameScores] | None = None
     symbols: Callable[[Any], SymbolScorer] | None = None
     graph: DecodingGraph | None = None
+    lists: Callable[[str], list[Hypothesis]] | None = None
     by_chunk: frozenset[Kind] = frozenset()
 
     @classmethod
@@ -117,5 +122,6 @@ class Source:
             "states": self.states,
             "symbols": self.symbols,
             "graph": self.graph,
+            "lists": self.lists,
         }
         return found[kind] is not None

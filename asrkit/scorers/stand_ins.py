@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+from asrkit.scorers.interfaces import Hypothesis
 from asrkit.wfst.graph import graph_of_arcs
 from asrkit.wfst.graph_file import DecodingGraph
 from asrkit.wfst.token_passing import search_graph
@@ -36,6 +37,11 @@ class AnyLanguageModel:
 
 NO_GRAPH = DecodingGraph(search_graph(graph_of_arcs(0, {}, [])), [], [], [])
 """A graph without words."""
+
+
+def no_lists(utterance: str) -> list[Hypothesis]:
+    """Returns no hypothesis."""
+    return []
 
 
 def _unread(encoded: object) -> NoReturn:

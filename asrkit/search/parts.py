@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Protocol
@@ -26,7 +26,7 @@ from asrkit.wfst.lattice_file import NamedLattice
 class FindsLists(Protocol):
     """A search that is part of another one, loaded."""
 
-    def run(self, encoded: EncodedFrames) -> list[list[Hypothesis]]:
+    def run(self, encoded: EncodedFrames, utterances: Sequence[str] = ()) -> list[list[Hypothesis]]:
         """Returns an n-best list per utterance, best first."""
         ...
 
@@ -60,6 +60,8 @@ class SearchParts:
         """The time that each took so far."""
         self.lattices: list[NamedLattice | None] = []
         """Those of the utterances that were searched, of searches that give some."""
+        self.utterances: Sequence[str] = ()
+        """Names of the utterances that are searched; none where they have no names."""
 
     def label_scorers(
         self, encoded: EncodedFrames, names: Iterable[str] | None = None
@@ -88,6 +90,13 @@ class SearchParts:
         graph = self.sources[name].graph
         assert graph is not None
         return graph
+
+    def lists(self, name: str) -> list[list[Hypothesis]]:
+        """Returns what was found before in each utterance."""
+        lists = self.sources[name].lists
+        assert lists is not None
+        with self.timed(name):
+            return [lists(utterance) for utterance in self.utterances]
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:

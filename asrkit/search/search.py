@@ -171,8 +171,14 @@ class LoadedSearch:
     search: Search
     parts: SearchParts
 
-    def run(self, encoded: EncodedFrames) -> list[list[Hypothesis]]:
-        """Returns an n-best list per utterance, best first."""
+    def run(self, encoded: EncodedFrames, utterances: Sequence[str] = ()) -> list[list[Hypothesis]]:
+        """Returns an n-best list per utterance, best first.
+
+        Args:
+            encoded: Frames of B utterances.
+            utterances: Their names; without them, nothing that was found before can be looked up.
+        """
+        self.parts.utterances = utterances
         return self.search.run(self.parts, encoded)
 
     def take_lattices(self) -> list[NamedLattice | None]:

@@ -134,7 +134,7 @@ class TwoPassSearch(Search):
     def run(self, parts: SearchParts, encoded: EncodedFrames) -> list[list[Hypothesis]]:
         """Returns the first search's lists in their new order."""
         with parts.timed("first"):
-            lists = parts.searches["first"].run(encoded)
+            lists = parts.searches["first"].run(encoded, parts.utterances)
         labels = [[hypothesis.labels for hypothesis in n_best] for n_best in lists]
         scores = self._scores(parts, encoded, labels)
         return [

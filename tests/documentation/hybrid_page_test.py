@@ -76,11 +76,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "books.txt.gz").write_bytes(gzip.compress(books.encode()))
     (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     (tmp_path / "conf").mkdir()
-    mixtures, network, rescoring, spelled, apart = blocks(PAGE, "yaml")
+    mixtures, network, rescoring, spelled, apart, combined = blocks(PAGE, "yaml")
     for name, text in (
         ("page-gmm", mixtures), ("gmm", MIXTURES), ("page-hybrid", network), ("hybrid", NETWORK),
         ("rescoring", rescoring), ("lm", small_project.LM), ("ctc", CTC), ("spelled", spelled),
-        ("apart", apart),
+        ("apart", apart), ("combined", combined),
     ):  # fmt: skip
         (tmp_path / "conf" / f"{name}.yaml").write_text(text)
     monkeypatch.chdir(tmp_path)
@@ -104,6 +104,11 @@ RESCORING = [
     "asrkit search-errors --run run/hybrid --data run/gmm/sat/data --set dev --search lattices",
     "asrkit decode --run run/hybrid --data run/gmm/sat/data --set test --search replaced "
     "--spec conf/apart.yaml",
+    "asrkit tune --run run/hybrid --data run/gmm/sat/data --set dev --search combined "
+    "--spec conf/combined.yaml --decodes 1",
+    "asrkit decode --run run/hybrid --data run/gmm/sat/data --set dev --search voted "
+    "--spec conf/combined.yaml",
+    "asrkit score --run run/hybrid --set dev --search voted",
 ]
 
 
@@ -127,12 +132,14 @@ def test_the_page_goes_from_recordings_to_words_of_a_hybrid(place: Path) -> None
     for run in ("gmm/sat", "hybrid"):
         score = json.loads((place / "run" / run / "decode/words/test/score.json").read_text())
         assert score["wer"] < 20, run
+    voted = place / "run/hybrid/decode/voted/dev/score.json"
+    assert json.loads(voted.read_text())["wer"] < 20
     lines = (place / "run/hybrid/decode/rescored/test/nbest.jsonl").read_text().splitlines()
     assert json.loads(lines[0])["hypotheses"][0]["scores"].keys() == {"lm", "first"}
 
 
 def test_specs_of_the_page_are_right(place: Path) -> None:
-    for name in ("page-gmm", "page-hybrid", "rescoring", "spelled", "apart"):
+    for name in ("page-gmm", "page-hybrid", "rescoring", "spelled", "apart", "combined"):
         done = CliRunner().invoke(main, ["check", f"conf/{name}.yaml"])
         assert done.exit_code == 0, done.output
     states = yaml.safe_load(blocks(PAGE, "yaml")[1])["model"]["heads"]["states"]["states"]

@@ -1,0 +1,124 @@
+"""Lists of decoded sets, combined from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.graph_cli_test import done, lists, place, verb
+
+__all__ = ["place"]
+pytest.importorskip("kaldifst")
+COMBINED = """
+tuning: {ctc: [0.5, 1.5], full: [0.2, 0.8]}
+decoding:
+  again:
+    type: combination
+    scorers: {apart: {type: lists, search: apart, weight: 1.0}}
+  combined:
+    type: combination
+    scorers:
+      said: {type: lists, search: apart, scorer: graph, weight: 0.5}
+      ctc: {type: lists, search: apart, scorer: ctc, weight: 1.0}
+      full: {type: word_ngram, weight: 0.5, arpa: lm/two.arpa.gz}
+  voted:
+    type: rover
+    scorers:
+      apart: {type: lists, search: apart, weight: 0.6}
+      words: {type: lists, search: words, weight: 0.4}
+  none:
+    type: combination
+    scorers: {none: {type: lists, search: never, weight: 1.0}}
+  part:
+    type: combination
+    scorers: {part: {type: lists, search: words, scorer: lm, weight: 1.0}}
+"""
+DEV = ("--run", "run", "--data", "data", "--set", "dev")
+
+
+def decode(place: Path, search: str, *more: object) -> list[dict[str, Any]]:
+    done(place, "decode", *DEV, "--search", search, *more)
+    return lists(place, search)
+
+
+@pytest.fixture
+def spec(place: Path) -> Path:
+    """Searches among what `apart`, with lattices, and `words` have found."""
+    for search in ("apart", "words"):
+        if not (place / "run" / "decode" / search / "dev" / "nbest.jsonl").is_file():
+            decode(place, search)
+    path = place / "combined.yaml"
+    path.write_text(COMBINED)
+    return path
+
+
+def test_lists_are_chosen_from_without_another_search(place: Path, spec: Path) -> None:
+    done(place, "check", spec)
+    first = lists(place, "apart")
+    for line, found in zip(first, decode(place, "again", "--spec", spec), strict=True):
+        assert [one["text"] for one in found["hypotheses"]] == [
+            one["text"] for one in line["hypotheses"]
+        ]
+        for one, other in zip(found["hypotheses"], line["hypotheses"], strict=True):
+            assert one["score"] == pytest.approx(other["score"], abs=1e-2)
+            assert one["scores"] == {"apart": one["score"]}
+    searched = decode(place, "replaced")
+    common = 0
+    for line, found in zip(searched, decode(place, "combined", "--spec", spec), strict=True):
+        known = {one["text"]: one["score"] for one in line["hypotheses"]}
+        for one in found["hypotheses"]:
+            if one["text"] in known:
+                common += 1
+                assert one["score"] == pytest.approx(known[one["text"]], abs=2e-2)
+    assert common > 8
+    done(place, "tune", *DEV, "--search", "combined", "--spec", spec, "--decodes", 1)
+    tuned = json.loads((place / "run" / "tune" / "combined.json").read_text())
+    assert {"ctc", "full"} <= tuned[-1]["weights"].keys()
+    assert len([*(place / "run" / "tune" / "combined").iterdir()]) == len(tuned) > 1
+    done(place, "score", "--run", "run", "--set", "dev", "--search", "combined")
+
+
+def test_systems_vote(place: Path, spec: Path) -> None:
+    found = decode(place, "voted", "--spec", spec)
+    known = {name: lists(place, name) for name in ("apart", "words")}
+    for row, line in enumerate(found):
+        texts = {one["text"] for of in known.values() for one in of[row]["hypotheses"]}
+        assert set(line["text"].split()) <= {word for text in texts for word in text.split()}
+        assert len(line["hypotheses"]) == 1
+        assert line["hypotheses"][0]["score"] <= 0
+
+
+def test_what_was_not_decoded_is_named(place: Path, spec: Path) -> None:
+    for search, said in (
+        ("none", "run has no lists of a search 'never' to choose from; first `asrkit decode"),
+        (
+            "part",
+            "the lists of search 'words' have no score of a scorer 'lm'; they have ctc, graph",
+        ),
+    ):
+        wrong = verb(place, "decode", *DEV, "--search", search, "--spec", spec)
+        assert wrong.exit_code == 2
+        assert said in " ".join(wrong.output.split())
+    wrong = verb(place, "search-errors", *DEV, "--search", "voted", "--spec", spec)
+    assert wrong.exit_code == 2
+
+
+def test_lists_of_one_utterance_in_two_sets_are_refused_where_they_differ(
+    place: Path, spec: Path
+) -> None:
+    decoded = place / "run" / "decode" / "words"
+    lines = (decoded / "dev" / "nbest.jsonl").read_text().splitlines()
+    other = json.loads(lines[0])
+    other["hypotheses"][0]["score"] -= 1
+    (decoded / "copy").mkdir()
+    (decoded / "copy" / "nbest.jsonl").write_text(json.dumps(other) + "\n")
+    try:
+        wrong = verb(place, "decode", *DEV, "--search", "voted", "--spec", spec)
+    finally:
+        (decoded / "copy" / "nbest.jsonl").unlink()
+        (decoded / "copy").rmdir()
+    assert wrong.exit_code == 2
+    assert f"say different things of utterance {other['id']}" in " ".join(wrong.output.split())
