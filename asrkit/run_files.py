@@ -226,6 +226,7 @@ class WholeEpoch(EpochFields):
     lr: AnyFloat
     train: dict[str, AnyFloat]
     dev: dict[str, AnyFloat]
+    applied: NotRequired[dict[str, AnyFloat]]
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from asrkit.search.search import Search
 from asrkit.text.vocabulary import Vocabulary
 
 RECIPES = Path(__file__).parents[1] / "recipes"
-OTHERS = ("decode", "gmm")
-"""Folders of specs of another kind."""
-SPECS = sorted(p for p in RECIPES.glob("*/conf/**/*.yaml") if p.parent.name not in OTHERS)
+OTHERS = {"decode", "gmm", "ablation"}
+"""Folders of specs of another kind, and of variants, which are not whole ones."""
+SPECS = sorted(p for p in RECIPES.glob("*/conf/**/*.yaml") if not OTHERS & {*p.parts})
 MIXTURES = sorted(RECIPES.glob("*/conf/gmm/*.yaml"))
 SEARCHES = sorted(RECIPES.glob("*/conf/decode/*.yaml"))
 

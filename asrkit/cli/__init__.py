@@ -1,5 +1,6 @@
 """The command line: a file for each verb, which parses its arguments and calls one function."""
 
+from asrkit.cli.ablate import ablate
 from asrkit.cli.align import align
 from asrkit.cli.alignments import alignments
 from asrkit.cli.average import average
@@ -33,6 +34,7 @@ __all__ = ["main"]
 data.add_command(data_features)
 
 for verb in (
+    ablate,
     align,
     alignments,
     average,

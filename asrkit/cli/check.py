@@ -25,8 +25,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="Number of processes (GPUs) in training.",
 )
+@click.option("--base", type=FILE, help="Spec file that SPEC, a variant of `ablate`, is put on.")
 @overrides_argument
-def check(spec: Path, data: Path | None, processes: int, overrides: tuple[str, ...]) -> CheckReport:
+def check(
+    spec: Path, data: Path | None, processes: int, base: Path | None, overrides: tuple[str, ...]
+) -> CheckReport:
     """Check a SPEC file, and with --data every utterance, before training.
 
     All problems are listed at once. Utterances that can't be used are listed in DATA/unusable, and
@@ -37,7 +40,10 @@ def check(spec: Path, data: Path | None, processes: int, overrides: tuple[str, .
     """
     from asrkit import experiment
 
-    report = experiment.check(spec, overrides, data, processes)
+    if base is None:
+        report = experiment.check(spec, overrides, data, processes)
+    else:
+        report = experiment.check_variant(spec, base, overrides, data, processes)
     if report.problems:
         lines = [f"{len(report.problems)} problem(s) in {spec}", *report.lines()]
         raise IncompleteError("\n".join(lines), report)

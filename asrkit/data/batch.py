@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ class Batch:
         label_lengths: (B,) int64.
         alignment: (B, N) a symbol for each frame of the encoder, or of the features, as
             `given_targets` of the head says that needs it; -1 in the padding.
+        speeds: That each utterance is played at; empty where nobody knows.
     """
 
     ids: list[str]
@@ -28,6 +29,7 @@ class Batch:
     labels: Tensor
     label_lengths: Tensor
     alignment: Tensor | None = None
+    speeds: list[float] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -67,4 +69,5 @@ class Batch:
             self.labels[part, :most_labels],
             self.label_lengths[part],
             alignment,
+            self.speeds[part],
         )

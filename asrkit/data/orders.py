@@ -36,6 +36,16 @@ class RandomOrder(Order):
         return [int(index) for index in random.permutation(len(seconds))]
 
 
+@orders.register("corpus")
+@dataclass(frozen=True)
+class CorpusOrder(Order):
+    """The order of the manifest, in every pass."""
+
+    def arrange(self, seconds: NDArray[np.float64], random: np.random.Generator) -> list[int]:
+        """Returns the indices as they are."""
+        return list(range(len(seconds)))
+
+
 @orders.register("by_length")
 @dataclass(frozen=True)
 class LengthOrder(Order):

@@ -107,6 +107,7 @@ def read_training_batch(
 def read_batch(utterances: Utterances, plan: Sequence[Planned], draw: str, number: int) -> Read:
     """Returns the usable utterances of a planned batch."""
     ids, signals, labels, problems = [], [], [], []
+    speeds: list[float] = []
     alignments: list[Tensor] = []
     for index, speed in plan[number]:
         try:
@@ -117,6 +118,7 @@ def read_batch(utterances: Utterances, plan: Sequence[Planned], draw: str, numbe
             problems.append(f"utterance {utterances.cuts[index].id}: {error}")
             continue
         ids.append(utterances.cuts[index].id)
+        speeds.append(speed)
         alignments += alignment
         labels.append(torch.tensor(found, dtype=torch.int64))
     if not ids:
@@ -129,5 +131,6 @@ def read_batch(utterances: Utterances, plan: Sequence[Planned], draw: str, numbe
         labels=pad(labels, batch_first=True),
         label_lengths=torch.tensor([len(label) for label in labels]),
         alignment=pad(alignments, batch_first=True, padding_value=-1) if alignments else None,
+        speeds=speeds,
     )
     return batch, problems

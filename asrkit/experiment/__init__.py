@@ -1,5 +1,7 @@
 """Where config, data, models and training meet: what each verb of the command line does."""
 
+from asrkit.experiment.ablation.study import ablate, ablate_row
+from asrkit.experiment.ablation.variants import check_variant
 from asrkit.experiment.align import align
 from asrkit.experiment.align_states import StateOptions
 from asrkit.experiment.check import CheckReport, check, explain, show
@@ -23,9 +25,12 @@ __all__ = [
     "CheckReport",
     "Experiment",
     "StateOptions",
+    "ablate",
+    "ablate_row",
     "align",
     "average",
     "check",
+    "check_variant",
     "count_prior",
     "decode",
     "diff",

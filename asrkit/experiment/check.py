@@ -294,7 +294,11 @@ def show(spec_path: Path, overrides: Sequence[str] = (), data: Path | None = Non
     Raises:
         SpecError: If the spec has problems.
     """
-    spec = load_spec(spec_path, overrides)
+    return model_tree(load_spec(spec_path, overrides), data)
+
+
+def model_tree(spec: Spec, data: Path | None) -> ModelTree:
+    """Returns the tree of the modules of a spec's model; see `show`."""
     experiment, _ = resolve_spec(spec)
     vocabulary = Vocabulary([f"label{index}" for index in range(STAND_IN_LABELS)])
     if data is not None:

@@ -44,6 +44,7 @@ def decode(
     checkpoint: str = "average",
     spec: Path | None = None,
     overrides: Sequence[str] = (),
+    name: str | None = None,
 ) -> Summary:
     """Decodes one set with one search; writes RUN/decode/SEARCH/SET/nbest.jsonl.
 
@@ -56,6 +57,7 @@ def decode(
         spec: YAML file whose `decoding:` replaces that of the run.
         overrides: `key=value` changes below `decoding.SEARCH`; those that begin with `data.` change
             how long utterances and batches may be.
+        name: What the search is called in the run; its own name if not given.
 
     Returns:
         The summary that is also written to summary.json.
@@ -70,7 +72,7 @@ def decode(
     chosen = build(Search, found.spec, found.path)
     loaded = system.prepare(chosen)
     record_command(run)
-    out = RunFolder(run).decoded_set(search, set_name).folder
+    out = RunFolder(run).decoded_set(name or search, set_name).folder
     return decode_into(out, system, found.node, loaded, data, set_name, OpenSets())
 
 

@@ -19,6 +19,7 @@ from asrkit.models.interfaces import (
     models,
 )
 from asrkit.models.kinds import SpeechModel
+from asrkit.nn.applied import Applied
 from asrkit.nn.augment import Augment
 from asrkit.nn.chunks import Chunking
 from asrkit.nn.features import Features
@@ -69,6 +70,7 @@ class AsrModel(SpeechModel):
         self.encoder = encoder(input_dim=features.dim)
         made = {n: make(encoder=self.encoder, vocabulary=vocabulary) for n, make in heads.items()}
         self.heads = named_modules(made, "a head")
+        self.applied = Applied()
         self.training_chunks = training_chunks
         if training_chunks is not None:
             require_chunkable(training_chunks, self.encoder.output_lengths, self.named_heads())
@@ -81,8 +83,25 @@ class AsrModel(SpeechModel):
         return {
             f"{name}.{part}": value
             for name, head in self.named_heads().items()
-            for part, value in head.loss(encoded, batch).items()
+            for part, value in head.loss(self._watched(encoded, name), batch).items()
         }
+
+    def _watched(self, encoded: Encoded, head: str) -> Encoded:
+        """Returns the same frames; the norm of the gradient that a head gives them is counted."""
+        if not (self.training and torch.is_grad_enabled() and encoded.frames.requires_grad):
+            return encoded
+
+        def watched(frames: Tensor) -> Tensor:
+            seen = frames.view_as(frames)
+            seen.register_hook(
+                lambda gradient: self.applied.count(
+                    f"gradient.{head}", gradient.detach().float().norm(), 0.0
+                )
+            )
+            return seen
+
+        taps = {number: watched(frames) for number, frames in encoded.taps.items()}
+        return replace(encoded, frames=watched(encoded.frames), taps=taps)
 
     def encode(self, signal: Tensor, lengths: Tensor) -> Encoded:
         """Returns the frames of samples (B, N) with lengths (B,), without augmentation."""

@@ -104,4 +104,5 @@ def cut_batch(
         labels=spelt.labels,
         label_lengths=spelt.label_lengths,
         alignment=alignment,
+        speeds=[batch.speeds[index] for index in chunks.utterances.tolist() if batch.speeds],
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -58,6 +61,20 @@ class GELU(Activation):
     def forward(self, x: Tensor) -> Tensor:
         """Returns x · Φ(x)."""
         return F.gelu(x)
+
+
+@activations.register("cyclemoid")
+class Cyclemoid(Activation):
+    """tanh(πx) · tanh²(πx² - 0.95) · cos²(x), with x within -3 .. 3 in the cosine.
+
+    Source: rasbt/cyclemoid-pytorch; a joke that ablations of rwth-i6/i6_experiments,
+        users/schupp/hybrid_hmm_nn, took up.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Returns values within -1 .. 1."""
+        bump = torch.tanh(math.pi * x.square() - 0.95).square()
+        return torch.tanh(math.pi * x) * bump * x.clamp(-3.0, 3.0).cos().square()
 
 
 @activations.register("identity")

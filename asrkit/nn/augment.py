@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from asrkit.config.registry import Registry
+from asrkit.nn.applied import Applied
 from asrkit.nn.masking import length_mask
 from asrkit.nn.norms import masked_mean
 
@@ -110,17 +111,22 @@ class SpecAugment(Augment):
         self.value, self.shared = value, counts == "batch"
         self.time, self.frequency = time, frequency
         self.strengths = sorted(strengths, key=lambda strength: strength.from_step)
+        self.applied = Applied()
 
     def forward(self, features: Tensor, lengths: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """Returns masked features (B, T, F) and the same lengths."""
         strength = self._strength(step)
-        if strength is None:
-            return features, lengths
         batch, num_frames, num_features = features.shape
+        if strength is None:
+            self.applied.count("masked_frames", 0.0, lengths.sum())
+            self.applied.count("masked_bins", 0.0, batch * num_features)
+            return features, lengths
         sizes = torch.full_like(lengths, num_features)
-        hidden = draw_masks(self.time, strength, lengths, num_frames, self.shared).unsqueeze(2)
-        bands = draw_masks(self.frequency, strength, sizes, num_features, self.shared)
-        hidden = hidden | bands.unsqueeze(1)  # (B, T, F)
+        frames = draw_masks(self.time, strength, lengths, num_frames, self.shared)  # (B, T)
+        bins = draw_masks(self.frequency, strength, sizes, num_features, self.shared)  # (B, F)
+        self.applied.count("masked_frames", frames.sum(), lengths.sum())
+        self.applied.count("masked_bins", bins.sum(), batch * num_features)
+        hidden = frames.unsqueeze(2) | bins.unsqueeze(1)  # (B, T, F)
         if self.value == "zero":
             return features.masked_fill(hidden, 0.0), lengths
         valid = length_mask(lengths, num_frames)
@@ -199,6 +205,7 @@ class FrameDrop(Augment):
         super().__init__()
         self.probability = probability
         self.min_frames = min_frames
+        self.applied = Applied()
 
     def forward(self, features: Tensor, lengths: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """Returns the remaining frames (B, T, F) and their number (B,)."""
@@ -210,6 +217,7 @@ class FrameDrop(Augment):
         # A stable sort moves the kept frames to the front in their order.
         moved = (~kept).to(torch.uint8).argsort(dim=1, stable=True)
         shorter = kept.sum(1)
+        self.applied.count("dropped_frames", (lengths - shorter).sum(), lengths.sum())
         gathered = features.gather(1, moved[..., None].expand_as(features))
         return gathered[:, : int(shorter.max())], shorter
 
@@ -249,11 +257,13 @@ class VocalTractPerturbation(Augment):
         self.highest = sample_rate / 2
         self.low_frequency = low_frequency
         self.knee = knee
+        self.applied = Applied()
 
     def forward(self, features: Tensor, lengths: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """Returns stretched features and the same lengths."""
         draws = torch.rand(len(lengths), device=features.device)
         factors = 1 + self.max_change * (2 * draws - 1)
+        self.applied.count("change", (factors - 1).abs().sum(), len(factors))
         return features @ self.interpolation(factors, features.shape[2]).to(features.dtype), lengths
 
     def interpolation(self, factors: Tensor, num_features: int) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -25,8 +27,10 @@ class Convolution(Sublayer):
         kernel_size: Frames that the depthwise convolution sees.
         norm: After the depthwise convolution.
         activation: After the norm.
-        gate: After the depthwise convolution, before the norm.
+        gate: Scales what `gated` says.
         bias: Whether the pointwise layers have biases.
+        gated: What is scaled: the result of the GLU, of the depthwise convolution, before the
+            norm, or of the sublayer.
 
     Raises:
         ValueError: If the kernel size is not positive.
@@ -42,6 +46,7 @@ class Convolution(Sublayer):
         activation: Factory[Activation] = Swish,
         gate: Factory[Gate] = IdentityGate,
         bias: bool = True,
+        gated: Literal["glu", "depthwise", "result"] = "depthwise",
     ) -> None:
         super().__init__()
         if kernel_size < 1:
@@ -49,7 +54,7 @@ class Convolution(Sublayer):
         self.kernel_size = kernel_size
         self.expand = nn.Linear(dim, 2 * dim, bias=bias)
         self.depthwise = nn.Conv1d(dim, dim, kernel_size, groups=dim)
-        self.gate = gate(dim=dim)
+        self.gate, self.gated = gate(dim=dim), gated
         self.norm = norm(dim=dim)
         self.activation = activation()
         self.contract = nn.Linear(dim, dim, bias=bias)
@@ -62,10 +67,16 @@ class Convolution(Sublayer):
     def forward(self, x: Tensor, context: SequenceContext) -> Tensor:
         """Returns new frames (B, T, D)."""
         # Padding must be zero before the depthwise convolution: it leaks into valid frames there.
-        inner = zero_padding(F.glu(self.expand(x), dim=2), context.mask)
+        inner = self._gate("glu", F.glu(self.expand(x), dim=2), context)
+        inner = zero_padding(inner, context.mask)
         left = self.kernel_size - 1 if context.causal else (self.kernel_size - 1) // 2
         padded = F.pad(inner.transpose(1, 2), (left, self.kernel_size - 1 - left))
         convolved = self.depthwise(padded).transpose(1, 2)  # (B, D, T) -> (B, T, D)
-        gated = self.gate(convolved, context.mask)
+        gated = self._gate("depthwise", convolved, context)
         result: Tensor = self.contract(self.activation(self.norm(gated, context.mask)))
-        return result
+        return self._gate("result", result, context)
+
+    def _gate(self, place: str, frames: Tensor, context: SequenceContext) -> Tensor:
+        """Returns frames (B, T, D), scaled if this is the place of the gate."""
+        gated: Tensor = self.gate(frames, context.mask) if place == self.gated else frames
+        return gated

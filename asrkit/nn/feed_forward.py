@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from asrkit.config.registry import Factory
 from asrkit.nn.activations import Activation, Swish
 from asrkit.nn.dropout import Dropout
+from asrkit.nn.gates import Gate, IdentityGate
 from asrkit.nn.masking import SequenceContext
 from asrkit.nn.sublayers import Sublayer, sublayers
 
@@ -19,7 +20,8 @@ class FeedForward(Sublayer):
         dim: D.
         hidden_dim: Size between the layers.
         activation: Between the layers.
-        dropout: After the activation.
+        dropout: After the gate.
+        gate: Of the hidden values, after the activation.
     """
 
     def __init__(
@@ -28,16 +30,19 @@ class FeedForward(Sublayer):
         hidden_dim: int,
         activation: Factory[Activation] = Swish,
         dropout: float = 0.1,
+        gate: Factory[Gate] = IdentityGate,
     ) -> None:
         super().__init__()
         self.expand = nn.Linear(dim, hidden_dim)
         self.activation = activation()
+        self.gate = gate(dim=hidden_dim)
         self.dropout = Dropout(dropout)
         self.contract = nn.Linear(hidden_dim, dim)
 
     def forward(self, x: Tensor, context: SequenceContext) -> Tensor:
         """Returns new frames (B, T, D)."""
-        result: Tensor = self.contract(self.dropout(self.activation(self.expand(x))))
+        hidden = self.gate(self.activation(self.expand(x)), context.mask)
+        result: Tensor = self.contract(self.dropout(hidden))
         return result
 
 

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from asrkit.config.registry import Factory, Registry
 from asrkit.nn.activations import Activation, Swish
+from asrkit.nn.applied import Applied
 from asrkit.nn.norms import masked_mean
 
 
@@ -39,6 +40,32 @@ class IdentityGate(Gate):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Returns the frames (B, T, D) as they are."""
+        return x
+
+
+@gates.register("without_effect")
+class WithoutEffect(Gate):
+    """A gate that is made but not used: its parameters count, and nothing depends on them.
+
+    This is only meant for comparisons with systems that have such a gate by mistake.
+
+    Args:
+        dim: D.
+        gate: What is made.
+
+    Source: the squeeze-and-excitation of feed-forward modules in rwth-i6/i6_experiments,
+        users/schupp/hybrid_hmm_nn, whose result no layer reads.
+    """
+
+    def __init__(self, dim: int, gate: Factory[Gate]) -> None:
+        super().__init__()
+        self.unused = gate(dim=dim)
+        self.applied = Applied()
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Returns the frames (B, T, D) as they are."""
+        if self.training:
+            self.applied.count("gated_frames", 0.0, mask.sum())
         return x
 
 

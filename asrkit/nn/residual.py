@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from asrkit.config.registry import Factory, Registry
+from asrkit.nn.applied import Applied
 from asrkit.nn.dropout import Dropout
 from asrkit.nn.masking import SequenceContext
 from asrkit.nn.norms import LayerNorm, Norm
@@ -90,6 +91,7 @@ class StochasticDepth(Keep):
         self.survival = 1.0 - share * (1.0 - survival)
         self.per = per
         self.scale_evaluation = scale_evaluation
+        self.applied = Applied()
 
     def forward(self, branch: Tensor) -> Tensor:
         """Returns the branch (B, T, D), or zero where it is skipped."""
@@ -97,6 +99,7 @@ class StochasticDepth(Keep):
             return branch * self.survival if self.scale_evaluation else branch
         draws = 1 if self.per == "batch" else branch.shape[0]
         kept = torch.rand(draws, 1, 1, device=branch.device) < self.survival
+        self.applied.count("skipped", (~kept).sum(), draws)
         return branch * kept.to(branch.dtype)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from asrkit.nn.applied import Applied
+
 
 class Switchout(nn.Module):
     """Replaces symbols by random ones in training.
@@ -27,6 +29,7 @@ class Switchout(nn.Module):
             if not 0.0 <= value <= 1.0:
                 raise ValueError(f"{name} ({value}) must be at least 0 and at most 1")
         self.probability, self.num_labels, self.blank_share = probability, num_labels, blank_share
+        self.applied = Applied()
 
     def forward(self, symbols: Tensor) -> Tensor:
         """Returns symbols of the same shape (...), some of them replaced."""
@@ -37,4 +40,5 @@ class Switchout(nn.Module):
             blank = torch.rand(symbols.shape, device=symbols.device) < self.blank_share
             others = others.masked_fill(blank, self.num_labels)
         switched = torch.rand(symbols.shape, device=symbols.device) < self.probability
+        self.applied.count("replaced_labels", switched.sum(), switched.numel())
         return torch.where(switched, others, symbols)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from asrkit.nn.applied import Applied
 from asrkit.nn.augment import Augment, augments
 
 
@@ -32,6 +33,7 @@ class TimeResize(Augment):
                 "there is max_frames"
             )
         self.low, self.high, self.max_frames = low, high, max_frames
+        self.applied = Applied()
 
     def forward(self, features: Tensor, lengths: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """Returns stretched features and their lengths."""
@@ -40,6 +42,7 @@ class TimeResize(Augment):
             high = torch.where(lengths > self.max_frames, high.clamp(max=1.0), high)
         factors = self.low + (high - self.low) * torch.rand(lengths.shape, device=lengths.device)
         new_lengths = (lengths * factors).round().long().clamp(min=1)
+        self.applied.count("changed_frames", (new_lengths - lengths).abs().sum(), lengths.sum())
         places = torch.arange(int(new_lengths.max()), device=lengths.device) + 0.5
         # The middle of each new frame, on the old axis.
         sources = places * (lengths / new_lengths)[:, None] - 0.5
@@ -64,6 +67,7 @@ class TimeWarp(Augment):
         if max_shift < 1:
             raise ValueError(f"max_shift ({max_shift}) must be at least 1")
         self.max_shift = max_shift
+        self.applied = Applied()
 
     def forward(self, features: Tensor, lengths: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """Returns warped features (B, T, F) and the same lengths."""
@@ -73,6 +77,7 @@ class TimeWarp(Augment):
         shift = torch.minimum(last / 4, torch.full_like(last, self.max_shift))
         center = shift + draws[0] * (last - 2 * shift)
         moved = (center + (2 * draws[1] - 1) * shift * 0.99).clamp(min=0.01)
+        self.applied.count("shift", (moved - center).abs().sum(), lengths.sum())
         places = torch.arange(features.shape[1], device=features.device).to(draws.dtype)
         before = places * center / moved
         after = center + (places - moved) * (last - center) / (last - moved)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from asrkit.nn.applied import Applied
 from asrkit.nn.augment import Augment, augments
 from asrkit.nn.features import as_floats
 
@@ -36,12 +37,14 @@ class VolumePerturbation(Augment):
                 "0 to 1"
             )
         self.low, self.high, self.probability = low, high, probability
+        self.applied = Applied()
 
     def on_samples(self, signal: Tensor, lengths: Tensor, step: int) -> Tensor:
         """Returns louder or softer samples (B, N), as floats within -1 .. 1 where they were."""
         draws = torch.rand(2, len(signal), device=signal.device)
         factors = self.low + (self.high - self.low) * draws[0]  # (B,)
         factors = torch.where(draws[1] < self.probability, factors, torch.ones_like(factors))
+        self.applied.count("changed", (factors != 1.0).sum(), len(factors))
         return as_floats(signal) * factors[:, None]
 
     def forward(self, features: Tensor, lengths: Tensor, step: int) -> tuple[Tensor, Tensor]:

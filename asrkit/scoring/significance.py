@@ -127,6 +127,33 @@ def compared(
     return Comparison(rates[1], rates[0] - rates[1], better, noise, units, len(ours))
 
 
+def difference_interval(ours: Sequence[Errors], theirs: Sequence[Errors]) -> Interval:
+    """Returns the 95 % interval of the difference of two rates, ours minus theirs, in percent.
+
+    Both are of the same resampled units, so that what is hard for both does not widen it.
+
+    Source: Bisani and Ney 2004, section 4.
+    """
+    mine, other = _resampled_rates(ours, theirs)
+    low, high = np.percentile(mine - other, [2.5, 97.5])
+    return Interval(float(low), float(high), len(ours))
+
+
+def holm(probabilities: Sequence[float]) -> list[float]:
+    """Returns probabilities of noise that are corrected for how many there are.
+
+    Those below 0.05 are real together: with a probability of 95 %, none of them is noise.
+
+    Source: Holm 1979, "A simple sequentially rejective multiple test procedure".
+    """
+    ranked = sorted(range(len(probabilities)), key=lambda index: probabilities[index])
+    corrected, least = [0.0] * len(probabilities), 0.0
+    for rank, index in enumerate(ranked):
+        least = max(least, (len(ranked) - rank) * probabilities[index])
+        corrected[index] = min(least, 1.0)
+    return corrected
+
+
 def sign_flip(differences: Iterable[int]) -> float:
     """Returns how often random signs give a sum as far from 0 as that of the differences, or more.
 

@@ -19,6 +19,7 @@ from asrkit.config.registry import Registry
 from asrkit.data.batch import Batch
 from asrkit.models.interfaces import TrainableModel
 from asrkit.run_folder import RunFolder
+from asrkit.training.applied import AppliedTotals
 from asrkit.training.checkpoints import load_weights, read_index
 from asrkit.training.distributed import init_distributed
 from asrkit.training.evaluation import evaluate, require_some
@@ -90,7 +91,7 @@ class Trainer:
         self.gradients = Gradients(self.world, job.seed, update)
         self.epoch, self.batch, self.step, self.nonfinite = 1, 0, 0, 0
         self.best, self.best_epoch, self.seconds = math.inf, 0, 0.0
-        self.totals = Totals()
+        self.totals, self.applied = Totals(), AppliedTotals()
         self.log: MetricLog | None = None
         self.stop = StopRequests(self.world.size)
 
@@ -169,6 +170,7 @@ class Trainer:
         else:
             self._skip(done, norm)
         self.optimizer.zero_grad(set_to_none=True)
+        self.applied.add_batches(batches)
         self.step, self.batch = self.step + 1, self.batch + len(batches)
         if self.update.exchange.joins(self.step):
             self.update.exchange.join(self.model, self.optimizer, self.world)
@@ -190,6 +192,7 @@ class Trainer:
         self.update.exchange.join(self.model, self.optimizer, self.world)
         if self.has_dev:
             self.save(dev=None)
+        self.applied.collect(self.model)
         dev, train = self.evaluate(), self.totals.reduced(self.world)
         if self.has_dev:
             self._stop_if_asked()
@@ -207,10 +210,12 @@ class Trainer:
             "train": train.values(),
             "dev": dev.values(),
             "load_share": round(self.load_share, 4),
+            "applied": self.applied.reduced(self.world).values(),
         }
         if self.log is not None:
             self.log.epoch(entry)
-        self.epoch, self.batch, self.totals = self.epoch + 1, 0, Totals()
+        self.epoch, self.batch = self.epoch + 1, 0
+        self.totals, self.applied = Totals(), AppliedTotals()
         self.save(objective)
         if self.log is not None:
             print(epoch_line(entry, self.epochs, self.best_epoch == entry["epoch"]), flush=True)
@@ -220,11 +225,13 @@ class Trainer:
     def save(self, dev: float | None) -> None:
         """Writes a checkpoint of the whole state."""
         if self._leads:
+            self.applied.collect(self.model)
             state = {
                 "model": self.model.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "schedule": self.schedule.state_dict(),
                 "totals": self.totals.state_dict(),
+                "applied": self.applied.state_dict(),
                 "progress": {name: getattr(self, name) for name in _PROGRESS},
                 "place": mark(self.train, self.epoch, self.batch),
             }
@@ -247,6 +254,7 @@ class Trainer:
         load_moments(self.optimizer, state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.totals.load_state_dict(state["totals"])
+        self.applied.load_state_dict(state.get("applied", {}))  # of older versions: nothing
         for name in _PROGRESS:
             setattr(self, name, state["progress"][name])
         changed = go_on(self.train, self.epoch, self.batch, state.get("place", {}))

@@ -60,6 +60,7 @@ COMMANDS = {
     "explain": "spec.yaml seed",
     "list": "encoder",
     "train": "spec.yaml --data data --run run",
+    "ablate": f"--base spec.yaml {SET} --out study --search joint --row base-1",
     "average": "--run run",
     "prior": f"--run run {SET}",
     "align": f"--run run {SET}",

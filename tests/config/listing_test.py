@@ -17,7 +17,7 @@ from asrkit.experiment.compare import ROOTS, interface_of
 from asrkit.experiment.spec import load_spec
 
 ROOT = Path(__file__).parents[2]
-SPECS = sorted(path for path in ROOT.glob("recipes/*/conf/**/*.yaml"))
+SPECS = sorted(p for p in ROOT.glob("recipes/*/conf/**/*.yaml") if "ablation" not in p.parts)
 
 
 def asrkit(*words: str) -> Result:

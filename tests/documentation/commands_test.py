@@ -24,6 +24,7 @@ FILLED = {
     "--nproc-per-node 4": "--nproc-per-node 2",
     "--size 500": "--size 24",
     "epochs=20": "epochs=2",
+    "--variants v": "--row base-1",
     "train ...": "train conf/x.yaml --data data --run run/parallel",
     "VERB ...": "list encoder",
     "list KIND": "list encoder",

@@ -16,6 +16,8 @@ from asrkit.scoring.significance import (
     bootstrap_interval,
     by_speaker,
     compared,
+    difference_interval,
+    holm,
     paired_test,
     sign_flip,
     speaker_interval,
@@ -134,3 +136,25 @@ def test_other_utterances_and_other_words_are_refused() -> None:
     with pytest.raises(ValueError, match="utterance 3 has 10 reference words here and 11 there"):
         paired_test(base, other)
     assert compared(base, other).probability_of_noise == 1.0, "alternatives have no one length"
+
+
+def test_holm_keeps_the_order_and_multiplies_by_how_many_are_left() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.5]) == pytest.approx([0.04, 0.09, 0.09, 0.5])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_holm_keeps_its_promise_for_rows_that_are_all_alike() -> None:
+    draw = np.random.default_rng(1)
+    wrong = sum(min(holm(draw.random(20).tolist())) < 0.05 for _ in range(2000))
+    assert 60 < wrong < 140  # one in twenty studies, not one in twenty rows
+
+
+def test_the_interval_of_a_difference_is_narrower_where_both_make_the_same_errors() -> None:
+    draw = np.random.default_rng(2)
+    hard = draw.integers(0, 8, 200)
+    ours, theirs, others = of(hard + 1), of(hard), of(draw.permutation(hard))
+    paired, unpaired = difference_interval(ours, theirs), difference_interval(ours, others)
+    assert paired.low == pytest.approx(10.0)
+    assert paired.high == pytest.approx(10.0)
+    assert unpaired.high - unpaired.low > 5

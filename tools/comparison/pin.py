@@ -48,7 +48,7 @@ def leaves_of_recipes(recipes: Path) -> dict[str, dict[str, Any]]:
             names.key(key): value for key, value in leaves_of(path).items()
         }
         for path in sorted(recipes.glob("*/conf/**/*.yaml"))
-        if path.parent.name != "gmm"
+        if not {"gmm", "ablation"} & {*path.parts}
     }
 
 

@@ -59,8 +59,8 @@ def main(
     names = read_renames(renames)
     record: dict[str, Any] = {"specs": {}}
     for path in sorted(recipes.glob("*/conf/**/*.yaml")):
-        if path.parent.name == "gmm":
-            continue  # mixtures are not trained by gradients
+        if {"gmm", "ablation"} & {*path.parts}:
+            continue  # mixtures are not trained by gradients, and variants are no specs
         name = str(path.relative_to(recipes))
         click.echo(name, err=True)
         record["specs"][name] = spec_record(path, names)

@@ -1,0 +1,171 @@
+"""What an ablation study trains: rows of variants and seeds on a base, checked before any of it.
+
+A row's spec is the base with the overrides of the command, then those of the variant, then the
+epochs and the seed, so that `asrkit train BASE ... KEY=VALUE` can train it by hand as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from asrkit.ablation_folder import AblationFolder
+from asrkit.config.explain import difference
+from asrkit.config.yaml_loader import load
+from asrkit.errors import UserError
+from asrkit.experiment.ablation.variants import BASE, Variant
+from asrkit.experiment.check import model_tree
+from asrkit.experiment.spec import Experiment, load_spec, resolve_spec
+
+
+@dataclass(frozen=True)
+class Row:
+    """A training of a study.
+
+    Args:
+        variant: Name of the variant, or `base`.
+        seed: Of the training.
+        overrides: Of the base's spec, seed and epochs included.
+    """
+
+    variant: str
+    seed: int
+    overrides: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """What its run folder is called."""
+        return f"{self.variant}-{self.seed}"
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is asked for.
+
+    Args:
+        base: Spec file of the base.
+        variants: Changes to it.
+        data: Data folder.
+        folder: Of all that the study writes.
+        epochs: After which of them each row is decoded; the last one ends training.
+        sets: Those that are decoded.
+        search: The search that decodes them.
+        searches: File whose searches replace those of the base, if given.
+        seeds: How many seeds each variant is trained with, by name; "" stands for all others.
+        overrides: Changes to the base, and so to all rows.
+        plugins: Modules that the command imports.
+    """
+
+    base: Path
+    variants: Sequence[Variant]
+    data: Path
+    folder: AblationFolder
+    epochs: Sequence[int]
+    sets: Sequence[str]
+    search: str
+    searches: Path | None = None
+    seeds: Mapping[str, int] = field(default_factory=dict)
+    overrides: Sequence[str] = ()
+    plugins: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if not self.epochs or min(self.epochs) < 1 or not self.sets:
+            raise UserError("a study needs epochs, counted from 1, and sets to decode")
+        known = {"", BASE, *(variant.name for variant in self.variants)}
+        for name in self.seeds:
+            if name not in known:
+                raise UserError(
+                    f"--seeds {name}=...: there is no variant {name!r}; there are "
+                    f"{', '.join(sorted(known - {''}))}"
+                )
+
+    def shared(self) -> list[str]:
+        """Returns the overrides of all rows."""
+        kept = sorted(set(self.epochs))
+        epochs = [f"training.epochs={kept[-1]}", f"training.checkpoints.keep_epochs={kept}"]
+        return [*self.overrides, *epochs]
+
+    def number_of_seeds(self, variant: str) -> int:
+        """Returns with how many seeds a variant is trained."""
+        return self.seeds.get(variant, self.seeds.get("", 1))
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A variant on the base, or the base itself.
+
+    Args:
+        variant: What is changed.
+        changes: A line for each key in which the filled spec differs from that of the base.
+        tree: The filled spec, with the seed of the first row.
+        parameters: Of its model.
+        rows: One for each seed.
+    """
+
+    variant: Variant
+    changes: list[str]
+    tree: dict[str, Any]
+    parameters: int
+    rows: list[Row]
+
+
+def last_epoch(base: Path, overrides: Sequence[str]) -> int:
+    """Returns the last epoch of a base's training."""
+    _, tree = resolve_spec(load(base, overrides))
+    return int(tree["training"]["epochs"])
+
+
+def planned(study: Study) -> list[Planned]:
+    """Returns the base and its variants with what they really change.
+
+    Raises:
+        UserError: If a spec has problems, or a variant changes nothing; names all of them.
+    """
+    shared = study.shared()
+    spec = load_spec(study.base, shared)
+    experiment, base = resolve_spec(spec)
+    size = model_tree(spec, study.data).model.parameters
+    rows = _rows(study, BASE, shared, experiment.seed)
+    found = [Planned(Variant(BASE), [], base, size, rows)]
+    problems = []
+    for variant in study.variants:
+        try:
+            found.append(_planned(study, variant, base, experiment))
+        except UserError as error:
+            problems.append(f"{variant.name}: {error}")
+    if problems:
+        lines = [f"{len(problems)} variant(s) can't be put on {study.base}", *problems]
+        raise UserError("\n".join(lines))
+    return found
+
+
+def _planned(
+    study: Study, variant: Variant, base: dict[str, Any], experiment: Experiment
+) -> Planned:
+    overrides = [*study.shared(), *variant.changes]
+    spec = load(study.base, overrides)  # what the base's file has to tell was told before
+    changed, tree = resolve_spec(spec)
+    rows = difference(base, tree)
+    if not rows:
+        raise UserError(
+            f"nothing of the base is changed by {', '.join(variant.changes)}: the base has these "
+            "values already; leave the variant out, or change it"
+        )
+    trained = tree["training"]["epochs"], tree["training"]["checkpoints"]["keep_epochs"]
+    if trained != (max(study.epochs), sorted(set(study.epochs))):
+        raise UserError("training.epochs and keep_epochs are those of the study: --epochs")
+    own = changed.seed != experiment.seed or any(c.startswith("seed=") for c in variant.changes)
+    count = 1 if own else study.number_of_seeds(variant.name)
+    size = model_tree(spec, study.data).model.parameters
+    of_seeds = _rows(study, variant.name, overrides, changed.seed, count)
+    return Planned(variant, rows, tree, size, of_seeds)
+
+
+def _rows(
+    study: Study, name: str, overrides: Sequence[str], seed: int, count: int | None = None
+) -> list[Row]:
+    """Returns a row for each seed, from that of the spec on."""
+    seeds = range(seed, seed + (study.number_of_seeds(name) if count is None else count))
+    return [Row(name, number, (*overrides, f"seed={number}")) for number in seeds]

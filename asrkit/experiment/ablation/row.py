@@ -1,0 +1,124 @@
+"""One row of a study: trained, then decoded and scored with the weights of the chosen epochs."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from asrkit.ablation_folder import search_at
+from asrkit.config.explain import difference
+from asrkit.config.yaml_loader import load
+from asrkit.errors import UserError
+from asrkit.experiment.ablation.plan import Row, Study
+from asrkit.experiment.decode import decode, score
+from asrkit.experiment.prior import count_prior, estimate_prior
+from asrkit.experiment.runs import open_run
+from asrkit.experiment.search_needs import needs_of
+from asrkit.experiment.spec import load_spec, resolve_spec
+from asrkit.experiment.train import train
+from asrkit.run_folder import RunFolder
+from asrkit.training.checkpoints import read_index
+
+log = logging.getLogger(__name__)
+
+
+def is_done(study: Study, row: Row) -> bool:
+    """Returns whether all epochs of a row are scored, of the spec that is asked for.
+
+    Raises:
+        UserError: If they are of another one.
+    """
+    scored = [
+        study.folder.decoded(row.name, study.search, epoch, name).score.is_file()
+        for epoch in study.epochs
+        for name in study.sets
+    ]
+    if not all(scored):
+        return False
+    require_same_spec(study, row)
+    return True
+
+
+def require_same_spec(study: Study, row: Row) -> None:
+    """Checks that what a row's folder holds, if anything, was trained with its spec.
+
+    Raises:
+        UserError: If a key that training uses has another value.
+    """
+    folder = study.folder.run(row.name)
+    if not folder.spec.is_file() or not read_index(folder.checkpoints):
+        return
+    _, wanted = resolve_spec(load(study.base, row.overrides))
+    _, stored = resolve_spec(load_spec(folder.spec))
+    changed = [
+        line
+        for line in difference(stored, wanted)
+        if not line.startswith(("decoding", "parent", "data.num_workers", "data.decoding"))
+    ]
+    if changed:
+        raise UserError(
+            f"{folder.path} was trained with another spec: {', '.join(changed[:4])}; remove the "
+            "folder, or choose another --out"
+        )
+
+
+def run_row(study: Study, row: Row) -> None:
+    """Trains, decodes and scores a row, or what is missing of that.
+
+    Raises:
+        UserError: If any of it fails.
+    """
+    run = study.folder.run(row.name)
+    require_same_spec(study, row)
+    train(study.base, row.overrides, study.data, run.path)
+    for epoch in sorted(set(study.epochs)):
+        _decode_epoch(study, run, epoch)
+
+
+def _decode_epoch(study: Study, run: RunFolder, epoch: int) -> None:
+    name = search_at(study.search, epoch)
+    missing = [s for s in study.sets if not run.decoded_set(name, s).score.is_file()]
+    if not missing:
+        return
+    weights = str(weights_of(run, epoch))
+    _make_priors(study, run, weights)
+    for set_name in missing:
+        decode(run.path, study.data, set_name, study.search, weights, study.searches, name=name)
+        found = score(run.path, set_name, name)
+        log.info("epoch %d, %s: WER %.2f %%", epoch, set_name, found.wer)
+
+
+def weights_of(run: RunFolder, epoch: int) -> Path:
+    """Returns the checkpoint at the end of an epoch.
+
+    Raises:
+        UserError: If there is none.
+    """
+    entries = read_index(run.checkpoints)
+    found = [e for e in entries if e.epoch == epoch and e.dev is not None]
+    if not found:
+        there = ", ".join(str(e.epoch) for e in entries if e.dev is not None) or "none"
+        raise UserError(
+            f"{run.path} has no checkpoint of epoch {epoch}, only of {there}: was training stopped "
+            "early, or a checkpoint removed?"
+        )
+    return run.checkpoints / found[-1].name
+
+
+def _make_priors(study: Study, run: RunFolder, weights: str) -> None:
+    """Writes the priors that the search needs, for these weights.
+
+    Counted from alignments where the head learns from some, else estimated from the training data.
+    """
+    needs = needs_of(run.path, study.data, study.searches).get(study.search)
+    if needs is None or not needs.priors:
+        return
+    opened = open_run(run.path, study.data)
+    settings = opened.experiment.speech
+    model, _ = opened.speech_model(weights)
+    for head in dict.fromkeys(needs.priors):
+        found = model.named_heads().get(head)
+        if found is not None and found.given_targets is not None and settings.alignments:
+            count_prior(run.path, settings.alignments, settings.train[0], head, weights)
+        else:
+            estimate_prior(run.path, study.data, settings.train[0], head, weights)

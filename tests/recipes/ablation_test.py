@@ -1,0 +1,62 @@
+"""Every variant of the published ablations fits its base, and changes what it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from asrkit.config.explain import difference
+from asrkit.config.yaml_loader import load
+from asrkit.experiment import load_spec
+from asrkit.experiment.ablation.variants import Variant, read_variants
+from asrkit.experiment.spec import resolve_spec
+from asrkit.text.vocabulary import Vocabulary
+
+CONF = Path(__file__).parents[2] / "recipes/librispeech/conf"
+LARGE, SMALL = CONF / "hybrid-ping.yaml", CONF / "hybrid-small.yaml"
+CASES = [(LARGE, v) for v in read_variants([CONF / "ablation"])]
+CASES += [(SMALL, v) for v in read_variants([CONF / "ablation/small"])]
+PUBLISHED = {
+    "no-aux": 82_760_129,
+    "group-norm": 86_828_450,
+    "batch-norm": 86_840_738,  # with the running statistics, which the published number counts
+    "squeeze-excite-conv": 87_228_194,
+    "down-up-2": 28_341_745,
+}
+BASES = {path: resolve_spec(load_spec(path))[1] for path in (LARGE, SMALL)}
+
+
+@pytest.mark.parametrize(("base", "variant"), CASES, ids=lambda case: getattr(case, "name", ""))
+def test_variants_fit_their_base_and_change_it(base: Path, variant: Variant) -> None:
+    assert variant.path is not None
+    lines = variant.path.read_text().splitlines()
+    assert lines[0].startswith("# ")
+    assert len(lines) - 1 <= (6 if variant.name.startswith("l2") else 3)
+    published = variant.name in PUBLISHED
+    few = [] if published else ["model.encoder.num_layers=8"]  # as many as skips need
+    experiment, tree = resolve_spec(load(base, [*few, *variant.changes]))
+    changes = [line for line in difference(BASES[base], tree) if few != [_assigned(line)]]
+    assert changes
+    if not any(line.startswith("model.") for line in changes):
+        return
+    with torch.device("meta"):
+        model = experiment.model(vocabulary=Vocabulary(["a", "b"]))
+    if published:
+        numbers = [p.numel() for p in model.parameters()]
+        numbers += [b.numel() for name, b in model.named_buffers() if "running" in name]
+        assert sum(numbers) == PUBLISHED[variant.name]
+
+
+def _assigned(line: str) -> str:
+    """Returns the override that gives a line of a difference."""
+    return line.partition(": ")[0] + "=" + line.rpartition(" -> ")[2]
+
+
+def test_the_list_of_the_study_is_complete() -> None:
+    names = [variant.name for base, variant in CASES if base == LARGE]
+    assert len(names) == 41
+    assert sum(name.startswith("seed-") for name in names) == 5
+    assert sum(name.startswith("same-seed-") for name in names) == 5
+    assert len(CASES) - len(names) == 48
