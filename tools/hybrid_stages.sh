@@ -59,7 +59,7 @@ adapted() {
 
 # tuned_words FEATURES SEARCH SPEC DEV TEST...: stages 7 to 9. Tunes a search on dev, which decodes
 # it, and decodes the other sets with the same weights; all are scored. If the graph lacks n-grams,
-# the same lists are then put in the order of the whole n-gram model.
+# what was found is then put in the order of the whole n-gram model.
 tuned_words() {
   local data=$1 search=$2 spec=$3
   shift 3
