@@ -38,9 +38,11 @@ def run_lstm(layer: nn.LSTM, x: Frames, state: LstmState | None = None) -> tuple
 
 
 def lstm_step(layer: nn.LSTM | nn.LSTMCell, x: Tensor, state: LstmState) -> LstmState:
-    """Returns outputs and cells (B, D) after another input (B, I)."""
+    """Returns outputs and cells (B, D) after another input (B, I), with one bias or two."""
     suffix = "_l0" if isinstance(layer, nn.LSTM) else ""
     parameters = [getattr(layer, name + suffix) for name in _PARAMETERS]
+    if parameters[-1] is None:
+        parameters[-1] = torch.zeros_like(parameters[-2])  # a GPU needs both
     dtype = parameters[0].dtype
     with torch.autocast(x.device.type, enabled=False):
         output, cell = torch.lstm_cell(x.to(dtype), [part.to(dtype) for part in state], *parameters)

@@ -32,10 +32,12 @@ class Zoneout:
             if not 0.0 <= share < 1.0:
                 raise ValueError(f"{name} ({share}) must be at least 0 and below 1")
 
-    def mix(self, old: LstmState, new: LstmState, training: bool) -> LstmState:
-        """Returns outputs and cells, some of them not updated."""
-        output = _mix(old[0], new[0], self.output, training)
-        return output, _mix(old[1], new[1], self.cell, training)
+    def mix(
+        self, old: LstmState, new: LstmState, training: bool, shared: bool = False
+    ) -> LstmState:
+        """Returns outputs and cells, some not updated; shared: the same ones in all rows."""
+        output = _mix(old[0], new[0], self.output, training, shared)
+        return output, _mix(old[1], new[1], self.cell, training, shared)
 
     def run(self, layer: nn.LSTM, x: Tensor, before: LstmState | None) -> tuple[Tensor, LstmState]:
         """Applies a layer to a sequence.
@@ -65,9 +67,10 @@ class Zoneout:
         return torch.stack(found, 1), state
 
 
-def _mix(old: Tensor, new: Tensor, share: float, training: bool) -> Tensor:
+def _mix(old: Tensor, new: Tensor, share: float, training: bool, shared: bool) -> Tensor:
     if not share:
         return new
     if not training:
         return share * old + (1 - share) * new
-    return torch.where(torch.rand_like(new) < share, old, new)
+    draws = torch.rand_like(new[:1] if shared else new)
+    return torch.where(draws < share, old, new)
