@@ -16,7 +16,7 @@ RUN/prior/HEAD.json          label priors
 RUN/hmm/                     the HMM that tied states are of
 RUN/data/                    sets of features, made by a stage of Gaussian mixtures
 RUN/graph/NAME.safetensors   decoding graphs of tied states
-RUN/graph/NAME.arpa.gz       their n-gram models, unpruned
+RUN/graph/NAME.arpa.gz       their n-gram models, unpruned; NAME.lexicon.txt: pronunciations
 RUN/phases/NUMBER/           run folders of the phases before
 """
 
@@ -290,6 +290,10 @@ class RunFolder:
     def graph_ngram(self, name: str) -> Path:
         """Returns where the whole n-gram model of a graph is copied."""
         return self.path / "graph" / f"{name}.arpa.gz"
+
+    def graph_lexicon(self, graph: Path) -> Path:
+        """Returns where the pronunciations of a graph's words are written."""
+        return graph.with_name(f"{graph.stem}.lexicon.txt")
 
     def times(self, set_name: str) -> Path:
         """Returns the file with times of the labels of a set, of its words for tied states."""

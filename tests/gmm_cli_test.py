@@ -163,7 +163,9 @@ def test_a_run_aligns_as_its_training_did(place: Path) -> None:
     assert names == [path.name for path in (run / "text").iterdir()]
 
 
-def test_words_of_lattices_are_timed_as_alignments_of_the_transcripts_are(place: Path) -> None:
+def test_words_of_lattices_are_timed_as_alignments_of_the_transcripts_are(
+    place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     run = place / "gmm/tri"
     done("features", "--run", run, "--data", place / "data", "--set", "dev")
     decoded(place, "tri", "dev", "placed")
@@ -176,6 +178,13 @@ def test_words_of_lattices_are_timed_as_alignments_of_the_transcripts_are(place:
     assert len(right) > 4
     found = [replace(word, confidence=None) for word in words if word.recording in right]
     assert found == [word for word in expected if word.recording in right]
+    # The graph may have words that the states were not trained with: its own lexicon counts.
+    (lexicon,) = (run / "graph").glob("*.lexicon.txt")
+    whole = lexicon.read_text()
+    lexicon.write_text("".join(x for x in whole.splitlines(True) if x.split()[0] != WORDS[0]))
+    decoded(place, "tri", "dev", "placed")
+    lexicon.write_text(whole)
+    assert f"no pronunciation of '{WORDS[0]}' in {lexicon}" in caplog.text
 
 
 def test_alignments_of_features_at_a_speed_have_names_of_their_own(place: Path) -> None:

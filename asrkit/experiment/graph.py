@@ -136,6 +136,7 @@ def _of_states(
     walked, tree = search_graph(made.graph), digest_of(run.hmm)
     spoken = grammar_of(ngrams, made.words)
     write_graph(path, DecodingGraph(walked, made.words, written, [*symbols], tree, spoken))
+    known.write(run.graph_lexicon(path))
     sizes = len(made.words), made.graph.num_states, made.graph.num_arcs
     lack = "the lexicon or the tokenizer lacks them"
     return GraphReport(path, *sizes, sum(map(len, ngrams.tables)), made.left_out, lack)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 from asrkit.data.batch import Batch
 from asrkit.data.batch_info import UtteranceInfo
@@ -13,6 +14,7 @@ from asrkit.experiment.align import Aligner, aligner_of
 from asrkit.experiment.align_states import StateOptions
 from asrkit.experiment.system import System
 from asrkit.run_folder import RunFolder
+from asrkit.scorers.graph import GraphScorer
 from asrkit.scorers.states import StatesScorer
 from asrkit.search.graph import GraphSearch
 from asrkit.search.search import Search
@@ -59,7 +61,8 @@ def hypothesis_times(system: System, search: Search) -> HypothesisTimes | None:
         return None
     if isinstance(entry, StatesScorer):
         prior = None if entry.prior is None else system.find(entry.prior)
-        options = StateOptions(prior=prior, prior_scale=entry.prior_scale)
+        lexicon = _lexicon_of(graph, system)
+        options = StateOptions(prior=prior, prior_scale=entry.prior_scale, lexicon=lexicon)
     model, run = system.encoders[0], RunFolder(system.run)
     try:
         aligner = aligner_of(run, system.tokenizer, model, head, system.checkpoint, options)
@@ -67,6 +70,14 @@ def hypothesis_times(system: System, search: Search) -> HypothesisTimes | None:
         log.warning("words of lattices have the times when they were written: %s", error)
         return None
     return HypothesisTimes(aligner)
+
+
+def _lexicon_of(search: GraphSearch, system: System) -> Path | None:
+    """Returns the pronunciations of the words of a search's graph; None if older ones lack them."""
+    entry = search.entries[search.graph]
+    assert isinstance(entry, GraphScorer)
+    path = RunFolder(system.run).graph_lexicon(system.find(entry.graph))
+    return path if path.is_file() else None
 
 
 def _with_lattices(search: Search) -> GraphSearch | None:
