@@ -60,7 +60,7 @@ class AttendingDecoder(LabelDecoder):
     context_dim: int
 
     def on_frames(self, state: State, memory: Any) -> State:
-        """Returns the states (H, ...) of hypotheses that go on with other frames.
+        """Returns the states (H, ...) of hypotheses that continue with other frames.
 
         Args:
             state: Theirs.
