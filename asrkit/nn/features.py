@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 import torch
@@ -183,7 +184,7 @@ class LogMel(Features):
     """Log-mel filter-bank energies.
 
     Frame t covers the samples from t · shift on; there are N // shift frames, the last of them
-    padded with zeros.
+    padded with zeros, unless only whole windows count.
 
     Args:
         num_mels: F.
@@ -193,6 +194,12 @@ class LogMel(Features):
         low_frequency: Lower edge of the first filter in Hz.
         high_frequency: Upper edge of the last filter in Hz; half the sample rate where null.
         normalization: Applied to the log energies.
+        log_base: Of the logarithm, such as 10; natural where null.
+        whole_windows: Whether only frames count whose samples are all there, (N - window) // shift
+            + 1 of them, at least one.
+
+    Raises:
+        ValueError: If there is no logarithm of such a base.
     """
 
     def __init__(
@@ -204,8 +211,14 @@ class LogMel(Features):
         low_frequency: float = 20.0,
         high_frequency: float | None = None,
         normalization: Factory[Normalization] = NoNormalization,
+        log_base: float | None = None,
+        whole_windows: bool = False,
     ) -> None:
         super().__init__()
+        if log_base is not None and log_base <= 1:
+            raise ValueError(f"log_base ({log_base}) must be above 1, or null")
+        self.log_scale = 1.0 if log_base is None else 1 / math.log(log_base)
+        self.whole_windows = whole_windows
         self.dim = num_mels
         self.sample_rate = sample_rate
         self.frame_shift = shift
@@ -225,7 +238,9 @@ class LogMel(Features):
     taper: Tensor
 
     def num_frames(self, num_samples: Tensor) -> Tensor:
-        """Returns N // shift, at least one frame."""
+        """Returns N // shift, or how many whole windows there are; at least one frame."""
+        if self.whole_windows:
+            num_samples = num_samples - self.window_samples + self.shift_samples
         return whole_shifts(num_samples, self.shift_samples)
 
     def unnormalized(self, signal: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -239,4 +254,5 @@ class LogMel(Features):
             frames = frames[:, : int(num_frames.max())]
             spectrum = torch.fft.rfft(frames, n=self.fft_size)  # (B, T, fft/2+1)
             power = spectrum.real.square() + spectrum.imag.square()  # abs() would take square roots
-            return (power @ self.filters).clamp(min=1e-10).log(), num_frames
+            energies = (power @ self.filters).clamp(min=1e-10).log()
+            return energies if self.log_scale == 1.0 else energies * self.log_scale, num_frames

@@ -66,86 +66,20 @@ class FrontendStack(nn.ModuleList):
         return x, lengths
 
 
-def _shortened(lengths: Tensor, strides: Sequence[int]) -> Tensor:
+def shortened(lengths: Tensor, strides: Sequence[int]) -> Tensor:
     """Returns ceil(length / stride), stride by stride."""
     for stride in strides:
         lengths = torch.div(lengths + stride - 1, stride, rounding_mode="floor")
     return lengths
 
 
-@frontends.register("conv2d")
-class Conv2dFrontend(Frontend):
-    """Strided convolutions over time and frequency with activations, then a linear layer.
-
-    Args:
-        input_dim: F.
-        channels: Channels of each convolution.
-        strides: Stride of each convolution in time and frequency.
-        dim: D.
-        frequency_strides: Strides in frequency where they differ from those in time.
-        kernel_sizes: Kernel size of each convolution, in time and frequency; 3 where null.
-        activation: After each convolution.
-
-    Raises:
-        ValueError: If the lists have different lengths, or a kernel size is even.
-    """
-
-    def __init__(
-        self,
-        input_dim: int,
-        channels: list[int],
-        strides: list[int],
-        dim: int,
-        frequency_strides: list[int] | None = None,
-        kernel_sizes: list[int] | None = None,
-        activation: Factory[Activation] = ReLU,
-    ) -> None:
-        super().__init__()
-        across = strides if frequency_strides is None else frequency_strides
-        kernels = [3] * len(channels) if kernel_sizes is None else kernel_sizes
-        if not len(channels) == len(strides) == len(across) == len(kernels):
-            raise ValueError(
-                f"channels {channels}, strides {strides}, frequency_strides {across} and "
-                f"kernel_sizes {kernels} must have one entry per convolution each"
-            )
-        if any(kernel % 2 == 0 for kernel in kernels):
-            raise ValueError(
-                f"kernel_sizes {kernels} must be odd: an even kernel has no middle frame"
-            )
-        self.dim = dim
-        self.activation = activation()
-        self.strides = strides
-        inputs = [1, *channels[:-1]]
-        self.convolutions = nn.ModuleList(
-            nn.Conv2d(i, o, k, stride=(s, a), padding=k // 2)
-            for i, o, s, a, k in zip(inputs, channels, strides, across, kernels, strict=True)
-        )
-        frequencies = int(_shortened(torch.tensor(input_dim, device="cpu"), across))
-        self.output = nn.Linear(channels[-1] * frequencies, dim)
-
-    def output_lengths(self, lengths: Tensor) -> Tensor:
-        """Returns ceil(length / stride), stride by stride."""
-        return _shortened(lengths, self.strides)
-
-    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns frames (B, T', D) and their lengths (B,)."""
-        x = self._one_channel(zero_padding(x, length_mask(lengths, x.shape[1])))
-        for convolution, stride in zip(self.convolutions, self.strides, strict=True):
-            x = self.activation(convolution(x))
-            lengths = _shortened(lengths, [stride])
-            x = x * length_mask(lengths, x.shape[2])[:, None, :, None]
-        frames = x.permute(0, 2, 1, 3).flatten(2)  # (B, C, T', F') -> (B, T', C·F')
-        return self.output(frames), lengths
-
-    def _one_channel(self, x: Tensor) -> Tensor:
-        """Returns (B, 1, T, F) for (B, T, F), with channels last in memory where that is faster.
-
-        The convolutions keep this layout. On a CPU it halves the time of the forward pass, but
-        training takes almost twice as long because of the backward pass.
-        """
-        if self.training or x.device.type != "cpu":
-            return x.unsqueeze(1)
-        return x.unsqueeze(3).permute(0, 3, 1, 2)
+def max_pooled(x: Tensor, lengths: Tensor, time: int, frequency: int) -> Tensor:
+    """Returns maxima (B, C, T', F') of (B, C, T, F); frames beyond lengths (B,) don't count."""
+    if time > 1:
+        # Values can be negative: padding must not win against any valid value.
+        mask = length_mask(lengths, x.shape[2])[:, None, :, None]
+        x = x.masked_fill(~mask, torch.finfo(x.dtype).min)
+    return nn.functional.max_pool2d(x, (time, frequency), ceil_mode=True)
 
 
 @frontends.register("vgg")
@@ -186,12 +120,12 @@ class VggFrontend(Frontend):
             nn.ModuleList([nn.Conv2d(i, o, 3, padding=1), nn.Conv2d(o, o, 3, padding=1)])
             for i, o in zip(inputs, channels, strict=True)
         )
-        frequencies = int(_shortened(torch.tensor(input_dim, device="cpu"), frequency_pools))
+        frequencies = int(shortened(torch.tensor(input_dim, device="cpu"), frequency_pools))
         self.dim = channels[-1] * frequencies
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Returns ceil(length / pool), pool by pool."""
-        return _shortened(lengths, self.time_pools)
+        return shortened(lengths, self.time_pools)
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Returns frames (B, T', D) and their lengths (B,)."""
@@ -202,11 +136,8 @@ class VggFrontend(Frontend):
             assert isinstance(pair, nn.ModuleList)
             mask = length_mask(lengths, x.shape[2])[:, None, :, None]
             x = pair[0](x.masked_fill(~mask, 0.0)).masked_fill(~mask, 0.0)
-            # Activations can be negative: padding must not win against any valid value.
-            x = self.activation(pair[1](x))
-            x = x.masked_fill(~mask, torch.finfo(x.dtype).min)
-            x = nn.functional.max_pool2d(x, (time, frequency), ceil_mode=True)
-            lengths = _shortened(lengths, [time])
+            x = max_pooled(self.activation(pair[1](x)), lengths, time, frequency)
+            lengths = shortened(lengths, [time])
         x = x.masked_fill(~length_mask(lengths, x.shape[2])[:, None, :, None], 0.0)
         return x.permute(0, 2, 1, 3).flatten(2), lengths
 
@@ -265,7 +196,7 @@ class FrameStacking(Frontend):
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Returns ceil(length / stride)."""
-        return _shortened(lengths, [self.stride])
+        return shortened(lengths, [self.stride])
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Returns frames (B, T', D) and their lengths (B,)."""

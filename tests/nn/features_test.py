@@ -32,6 +32,31 @@ def test_log_mel_equals_torchaudio() -> None:
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
 
 
+def test_log_mel_is_its_definition() -> None:
+    torch.manual_seed(0)
+    signal = torch.randn(1, 1275, dtype=torch.float64)
+    features = LogMel(4, low_frequency=0.0, log_base=10.0, whole_windows=True).double()
+    found, lengths = features(signal, torch.tensor([1275]))
+    assert lengths.tolist() == [6]  # (1275 - 400) // 160 + 1
+    few = torch.tensor([300, 400, 559, 560])
+    assert features.num_frames(few).tolist() == [1, 1, 1, 2]
+    place = torch.arange(400, dtype=torch.float64)
+    window = 0.5 - 0.5 * torch.cos(2 * torch.pi * place / 400)
+    angles = -2 * torch.pi * torch.outer(place, torch.arange(257, dtype=torch.float64)) / 512
+    centres = 700 * ((1 + 8000 / 700) ** (torch.arange(6) / 5) - 1)  # of filters, and both ends
+    hertz = torch.arange(257, dtype=torch.float64)[:, None] * 16000 / 512
+    rising = (hertz - centres[:-2]) / (centres[1:-1] - centres[:-2])
+    falling = (centres[2:] - hertz) / (centres[2:] - centres[1:-1])
+    filters = torch.minimum(rising, falling).clamp(min=0)
+    for frame in range(6):
+        seen = signal[0, frame * 160 : frame * 160 + 400] * window
+        power = (seen @ angles.cos()) ** 2 + (seen @ angles.sin()) ** 2
+        expected = torch.log10(power @ filters).float()
+        torch.testing.assert_close(found[0, frame].float(), expected, rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match=r"log_base \(1.0\) must be above 1"):
+        LogMel(log_base=1.0)
+
+
 def test_16_bit_samples_are_scaled_and_padding_does_not_matter() -> None:
     torch.manual_seed(0)
     signal = (torch.randn(2, 4000) * 3000).to(torch.int16)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from asrkit.nn.initialization import Fan, VarianceScaling
+from asrkit.nn.initialization import Fan, NormalInitialization, VarianceScaling
 from asrkit.nn.positions import ClippedRelativePosition
 
 
@@ -38,7 +38,11 @@ def test_convolutions_count_their_kernel() -> None:
 
 def test_what_can_not_be_drawn_is_refused() -> None:
     with pytest.raises(ValueError, match="expected some of Linear, Conv1d, Conv2d, "):
-        VarianceScaling(module_types=["Embedding"])
+        VarianceScaling(module_types=["GRU"])
+    with pytest.raises(ValueError, match="expected some of Linear, Conv1d, Conv2d, "):
+        NormalInitialization(1.0, module_types=[])
+    with pytest.raises(ValueError, match=r"deviation \(0.0\) must be positive"):
+        NormalInitialization(0.0, ["Linear"])
     with pytest.raises(ValueError, match=r"scale \(0.0\) must be positive"):
         VarianceScaling(scale=0.0)
 
@@ -62,6 +66,7 @@ def test_layers_are_chosen_by_name() -> None:
         (nn.ConvTranspose1d(40, 10, 3), 120, 30),
         (nn.Conv1d(24, 24, 5, groups=24), 5, 120),
         (ClippedRelativePosition(4, 16, clip=40), 81, 16),
+        (nn.Embedding(100, 30), 100, 30),
     ],
 )
 def test_inputs_are_counted_as_in_tensorflow(module: nn.Module, inputs: int, outputs: int) -> None:
@@ -72,3 +77,27 @@ def test_inputs_are_counted_as_in_tensorflow(module: nn.Module, inputs: int, out
         weight = next(module.parameters()).detach()
         bound = (3 * 2.0 / count) ** 0.5
         assert 0.9 * bound < float(weight.abs().max()) <= bound
+
+
+def test_all_gates_of_an_lstm_are_one_matrix_and_biases_become_zero() -> None:
+    torch.manual_seed(0)
+    kinds = {"LSTM": nn.LSTM(60, 50, bidirectional=True), "LSTMCell": nn.LSTMCell(60, 50)}
+    for kind, module in kinds.items():
+        VarianceScaling(fan="average", module_types=[kind]).apply(module)
+        for name, parameter in module.named_parameters():
+            highest = float(parameter.detach().abs().max())
+            inputs = 60 if name.startswith("weight_ih") else 50
+            bound = 0.0 if name.startswith("bias") else (6 / (inputs + 200)) ** 0.5
+            assert 0.99 * bound <= highest <= bound
+
+
+@pytest.mark.parametrize("truncated", [False, True])
+def test_a_deviation_may_be_given(truncated: bool) -> None:
+    torch.manual_seed(0)
+    table, linear = nn.Embedding(100, 200), nn.Linear(3, 3)
+    before, model = linear.weight.clone(), nn.ModuleList([table, linear])
+    NormalInitialization(2.0, ["Embedding"], truncated=truncated).apply(model)
+    drawn = table.weight.detach()
+    assert float(drawn.std()) == pytest.approx(2 * 0.8796 if truncated else 2, rel=0.02)
+    assert (float(drawn.abs().max()) <= 4) == truncated
+    torch.testing.assert_close(linear.weight, before)

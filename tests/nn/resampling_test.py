@@ -9,10 +9,10 @@ import torch
 
 from asrkit.config.registry import Factory
 from asrkit.nn.activations import GELU
+from asrkit.nn.conv2d import Conv2dFrontend
 from asrkit.nn.positions import sinusoids
 from asrkit.nn.resampling import (
     AddedSinusoids,
-    Conv2dFrontend,
     FrameStacking,
     Frontend,
     FrontendStack,
@@ -22,6 +22,16 @@ from asrkit.nn.resampling import (
 FRONTENDS: list[Factory[Frontend]] = [
     partial(Conv2dFrontend, channels=[3, 4], strides=[3, 2], kernel_sizes=[5, 3], dim=8),
     partial(Conv2dFrontend, channels=[3], strides=[2], dim=8, activation=GELU),
+    partial(
+        Conv2dFrontend,
+        channels=[3, 4],
+        strides=[1, 2],
+        dim=None,
+        time_pools=[3, 1],
+        frequency_pools=[2, 1],
+        activation=GELU,
+    ),
+    partial(Conv2dFrontend, channels=[3, 4], strides=[3, 2], dim=8, bias=False, windows="middle"),
     partial(VggFrontend, channels=[3, 4], time_pools=[2, 2], frequency_pools=[2, 1]),
     partial(VggFrontend, channels=[3], time_pools=[3], frequency_pools=[2], activation=GELU),
     partial(FrameStacking, window=3, stride=3, dim=8),
