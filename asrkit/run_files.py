@@ -246,6 +246,40 @@ class Trial:
     high: AnyFloat = 0.0
 
 
+@dataclass(frozen=True)
+class BelievedWord:
+    """A word of a best hypothesis.
+
+    Args:
+        word: The word.
+        begin: In seconds, from the utterance's begin.
+        duration: In seconds.
+        posterior: Its share of what was found.
+        confidence: How certain it is, after calibration.
+    """
+
+    word: str
+    begin: Amount
+    duration: Amount
+    posterior: Amount
+    confidence: Amount
+
+
+@dataclass(frozen=True)
+class BelievedLine:
+    """A line of words.jsonl.
+
+    Args:
+        id: Of the utterance.
+        aligned: Whether the times are those of an alignment.
+        words: Those of its best hypothesis.
+    """
+
+    id: str
+    aligned: bool
+    words: list[BelievedWord] = field(default_factory=list)
+
+
 REMEDIES: dict[type, str] = {
     Summary: "decode the set again",
     SearchNote: "decode the set again",

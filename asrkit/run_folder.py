@@ -8,6 +8,7 @@ RUN/checkpoints/             weights
 RUN/log.jsonl                a line per epoch
 RUN/decode/SEARCH/SET/       results of a search
 RUN/tune/SEARCH.yaml         a search with tuned weights
+RUN/calibration/SEARCH.json  what its confidences of words are worth
 RUN/align/SET.ctm            times of labels, of words for tied states
 RUN/align/SET.words.ctm      times of the words that labels spell
 RUN/align/SET.phones.ctm     times of phones
@@ -67,6 +68,11 @@ class DecodedSet:
     def words(self) -> Path:
         """Words of the best hypotheses with times and confidences, where there are lattices."""
         return self.folder / "words.ctm"
+
+    @property
+    def believed_words(self) -> Path:
+        """The same for programs, with what `asrkit words` says of them."""
+        return self.folder / "words.jsonl"
 
     @property
     def partial_words(self) -> Path:
@@ -134,9 +140,9 @@ class DecodedSet:
         return self.folder / "hubscr"
 
     @property
-    def judgements(self) -> tuple[Path, Path]:
+    def judgements(self) -> tuple[Path, ...]:
         """What is said of the n-best lists; new lists make it void."""
-        return self.score, self.search_errors
+        return self.score, self.search_errors, self.believed_words
 
 
 @dataclass(frozen=True)
@@ -264,6 +270,10 @@ class RunFolder:
     def tuned(self, search: str) -> Path:
         """Returns the spec of a search with tuned weights."""
         return self.path / "tune" / f"{search}.yaml"
+
+    def calibration(self, search: str) -> Path:
+        """Returns what makes confidences of a search ones that can be believed."""
+        return self.path / "calibration" / f"{search}.json"
 
     def trials(self, search: str) -> Path:
         """Returns the folder of the decodes that a search was tuned with."""

@@ -24,6 +24,9 @@ decoding:
       said: {type: lists, search: apart, scorer: graph, weight: 0.5}
       ctc: {type: lists, search: apart, scorer: ctc, weight: 1.0}
       full: {type: word_ngram, weight: 0.5, arpa: lm/two.arpa.gz}
+  placed_again:
+    type: combination
+    scorers: {placed: {type: lists, search: placed, weight: 1.0}}
   voted:
     type: rover
     scorers:
@@ -47,7 +50,7 @@ def decode(place: Path, search: str, *more: object) -> list[dict[str, Any]]:
 @pytest.fixture
 def spec(place: Path) -> Path:
     """Searches among what `apart`, with lattices, and `words` have found."""
-    for search in ("apart", "words"):
+    for search in ("apart", "words", "placed"):
         if not (place / "run" / "decode" / search / "dev" / "nbest.jsonl").is_file():
             decode(place, search)
     path = place / "combined.yaml"
@@ -89,6 +92,33 @@ def test_systems_vote(place: Path, spec: Path) -> None:
         assert set(line["text"].split()) <= {word for text in texts for word in text.split()}
         assert len(line["hypotheses"]) == 1
         assert line["hypotheses"][0]["score"] <= 0
+
+
+@pytest.mark.parametrize("search", ["placed", "placed_again"])
+def test_words_have_times_and_confidences(place: Path, spec: Path, search: str) -> None:
+    options = ("--spec", spec) if search == "placed_again" else ()
+    decode(place, search, *options)
+    folder = place / "run" / "decode" / search / "dev"
+    said = done(place, "words", *DEV, "--search", search).output
+    assert "of 4 utterances" in said
+    found = [json.loads(line) for line in (folder / "words.jsonl").read_text().splitlines()]
+    for one, line in zip(found, lists(place, search), strict=True):
+        assert [word["word"] for word in one["words"]] == line["text"].split()
+        at = 0.0
+        for word in one["words"]:
+            assert at - 2e-3 <= word["begin"] <= line["seconds"]
+            assert 0 < word["posterior"] <= 1
+            assert word["confidence"] == word["posterior"]
+            at = word["begin"] + word["duration"]
+    done(place, "calibrate", "--run", "run", "--set", "dev", "--search", search)
+    assert (place / "run" / "calibration" / f"{search}.png").is_file()
+    said = done(place, "words", *DEV, "--search", search).output
+    after = [json.loads(line) for line in (folder / "words.jsonl").read_text().splitlines()]
+    changed = [word for one in after for word in one["words"]]
+    assert any(word["confidence"] != word["posterior"] for word in changed)
+    decode(place, search, *options)
+    assert not (folder / "words.jsonl").exists()  # it was said of older lists
+    (place / "run" / "calibration" / f"{search}.json").unlink()
 
 
 def test_what_was_not_decoded_is_named(place: Path, spec: Path) -> None:

@@ -28,6 +28,7 @@ from asrkit.cli.tokenizer import tokenizer
 from asrkit.cli.train import train
 from asrkit.cli.transcribe import transcribe
 from asrkit.cli.tune import tune
+from asrkit.cli.words import calibrate, words
 
 __all__ = ["main"]
 
@@ -38,6 +39,7 @@ for verb in (
     align,
     alignments,
     average,
+    calibrate,
     check,
     data,
     decode,
@@ -60,5 +62,6 @@ for verb in (
     train,
     transcribe,
     tune,
+    words,
 ):
     main.add_command(verb)

@@ -20,6 +20,7 @@ from asrkit.experiment.spec import Experiment, load_spec
 from asrkit.experiment.tokenizer import tokenizer
 from asrkit.experiment.train import train
 from asrkit.experiment.tune import tune
+from asrkit.experiment.words import calibrate, words
 
 __all__ = [
     "CheckReport",
@@ -29,6 +30,7 @@ __all__ = [
     "ablate_row",
     "align",
     "average",
+    "calibrate",
     "check",
     "check_variant",
     "count_prior",
@@ -50,4 +52,5 @@ __all__ = [
     "tokenizer",
     "train",
     "tune",
+    "words",
 ]

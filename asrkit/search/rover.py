@@ -73,7 +73,7 @@ def network(votes: Mapping[Words, float]) -> list[Slot]:
 def _voted(slots: Sequence[Slot], words: Words, share: float, given: float) -> list[Slot]:
     """Returns the places after the votes of one more hypothesis."""
     result = []
-    for slot, word in _aligned(slots, words):
+    for slot, word in aligned(slots, words):
         place = slot
         if place is None:
             place = Slot({None: given} if given else {})
@@ -82,7 +82,7 @@ def _voted(slots: Sequence[Slot], words: Words, share: float, given: float) -> l
     return result
 
 
-def _aligned(slots: Sequence[Slot], words: Words) -> Iterator[tuple[Slot | None, str | None]]:
+def aligned(slots: Sequence[Slot], words: Words) -> Iterator[tuple[Slot | None, str | None]]:
     """Yields places and the words that stand there; None for a new place, and for no word."""
     width, costs = len(words) + 1, [float(count) for count in range(len(words) + 1)]
     rows = [costs]

@@ -70,6 +70,8 @@ COMMANDS = {
     "decode": f"--run run {SET} --search joint",
     "score": "--run run --set dev --search joint",
     "search-errors": f"--run run {SET} --search joint",
+    "words": f"--run run {SET} --search joint",
+    "calibrate": "--run run --set dev --search joint",
     "tune": f"--run run {SET} --search tuned --vary ctc=0.5:1.5 --decodes 1",
     "table": "--run run --dev dev --test dev --search joint",
     "transcribe": "run audio/u0.wav",

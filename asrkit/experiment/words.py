@@ -1,0 +1,276 @@
+"""`asrkit words` and `asrkit calibrate`: recognised words, when they are said, and how certain."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from asrkit.config.build import build
+from asrkit.data.decode_batches import decode_batches
+from asrkit.data.open_sets import OpenSets
+from asrkit.decoding.lattices import WordSpans
+from asrkit.errors import UserError
+from asrkit.experiment.align import aligner_of
+from asrkit.experiment.align_states import StateOptions
+from asrkit.experiment.decode import searched_with
+from asrkit.experiment.hypothesis_times import HypothesisTimes, hypothesis_times
+from asrkit.experiment.lattice_lists import has_lattices
+from asrkit.experiment.record import record_command
+from asrkit.experiment.spec import available_device
+from asrkit.experiment.system import System
+from asrkit.experiment.tuned_values import values_of
+from asrkit.files import json_line, write_lines, write_text
+from asrkit.records import read_json, read_json_lines
+from asrkit.run_files import BelievedLine, BelievedWord, NbestLine, read_nbest
+from asrkit.run_folder import DecodedSet, RunFolder
+from asrkit.scoring.confidence import (
+    Bin,
+    Calibration,
+    calibrated,
+    nbest_confidences,
+    normalised_cross_entropy,
+    plot_reliability,
+    reliability,
+)
+from asrkit.scoring.edits import WordAligner
+from asrkit.scoring.nist.ctm import CtmWord, write_ctm
+from asrkit.scoring.wer import transcribed
+from asrkit.search.lattices import placed_words
+from asrkit.search.search import Search
+from asrkit.wfst.lattice_file import read_lattices
+
+log = logging.getLogger(__name__)
+Spans = Sequence[tuple[float, float]]
+CHANNEL = "1"
+
+
+@dataclass(frozen=True)
+class WordsReport:
+    """What `asrkit words` has written.
+
+    Args:
+        ctm: Words with times and confidences.
+        words: How many.
+        utterances: Of how many utterances.
+        spread: Utterances whose words could not be aligned: they are at even distances.
+        calibration: What confidences were calibrated by, if anything.
+        nce: Normalised cross entropy of the confidences, if texts are known.
+    """
+
+    ctm: Path
+    words: int
+    utterances: int
+    spread: int
+    calibration: Path | None
+    nce: float | None
+
+
+@dataclass(frozen=True)
+class CalibrationReport:
+    """What was learnt of the confidences of a search.
+
+    Args:
+        path: The file, which `asrkit words` reads.
+        picture: Share of right words by confidence.
+        calibration: What it holds.
+        bins: What the picture shows.
+    """
+
+    path: Path
+    picture: Path
+    calibration: Calibration
+    bins: list[Bin]
+
+
+def words(
+    run: Path,
+    data: Path,
+    set_name: str,
+    search: str,
+    head: str | None = None,
+    sharpness: float = 1.0,
+    overrides: Sequence[str] = (),
+) -> WordsReport:
+    """Writes the words of a decoded set, with times and confidences, next to its n-best lists.
+
+    Times are those of an alignment of the best hypothesis by a head of the model. Confidences are
+    posterior probabilities, from lattices where the search wrote some, else from n-best lists, and
+    calibrated if `calibrate` has seen the search before.
+
+    Args:
+        run: Folder of a trained run.
+        data: Data folder.
+        set_name: A set that was decoded.
+        search: By which search.
+        head: That aligns; the usual one where null.
+        sharpness: Factor of the scores of n-best lists where they become probabilities.
+        overrides: Such as data.decoding.max_seconds=600.
+
+    Raises:
+        UserError: If the set was not decoded, or no head can align.
+    """
+    place, sets = RunFolder(run).decoded_set(search, set_name), OpenSets()
+    node, checkpoint = searched_with(place.folder, sets)
+    system = System(run, data, checkpoint, available_device(), overrides)
+    lines = {line.id: line for line in read_nbest(place.nbest)}
+    spans = _spans(system, build(Search, node, f"decoding.{search}"), data, set_name, lines, head)
+    weights = values_of(node, []) if isinstance(node, dict) else {}
+    shares = _posteriors(place, weights, lines, sharpness)
+    known = RunFolder(run).calibration(search)
+    calibration = read_calibration(known) if known.is_file() else None
+    found = [
+        _believed(line, spans.get(name, []), shares[name], calibration)
+        for name, line in lines.items()
+    ]
+    record_command(run)
+    write_lines(place.believed_words, (json_line(asdict(one)) for one in found))
+    write_ctm(place.words, _ctm(found))
+    told, right = confidences_of(found, lines)
+    return WordsReport(
+        place.words,
+        sum(len(one.words) for one in found),
+        len(found),
+        sum(not one.aligned for one in found),
+        None if calibration is None else known,
+        normalised_cross_entropy(told, right),
+    )
+
+
+def calibrate(run: Path, set_name: str, search: str) -> CalibrationReport:
+    """Learns from a dev set how far confidences of a search can be believed.
+
+    Args:
+        run: Folder of a trained run.
+        set_name: A set whose texts are known, and whose words `asrkit words` has written.
+        search: That decoded it.
+
+    Raises:
+        UserError: If there are no words.
+    """
+    place = RunFolder(run).decoded_set(search, set_name)
+    found = read_believed(place)
+    lines = {line.id: line for line in transcribed(read_nbest(place.nbest))}
+    posteriors = [
+        replace(one, words=[replace(w, confidence=w.posterior) for w in one.words]) for one in found
+    ]
+    told, right = confidences_of(posteriors, lines)
+    if not right:
+        raise UserError(f"{place.believed_words} has no words of known texts to learn from")
+    if len(set(right)) < 2:
+        log.warning(
+            "%s of the %d words of %s are right: a larger set would tell more of confidences",
+            "all" if right[0] else "none", len(right), place.believed_words,
+        )  # fmt: skip
+    learnt = calibrated(told, right, set_name)
+    path = RunFolder(run).calibration(search)
+    picture, bins = path.with_suffix(".png"), reliability(learnt(told), right)
+    record_command(run)
+    write_text(path, json.dumps(asdict(learnt), indent=2) + "\n")
+    plot_reliability(bins, f"{run.name}, {search}, {set_name}", picture)
+    return CalibrationReport(path, picture, learnt, bins)
+
+
+def read_calibration(path: Path) -> Calibration:
+    """Returns what `calibrate` has learnt."""
+    return read_json(path, Calibration, "make it again by `asrkit calibrate`")
+
+
+def read_believed(place: DecodedSet) -> list[BelievedLine]:
+    """Returns the words of a decoded set.
+
+    Raises:
+        UserError: If they were not written, or not all.
+    """
+    if not place.believed_words.is_file():
+        raise UserError(f"{place.believed_words} is missing; first `asrkit words` of the same set")
+    remedy = "write them again by `asrkit words`"
+    return list(read_json_lines(place.believed_words, BelievedLine, remedy))
+
+
+def confidences_of(
+    found: Sequence[BelievedLine], lines: Mapping[str, NbestLine]
+) -> tuple[list[float], list[bool]]:
+    """Returns the confidences of words, and whether they were said, where that is known."""
+    told: list[float] = []
+    right: list[bool] = []
+    for one in found:
+        line = lines.get(one.id)
+        if line is None or not line.transcribed:
+            continue
+        (aligned,) = WordAligner()([line]).utterances
+        told.extend(word.confidence for word in one.words)
+        right.extend(pair.kind == "correct" for pair in aligned.words if pair.found is not None)
+    return told, right
+
+
+def _spans(
+    system: System,
+    search: Search,
+    data: Path,
+    set_name: str,
+    lines: Mapping[str, NbestLine],
+    head: str | None,
+) -> WordSpans:
+    """Returns when the words of hypotheses are said, of those that can be aligned."""
+    align = hypothesis_times(system, search) if head is None else None
+    if align is None:
+        run, model = RunFolder(system.run), system.encoders[0]
+        options = StateOptions()
+        align = HypothesisTimes(
+            aligner_of(run, system.tokenizer, model, head, system.checkpoint, options)
+        )
+    found: WordSpans = {}
+    for batch, infos in decode_batches(OpenSets().open(data, [set_name]), system.speech):
+        said = [replace(info, reference=lines[info.id].text) for info in infos if info.id in lines]
+        if len(said) == len(infos) and any(info.reference for info in said):
+            found.update(align(batch, said))
+    return found
+
+
+def _posteriors(
+    place: DecodedSet,
+    weights: Mapping[str, float],
+    lines: Mapping[str, NbestLine],
+    sharpness: float,
+) -> dict[str, list[float]]:
+    """Returns the posterior probabilities of the words of each best hypothesis."""
+    lattices = dict(read_lattices(place.lattices)) if has_lattices(place.folder) else {}
+    found = {}
+    for name, line in lines.items():
+        lattice = lattices.get(name)
+        placed = None
+        if lattice is not None and line.hypotheses:
+            placed = placed_words(lattice, weights, line.hypotheses[0].labels)
+        if placed is not None and [one.word for one in placed] == line.words:
+            found[name] = [one.confidence for one in placed]
+        else:
+            found[name] = nbest_confidences(line, sharpness)
+    return found
+
+
+def _believed(
+    line: NbestLine, spans: Spans, shares: Sequence[float], calibration: Calibration | None
+) -> BelievedLine:
+    """Returns the words of an utterance; at even distances where they could not be aligned."""
+    aligned = len(spans) == len(line.words)
+    if not aligned:
+        shift = line.seconds / max(len(line.words), 1)
+        spans = [(shift * place, shift * (place + 1)) for place in range(len(line.words))]
+    told = shares if calibration is None else calibration(shares)
+    return BelievedLine(
+        line.id,
+        aligned,
+        [
+            BelievedWord(word, round(begin, 3), round(end - begin, 3), round(share, 4), round(c, 4))
+            for word, (begin, end), share, c in zip(line.words, spans, shares, told, strict=True)
+        ],
+    )
+
+
+def _ctm(found: Sequence[BelievedLine]) -> Iterator[CtmWord]:
+    for one in found:
+        for w in one.words:
+            yield CtmWord(one.id, CHANNEL, w.begin, w.duration, w.word, w.confidence)

@@ -1,0 +1,174 @@
+"""How certain a recogniser is of its words, and how far that can be believed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asrkit.files import replaced
+from asrkit.plotting import new_figure
+from asrkit.records import Amount, AnyFloat, Count
+from asrkit.run_files import NbestLine
+from asrkit.search.rover import aligned, network, posteriors
+
+LEAST = 1e-4
+"""Nothing is more certain than this far from 0 and 1."""
+STEPS = 100
+RIDGE = 1e-3
+"""Keeps the fit finite where all words are right, or all are wrong."""
+Values = NDArray[np.float64]
+
+
+def nbest_confidences(line: NbestLine, sharpness: float = 1.0) -> list[float]:
+    """Returns the share of the votes that each word of the best hypothesis has.
+
+    Each hypothesis of the list votes by its probability, as in a `rover` search.
+
+    Args:
+        line: An utterance.
+        sharpness: Factor of the scores where they become probabilities.
+    """
+    shares = posteriors([one.score for one in line.hypotheses], sharpness)
+    votes: dict[tuple[str, ...], float] = {}
+    for one, share in zip(line.hypotheses, shares, strict=True):
+        words = tuple(one.text.split())
+        votes[words] = votes.get(words, 0.0) + share
+    slots = network(votes)
+    return [
+        0.0 if slot is None else slot.votes.get(word, 0.0)
+        for slot, word in aligned(slots, tuple(line.words))
+        if word is not None
+    ]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Makes confidences of a search ones that can be believed: sigmoid(slope * logit(c) + shift).
+
+    Args:
+        slope: Below 1, a search is surer than it should be.
+        shift: Above 0, it is right more often than it thinks.
+        set: That it was estimated on.
+        words: How many words that had.
+        nce_before: Normalised cross entropy of that set's confidences as they were.
+        nce: The same after calibration.
+    """
+
+    slope: AnyFloat
+    shift: AnyFloat
+    set: str
+    words: Count
+    nce_before: AnyFloat | None = None
+    nce: AnyFloat | None = None
+
+    def __call__(self, confidences: Sequence[float]) -> list[float]:
+        """Returns calibrated confidences."""
+        found = _sigmoid(self.slope * _logits(confidences) + self.shift)
+        return [float(value) for value in found]
+
+
+def calibrated(confidences: Sequence[float], right: Sequence[bool], set_name: str) -> Calibration:
+    """Returns the calibration under which right and wrong words are likeliest.
+
+    Args:
+        confidences: Of words.
+        right: Whether they were said.
+        set_name: The set that they are of.
+    """
+    logits, wanted = _logits(confidences), np.array(right, np.float64)
+    inputs = np.stack([logits, np.ones_like(logits)], axis=1)  # (N, 2)
+    weights = np.array([1.0, 0.0])
+    prior = weights.copy()
+    for _ in range(STEPS):
+        told = _sigmoid(inputs @ weights)
+        slope = inputs.T @ (told - wanted) + RIDGE * (weights - prior)
+        curve = (inputs * (told * (1 - told))[:, None]).T @ inputs + RIDGE * np.eye(2)
+        step = np.linalg.solve(curve, slope)
+        weights = weights - step
+        if np.abs(step).max() < 1e-9:
+            break
+    found = Calibration(float(weights[0]), float(weights[1]), set_name, len(wanted))
+    return Calibration(
+        found.slope,
+        found.shift,
+        set_name,
+        len(wanted),
+        normalised_cross_entropy(confidences, right),
+        normalised_cross_entropy(found(confidences), right),
+    )
+
+
+def normalised_cross_entropy(confidences: Sequence[float], right: Sequence[bool]) -> float | None:
+    """Returns how much of the doubt about words their confidences take away: 1 is all of it.
+
+    0 is what the share of right words tells by itself; less is worse than nothing. None where all
+    words are right, or all are wrong.
+
+    Source: NIST, "The tutorial on confidence measures" of SCTK (NCE).
+    """
+    told = np.clip(np.array(confidences, np.float64), LEAST, 1 - LEAST)
+    wanted = np.array(right, bool)
+    share = float(wanted.mean()) if len(wanted) else 0.0
+    if not 0 < share < 1:
+        return None
+    doubt = -len(wanted) * (share * math.log2(share) + (1 - share) * math.log2(1 - share))
+    return float((doubt + np.log2(np.where(wanted, told, 1 - told)).sum()) / doubt)
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Words of nearly the same confidence.
+
+    Args:
+        confidence: On average.
+        right: Share that was said.
+        words: How many.
+    """
+
+    confidence: Amount
+    right: Amount
+    words: Count
+
+
+def reliability(confidences: Sequence[float], right: Sequence[bool], bins: int = 10) -> list[Bin]:
+    """Returns words in bins of equal width by their confidence; empty bins are left out."""
+    told, wanted = np.array(confidences, np.float64), np.array(right, bool)
+    places = np.minimum((told * bins).astype(int), bins - 1)
+    return [
+        Bin(float(told[inside].mean()), float(wanted[inside].mean()), int(inside.sum()))
+        for inside in (places == number for number in range(bins))
+        if inside.any()
+    ]
+
+
+def plot_reliability(found: Sequence[Bin], title: str, path: Path) -> None:
+    """Draws the share of right words over their confidence; larger dots are of more words."""
+    figure = new_figure(4.5, 4.5)
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
+    most = max((each.words for each in found), default=1)
+    axes.scatter(
+        [each.confidence for each in found],
+        [each.right for each in found],
+        s=[10 + 190 * each.words / most for each in found],
+    )
+    for each in found:
+        axes.annotate(f"{each.words:,}", (each.confidence, each.right), fontsize=7)
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="confidence", ylabel="share of right words")
+    axes.set_title(title)
+    with replaced(path) as partial:
+        figure.savefig(partial, dpi=110)
+
+
+def _logits(confidences: Sequence[float]) -> Values:
+    told = np.clip(np.array(confidences, np.float64), LEAST, 1 - LEAST)
+    return np.asarray(np.log(told) - np.log1p(-told), np.float64)
+
+
+def _sigmoid(values: Values) -> Values:
+    return np.asarray(1 / (1 + np.exp(-np.clip(values, -50, 50))), np.float64)
