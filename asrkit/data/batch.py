@@ -19,7 +19,7 @@ class Batch:
         labels: (B, U) int64 target units without bos, eos and blank; padding has any valid id.
         label_lengths: (B,) int64.
         alignment: (B, N) a symbol for each frame of the encoder, or of the features, as
-            `given_targets` of the head says that needs it; -1 in the padding.
+            `given_targets` of the head says that needs it, or symbols in order; -1 in the padding.
         speeds: That each utterance is played at; empty where nobody knows.
     """
 

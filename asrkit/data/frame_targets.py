@@ -1,7 +1,8 @@
-"""What given alignments hold: a symbol of some outputs for each frame.
+"""What given alignments hold: a symbol of some outputs for each frame, or symbols in order.
 
 Alignments of text have labels and blank, those of a hybrid model tied states. There is a symbol for
-each frame of the encoder, or for each frame of the features, whatever the encoder makes of them.
+each frame of the encoder, or for each frame of the features, whatever the encoder makes of them. Of
+phones, it may be enough to know in which order they are said.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from asrkit.errors import UserError
 from asrkit.lattice.alignments import AlignedLabels, aligned_labels
 from asrkit.text.outputs import OutputFields, Outputs
 
-Rate = Literal["encoder", "features"]
+Rate = Literal["encoder", "features", "sequence"]
 
 PADDING = -1
 """The symbol of frames that an utterance does not have."""
@@ -28,7 +29,8 @@ class FrameTargets:
     Args:
         outputs: Whose symbols they are.
         labels_repeat: Whether equal labels in a row are one label, as in CTC.
-        rate: What has one symbol each: frames of the encoder, or of the features.
+        rate: What has one symbol each: frames of the encoder, or of the features; in a sequence,
+            symbols have no frames of their own.
     """
 
     outputs: Outputs
@@ -41,8 +43,8 @@ class FrameTargets:
         return self.outputs.num_labels > 0
 
     def count(self, feature_frames: Tensor, encoder_frames: Tensor) -> Tensor:
-        """Returns how many symbols utterances have, of their frames (B,)."""
-        return encoder_frames if self.rate == "encoder" else feature_frames
+        """Returns how many symbols utterances have, at most in a sequence, of their frames (B,)."""
+        return feature_frames if self.rate == "features" else encoder_frames
 
     def labels_of(self, symbols: Tensor) -> AlignedLabels:
         """Returns the labels that symbols (B, N) spell; none where they don't tell the text."""
@@ -56,6 +58,8 @@ class FrameTargets:
 
     def told(self) -> str:
         """Returns what they are, in a few words, for messages."""
+        if self.rate == "sequence":
+            return f"{self.outputs.told()}, in the order in which they are said"
         frame = {"encoder": "encoder frame", "features": "feature frame"}[self.rate]
         repeated = " (equal ones in a row are one)" if self.labels_repeat else ""
         return f"{self.outputs.told()}{repeated}, one for each {frame}"

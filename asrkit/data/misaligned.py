@@ -12,6 +12,7 @@ from asrkit.data.alignments import Alignments
 from asrkit.data.cuts import num_samples_at, num_samples_of, text_of
 from asrkit.data.manifests import Unusable
 from asrkit.errors import UserError
+from asrkit.lattice.topologies import min_frames
 from asrkit.text.tokenizers import Tokenizer
 
 
@@ -55,6 +56,8 @@ def _problem(
     except UserError as error:
         return "no alignment", str(error)
     targets = alignments.targets
+    if targets.rate == "sequence":
+        return _too_many(symbols, frames, speed)
     if len(symbols) != frames:
         detail = f"the alignment has {len(symbols)} frames, the {targets.rate} {frames}"
         return "alignment of other frames", f"{detail} at speed {speed:g}"
@@ -65,3 +68,14 @@ def _problem(
         detail = f"the alignment has labels {spelt[:8]}, the transcript {labels[:8]}"
         return "alignment of other labels", detail
     return None
+
+
+def _too_many(symbols: Tensor, frames: int, speed: float) -> tuple[str, str] | None:
+    """Returns a reason and its details where a sequence of symbols (N,) is longer than frames."""
+    if not len(symbols):
+        return "no phones", f"nothing but silence and noise was aligned at speed {speed:g}"
+    needed = int(min_frames(symbols[None], torch.tensor([len(symbols)])))
+    if needed <= frames:
+        return None
+    detail = f"{len(symbols)} phones need {needed} frames of the encoder, which has {frames}"
+    return "too many phones", f"{detail} at speed {speed:g}"

@@ -23,7 +23,7 @@ from asrkit.experiment.record import record_command
 from asrkit.experiment.runs import open_run
 from asrkit.experiment.set_alignments import AlignedUtterance, SetAlignments
 from asrkit.experiment.spec import available_device
-from asrkit.models.interfaces import AligningHead, Head
+from asrkit.models.interfaces import AligningHead, Head, PosteriorHead
 from asrkit.models.kinds import SpeechModel
 from asrkit.run_folder import RunFolder
 from asrkit.scorers.interfaces import StateSource
@@ -148,7 +148,7 @@ def aligner_of(
                 "are for heads of tied states"
             )
         return LabelAligner(model, head, tokenizer)
-    if isinstance(head, StateSource):
+    if _has_states(head):
         return state_aligner(model, name, head, run, weights, states)
     names = [n for n, h in heads.items() if _aligns(h)]
     raise UserError(
@@ -164,4 +164,11 @@ def _default_head(heads: dict[str, Head]) -> str:
 
 
 def _aligns(head: object) -> bool:
-    return isinstance(head, AligningHead | StateSource)
+    return isinstance(head, AligningHead) or _has_states(head)
+
+
+def _has_states(head: object) -> bool:
+    """Returns whether a head scores the states of an HMM, not phones and blank."""
+    return isinstance(head, StateSource) and not (
+        isinstance(head, PosteriorHead) and "blank" in head.outputs.specials
+    )

@@ -15,6 +15,7 @@ from asrkit.data.manifests import Unusable
 from asrkit.data.misaligned import misaligned
 from asrkit.errors import UserError
 from asrkit.experiment.runs import require_vocabulary
+from asrkit.experiment.said_phones import read_phones
 from asrkit.experiment.spec import Experiment
 from asrkit.hmm.hmm_folder import copy_hmm, digest_of
 from asrkit.models.interfaces import TrainableModel
@@ -41,12 +42,13 @@ def alignment_problems(experiment: Experiment, model: TrainableModel) -> list[st
             f"data.alignments is {given}, but no head has criterion: alignment or is trained on "
             "alignments in another way"
         ]
+    first, *others = heads
+    moved = [] if heads[first].rate == "sequence" else model.moves_frames()
     problems = [
         f"{part} moves frames, so that alignments no longer hold: leave it out, or use "
         "data.speeds, which are aligned one by one"
-        for part in model.moves_frames()
+        for part in moved
     ]
-    first, *others = heads
     if any(heads[other] != heads[first] for other in others):
         told = "; ".join(f"{name}: {targets.told()}" for name, targets in heads.items())
         problems.append(
@@ -76,16 +78,35 @@ def open_alignments(
         require_vocabulary(run, tokenizer.vocabulary)
     folder = RunFolder(run)
     paths = [_frames(experiment, folder, name) for name in names]
+    if targets.rate == "sequence":
+        return _said(experiment, folder, paths, targets)
     found = read_alignments(paths, targets)
-    if found.tree and folder.hmm.is_dir() and digest_of(folder.hmm) != found.tree:
-        raise UserError(
-            f"{paths[0]} has states of another tree than {folder.hmm}, which has changed since: "
-            "align again"
-        )
+    _require_tree(folder, found, paths[0])
     for name in names:
         for speed in _speeds(experiment, name):
             found.symbols |= _of_speed(folder, name, speed, targets)
     return found
+
+
+def _said(
+    experiment: Experiment, run: RunFolder, paths: list[Path], targets: FrameTargets
+) -> Alignments:
+    """Returns the phones of utterances; those of speed 1 where there are none of another speed."""
+    found = read_phones(paths, targets, run.hmm)
+    _require_tree(run, found, paths[0])
+    for (key, speed), symbols in list(found.symbols.items()):
+        if speed == 1.0:
+            for other in experiment.speech.speeds:
+                found.symbols.setdefault((key, other), symbols)
+    return found
+
+
+def _require_tree(run: RunFolder, found: Alignments, path: Path) -> None:
+    if found.tree and run.hmm.is_dir() and digest_of(run.hmm) != found.tree:
+        raise UserError(
+            f"{path} has states of another tree than {run.hmm}, which has changed since: "
+            "align again"
+        )
 
 
 def _of_speed(

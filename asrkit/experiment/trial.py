@@ -90,6 +90,13 @@ def _alignment(model: TrainableModel, labels: Tensor, samples: Tensor) -> Tensor
         return None
     frames = model.target_frames(samples)
     places = torch.arange(int(frames.max()))
+    if targets.rate == "sequence":  # of which each symbol has two frames
+        frames = (frames + 1) // 2
+        return (
+            (places % targets.outputs.blank)
+            .repeat(2, 1)
+            .masked_fill(places >= frames[:, None], PADDING)
+        )
     symbols = (places % len(targets.outputs)).repeat(2, 1)
     if targets.spell_text:
         symbols[:] = targets.outputs.specials.get("blank", 0)

@@ -39,6 +39,11 @@ def require_chunkable(
             "on given alignments, because only alignments give the labels of a chunk; expected "
             "training_chunks: null, or such a head"
         )
+    if targets.rate == "sequence":
+        raise ValueError(
+            f"training_chunks: {targets.told()}, don't tell what is said in a chunk; expected "
+            "training_chunks: null"
+        )
     others = [name for name, each in given.items() if each is None]
     if others and not targets.spell_text:
         raise ValueError(

@@ -86,6 +86,11 @@ class Outputs:
         return cls(tuple(names))
 
     @classmethod
+    def classes_with_blank(cls, names: Sequence[str]) -> Outputs:
+        """Returns K symbols without text, such as phones, and blank, K: of a frame."""
+        return cls((*names, BLANK), 0, {"blank": len(names)})
+
+    @classmethod
     def states(cls, count: int) -> Outputs:
         """Returns the tied states of an HMM, whose names are their numbers."""
         return cls.classes([f"s{number}" for number in range(count)])
