@@ -4,6 +4,7 @@ from asrkit.cli.ablate import ablate
 from asrkit.cli.align import align
 from asrkit.cli.alignments import alignments
 from asrkit.cli.average import average
+from asrkit.cli.chain import chain
 from asrkit.cli.check import check
 from asrkit.cli.data import data
 from asrkit.cli.data_features import data_features
@@ -40,6 +41,7 @@ for verb in (
     alignments,
     average,
     calibrate,
+    chain,
     check,
     data,
     decode,

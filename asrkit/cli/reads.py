@@ -149,6 +149,11 @@ def _graph(options: Options) -> list[Path]:
     return [data.ngram(options["arpa"]), run.spec, *hmm, *lexica]
 
 
+def _chained(options: Options) -> list[Path]:
+    sets, aligned = (*options["sets"], *options["dev"]), RunFolder(options["source"])
+    return [*map(aligned.frames, sets), *_manifests(options, *options["sets"])]
+
+
 def _adapted(options: Options) -> list[Path]:
     run, name = RunFolder(options["run"]), options["set_name"]
     lexicon = options["lexicon"]
@@ -162,6 +167,7 @@ def _adapted(options: Options) -> list[Path]:
 READ: dict[str, Callable[[Options], list[Path]]] = {
     "align": _aligned,
     "average": lambda options: [RunFolder(options["run"]).index],
+    "chain": _chained,
     "check": _spec,
     "decode": _searched,
     "features": _adapted,

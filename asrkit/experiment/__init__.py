@@ -4,6 +4,7 @@ from asrkit.experiment.ablation.study import ablate, ablate_row
 from asrkit.experiment.ablation.variants import check_variant
 from asrkit.experiment.align import align
 from asrkit.experiment.align_states import StateOptions
+from asrkit.experiment.chain import ChainSettings, chain
 from asrkit.experiment.check import CheckReport, check, explain, show
 from asrkit.experiment.compare import diff
 from asrkit.experiment.decode import average, decode, score
@@ -23,6 +24,7 @@ from asrkit.experiment.tune import tune
 from asrkit.experiment.words import calibrate, words
 
 __all__ = [
+    "ChainSettings",
     "CheckReport",
     "Experiment",
     "StateOptions",
@@ -31,6 +33,7 @@ __all__ = [
     "align",
     "average",
     "calibrate",
+    "chain",
     "check",
     "check_variant",
     "count_prior",

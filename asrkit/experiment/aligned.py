@@ -17,7 +17,9 @@ from asrkit.errors import UserError
 from asrkit.experiment.runs import require_vocabulary
 from asrkit.experiment.said_phones import read_phones
 from asrkit.experiment.spec import Experiment
+from asrkit.hmm.denominator_file import read_denominator
 from asrkit.hmm.hmm_folder import copy_hmm, digest_of
+from asrkit.models.heads.lf_mmi import LfMmiHead
 from asrkit.models.interfaces import TrainableModel
 from asrkit.run_folder import RunFolder
 from asrkit.text.outputs import Outputs
@@ -148,6 +150,21 @@ def keep_hmm(
             source,
             run,
         )
+
+
+def give_denominators(experiment: Experiment, model: TrainableModel) -> None:
+    """Gives heads of LF-MMI what phones can say, which is with the alignments.
+
+    Raises:
+        UserError: If there is none, or it has more states than a head.
+    """
+    source = experiment.data.alignments
+    for name, head in model.named_heads().items():
+        if isinstance(head, LfMmiHead) and source is not None:
+            try:
+                head.learn_from(read_denominator(RunFolder(source).hmm))
+            except ValueError as error:
+                raise UserError(f"model.heads.{name}: {error}") from error
 
 
 def require_same_hmm(experiment: Experiment, run: Path) -> None:

@@ -18,7 +18,12 @@ from asrkit.config.yaml_loader import Spec
 from asrkit.data.manifests import Unusable, read_unusable, write_unusable
 from asrkit.data.open_sets import OpenSets
 from asrkit.errors import UserError
-from asrkit.experiment.aligned import alignment_problems, keep_hmm, require_same_hmm
+from asrkit.experiment.aligned import (
+    alignment_problems,
+    give_denominators,
+    keep_hmm,
+    require_same_hmm,
+)
 from asrkit.experiment.arithmetic import arithmetic_of, refuse_impossible
 from asrkit.experiment.claim import claim_run
 from asrkit.experiment.model_tree import count_parameters
@@ -185,6 +190,7 @@ def trainer_of(
     if stage.has_begun:
         require_vocabulary(run, tokenizer.vocabulary)
         require_same_hmm(experiment, run)
+    give_denominators(experiment, model)
     opened = OpenData(experiment, data, tokenizer, sets, model.given_targets)
     train_data = None
     if world.rank == 0:  # nothing is written before it is known that this can be trained

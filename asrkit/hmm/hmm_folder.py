@@ -4,6 +4,7 @@ FOLDER/hmm.json                costs of phones' states, before they were learnt;
 FOLDER/tree.json               which tied state a phone's state has between its neighbours
 FOLDER/transitions.safetensors costs of staying in tied states and of going on, as learnt
 FOLDER/lexicon.txt             how the words are pronounced that the states were found with
+FOLDER/denominator.safetensors what an n-gram model of phones says in them, for LF-MMI alone
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from safetensors.numpy import load_file, save_file
 
 from asrkit.errors import UserError
 from asrkit.files import copy_file, replaced, write_text
+from asrkit.hmm.denominator_file import NAME as DENOMINATOR
 from asrkit.hmm.graphs import Transitions
 from asrkit.hmm.lexicon import Lexicon
 from asrkit.hmm.lexicon_files import read_lexicon
@@ -110,6 +112,8 @@ def copy_hmm(source: Path, target: Path) -> None:
     require_hmm(source)
     for name in FILES:
         copy_file(source / name, target / name)
+    if (source / DENOMINATOR).is_file():
+        copy_file(source / DENOMINATOR, target / DENOMINATOR)
 
 
 def digest_of(folder: Path) -> str:

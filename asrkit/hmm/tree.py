@@ -102,6 +102,11 @@ class Tree:
                     result[leaf] = phone
         return result
 
+    def leaves_of(self, state: int) -> list[int]:
+        """Returns the tied states that a state of any phone may have."""
+        roots = self.roots[:, state]
+        return sorted({leaf for root in roots[roots >= 0] for leaf in self._leaves(int(root))})
+
     def _leaves(self, root: int) -> list[int]:
         found, left = [], [root]
         while left:

@@ -135,6 +135,7 @@ class TreeBuilder:
         topology: How many states they have.
         questions: Sets of phones that neighbours are asked for.
         min_frames: That both answers must have.
+        apart: Whether every state of a phone has a tree of its own, and so tied states of its own.
     """
 
     def __init__(
@@ -144,8 +145,10 @@ class TreeBuilder:
         topology: HmmTopology,
         questions: Sequence[Sequence[int]],
         min_frames: float = MIN_FRAMES,
+        apart: bool = False,
     ) -> None:
         self.found, self.phones, self.topology = found, phones, topology
+        self.apart = apart
         self.min_frames = min_frames
         self.most = max(topology.states, topology.silence_states)
         self.width = max(len(phones), self.most)
@@ -169,17 +172,19 @@ class TreeBuilder:
         return Growth(Tree(self.phones, roots, self._nodes()), sum(gains), gains)
 
     def _roots(self) -> tuple[Ints, list[_Leaf]]:
-        """Makes a root per phone of speech, and a leaf per state of silence and noise."""
+        """Makes a root per phone or state of speech, and a leaf per state of silence and noise."""
         roots = np.full((len(self.phones), self.most), -1)
         leaves = []
         for phone, name in enumerate(self.phones.names[1:], start=1):
             states = self.topology.states_of(name)
             if phone in self.phones.independent:
                 roots[phone, :states] = [self._new() for _ in range(states)]
-            else:
-                roots[phone, :states] = self._new()
-                rows = np.flatnonzero(self.found.contexts[:, 1] == phone)
-                leaves.append(_Leaf(int(roots[phone, 0]), rows))
+                continue
+            own = self.found.contexts[:, 1] == phone
+            for some in [[s] for s in range(states)] if self.apart else [list(range(states))]:
+                roots[phone, some] = self._new()
+                rows = np.flatnonzero(own & np.isin(self.found.contexts[:, 3], some))
+                leaves.append(_Leaf(int(roots[phone, some[0]]), rows))
         return roots, leaves
 
     def _new(self) -> int:

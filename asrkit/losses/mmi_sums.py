@@ -1,0 +1,165 @@
+"""Sums over all that can be said: the forward and backward recursions of LF-MMI's denominator.
+
+They are of probabilities, scaled in each frame, for all chunks of a batch at once, whose values are
+next to each other. Frames are left and entered at any history with a small probability ("leaky").
+
+Source: Povey et al. 2016, "Purely sequence-trained neural networks for ASR based on lattice-free
+MMI"; Kaldi's chain/chain-denominator.cc.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from asrkit.compiled import compiled_sums
+
+
+@compiled_sums
+def forward_sums(  # noqa: C901 - compiled loops
+    exps: Any,
+    lengths: Any,
+    stays: Any,
+    stay_weights: Any,
+    initial: Any,
+    offsets: Any,
+    arcs: Any,
+    sources: Any,
+    states: Any,
+    weights: Any,
+    leak: Any,
+    forward: Any,
+    totals: Any,
+) -> None:
+    """Fills in the forward probabilities, scaled, and the logs of the sums.
+
+    Args:
+        exps: (T, S, B) exponents of scores, for which a constant of each frame was left out.
+        lengths: (B,) frames of the chunks.
+        stays: (N,) and what follows: of the denominator.
+        stay_weights: (N,).
+        initial: (N,).
+        offsets: (N + 1,) of the arcs by target.
+        arcs: (A,).
+        sources: (A,).
+        states: (A,).
+        weights: (A,).
+        leak: Probability of moving anywhere, before a frame.
+        forward: (T + 1, N, B) result: before a frame, after moving; they sum up to 1 + leak.
+        totals: (B,) result: log of the sum over all paths, without the constants.
+    """
+    frames, _, batch = exps.shape
+    histories = len(stays)
+    scale, sums = np.empty(batch, exps.dtype), np.empty(batch, exps.dtype)
+    for n in range(histories):
+        for b in range(batch):
+            forward[0, n, b] = initial[n]
+    for t in range(frames + 1):
+        sums[:] = 0
+        for n in range(histories):
+            for b in range(batch):
+                sums[b] += forward[t, n, b]
+        for b in range(batch):
+            scale[b] = 1 / sums[b] if sums[b] > 0 else 0
+            if t <= lengths[b]:
+                totals[b] += np.log(sums[b])
+        for n in range(histories):
+            leaked = leak * initial[n]
+            for b in range(batch):
+                forward[t, n, b] = forward[t, n, b] * scale[b] + leaked
+        if t == frames:
+            break
+        for n in range(histories):
+            row = forward[t + 1, n]
+            if stays[n] >= 0:
+                weight, heard, before = stay_weights[n], exps[t, stays[n]], forward[t, n]
+                for b in range(batch):
+                    row[b] = weight * heard[b] * before[b]
+            else:
+                row[:] = 0
+            for place in range(offsets[n], offsets[n + 1]):
+                arc = arcs[place]
+                weight, heard, before = weights[arc], exps[t, states[arc]], forward[t, sources[arc]]
+                for b in range(batch):
+                    row[b] += weight * heard[b] * before[b]
+
+
+@compiled_sums
+def backward_sums(  # noqa: C901 - compiled loops
+    exps: Any,
+    lengths: Any,
+    stays: Any,
+    stay_weights: Any,
+    initial: Any,
+    offsets: Any,
+    arcs: Any,
+    targets: Any,
+    states: Any,
+    weights: Any,
+    leak: Any,
+    forward: Any,
+    posteriors: Any,
+) -> None:
+    """Fills in the posterior probabilities of tied states.
+
+    Args:
+        exps: (T, S, B) as for the forward probabilities.
+        lengths: (B,).
+        stays: (N,).
+        stay_weights: (N,).
+        initial: (N,).
+        offsets: (N + 1,) of the arcs by source.
+        arcs: (A,).
+        targets: (A,).
+        states: (A,).
+        weights: (A,).
+        leak: As for the forward probabilities.
+        forward: (T + 1, N, B) as these were filled in.
+        posteriors: (T, S, B) result; zeros are given.
+    """
+    frames, _, batch = exps.shape
+    histories = len(stays)
+    after, before = (
+        np.ones((histories, batch), exps.dtype),
+        np.empty((histories, batch), exps.dtype),
+    )
+    leaked, sums, scale = (
+        np.empty(batch, exps.dtype),
+        np.empty(batch, exps.dtype),
+        np.empty(batch, exps.dtype),
+    )
+    for t in range(frames - 1, -1, -1):
+        leaked[:] = 0
+        sums[:] = 0
+        for n in range(histories):
+            row, reached = before[n], forward[t, n]
+            row[:] = 0
+            if stays[n] >= 0:
+                weight, heard, then = stay_weights[n], exps[t, stays[n]], after[n]
+                share = posteriors[t, stays[n]]
+                for b in range(batch):
+                    path = weight * heard[b] * then[b]
+                    row[b] += path
+                    share[b] += path * reached[b]
+            for place in range(offsets[n], offsets[n + 1]):
+                arc = arcs[place]
+                weight, heard, then = weights[arc], exps[t, states[arc]], after[targets[arc]]
+                share = posteriors[t, states[arc]]
+                for b in range(batch):
+                    path = weight * heard[b] * then[b]
+                    row[b] += path
+                    share[b] += path * reached[b]
+            for b in range(batch):
+                leaked[b] += initial[n] * row[b]
+                sums[b] += reached[b] * row[b]
+        for b in range(batch):
+            scale[b] = 1 / sums[b] if t < lengths[b] and sums[b] > 0 else 0
+        for state in range(posteriors.shape[1]):
+            for b in range(batch):
+                posteriors[t, state, b] *= scale[b]
+        # Scaled so that what is ahead stays near 1; after a chunk's end it is 1.
+        for n in range(histories):
+            for b in range(batch):
+                ahead = (before[n, b] + leak * leaked[b]) * scale[b]
+                after[n, b] = ahead if t < lengths[b] else 1

@@ -1,0 +1,47 @@
+"""How long LF-MMI's sums take beside a training step: python tools/benchmark/lf_mmi.py CHAIN
+
+CHAIN is a folder of `asrkit chain`. Chunks are of 50 frames of 30 ms, their scores random; the time
+of a whole step is given (--step, in seconds of 100 s of audio), such as of a training's log.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import torch
+
+from asrkit.hmm.denominator_file import read_denominator
+from asrkit.losses.mmi import denominator_sums
+from asrkit.run_folder import RunFolder
+
+FRAMES, SECONDS, REPEATS = 50, 1.5, 5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("chain", type=Path)
+    parser.add_argument("--chunks", type=int, default=66)
+    parser.add_argument("--step", type=float, default=3.0)
+    options = parser.parse_args()
+    denominator = read_denominator(RunFolder(options.chain).hmm)
+    scores = torch.randn(options.chunks, FRAMES, denominator.num_states)
+    lengths = torch.full((options.chunks,), FRAMES)
+    denominator_sums(scores, lengths, denominator, 0.1)  # compiles
+    times = []
+    for _ in range(REPEATS):
+        begin = time.perf_counter()
+        denominator_sums(scores, lengths, denominator, 0.1)
+        times.append(time.perf_counter() - begin)
+    audio = options.chunks * SECONDS
+    share = min(times) / (options.step * audio / 100)
+    print(
+        f"{len(denominator.stays)} histories, {len(denominator.states)} arcs, "
+        f"{denominator.num_states} states: {1000 * min(times):.0f} ms for {audio:.0f} s of audio, "
+        f"{100 * share:.1f} % of a step of {options.step} s for 100 s"
+    )
+
+
+if __name__ == "__main__":
+    main()
