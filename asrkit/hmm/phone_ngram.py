@@ -81,7 +81,8 @@ def _log_likelihood(counts: Counter[int], model: Counter[int]) -> float:
 def _model(counts: dict[History, Counter[int]]) -> PhoneNgram:
     """Returns arcs between those histories that can be reached from the beginning."""
     numbers: dict[History, int] = {(EDGE,): 0}
-    waiting, arcs = [(EDGE,)], []
+    waiting: list[History] = [(EDGE,)]
+    arcs: list[tuple[int, int, int, float]] = []
     longest = max(map(len, counts))
     while waiting:
         history = waiting.pop()

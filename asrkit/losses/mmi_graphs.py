@@ -259,7 +259,7 @@ def sum_said(  # noqa: C901 - compiled loops
             if best > -np.inf:
                 before[k + 1] = best + np.log(np.exp(before[k + 1] - best) + np.exp(stay - best))
         after[:] = before
-    return total
+    return float(total)
 
 
 def ring(num_states: int) -> Denominator:

@@ -71,18 +71,18 @@ def forward_sums(  # noqa: C901 - compiled loops
         if t == frames:
             break
         for n in range(histories):
-            row = forward[t + 1, n]
             if stays[n] >= 0:
-                weight, heard, before = stay_weights[n], exps[t, stays[n]], forward[t, n]
+                weight, state = stay_weights[n], stays[n]
                 for b in range(batch):
-                    row[b] = weight * heard[b] * before[b]
+                    forward[t + 1, n, b] = weight * exps[t, state, b] * forward[t, n, b]
             else:
-                row[:] = 0
+                for b in range(batch):
+                    forward[t + 1, n, b] = 0
             for place in range(offsets[n], offsets[n + 1]):
                 arc = arcs[place]
-                weight, heard, before = weights[arc], exps[t, states[arc]], forward[t, sources[arc]]
+                weight, state, source = weights[arc], states[arc], sources[arc]
                 for b in range(batch):
-                    row[b] += weight * heard[b] * before[b]
+                    forward[t + 1, n, b] += weight * exps[t, state, b] * forward[t, source, b]
 
 
 @compiled_sums
@@ -133,26 +133,24 @@ def backward_sums(  # noqa: C901 - compiled loops
         leaked[:] = 0
         sums[:] = 0
         for n in range(histories):
-            row, reached = before[n], forward[t, n]
-            row[:] = 0
+            for b in range(batch):
+                before[n, b] = 0
             if stays[n] >= 0:
-                weight, heard, then = stay_weights[n], exps[t, stays[n]], after[n]
-                share = posteriors[t, stays[n]]
+                weight, state = stay_weights[n], stays[n]
                 for b in range(batch):
-                    path = weight * heard[b] * then[b]
-                    row[b] += path
-                    share[b] += path * reached[b]
+                    path = weight * exps[t, state, b] * after[n, b]
+                    before[n, b] += path
+                    posteriors[t, state, b] += path * forward[t, n, b]
             for place in range(offsets[n], offsets[n + 1]):
                 arc = arcs[place]
-                weight, heard, then = weights[arc], exps[t, states[arc]], after[targets[arc]]
-                share = posteriors[t, states[arc]]
+                weight, state, target = weights[arc], states[arc], targets[arc]
                 for b in range(batch):
-                    path = weight * heard[b] * then[b]
-                    row[b] += path
-                    share[b] += path * reached[b]
+                    path = weight * exps[t, state, b] * after[target, b]
+                    before[n, b] += path
+                    posteriors[t, state, b] += path * forward[t, n, b]
             for b in range(batch):
-                leaked[b] += initial[n] * row[b]
-                sums[b] += reached[b] * row[b]
+                leaked[b] += initial[n] * before[n, b]
+                sums[b] += forward[t, n, b] * before[n, b]
         for b in range(batch):
             scale[b] = 1 / sums[b] if t < lengths[b] and sums[b] > 0 else 0
         for state in range(posteriors.shape[1]):

@@ -84,12 +84,16 @@ class LfMmiHead(Head):
         _require_numbers(states, cross_entropy, l2, tolerance, chunk)
         self.weight, self.tap, self.cross_entropy, self.l2 = weight, tap, cross_entropy, l2
         self.leak, self.tolerance, self.chunk = leak, tolerance, chunk
-        self.step = round(MEASURED / int(encoder.output_lengths(torch.tensor([MEASURED]))[0]))
+        # On the CPU, wherever the model is made: this is about sizes only.
+        measured = torch.tensor([MEASURED], device="cpu")
+        self.step = round(MEASURED / int(encoder.output_lengths(measured)[0]))
         self.outputs = Outputs.states(states)
         self.given_targets = FrameTargets(self.outputs, rate="features")
         self.output = _branch(encoder.dim, hidden, states, dropout)
         self.second = _branch(encoder.dim, hidden, states, dropout) if cross_entropy else None
-        nn.init.zeros_(self.output[-1].weight)  # all paths are alike at first
+        last = self.output[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.weight)  # all paths are alike at first
         self.denominator: Denominator | None = None
         self._compiler: NumeratorCompiler | None = None
         self._told: set[str] = set()
@@ -115,8 +119,9 @@ class LfMmiHead(Head):
         n-gram can't: they count as 0, and the log names their utterances once.
         """
         if self.denominator is None or self._compiler is None:
-            # Only where a model is tried without data.
+            # Only where a model is tried without data, of whose utterances nothing need be said.
             self.learn_from(ring(len(self.outputs)))
+            self._told.update(batch.ids)
         assert self.denominator is not None
         frames, owners, lengths, chunks = self._chunks(encoded, batch)
         scores = self.output(frames).float()  # (B', T', S)
