@@ -68,6 +68,7 @@ class LatticeResults:
     ) -> None:
         self.place, self.fingerprint, self.weights = place, fingerprint, weights
         self.aligned = aligned
+        self.cut = 0
         self.results = PartialResults(place.partial_lattices, fingerprint)
         self.words = PartialResults(place.partial_words, fingerprint)
 
@@ -89,6 +90,7 @@ class LatticeResults:
             said = zip(infos, lines, strict=True)
             spans = self.aligned(batch, [replace(info, reference=line.text) for info, line in said])
         self.words.add([self._words(*pair, spans) for pair in pairs], {})
+        self.cut += sum(1 for one in lattices if one is not None and not one.lattice.whole)
         kept = [{"id": line.id, "lattice": one and one.as_json()} for line, one in pairs]
         self.results.add(kept, {})
 
@@ -113,6 +115,11 @@ class LatticeResults:
                 len(lacking),
                 lacking[0],
             )
+        if self.cut:
+            log.info(
+                "%s: %d lattices hold the best of what was within the beam, which was too much",
+                self.place.lattices, self.cut,
+            )  # fmt: skip
         written = [n for n, one in found.items() if one.words is not None and not one.aligned]
         if written and self.aligned is not None:
             log.warning(

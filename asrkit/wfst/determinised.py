@@ -21,6 +21,8 @@ from asrkit.wfst.token_passing import Lattice
 PARTS = ("acoustic", "lm", "pronunciation")
 """What the scores of a path are made of; the last is all of a graph that isn't its LM."""
 MAX_STATES = 20_000
+MAX_ARCS = 5_000
+"""About a hundred for each word; more take longer than the search. The best are found first."""
 
 
 @dataclass(frozen=True)
@@ -94,14 +96,14 @@ class _Determinising:
         self.numbers: dict[tuple[bytes, bytes, Histories], int] = {}
         self.made = _Made()
 
-    def run(self, max_states: int) -> list[int]:
+    def run(self, max_states: int, max_arcs: int) -> list[int]:
         """Goes from the first state on, best first; returns the states whose arcs are known."""
         none = np.zeros(1, np.int64)
         first = () if self.grammar is None else self.grammar.first()
         self._state(none, np.zeros((1, 2)), first, 0.0)
         best = self.states[0].to_end
         waiting, seen = [(best, 0)], dict[int, None]()
-        while waiting and len(seen) < max_states:
+        while waiting and len(seen) < max_states and len(self.made.arcs) < max_arcs:
             _, number = heapq.heappop(waiting)
             if number in seen:
                 continue
@@ -176,6 +178,7 @@ def determinised(
     acoustic_scale: float,
     beam: float = np.inf,
     max_states: int = MAX_STATES,
+    max_arcs: int = MAX_ARCS,
 ) -> WordLattice:
     """Returns a lattice with each word sequence once, by its best path.
 
@@ -185,9 +188,10 @@ def determinised(
         acoustic_scale: Factor of the frames' scores in the lattice.
         beam: Word sequences this much worse than the best one, in the lattice, are left out.
         max_states: Most states; the best ones are kept.
+        max_arcs: No more states are looked at after so many arcs.
     """
     making = _Determinising(lattice, grammar, beam)
-    expanded = making.run(max_states)
+    expanded = making.run(max_states, max_arcs)
     made = making.made
     kept = _leading_to_ends(made, expanded, making.states)
     numbers = {state: place for place, state in enumerate(kept)}

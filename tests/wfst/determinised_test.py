@@ -56,7 +56,12 @@ def test_a_beam_leaves_out_what_is_worse_and_a_limit_keeps_the_best(lattice: Lat
     found = best_words(determinised(lattice, None, 1.0, beam=1.0), EQUAL, 10_000)
     assert near <= {f.words for f in found}
     assert max(-f.score for f in found) < best + 2.0, "worse ones only by words that are shared"
-    few = determinised(lattice, None, 1.0, max_states=12)
-    ranked = best_words(few, EQUAL, 1)
-    if ranked:
-        assert ranked[0].score == pytest.approx(-best, abs=5e-3)
+    for few in (
+        determinised(lattice, None, 1.0, max_states=12),
+        determinised(lattice, None, 1.0, max_arcs=12),
+    ):
+        ranked = best_words(few, EQUAL, 1)
+        if ranked:
+            assert ranked[0].score == pytest.approx(-best, abs=5e-3)
+    # States that were looked at have all of their arcs.
+    assert len(few.words) < 12 + len(lattice.words)
