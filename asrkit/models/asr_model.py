@@ -22,6 +22,7 @@ from asrkit.models.kinds import SpeechModel
 from asrkit.nn.applied import Applied
 from asrkit.nn.augment import Augment
 from asrkit.nn.chunks import Chunking
+from asrkit.nn.dropout import SharedMasks
 from asrkit.nn.features import Features
 from asrkit.nn.initialization import Initialization
 from asrkit.nn.named import named_modules
@@ -42,6 +43,8 @@ class AsrModel(SpeechModel):
             given alignments; all heads then learn from chunks. Whole utterances where null.
         initialization: How weights are drawn, by name, in order: the last that draws a layer holds,
             and layers that none draws are as they come.
+        dropout_masks: Where dropout has the same mask for all utterances or frames of a batch, by
+            name; nowhere where there is none.
 
     Raises:
         ValueError: If there is no head, the name of one can't be that of a module, an augmentation
@@ -59,6 +62,7 @@ class AsrModel(SpeechModel):
         augment: Ordered[Augment] = Ordered(),  # noqa: B006, B008 - never changed
         training_chunks: Chunking | None = None,
         initialization: Ordered[Initialization] = Ordered(),  # noqa: B006, B008 - never changed
+        dropout_masks: Ordered[SharedMasks] = Ordered(),  # noqa: B006, B008 - never changed
     ) -> None:
         super().__init__()
         if not heads:
@@ -76,6 +80,8 @@ class AsrModel(SpeechModel):
             require_chunkable(training_chunks, self.encoder.output_lengths, self.named_heads())
         for each in initialization.values():
             each.apply(self)
+        for masks in dropout_masks.values():
+            masks.apply(self)
 
     def forward(self, batch: Batch, step: int = 0) -> LossReport:
         """Returns the loss parts of all heads, named HEAD.PART."""

@@ -80,6 +80,7 @@ class SelfAttention(Sublayer):
         projections: The linear layers.
         gate: Applied to the output.
         score_gradient: How the gradient of the scores is changed in training.
+        share_dropout: Whether dropout hides the same frames from all queries and heads of a batch.
 
     Raises:
         ValueError: If num_heads does not divide D, or the width of the projections.
@@ -96,10 +97,11 @@ class SelfAttention(Sublayer):
         projections: Projections = Projections(),  # noqa: B008 - has no state
         gate: Factory[Gate] = IdentityGate,
         score_gradient: ScoreGradient = PlainGradient(),  # noqa: B008 - has no state
+        share_dropout: bool = False,
     ) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.dropout = dropout
+        self.dropout, self.share_dropout = dropout, share_dropout
         size = head_size(projections.size(dim), num_heads)
         self.query_key_value = projections.query_key_value(dim)
         self.position = position(num_heads=num_heads, head_dim=size)
@@ -121,7 +123,8 @@ class SelfAttention(Sublayer):
         allowed = context.attention[:, None]  # (B, 1, T or 1, T)
         probability = self.dropout if self.training else 0.0
         factors = self.score_gradient.factors(x.shape[1], x.device) if self.training else None
-        attended = attend(query, key, value, allowed, bias, probability, factors)
+        options = (bias, probability, factors, self.share_dropout)
+        attended = attend(query, key, value, allowed, *options)
         gathered = self.output(attended.transpose(1, 2).flatten(2))
         gated: Tensor = self.gate(gathered, context.mask)
         return gated
@@ -153,6 +156,7 @@ def attend(
     bias: Tensor | None = None,
     dropout_probability: float = 0.0,
     gradient_factors: Tensor | None = None,
+    share_dropout: bool = False,
 ) -> Tensor:
     """Returns the weighted sum of values for each query.
 
@@ -164,6 +168,7 @@ def attend(
         bias: (B, K, L, T) added to the scaled scores.
         dropout_probability: Of each attention weight.
         gradient_factors: (L, T) factors of the gradient of the scores; 1 where None.
+        share_dropout: Whether all queries, heads and utterances lose the same keys.
 
     Returns:
         (B, K, L, C).
@@ -171,13 +176,14 @@ def attend(
     # PyTorch's fused attention gives no access to its scores. On a CPU its dropout is slow, and so
     # are its MKL products where the bias is as large as the scores.
     slow = query.device.type == "cpu" and (dropout_probability or bias is not None)
-    if slow or gradient_factors is not None:
+    if slow or gradient_factors is not None or (share_dropout and dropout_probability):
         scores = (query * query.shape[3] ** -0.5) @ key.transpose(2, 3)
         if bias is not None:
             scores.add_(bias)  # in place: nothing needs the bare product in the backward pass
         if gradient_factors is not None:
             scores = scale_gradient(scores, gradient_factors)
         weights = scores.masked_fill_(~allowed, float("-inf")).softmax(3)
-        return dropout(weights, dropout_probability) @ value
+        mask_shape = [1, 1, 1, key.shape[2]] if share_dropout else None
+        return dropout(weights, dropout_probability, mask_shape) @ value
     mask = allowed if bias is None else bias.masked_fill(~allowed, float("-inf"))
     return F.scaled_dot_product_attention(query, key, value, mask, dropout_p=dropout_probability)

@@ -67,7 +67,7 @@ class TransformerXLPosition(Position):
         self.projection = nn.Linear(dim, dim, bias=False)
         self.content_bias = nn.Parameter(torch.zeros(num_heads, 1, head_dim))
         self.distance_bias = nn.Parameter(torch.zeros(num_heads, 1, head_dim))
-        self.dropout = Dropout(dropout)
+        self.dropout = Dropout(dropout, shareable=False)
 
     def joined_shapes(self) -> dict[str, tuple[int, ...]]:
         """Returns the shapes that separate the heads."""
@@ -105,7 +105,7 @@ class ClippedRelativePosition(Position):
         self.clip = clip
         self.table = nn.Parameter(torch.empty(2 * clip + 1, head_dim))
         nn.init.xavier_uniform_(self.table)
-        self.dropout = Dropout(dropout)
+        self.dropout = Dropout(dropout, shareable=False)
 
     def forward(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Returns queries and keys as they are, and scores of the distances."""

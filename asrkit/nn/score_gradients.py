@@ -58,7 +58,7 @@ class DistanceGradient(ScoreGradient):
         if not 0 <= whole_share <= 1:
             raise ValueError(f"whole_share ({whole_share}) must be between 0 and 1")
         self.rate, self.whole_share = rate, whole_share
-        self.dropout = Dropout(dropout)
+        self.dropout = Dropout(dropout, shareable=False)
 
     def factors(self, num_frames: int, device: torch.device) -> Tensor:
         """Returns (T, T); without shares it has 1 on the diagonal."""

@@ -2,7 +2,7 @@
 # LibriSpeech: read English books. From the corpus folder to a row in RESULTS.md.
 #   run.sh --corpus DIR --conf conf/mini.yaml     train-clean-5 (OpenSLR 31): 5 hours
 #   run.sh --corpus DIR --conf conf/100h.yaml     train-clean-100
-#   run.sh --corpus DIR --conf conf/960h.yaml     everything
+#   run.sh --corpus DIR --conf conf/960h.yaml     everything; conf/aed.yaml: as RETURNN does
 #   run.sh --corpus DIR --lm conf/lm/mini.yaml --lm-text books.txt.xz \
 #     --ilm conf/lm/mini_lstm_ilm.yaml --table conf/decode/table.yaml    with language models
 #   run.sh --corpus DIR --gmm conf/gmm/mini.yaml --network conf/hybrid-mini.yaml \
@@ -23,7 +23,7 @@ if is_toy "$@"; then
 fi
 parse_options "$@"
 case ${parts:-$(basename "${gmm:-$conf}")} in
-  960h*) parts=960h units=5000 ;;
+  960h*) parts=960h units=5000 ;; aed*) parts=960h units=10024 ;;
   100h*) parts=100h units=1000 ;;
   mini* | second* | toy*) parts=mini units=300 ;;
   *) fail "which parts of the corpus does $conf train on? add --parts mini, 100h or 960h" ;;

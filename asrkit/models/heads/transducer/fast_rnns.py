@@ -149,7 +149,7 @@ class FastLstm(FastRnn):
         self.layer = nn.LSTM(
             predictor_dim + embedding_dim + frame_dim, hidden_dim, batch_first=True
         )
-        self.dropout = Dropout(dropout)
+        self.dropout = Dropout(dropout, shareable=False)
         self.switchout = Switchout(switchout, outputs.num_labels, blank_share=0.5)
         self.zoneout = Zoneout(zoneout_cell, zoneout_output)
 

@@ -82,7 +82,8 @@ class WindowAttention(FrameContext):
         self.dim, self.window = input_dim, window
         self.key = nn.Linear(input_dim, key_dim)
         self.query = nn.Linear(input_dim, key_dim, bias=False)
-        self.dropout, self.weight_dropout = Dropout(dropout), Dropout(weight_dropout)
+        self.dropout = Dropout(dropout)
+        self.weight_dropout = Dropout(weight_dropout, shareable=False)
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
         """Returns (B, T, D), the attended frames."""

@@ -81,7 +81,7 @@ class TransducerHead(Head):
         self.aligned_targets = None if topology.labels_stay else targets
         self.given_targets = targets if criterion.given_alignments else None
         self.predictor = predictor(inputs=Outputs.labels_with_eos(vocabulary))
-        self.dropout = Dropout(joiner.dropout)
+        self.dropout = Dropout(joiner.dropout, shareable=False)
         size = input.size(encoder.dim)
         self.bottleneck = input.bottleneck(encoder.dim)
         self.context = input.context(input_dim=size)

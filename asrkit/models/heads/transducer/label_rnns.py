@@ -125,7 +125,7 @@ class LabelLstm(LabelRnn):
             )
         self.dim = hidden_dim
         self.layer = nn.LSTM(predictor_dim + context_dim, hidden_dim, batch_first=True)
-        self.dropout = Dropout(dropout)
+        self.dropout = Dropout(dropout, shareable=False)
         self.zoneout = Zoneout(zoneout_cell, zoneout_output)
 
     def forward(self, predicted: Tensor, attended: Tensor) -> Tensor:
