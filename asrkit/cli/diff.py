@@ -20,10 +20,14 @@ if TYPE_CHECKING:
 def diff(first: Path, second: Path) -> Difference:
     """Show the keys in which two specs or run folders differ, including defaults.
 
+    Of runs, it also shows what their trainings really did where that differs: shares of masked
+    frames, of skipped layers, of each loss in the gradient.
+
     Example: asrkit diff run/first run/second
     """
     from asrkit import experiment
 
     found = experiment.diff(first, second)
-    say("\n".join(found.changes) or "no difference")
+    lines = [*found.changes, *(f"what training did: {line}" for line in found.applied)]
+    say("\n".join(lines) or "no difference")
     return found

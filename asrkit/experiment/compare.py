@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from asrkit.config.build import filled
 from asrkit.config.explain import difference
 from asrkit.config.yaml_loader import Spec, load
 from asrkit.errors import UserError
+from asrkit.experiment.ablation.applied import applied_of
 from asrkit.experiment.decode_spec import DecodeSpec, is_decode_spec
 from asrkit.experiment.gmm_spec import GmmSpec, is_gmm_spec
 from asrkit.experiment.spec import Experiment, load_spec
+from asrkit.run_files import read_epochs
 from asrkit.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -24,11 +26,16 @@ class Difference:
 
     Args:
         changes: A line for each key: its value in the first and in the second.
+        applied: A line for each share of what trainings did at random, such as masked frames, that
+            the second has other than the first by more than chance.
     """
 
     changes: list[str]
+    applied: list[str] = field(default_factory=list)
 
 
+BY_CHANCE = 0.1
+"""Shares that differ by no more than this share of the larger one are called equal."""
 ROOTS: tuple[type, ...] = (Experiment, DecodeSpec, GmmSpec)
 """What spec files describe."""
 
@@ -49,7 +56,7 @@ def diff(first: Path, second: Path) -> Difference:
     files = [RunFolder(path).spec if path.is_dir() else path for path in (first, second)]
     specs = [load_spec(file) for file in files]
     trees = [filled(interface_of(spec), spec) for spec in specs]
-    return Difference(difference(trees[0], trees[1]))
+    return Difference(difference(trees[0], trees[1]), applied_difference(first, second))
 
 
 def diff_runs(first: Path, second: Path) -> Difference:
@@ -73,4 +80,32 @@ def diff_runs(first: Path, second: Path) -> Difference:
             second,
             error,
         )
-        return Difference(difference(stored[0], stored[1]))
+        return Difference(difference(stored[0], stored[1]), applied_difference(first, second))
+
+
+def applied_difference(first: Path, second: Path) -> list[str]:
+    """Returns a line for each share of what two runs' trainings did that clearly differs.
+
+    Args:
+        first: A run folder; there is nothing to compare for spec files, and runs of older versions.
+        second: Another one.
+    """
+    logs = [RunFolder(path).log for path in (first, second)]
+    one, other = (applied_of(read_epochs(path)) if path.is_file() else {} for path in logs)
+    if not one or not other:
+        return []
+    return [
+        f"{name}: {_share(one.get(name))} -> {_share(other.get(name))}"
+        for name in sorted(one.keys() | other.keys())
+        if _differ(one.get(name), other.get(name))
+    ]
+
+
+def _differ(one: float | None, other: float | None) -> bool:
+    if one is None or other is None:
+        return True
+    return abs(one - other) > BY_CHANCE * max(one, other)
+
+
+def _share(share: float | None) -> str:
+    return "(none)" if share is None else f"{share:.4f}"

@@ -25,6 +25,7 @@ FILLED = {
     "--size 500": "--size 24",
     "epochs=20": "epochs=2",
     "--variants v": "--row base-1",
+    "--epochs 50,80": "--epochs 1",
     "train ...": "train conf/x.yaml --data data --run run/parallel",
     "VERB ...": "list encoder",
     "list KIND": "list encoder",

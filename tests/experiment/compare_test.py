@@ -59,3 +59,23 @@ def test_a_spec_that_can_not_be_built_is_compared_as_it_was_stored(
     with caplog.at_level(logging.WARNING):
         assert diff_runs(parent, run).changes == ["gone: 3 -> (none)"]
     assert "compared without the defaults of this version" in caplog.text
+
+
+def test_what_trainings_really_did_is_compared(tmp_path: Path, resolved: dict[str, Any]) -> None:
+    shares: list[dict[str, float]] = [
+        {"encoder.blocks.0.ffn.keep.skipped": 0.1, "encoder.blocks.1.ffn.keep.skipped": 0.3},
+        {"encoder.blocks.0.ffn.keep.skipped": 0.21, "augment.masks.masked_frames": 0.0},
+        {"encoder.blocks.0.ffn.keep.skipped": 0.5, "speed.1": 1.0},
+    ]
+    runs = [write(tmp_path / f"run{number}", resolved) for number in range(4)]
+    for run, applied in zip(runs, shares, strict=False):
+        fields = {"epoch": 1, "seconds": 1.0, "step": 1, "lr": 1.0, "train": {}, "dev": {}}
+        RunFolder(run).log.write_text(json.dumps({**fields, "applied": applied}) + "\n")
+    assert diff(runs[0], runs[1]).applied == ["augment.masks.masked_frames: (none) -> 0.0000"]
+    assert diff(runs[0], runs[2]).applied == [
+        "encoder.blocks.*.ffn.keep.skipped: 0.2000 -> 0.5000",
+        "speed.1: (none) -> 1.0000",
+    ]
+    assert diff(runs[0], runs[3]).applied == []  # of an older version
+    said = CliRunner().invoke(main, ["diff", str(runs[0]), str(runs[2])])
+    assert "what training did: speed.1: (none) -> 1.0000" in said.stdout

@@ -125,3 +125,23 @@ def test_a_model_without_head_is_refused() -> None:
 def test_names_that_no_module_can_have_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"a head can't have the name '{name}'"):
         make(names=(name,))
+
+
+def test_each_head_s_part_of_the_gradient_is_counted() -> None:
+    def counted(weight: float) -> tuple[float, float, Tensor]:
+        model = make().train()
+        parts = model(BATCH).values()
+        losses = [part.total for part in parts if part.weight]
+        (losses[0] + weight * losses[1]).backward()
+        found = model.applied.take()
+        assert model.eval()(BATCH).keys()
+        assert model.applied.take() == {}
+        gradient = model.encoder.linear.weight.grad  # type: ignore[union-attr]
+        assert isinstance(gradient, Tensor)
+        return found["gradient.one"][0], found["gradient.two"][0], gradient
+
+    one, two, plain = counted(1.0)
+    once, thrice, changed = counted(3.0)
+    assert one == once > 0
+    assert thrice == pytest.approx(3 * two)
+    assert not torch.equal(plain, changed)
