@@ -22,7 +22,8 @@ from tests.documentation.commands import ROOT
 
 DOCS = ROOT / "docs"
 TESTED = {
-    "hybrid.md": ["yaml", "yaml", "yaml", "yaml", "yaml"],
+    "ablations.md": ["yaml"],
+    "hybrid.md": ["yaml", "yaml", "yaml", "yaml", "yaml", "yaml"],
     "own-data.md": ["sh", "yaml"],
     "use-a-model.md": ["sh", "python", "python"],
     "write-a-component.md": ["python", "python", "python", "python", "yaml"],
@@ -144,3 +145,9 @@ def _require_right_parts() -> None:
     assert (added.abs() <= 0.5 + 1e-6).all()
     assert len(added[:, 0, 0].unique()) == 2
     assert "deep_ctc" in heads.entries
+
+
+def test_the_variant_of_the_page_is_that_of_the_recipe() -> None:
+    (text,) = blocks(DOCS / "ablations.md", "yaml")
+    kept = ROOT / "recipes/librispeech/conf/ablation/no-aux.yaml"
+    assert text.splitlines()[1:] == kept.read_text("utf-8").splitlines()[1:]
