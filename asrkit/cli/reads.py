@@ -164,9 +164,14 @@ def _adapted(options: Options) -> list[Path]:
     return [*found, run.decoded_set(options["adapt"], f"{name}-first").nbest]
 
 
+def _averaged(options: Options) -> list[Path]:
+    run = RunFolder(options["run"])
+    return [run.index, run.log] if options["by"] else [run.index]
+
+
 READ: dict[str, Callable[[Options], list[Path]]] = {
     "align": _aligned,
-    "average": lambda options: [RunFolder(options["run"]).index],
+    "average": _averaged,
     "chain": _chained,
     "check": _spec,
     "decode": _searched,

@@ -33,7 +33,7 @@ from asrkit.scoring.nist.sclite import StmScorer
 from asrkit.scoring.significance import UTTERANCES
 from asrkit.scoring.wer import Score, score_run
 from asrkit.search.search import LoadedSearch, Search
-from asrkit.training import checkpoints
+from asrkit.training.averaging import Averaged, average_run
 
 
 def decode(
@@ -206,8 +206,8 @@ def _aligner(
     return scorer
 
 
-def average(run: Path, best: int | None = None, last: int | None = None) -> Path:
+def average(run: Path, which: Averaged = Averaged()) -> Path:  # noqa: B008 - frozen
     """Averages the weights of several checkpoints into RUN/checkpoints/average.pt."""
-    path = checkpoints.average_run(run, best=best, last=last)
+    path = average_run(run, which)
     record_command(run)
     return path

@@ -27,7 +27,6 @@ __all__ = [
     "CheckpointStore",
     "Entry",
     "average",
-    "average_run",
     "load",
     "load_weights",
     "read_index",
@@ -190,7 +189,7 @@ def resolve(run: Path, which: str) -> Path:
     Raises:
         UserError: If there is no such checkpoint.
     """
-    folder = _checkpoints(run)
+    folder = checkpoints_of(run)
     if which == "average":
         path = folder / AVERAGE
         if not path.is_file():
@@ -200,14 +199,14 @@ def resolve(run: Path, which: str) -> Path:
     if which in ("best", "last"):
         pool = by_objective(entries) if which == "best" else by_age(entries)
         if not pool:
-            raise UserError(_nothing(folder, entries))
+            raise UserError(nothing_yet(folder, entries))
         return folder / pool[0].name
     if not Path(which).is_file():
         raise UserError(f"there is no checkpoint {which!r}: expected average, best, last or a path")
     return Path(which)
 
 
-def _nothing(folder: Path, entries: Sequence[Entry]) -> str:
+def nothing_yet(folder: Path, entries: Sequence[Entry]) -> str:
     """Returns why no checkpoint can be best."""
     if any(e.dev is not None for e in entries):
         return f"{folder}: no finished epoch has a dev objective that is a number (all are NaN)"
@@ -216,40 +215,15 @@ def _nothing(folder: Path, entries: Sequence[Entry]) -> str:
     return f"{folder} has no checkpoint yet; train first"
 
 
-def _checkpoints(run: Path) -> Path:
+def checkpoints_of(run: Path) -> Path:
+    """Returns the folder of a run's checkpoints.
+
+    Raises:
+        UserError: If there is no such run.
+    """
     if not run.is_dir():
         raise UserError(f"there is no run folder {run}")
     return RunFolder(run).checkpoints
-
-
-def average_run(run: Path, best: int | None = None, last: int | None = None) -> Path:
-    """Averages the weights of a run's best or last checkpoints of finished epochs.
-
-    Args:
-        run: Run folder.
-        best: How many of the lowest dev objectives.
-        last: How many of the newest, instead.
-
-    Returns:
-        RUN/checkpoints/average.pt.
-
-    Raises:
-        UserError: If the run has no finished epoch, or a number is not positive.
-    """
-    if min(n for n in (best, last, 1) if n is not None) < 1:
-        raise UserError("the number of checkpoints to average must be at least 1")
-    folder = _checkpoints(run)
-    entries = read_index(folder)
-    usable = by_objective(entries)
-    if not usable:
-        raise UserError(_nothing(folder, entries))
-    chosen = by_age(usable)[:last] if last is not None else usable[: best or 5]
-    out = folder / AVERAGE
-    average([folder / e.name for e in chosen], out)
-    log.info(
-        "averaged epochs %s", ", ".join(str(e.epoch) for e in sorted(chosen, key=lambda e: e.epoch))
-    )
-    return out
 
 
 def average(paths: Sequence[Path], out: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from asrkit.bounds import refuse_below
 from asrkit.training.schedules import Schedule, schedules
@@ -12,31 +12,42 @@ from asrkit.training.schedules import Schedule, schedules
 
 @dataclass(frozen=True)
 class Ramp:
-    """Equally spaced learning rates of consecutive epochs.
+    """Learning rates of consecutive epochs, from one to another.
 
     Args:
         start: Of its first epoch.
         end: Of its last epoch.
         epochs: Number of epochs, 2 or more.
         times: How often the ramp is repeated.
+        spacing: What is equal between neighbours: differences, or factors.
 
     Raises:
-        ValueError: If the ramp has fewer than two epochs.
+        ValueError: If the ramp has fewer than two epochs, or factors lead to or from 0.
     """
 
     start: float
     end: float
     epochs: int
     times: int = 1
+    spacing: Literal["linear", "geometric"] = "linear"
 
     def __post_init__(self) -> None:
         if self.epochs < 2:
             raise ValueError(f"a ramp goes over 2 epochs or more, not {self.epochs}")
+        if self.spacing == "geometric" and not min(self.start, self.end) > 0:
+            raise ValueError(
+                f"a geometric ramp goes between rates above 0, not from {self.start} to {self.end}"
+            )
 
     def rates(self) -> list[float]:
         """Returns the learning rate of each epoch."""
-        step = (self.end - self.start) / (self.epochs - 1)
-        inner = [self.start + step * number for number in range(self.epochs - 1)]
+        numbers = range(self.epochs - 1)
+        if self.spacing == "geometric":
+            factor = (self.end / self.start) ** (1 / (self.epochs - 1))
+            inner = [self.start * factor**number for number in numbers]
+        else:
+            step = (self.end - self.start) / (self.epochs - 1)
+            inner = [self.start + step * number for number in numbers]
         return [*inner, self.end] * self.times
 
 

@@ -18,6 +18,7 @@ from asrkit.models.interfaces import LossReport
 from asrkit.training.distributed import World
 from asrkit.training.exchange import Exchange, GradientAverage
 from asrkit.training.noise import GradientNoise, WeightChange, changed_weights
+from asrkit.training.normalization import By, Normalization, Over
 from asrkit.training.planning import Accumulation
 from asrkit.training.short_memory import ShortMemory
 
@@ -35,7 +36,11 @@ class Update:
             there on, such as [[1, 3], [20, 1]].
         max_grad_norm: Longer gradients are clipped to this global norm.
         precision: Of the forward pass; weights are always fp32.
-        normalize: What the summed loss of an update is divided by.
+        normalize: What summed losses are divided by: labels (without end of sentence), utterances,
+            nothing, or each part of the loss by what it counts, such as labels with end of
+            sentence (`parts`, over batches only).
+        normalize_over: What is counted for that: all batches of an update and all processes; or
+            each batch for itself, and of these means an update takes the mean or the sum.
         weight_changes: Noise on weights, and weight dropout, by name, in order.
         gradient_noise: Added to gradients before they are clipped, if set.
         max_nonfinite: Stop after this many updates in a row without a finite loss and gradient.
@@ -48,7 +53,8 @@ class Update:
     accumulate: int | list[tuple[int, int]] = 1
     max_grad_norm: float = 5.0
     precision: Literal["fp32", "bf16"] = "fp32"
-    normalize: Literal["labels", "utterances", "sum"] = "labels"
+    normalize: By = "labels"
+    normalize_over: Over = "update"
     weight_changes: Ordered[WeightChange] = field(default_factory=Ordered)
     gradient_noise: GradientNoise | None = None
     max_nonfinite: int = 10
@@ -57,6 +63,7 @@ class Update:
     def __post_init__(self) -> None:
         refuse_not_above(0, max_grad_norm=self.max_grad_norm)
         refuse_below(1, max_nonfinite=self.max_nonfinite)
+        Normalization(self.normalize, self.normalize_over)  # refuses what can't be
         starts = [start for start, _ in self.accumulation]
         least = min((number for _, number in self.accumulation), default=0)
         if starts[:1] != [1] or starts != sorted(set(starts)) or least < 1:
@@ -89,6 +96,7 @@ class Gradients:
         self.world, self.seed, self.settings = world, seed, settings
         self.exchange = settings.exchange
         self.memory = ShortMemory("training")
+        self.normalization = Normalization(settings.normalize, settings.normalize_over)
 
     def make(
         self, model: nn.Module, optimizer: Optimizer, batches: Sequence[Batch], step: int
@@ -124,9 +132,10 @@ class Gradients:
         Raises:
             UserError: If too many utterances need more memory than there is.
         """
-        factor = self.exchange.factor(self._count(batches), self.world)
-        done = self._add_all(model, batches, step, factor)
-        right = self.exchange.factor(self._count([batch for batch, _ in done]), self.world)
+        pieces, count = list(enumerate(batches)), self.normalization.count
+        factor = self.exchange.factor(count(pieces), self.world)
+        done = self._add_all(model, pieces, step, factor)
+        right = self.exchange.factor(count(pieces), self.world)
         if right != factor:  # utterances were left out
             for parameter in model.parameters():
                 if parameter.grad is not None:
@@ -135,20 +144,21 @@ class Gradients:
         return done
 
     def _add_all(
-        self, model: nn.Module, batches: Sequence[Batch], step: int, factor: float
+        self, model: nn.Module, pieces: list[tuple[int, Batch]], step: int, factor: float
     ) -> Done:
         """Adds up the gradients of batches.
 
         If memory runs out, some parameters may already have a batch's gradient, so the update
-        starts again, with that batch in halves, or without it if it is one utterance.
+        starts again, with that batch in halves, or without it if it is one utterance: `pieces`
+        becomes what was calculated.
         """
-        pieces = list(enumerate(batches))
         done: Done = []
         while len(done) < len(pieces):
             number, batch = pieces[len(done)]
             if not done or number != pieces[len(done) - 1][0]:  # halves draw one after the other
                 torch.manual_seed(self._mixed_seed(step, number))
-            report = self._backward(model, batch, step, factor)
+            parts = [part for other, part in pieces if other == number]
+            report = self._backward(model, batch, parts, step, factor)
             if report is not None:
                 done.append((batch, report))
                 continue
@@ -159,14 +169,13 @@ class Gradients:
         return done
 
     def _backward(
-        self, model: nn.Module, batch: Batch, step: int, factor: float
+        self, model: nn.Module, batch: Batch, whole: Sequence[Batch], step: int, factor: float
     ) -> LossReport | None:
-        """Adds the gradient of a batch; returns None if memory runs out."""
+        """Adds the gradient of a part of a whole batch; returns None if memory runs out."""
         try:
             with self.autocast():
                 report: LossReport = model(batch.to(self.world.device), step)
-            parts = [part.weight * part.total for part in report.values() if part.weight]
-            objective = torch.stack(parts).sum() * factor
+            objective = self.normalization.objective(report, batch, whole) * factor
             if torch.isfinite(objective):
                 objective.backward()
             return {name: _detached(part) for name, part in report.items()}
@@ -177,14 +186,6 @@ class Gradients:
         """Returns the context of a forward pass."""
         enabled = self.settings.precision == "bf16"
         return torch.autocast(self.world.device.type, torch.bfloat16, enabled=enabled)
-
-    def _count(self, batches: Sequence[Batch]) -> Tensor | None:
-        """Returns () what the loss of the update is divided by, None for nothing."""
-        if self.settings.normalize == "sum":
-            return None
-        by_label = self.settings.normalize == "labels"
-        counts = (int(b.label_lengths.sum()) if by_label else len(b) for b in batches)
-        return torch.tensor(float(sum(counts)))
 
     def _mixed_seed(self, step: int, number: int) -> int:
         """Returns the seed of a micro-batch, numbered over all processes as one process would."""

@@ -16,9 +16,10 @@ import torch
 
 from asrkit.errors import UserError
 from asrkit.training import checkpoint_index
+from asrkit.training.averaging import Averaged, average_run
 from asrkit.training.checkpoint_files import load, load_weights, write_atomic
 from asrkit.training.checkpoint_index import Entry, read_index
-from asrkit.training.checkpoints import CheckpointStore, average_run, resolve
+from asrkit.training.checkpoints import CheckpointStore, resolve
 from asrkit.training.keeping import ReloadBest
 from tests.training.trainer_test import toy
 
@@ -164,7 +165,7 @@ def test_numbers_that_are_none_are_never_best_and_never_push_others_out(tmp_path
     assert resolve(tmp_path, "last").name == "step-00000015.pt"
     assert store.entries[-1].step == 15
     assert [e.step for e in read_index(store.folder)] == [e.step for e in store.entries]
-    assert "averaged" in load(average_run(tmp_path, best=3))
+    assert "averaged" in load(average_run(tmp_path, Averaged(best=3)))
     assert ReloadBest(last=2).choose([Entry(1, 1, 2.0), Entry(2, 2, NAN)], 2) == Entry(1, 1, 2.0)
 
 
@@ -265,3 +266,30 @@ def test_models_of_other_tensors_are_not_averaged(tmp_path: Path) -> None:
     store.save({"model": {"weight": torch.zeros(3)}}, 2, 2, 2.0)
     with pytest.raises(UserError, match="other tensors"):
         average_run(tmp_path)
+
+
+def test_the_best_by_each_score_and_the_last_ones_of_the_last_epochs_are_averaged(
+    tmp_path: Path,
+) -> None:
+    devs = [1.0, 9.0, 5.0, 6.0, 7.0, 8.0]
+    store_of(tmp_path, *devs, keep_best=6)
+    errors = [0.0, 0.6, 0.5, 0.4, 0.3, 0.2]
+    line = '{{"epoch": {0}, "seconds": 1, "step": {0}, "lr": 1, "train": {{}}, "dev": {1}}}\n'
+    scores = [f'{{"ctc.errors": {error}}}' for error in errors]
+    log = [line.format(epoch, score) for epoch, score in enumerate(scores, 1)]
+    (tmp_path / "log.jsonl").write_text("".join(log))
+
+    def averaged(which: Averaged) -> list[int]:
+        names = load(average_run(tmp_path, which))["averaged"]
+        return [int(name[5:13]) for name in names]
+
+    assert averaged(Averaged(best=1, last=2)) == [1, 5, 6]
+    assert averaged(Averaged(best=1, last=2, within=0.5)) == [4, 5, 6]
+    assert averaged(Averaged(best=2, within=0.5, by=["ctc.errors"])) == [5, 6]
+    assert averaged(Averaged(best=2, last=1)) == [1, 3, 6]
+    assert averaged(Averaged(last=1)) == [6]
+    with pytest.raises(UserError, match=r"unknown dev score 'wer'; known: \['ctc.errors'\]"):
+        averaged(Averaged(best=2, by=["wer"]))
+    for wrong in ({"last": 1, "by": ["ctc.errors"]}, {"within": 0.0}, {"best": 0}):
+        with pytest.raises(UserError):
+            Averaged(**wrong)

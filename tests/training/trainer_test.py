@@ -19,10 +19,10 @@ from asrkit.data.batch import Batch
 from asrkit.errors import UserError
 from asrkit.models.interfaces import LossReport
 from asrkit.training import epoch_schedules, schedules
+from asrkit.training.averaging import Averaged, average_run
 from asrkit.training.checkpoints import (
     CheckpointStore,
     average,
-    average_run,
     load,
     load_weights,
     resolve,
@@ -316,7 +316,7 @@ def test_average_is_the_mean_of_the_best(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path / "checkpoints", keep_best=3)
     for step, dev in enumerate([5.0, 1.0, 2.0, 9.0], start=1):
         save(store, step, dev)
-    average_run(tmp_path, best=2)
+    average_run(tmp_path, Averaged(best=2))
     weights = load_weights(resolve(tmp_path, "average"))
     assert weights["w"].tolist() == [2.5, 2.5]
     average([resolve(tmp_path, "best")], tmp_path / "one.pt")

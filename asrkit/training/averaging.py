@@ -1,0 +1,112 @@
+"""Which checkpoints of a run are averaged: the best, the newest, or both, of its last epochs."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from asrkit.errors import UserError
+from asrkit.run_files import read_epochs
+from asrkit.run_folder import AVERAGE, RunFolder
+from asrkit.training.checkpoint_index import Entry, by_age, by_objective, read_index
+from asrkit.training.checkpoints import average, checkpoints_of, nothing_yet
+
+log = logging.getLogger(__name__)
+
+USUAL = 5
+"""Checkpoints that are averaged where no number is given."""
+
+
+@dataclass(frozen=True)
+class Averaged:
+    """Which checkpoints are averaged, each once, however often it is chosen.
+
+    Args:
+        best: How many of the lowest dev scores; 5 if neither number is given.
+        last: How many of the newest.
+        within: Only checkpoints of this last share of the epochs so far are looked at.
+        by: Dev scores, such as `ctc.loss`: as many as `best` are chosen by each of them. Where
+            empty, by what the training was judged by.
+
+    Raises:
+        UserError: If a number is too small, the share is none, or `by` has nothing to choose.
+    """
+
+    best: int | None = None
+    last: int | None = None
+    within: float = 1.0
+    by: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if min(n for n in (self.best, self.last, 1) if n is not None) < 1:
+            raise UserError("the number of checkpoints to average must be at least 1")
+        if not 0 < self.within <= 1:
+            raise UserError(f"within ({self.within:g}) must be a share above 0, 1 at most")
+        if self.by and not self._best:
+            raise UserError("dev scores choose the best checkpoints: say how many, such as 2")
+
+    @property
+    def _best(self) -> int:
+        usual = USUAL if self.last is None else 0
+        return usual if self.best is None else self.best
+
+    def choose(self, entries: Sequence[Entry], run: Path) -> list[Entry]:
+        """Returns the chosen ones of a run's checkpoints, the oldest first.
+
+        Raises:
+            UserError: If there are none of these epochs, or no score has a name of `by`.
+        """
+        newest = max(entry.epoch for entry in entries)
+        late = [entry for entry in entries if entry.epoch > newest * (1 - self.within)]
+        usable = by_objective(late)
+        if not usable:
+            raise UserError(nothing_yet(RunFolder(run).checkpoints, late))
+        ranked = [_by_score(usable, name, run) for name in self.by] or [usable]
+        chosen = {entry.step: entry for order in ranked for entry in order[: self._best]}
+        chosen |= {entry.step: entry for entry in by_age(usable)[: self.last or 0]}
+        for what, wanted in (("best", self._best), ("last", self.last or 0)):
+            if wanted > len(usable):
+                log.warning("%s %d: only %d checkpoints are kept", what, wanted, len(usable))
+        return [chosen[step] for step in sorted(chosen)]
+
+
+def average_run(run: Path, which: Averaged = Averaged()) -> Path:  # noqa: B008 - frozen
+    """Averages the weights of some of a run's checkpoints of finished epochs.
+
+    Args:
+        run: Run folder.
+        which: Of them.
+
+    Returns:
+        RUN/checkpoints/average.pt.
+
+    Raises:
+        UserError: If the run has no finished epoch among these.
+    """
+    folder = checkpoints_of(run)
+    entries = read_index(folder)
+    if not by_objective(entries):
+        raise UserError(nothing_yet(folder, entries))
+    chosen = which.choose(entries, run)
+    out = folder / AVERAGE
+    average([folder / entry.name for entry in chosen], out)
+    log.info("averaged epochs %s", ", ".join(str(entry.epoch) for entry in chosen))
+    return out
+
+
+def _by_score(entries: Sequence[Entry], name: str, run: Path) -> list[Entry]:
+    """Returns checkpoints with a number as this dev score, the lowest first.
+
+    Raises:
+        UserError: If no epoch has such a score.
+    """
+    scores = {epoch["epoch"]: epoch["dev"] for epoch in read_epochs(RunFolder(run).log)}
+    known = sorted({each for found in scores.values() for each in found})
+    if name not in known:
+        raise UserError(f"{RunFolder(run).log}: unknown dev score {name!r}; known: {known}")
+    values = {e.step: scores.get(e.epoch, {}).get(name, math.nan) for e in entries}
+    numbers = [entry for entry in entries if not math.isnan(values[entry.step])]
+    return sorted(numbers, key=lambda entry: (values[entry.step], -entry.step))
