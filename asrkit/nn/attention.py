@@ -12,6 +12,7 @@ from asrkit.nn.dropout import dropout
 from asrkit.nn.gates import Gate, IdentityGate
 from asrkit.nn.masking import SequenceContext
 from asrkit.nn.positions import NoPosition, Position
+from asrkit.nn.query_key_norms import NoQueryKeyNorm, QueryKeyNorm
 from asrkit.nn.score_gradients import PlainGradient, ScoreGradient, scale_gradient
 from asrkit.nn.sublayers import Sublayer, sublayers
 
@@ -81,6 +82,7 @@ class SelfAttention(Sublayer):
         gate: Applied to the output.
         score_gradient: How the gradient of the scores is changed in training.
         share_dropout: Whether dropout hides the same frames from all queries and heads of a batch.
+        query_key_norm: Of queries and keys, before positions.
 
     Raises:
         ValueError: If num_heads does not divide D, or the width of the projections.
@@ -98,12 +100,14 @@ class SelfAttention(Sublayer):
         gate: Factory[Gate] = IdentityGate,
         score_gradient: ScoreGradient = PlainGradient(),  # noqa: B008 - has no state
         share_dropout: bool = False,
+        query_key_norm: Factory[QueryKeyNorm] = NoQueryKeyNorm,
     ) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.dropout, self.share_dropout = dropout, share_dropout
         size = head_size(projections.size(dim), num_heads)
         self.query_key_value = projections.query_key_value(dim)
+        self.query_key_norm = query_key_norm(head_dim=size)
         self.position = position(num_heads=num_heads, head_dim=size)
         self.output = projections.output(dim)
         self.gate = gate(dim=dim)
@@ -119,7 +123,7 @@ class SelfAttention(Sublayer):
         projected = self.query_key_value(x).unflatten(2, (3, self.num_heads, -1))
         # (B, T, 3, K, C) -> three of (B, K, T, C)
         query, key, value = projected.permute(2, 0, 3, 1, 4).unbind(0)
-        query, key, bias = self.position(query, key)
+        query, key, bias = self.position(*self.query_key_norm(query, key))
         allowed = context.attention[:, None]  # (B, 1, T or 1, T)
         probability = self.dropout if self.training else 0.0
         factors = self.score_gradient.factors(x.shape[1], x.device) if self.training else None
