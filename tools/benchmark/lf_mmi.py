@@ -1,4 +1,4 @@
-"""How long LF-MMI's sums take beside a training step: python tools/benchmark/lf_mmi.py CHAIN.
+"""How long LF-MMI's sums take next to a training step: python tools/benchmark/lf_mmi.py CHAIN.
 
 CHAIN is a folder of `asrkit chain`. Chunks are of 50 frames of 30 ms, their scores random; the time
 of a whole step is given (--step, in seconds of 100 s of audio), such as of a training's log.
