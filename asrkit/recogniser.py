@@ -20,6 +20,7 @@ from asrkit.data.given_audio import Samples, from_file, from_samples, tell_oddit
 from asrkit.errors import UserError
 from asrkit.experiment.decode_spec import pick, searches_of
 from asrkit.experiment.spec import available_device
+from asrkit.experiment.stream import SpeechStream
 from asrkit.experiment.system import System
 from asrkit.files import matching
 from asrkit.run_folder import RunFolder
@@ -108,6 +109,17 @@ class Recogniser:
             samples = resampled(samples, rate, self.sample_rate)
         self._refuse_endless(name, len(samples), max_seconds)
         return self._text(torch.from_numpy(samples))
+
+    def stream(self) -> SpeechStream:
+        """Returns what hears a recording of any length as it comes, and says what it understood.
+
+        Example: `stream.feed(samples)` as often as there are samples, then `stream.finish()`.
+
+        Raises:
+            UserError: If the model's encoder is not of type `chunked`, or the search or another
+                part of the model needs whole utterances.
+        """
+        return SpeechStream(self._system, self._search)
 
     def _refuse_endless(self, name: str, num_samples: int, max_seconds: float | None) -> None:
         seconds = num_samples / self.sample_rate

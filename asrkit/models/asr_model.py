@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -12,6 +13,7 @@ from asrkit.config.registry import Factory
 from asrkit.data.batch import Batch
 from asrkit.models.chunked import cut_batch, require_chunkable
 from asrkit.models.interfaces import (
+    AligningHead,
     Encoded,
     Encoder,
     Head,
@@ -48,9 +50,9 @@ class AsrModel(SpeechModel):
 
     Raises:
         ValueError: If there is no head, the name of one can't be that of a module, an augmentation
-            changes samples where features are made of none, or utterances can't be cut: no head has
-            given alignments, a head needs labels that these don't tell, or chunks would end within
-            a frame.
+            changes samples where features are made of none, a head is to be aligned by one that is
+            no CTC head, or utterances can't be cut: no head has given alignments, a head needs
+            labels that these don't tell, or chunks would end within a frame.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class AsrModel(SpeechModel):
         made = {n: make(encoder=self.encoder, vocabulary=vocabulary) for n, make in heads.items()}
         self.heads = named_modules(made, "a head")
         self.applied = Applied()
+        _require_aligners(self.named_heads())
         self.training_chunks = training_chunks
         if training_chunks is not None:
             require_chunkable(training_chunks, self.encoder.output_lengths, self.named_heads())
@@ -89,8 +92,13 @@ class AsrModel(SpeechModel):
         return {
             f"{name}.{part}": value
             for name, head in self.named_heads().items()
-            for part, value in head.loss(self._watched(encoded, name), batch).items()
+            for part, value in self._loss(name, head, encoded, batch).items()
         }
+
+    def _loss(self, name: str, head: Head, encoded: Encoded, batch: Batch) -> LossReport:
+        """Returns the loss parts of a head, whose alignment another one may find."""
+        aligned = self._aligned(head, encoded, batch)
+        return head.loss(self._watched(encoded, name), aligned)
 
     def _watched(self, encoded: Encoded, head: str) -> Encoded:
         """Returns the same frames; the norm of the gradient that a head gives them is counted."""
@@ -108,6 +116,16 @@ class AsrModel(SpeechModel):
 
         taps = {number: watched(frames) for number, frames in encoded.taps.items()}
         return replace(encoded, frames=watched(encoded.frames), taps=taps)
+
+    def _aligned(self, head: Head, encoded: Encoded, batch: Batch) -> Batch:
+        """Returns the batch with the alignment that a head is trained on, if another finds it."""
+        if head.aligned_by is None:
+            return batch
+        aligner = self.heads[head.aligned_by]
+        assert isinstance(aligner, AligningHead)
+        with torch.no_grad():
+            found = aligner.align(encoded, batch.labels, batch.label_lengths)
+        return replace(batch, alignment=found.symbols)
 
     def encode(self, signal: Tensor, lengths: Tensor) -> Encoded:
         """Returns the frames of samples (B, N) with lengths (B,), without augmentation."""
@@ -179,3 +197,20 @@ class AsrModel(SpeechModel):
         assert self.given_targets is not None, "chunks need given alignments"
         encoder = self.encoder.output_lengths
         return cut_batch(batch, features, lengths, chunking, encoder, self.given_targets)
+
+
+def _require_aligners(heads: Mapping[str, Head]) -> None:
+    """Checks that heads are aligned by others that can do it.
+
+    Raises:
+        ValueError: If there is no such CTC head.
+    """
+    for name, head in heads.items():
+        aligner: object = heads.get(head.aligned_by or "")
+        targets = aligner.aligned_targets if isinstance(aligner, AligningHead) else None
+        if head.aligned_by is not None and (targets is None or not targets.labels_repeat):
+            others = ", ".join(other for other in heads if other != name) or "none"
+            raise ValueError(
+                f"heads.{name} is aligned_by {head.aligned_by!r}; expected the name of a CTC head, "
+                f"or null for given alignments; the other heads are {others}"
+            )

@@ -123,11 +123,13 @@ class Head(nn.Module, ABC):
     `asrkit.scorers.interfaces`.
 
     Implementations set `outputs`, the symbols that it gives probabilities to; and `given_targets`,
-    if it is trained on given alignments (`batch.alignment`): what these hold.
+    if it is trained on given alignments (`batch.alignment`): what these hold; or `aligned_by`, the
+    name of the CTC head whose best paths it is given in their place.
     """
 
     outputs: Outputs
     given_targets: FrameTargets | None = None
+    aligned_by: str | None = None
 
     @abstractmethod
     def loss(self, encoded: Encoded, batch: Batch) -> LossReport:

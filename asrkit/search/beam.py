@@ -88,6 +88,25 @@ class Beam:
         rest = self.rest.gather(1, parents)
         return Beam(totals, symbols, hashes, labels, sizes + emitted.long(), rest)
 
+    def take_shared(self) -> list[list[int]]:
+        """Returns the first labels of each utterance that all its hypotheses share.
+
+        They are no longer among the labels of the hypotheses, whose hashes still know of them.
+        """
+        alive, best = self.alive, self.labels[:, :1]  # (B, H), (B, 1, U)
+        places = torch.arange(self.labels.shape[2], device=self.labels.device)
+        same = (self.labels == best) & (places < self.sizes[..., None])  # (B, H, U)
+        shared = (same | ~alive[..., None]).all(1).long().cumprod(1).sum(1)  # (B,)
+        taken = [
+            row[:count] for row, count in zip(best[:, 0].tolist(), shared.tolist(), strict=True)
+        ]
+        self.sizes = (self.sizes - shared[:, None]).clamp(min=0)
+        most = int(self.sizes.max())
+        moved = (places[:most] + shared[:, None]).clamp(max=max(self.labels.shape[2] - 1, 0))
+        index = moved[:, None].expand(-1, self.labels.shape[1], -1)  # (B, H, U')
+        self.labels = self.labels.gather(2, index)
+        return taken
+
     def recombine(self, keys: Tensor, add: bool) -> None:
         """Leaves the best hypothesis of those with one key (B, H), which gets their sum if add."""
         self.totals = recombined(self.totals, keys, add)

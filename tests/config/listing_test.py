@@ -62,7 +62,7 @@ def test_every_kind_has_a_page_with_all_its_keys_and_they_are_explained() -> Non
 
 def test_the_listing_is_there_as_json() -> None:
     found = json.loads(asrkit("list", "gradient_noise", "--json").stdout)
-    assert found["kinds"]["encoder"][:2] == ["blstm", "conformer"]
+    assert found["kinds"]["encoder"][:2] == ["blstm", "chunked"]
     assert [key["name"] for key in found["parts"][0]["keys"]] == ["scale", "decay"]
     assert found["parts"][0]["keys"][1]["default"] == 0.55
 
