@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from asrkit.reports.results import write_results
 from tests.graph_cli_test import done, lists, place, verb
 
 __all__ = ["place"]
@@ -116,6 +117,11 @@ def test_words_have_times_and_confidences(place: Path, spec: Path, search: str) 
     after = [json.loads(line) for line in (folder / "words.jsonl").read_text().splitlines()]
     changed = [word for one in after for word in one["words"]]
     assert any(word["confidence"] != word["posterior"] for word in changed)
+    done(place, "score", "--run", "run", "--set", "dev", "--search", search)
+    write_results([place / "run"], place / "RESULTS.md")
+    told = (place / "RESULTS.md").read_text()
+    assert f"- {search} on dev: " in told
+    assert f"results/run-{search}-confidences.png" in told
     decode(place, search, *options)
     assert not (folder / "words.jsonl").exists()  # it was said of older lists
     (place / "run" / "calibration" / f"{search}.json").unlink()

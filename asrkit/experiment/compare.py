@@ -91,7 +91,8 @@ def applied_difference(first: Path, second: Path) -> list[str]:
         second: Another one.
     """
     logs = [RunFolder(path).log for path in (first, second)]
-    one, other = (applied_of(read_epochs(path)) if path.is_file() else {} for path in logs)
+    epochs = [read_epochs(path, whole=False) if path.is_file() else [] for path in logs]
+    one, other = map(applied_of, epochs)
     if not one or not other:
         return []
     return [

@@ -26,6 +26,7 @@ from asrkit.experiment.system import System
 from asrkit.owners import owned
 from asrkit.run_files import SearchNote, Summary, read_nbest, read_run_file
 from asrkit.run_folder import DecodedSet, RunFolder
+from asrkit.scoring.believed_words import times_of
 from asrkit.scoring.edits import Aligner, WordAligner
 from asrkit.scoring.nist.ctm import write_ctm, write_trn
 from asrkit.scoring.nist.hub5 import Hub5Scorer
@@ -199,7 +200,7 @@ def _aligner(
         return WordAligner()
     if glm is not None:
         return Hub5Scorer(stm, glm, drop_hesitations)
-    scorer = StmScorer(stm)
+    scorer = StmScorer(stm, times=times_of(place))
     lines = read_nbest(place.nbest)
     write_ctm(place.ctm, scorer.words(lines))
     write_trn(place.trn, ((line.id, line.text) for line in lines))

@@ -23,9 +23,9 @@ from asrkit.experiment.spec import available_device
 from asrkit.experiment.system import System
 from asrkit.experiment.tuned_values import values_of
 from asrkit.files import json_line, write_lines, write_text
-from asrkit.records import read_json, read_json_lines
 from asrkit.run_files import BelievedLine, BelievedWord, NbestLine, read_nbest
 from asrkit.run_folder import DecodedSet, RunFolder
+from asrkit.scoring.believed_words import confidences_of, read_believed, read_calibration
 from asrkit.scoring.confidence import (
     Bin,
     Calibration,
@@ -35,7 +35,6 @@ from asrkit.scoring.confidence import (
     plot_reliability,
     reliability,
 )
-from asrkit.scoring.edits import WordAligner
 from asrkit.scoring.nist.ctm import CtmWord, write_ctm
 from asrkit.scoring.wer import transcribed
 from asrkit.search.lattices import placed_words
@@ -171,39 +170,6 @@ def calibrate(run: Path, set_name: str, search: str) -> CalibrationReport:
     write_text(path, json.dumps(asdict(learnt), indent=2) + "\n")
     plot_reliability(bins, f"{run.name}, {search}, {set_name}", picture)
     return CalibrationReport(path, picture, learnt, bins)
-
-
-def read_calibration(path: Path) -> Calibration:
-    """Returns what `calibrate` has learnt."""
-    return read_json(path, Calibration, "make it again by `asrkit calibrate`")
-
-
-def read_believed(place: DecodedSet) -> list[BelievedLine]:
-    """Returns the words of a decoded set.
-
-    Raises:
-        UserError: If they were not written, or not all.
-    """
-    if not place.believed_words.is_file():
-        raise UserError(f"{place.believed_words} is missing; first `asrkit words` of the same set")
-    remedy = "write them again by `asrkit words`"
-    return list(read_json_lines(place.believed_words, BelievedLine, remedy))
-
-
-def confidences_of(
-    found: Sequence[BelievedLine], lines: Mapping[str, NbestLine]
-) -> tuple[list[float], list[bool]]:
-    """Returns the confidences of words, and whether they were said, where that is known."""
-    told: list[float] = []
-    right: list[bool] = []
-    for one in found:
-        line = lines.get(one.id)
-        if line is None or not line.transcribed:
-            continue
-        (aligned,) = WordAligner()([line]).utterances
-        told.extend(word.confidence for word in one.words)
-        right.extend(pair.kind == "correct" for pair in aligned.words if pair.found is not None)
-    return told, right
 
 
 def _spans(

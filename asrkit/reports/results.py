@@ -11,6 +11,7 @@ from typing import Any
 from asrkit.errors import UserError
 from asrkit.files import copy_file, write_text
 from asrkit.reports.commands import option_of, read_commands
+from asrkit.reports.confidences import confidences_section
 from asrkit.reports.markdown import escaped, fenced, folded, picture
 from asrkit.reports.parents import against_parent
 from asrkit.reports.results_file import Results, Row, below, joined
@@ -155,6 +156,7 @@ def _section(run: Path, out: Path) -> str:
         curves = out.parent / "results" / f"{RunFolder(run).name}.png"
         copy_file(RunFolder(run).curves, curves)
         parts.append(picture(f"learning curves of {RunFolder(run).name}", f"results/{curves.name}"))
+    parts.append(confidences_section(run, out))
     tail = "\n".join(json.dumps(entry) for entry in _log(run)[-TAIL:])
     parts.append(folded("Last lines of the log", tail))
     return "\n".join(part for part in parts if part)

@@ -29,12 +29,15 @@ from asrkit.models.interfaces import Encoded, Encoder
 from asrkit.models.predictors.lstm import LstmPredictor
 from asrkit.scorers.ctc_prefix import CtcPrefixScorer
 from asrkit.scorers.interfaces import FrameScores, Hypothesis, LabelScorer, State
+from asrkit.scorers.lists import ListsScorer
 from asrkit.scorers.sources import Source
+from asrkit.search.combination import CombinationSearch
 from asrkit.search.ctc_greedy import CtcGreedySearch
 from asrkit.search.ctc_prefix_beam import CtcPrefixBeamSearch
 from asrkit.search.forced import forced
 from asrkit.search.graph import GraphSearch
 from asrkit.search.label_sync import LabelSyncSearch
+from asrkit.search.rover import RoverSearch
 from asrkit.search.search import Search
 from asrkit.search.time_sync import TimeSyncSearch
 from asrkit.search.transducer import TransducerSearch
@@ -128,7 +131,17 @@ def heads_of(topology: Topology) -> dict[str, object]:
         parameter.data *= 3
     bigrams = {"attention": Bigrams(tables[0]), "lm": Bigrams(tables[1])}
     own = {"ctc": Ctc(frames.log_softmax(2)), "transducer": head.eval(), **bigrams}
-    return {**own, "graph": words_of_labels()}  # last, so that no other number moves
+    # Last, so that no other number moves.
+    return {**own, "graph": words_of_labels(), "one": drawn_lists(), "two": drawn_lists()}
+
+
+def drawn_lists() -> Source:
+    """Returns lists of hypotheses by the numbers of utterances."""
+    lists = [
+        [Hypothesis(torch.randint(0, V, (3,)).tolist(), -float(place)) for place in range(4)]
+        for _ in LENGTHS
+    ]
+    return Source("lists", lists=lambda utterance: lists[int(utterance)])
 
 
 def words_of_labels() -> Source:
@@ -169,6 +182,9 @@ def all_searches() -> Iterator[tuple[str, Search]]:
             yield f"transducer {given} {some}", TransducerSearch(beam, moved, **some)
         first = CtcPrefixBeamSearch(beam, weights)
         yield f"two_pass {given}", TwoPassSearch(first, {"lm": 0.4, "ctc": 0.6}, 0.3, 1.0)
+    found = {"one": ListsScorer(0.6, "first"), "two": ListsScorer(0.4, "second")}
+    yield "combination", CombinationSearch({**found, "lm": 0.3})
+    yield "rover", RoverSearch(found, sharpness=0.5)
 
 
 def _options(**choices: tuple[Any, ...]) -> list[dict[str, Any]]:
@@ -183,9 +199,10 @@ def recorded(seed: int) -> dict[str, Any]:
     heads = heads_of(topology)
     encoded = Encoded(torch.randn(len(LENGTHS), int(LENGTHS.max()), DIM), LENGTHS)
     references = [torch.randint(0, V, (int(x) // 4,)).tolist() for x in LENGTHS]
+    names = [str(number) for number in range(len(LENGTHS))]
     for name, search in all_searches():
-        loaded = search.over(heads)
-        found[f"seed {seed} {name}"] = [[_plain(h) for h in n] for n in loaded.run(encoded)]
+        loaded = search.over(heads, VOCABULARY)
+        found[f"seed {seed} {name}"] = [[_plain(h) for h in n] for n in loaded.run(encoded, names)]
         if search.without_pruning(0) is not None:
             held = forced(loaded, encoded, references, V)
             found[f"seed {seed} held {name}"] = [h and _plain(h) for h in held]

@@ -15,6 +15,7 @@ from asrkit.data.stm import COMMENT, Segment
 from asrkit.errors import UserError
 from asrkit.escapes import escaped
 from asrkit.files import read_lines, write_lines
+from asrkit.run_files import BelievedLine
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,33 @@ def spread(segment: Segment, text: str) -> list[CtmWord]:
     return [
         CtmWord(segment.recording, segment.channel, segment.start + i * duration, duration, word)
         for i, word in enumerate(words)
+    ]
+
+
+def placed(segment: Segment, text: str, known: BelievedLine | None) -> list[CtmWord]:
+    """Returns the words of a segment with their times and confidences, or at even distances.
+
+    Args:
+        segment: Where they were said.
+        text: The words.
+        known: What `asrkit words` has found of them, if it was asked.
+
+    Raises:
+        UserError: If the segment has words, but no duration.
+    """
+    if known is None or [word.word for word in known.words] != text.split():
+        return spread(segment, text)
+    last = max(segment.end - segment.start, 0.0)
+    return [
+        CtmWord(
+            segment.recording,
+            segment.channel,
+            segment.start + min(word.begin, last),
+            min(word.duration, max(last - word.begin, 0.0)),
+            word.word,
+            word.confidence,
+        )
+        for word in known.words
     ]
 
 

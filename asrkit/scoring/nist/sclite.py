@@ -12,13 +12,14 @@ import shutil
 import subprocess
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from asrkit.data.stm import Segment, read_stm, write_stm
 from asrkit.errors import UserError
-from asrkit.run_files import NbestLine
+from asrkit.run_files import BelievedLine, NbestLine
 from asrkit.scoring.edits import Aligned, AlignedSet, Errors, character_errors
 from asrkit.scoring.nist.counts import (
     AlignedText,
@@ -28,7 +29,7 @@ from asrkit.scoring.nist.counts import (
     overlaps,
     words_of_segments,
 )
-from asrkit.scoring.nist.ctm import CtmWord, spread, write_ctm
+from asrkit.scoring.nist.ctm import CtmWord, placed, write_ctm
 
 Counter = Callable[[Sequence[Segment], Sequence[CtmWord]], list[Errors]]
 """Returns the errors of every segment that is not ignored."""
@@ -42,6 +43,7 @@ class StmScorer:
     Args:
         path: The STM file; utterances must have the names of its segments.
         counter: Counts instead of ourselves; sclite where None and it is installed.
+        times: Times and confidences of words, by utterance, where they are known.
 
     Raises:
         UserError: If the file can't be read, or two of its segments have the same name.
@@ -49,8 +51,13 @@ class StmScorer:
 
     fills = False
 
-    def __init__(self, path: Path, counter: Counter | None = None) -> None:
-        self.path = path
+    def __init__(
+        self,
+        path: Path,
+        counter: Counter | None = None,
+        times: Mapping[str, BelievedLine] = MappingProxyType({}),
+    ) -> None:
+        self.path, self.times = path, times
         self.references = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
         self.segments = in_order(read_stm(path))
         self.by_name = {segment.id: segment for segment in self.segments}
@@ -87,7 +94,11 @@ class StmScorer:
                 f"{len(missing)} of {len(scored)} segments of {self.path} were not decoded, such "
                 f"as {missing[0]}: a score without them would be for another set"
             )
-        words = (word for s in self.segments for word in spread(s, texts.get(s.id, "")))
+        words = (
+            word
+            for s in self.segments
+            for word in placed(s, texts.get(s.id, ""), self.times.get(s.id))
+        )
         return in_time(self.segments, words)
 
     def __call__(self, lines: Sequence[NbestLine]) -> AlignedSet:

@@ -8,7 +8,8 @@ import pytest
 
 from asrkit.data.stm import Segment
 from asrkit.errors import UserError
-from asrkit.scoring.nist.ctm import CtmWord, read_ctm, spread, write_ctm, write_trn
+from asrkit.run_files import BelievedLine, BelievedWord
+from asrkit.scoring.nist.ctm import CtmWord, placed, read_ctm, spread, write_ctm, write_trn
 
 SEGMENT = Segment("talk", "1", "ann", 10.0, 12.0, "one two", ("o",))
 
@@ -26,6 +27,18 @@ def test_words_are_spread_over_their_segment() -> None:
     assert spread(empty, "") == []
     with pytest.raises(UserError, match="talk-1-00010000-00010000 has no duration"):
         spread(empty, "a")
+
+
+def test_words_have_the_times_that_are_known() -> None:
+    said = [
+        BelievedWord("a", 0.1, 0.3, 0.9, 0.8),
+        BelievedWord("b", 1.9, 0.3, 0.5, 0.4),  # till after the segment's end, 2 s
+    ]
+    first, second = placed(SEGMENT, "a b", BelievedLine("x", True, said))
+    assert first == CtmWord("talk", "1", 10.1, 0.3, "a", 0.8)
+    assert second.start + second.duration == pytest.approx(12.0)
+    assert placed(SEGMENT, "a b", None) == spread(SEGMENT, "a b")
+    assert placed(SEGMENT, "a c", BelievedLine("x", True, said)) == spread(SEGMENT, "a c")
 
 
 def test_files_hold_what_was_written(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from asrkit.data.stm import Segment, write_stm
 from asrkit.errors import UserError
-from asrkit.run_files import NbestLine
+from asrkit.run_files import BelievedLine, BelievedWord, NbestLine
 from asrkit.scoring.edits import Errors
 from asrkit.scoring.nist import sclite
 from asrkit.scoring.nist.ctm import CtmWord
@@ -107,6 +107,17 @@ def test_overlapping_segments_are_said_and_counted_as_sclite_does(
     if program is None:
         pytest.skip("sclite (SCTK) is not installed: its counts can't be compared with ours")
     assert StmScorer(path, program)(found).errors == errors
+
+
+def test_words_have_their_own_times_where_they_are_known(tmp_path: Path) -> None:
+    (line, *_) = lines()
+    words = [BelievedWord(word, 0.01 * n, 0.01, 0.5, 0.5) for n, word in enumerate(line.words)]
+    known = {line.id: BelievedLine(line.id, True, words)}
+    timed = StmScorer(stm(tmp_path), times=known).words(lines())
+    plain = StmScorer(stm(tmp_path)).words(lines())
+    assert [word.word for word in timed] == [word.word for word in plain]
+    assert sum(word.confidence is not None for word in timed) == len(words) > 0
+    assert [word for word in plain if word not in timed] != []
 
 
 def test_other_sets_are_refused(tmp_path: Path) -> None:
