@@ -15,9 +15,10 @@ from asrkit.experiment.spec import resolve_spec
 from asrkit.text.vocabulary import Vocabulary
 
 CONF = Path(__file__).parents[2] / "recipes/librispeech/conf"
-LARGE, SMALL = CONF / "hybrid-ping.yaml", CONF / "hybrid-small.yaml"
+LARGE, SMALL, AED = (CONF / f"{name}.yaml" for name in ("hybrid-ping", "hybrid-small", "aed"))
 CASES = [(LARGE, v) for v in read_variants([CONF / "ablation"])]
 CASES += [(SMALL, v) for v in read_variants([CONF / "ablation/small"])]
+AED_VARIANTS = read_variants([CONF / "ablation/aed"])
 PUBLISHED = {
     "no-aux": 82_760_129,
     "group-norm": 86_828_450,
@@ -25,7 +26,18 @@ PUBLISHED = {
     "squeeze-excite-conv": 87_228_194,
     "down-up-2": 28_341_745,
 }
-BASES = {path: resolve_spec(load_spec(path))[1] for path in (LARGE, SMALL)}
+BASES = {path: resolve_spec(load_spec(path))[1] for path in (LARGE, SMALL, AED)}
+ADDED = {  # parameters, with 10,024 units
+    "two-lstms": 4 * 1024 * (1024 + 1024 + 1),
+    "query-key-norm-l2": 12,
+    "query-key-norm-layer": 12 * 2 * 64,
+    "aux-4-8-12": (512 + 1) * 10026,
+    "aux-12": -(512 + 1) * 10026,
+    "ctc-without-eos": -2 * (512 + 1),
+    "cnn-blstm": 9_568 + 4_726_784 + 6_299_648 + 1025 * 512 - 1_366_464,
+    "transformer-decoder": 11_219_328,
+    "ctc-only": -24_281_513,
+}
 
 
 @pytest.mark.parametrize(("base", "variant"), CASES, ids=lambda case: getattr(case, "name", ""))
@@ -49,6 +61,20 @@ def test_variants_fit_their_base_and_change_it(base: Path, variant: Variant) -> 
         assert sum(numbers) == PUBLISHED[variant.name]
 
 
+@pytest.mark.parametrize("variant", AED_VARIANTS, ids=lambda case: case.name)
+def test_variants_of_the_attention_model_add_what_they_say(variant: Variant) -> None:
+    assert variant.path is not None
+    lines = variant.path.read_text().splitlines()
+    assert lines[0].startswith("# ")
+    assert len(lines) - 1 <= 3
+    experiment, tree = resolve_spec(load(AED, list(variant.changes)))
+    assert difference(BASES[AED], tree)
+    with torch.device("meta"):
+        model = experiment.model(vocabulary=Vocabulary([f"l{i}" for i in range(10024)]))
+    count = sum(p.numel() for p in model.parameters())
+    assert count == 108_668_093 + ADDED.get(variant.name, 0)
+
+
 def _assigned(line: str) -> str:
     """Returns the override that gives a line of a difference."""
     return line.partition(": ")[0] + "=" + line.rpartition(" -> ")[2]
@@ -60,3 +86,4 @@ def test_the_list_of_the_study_is_complete() -> None:
     assert sum(name.startswith("seed-") for name in names) == 5
     assert sum(name.startswith("same-seed-") for name in names) == 5
     assert len(CASES) - len(names) == 48
+    assert len(AED_VARIANTS) == 18
