@@ -73,6 +73,7 @@ decoding:
   by_frame:
     type: time_sync
     beam_size: 4
+    strings: words
     scorers: {ctc: 1.0, words: {type: word_ngram, weight: 0.7, arpa: lm/three.arpa.gz}}
   full:
     type: two_pass

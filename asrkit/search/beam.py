@@ -14,9 +14,8 @@ from torch import Tensor
 
 from asrkit.scorers.interfaces import IMPOSSIBLE, Hypothesis
 from asrkit.search.label_states import LabelStates
+from asrkit.search.word_strings import MULTIPLIER, WordStrings
 
-MULTIPLIER = 6364136223846793005
-"""Base of the polynomial hash (modulo 2^64) that distinguishes label strings."""
 UNUSED = -7919
 """Factor of the hashes of rows that hold no string."""
 
@@ -32,6 +31,9 @@ class Beam:
         labels: (B, H, U).
         sizes: (B, H) how many labels.
         rest: (B, H) the part of the totals that no weight scales.
+        strings: Tells words apart, where hypotheses of the same words are the same; else those of
+            the same labels are.
+        words: (B, H, 2) what they spell, in that case.
     """
 
     totals: Tensor
@@ -40,14 +42,17 @@ class Beam:
     labels: Tensor
     sizes: Tensor
     rest: Tensor
+    strings: WordStrings | None = None
+    words: Tensor | None = None
 
     @classmethod
-    def first(cls, lengths: Tensor, width: int = 1) -> Beam:
+    def first(cls, lengths: Tensor, width: int = 1, strings: WordStrings | None = None) -> Beam:
         """Returns the empty hypothesis of each utterance, and `width` - 1 rows that hold none.
 
         Args:
             lengths: (B,) any integers, for their number and device.
             width: H.
+            strings: Tells words apart, where hypotheses of the same words are the same.
         """
         zeros = lengths.new_zeros(len(lengths), width, dtype=torch.int64)
         totals = torch.zeros_like(zeros, dtype=torch.float32)
@@ -55,11 +60,25 @@ class Beam:
         # Rows that hold no string have hashes of their own, so that they never merge.
         hashes = torch.arange(width, device=zeros.device).expand_as(zeros) * UNUSED
         labels = zeros.new_zeros(len(lengths), width, 0)
-        return cls(totals, zeros - 1, hashes, labels, zeros, torch.zeros_like(totals))
+        words = None if strings is None else strings.first(zeros)
+        rest = torch.zeros_like(totals)
+        return cls(totals, zeros - 1, hashes, labels, zeros, rest, strings, words)
 
     def spoke(self, blank: int) -> Tensor:
         """Returns whether the last symbol was a label (B, H), where V is `blank`."""
         return (self.last >= 0) & (self.last < blank)
+
+    def keys(self, blank: int | None = None) -> Tensor:
+        """Returns numbers (B, H) that are the same where labels are, or the words they spell.
+
+        Args:
+            blank: V. If given, the numbers differ also where the last label may not be said again
+                without a blank between: after labels, and if these may differ, after other ones.
+        """
+        keys, spoken = self.hashes, torch.ones_like(self.hashes)
+        if self.strings is not None and self.words is not None:
+            keys, spoken = self.strings.keys(self.words), self.last + 1
+        return keys if blank is None else keys * MULTIPLIER + spoken * self.spoke(blank)
 
     @property
     def alive(self) -> Tensor:
@@ -86,7 +105,16 @@ class Beam:
             labels = labels.scatter(2, slot, written)
         hashes = torch.where(emitted, hashes * MULTIPLIER + symbols + 1, hashes)
         rest = self.rest.gather(1, parents)
-        return Beam(totals, symbols, hashes, labels, sizes + emitted.long(), rest)
+        words, sizes = self._words_after(parents, symbols, emitted), sizes + emitted.long()
+        return Beam(totals, symbols, hashes, labels, sizes, rest, self.strings, words)
+
+    def _words_after(self, parents: Tensor, symbols: Tensor, emitted: Tensor) -> Tensor | None:
+        """Returns what hypotheses spell (B, H', 2) after one more symbol each, as for `moved`."""
+        if self.strings is None or self.words is None:
+            return None
+        words = self.words.gather(1, parents[..., None].expand(-1, -1, 2))
+        longer = self.strings.after(words, symbols.masked_fill(~emitted, 0))
+        return torch.where(emitted[..., None], longer, words)
 
     def take_shared(self) -> list[list[int]]:
         """Returns the first labels of each utterance that all its hypotheses share.
@@ -171,38 +199,45 @@ class Ended:
 
 
 def n_best(ended: Ended, add: bool, length_norm: float = 0.0) -> list[list[Hypothesis]]:
-    """Returns the n-best lists, best first; hypotheses of one label string become one.
+    """Returns the n-best lists, best first; hypotheses of one string become one.
 
     Args:
         ended: The hypotheses after the last frame.
-        add: Whether hypotheses of one label string are summed; else the best one counts.
+        add: Whether hypotheses of one string, of labels or words, are summed; else the best one
+            counts.
         length_norm: Exponent e of the division of the final score by (labels + 1)^e.
     """
     result = []
     for row in range(len(ended.totals)):
         hypotheses = []
-        for labels, (total, place) in _by_string(ended.beam, ended.totals, row, add).items():
+        for labels, (total, place) in _by_string(ended.beam, ended.totals, row, add):
             scores = dict(zip(ended.scorers, ended.parts[row, place].tolist(), strict=True))
             scores[ended.frames] = ended.frame_score(row, place, total)
             score = total / (len(labels) + 1) ** length_norm
-            hypotheses.append(Hypothesis(list(labels), score, scores))
+            hypotheses.append(Hypothesis(labels, score, scores))
         result.append(sorted(hypotheses, key=lambda h: -h.score))
     return result
 
 
 def _by_string(
     beam: Beam, totals: Tensor, row: int, add: bool
-) -> dict[tuple[int, ...], tuple[float, int]]:
-    """Returns total and place of each label string of an utterance."""
-    found: dict[tuple[int, ...], tuple[float, int]] = {}
+) -> list[tuple[list[int], tuple[float, int]]]:
+    """Returns labels, total and place of the best hypothesis of each string of an utterance."""
+
+    def labels(place: int) -> list[int]:
+        size = int(beam.sizes[row, place])
+        return [*map(int, beam.labels[row, place, :size])]
+
+    found: dict[tuple[int, ...] | int, tuple[float, int]] = {}
     for place in totals[row].argsort(descending=True).tolist():
         total = float(totals[row, place])
         if total <= IMPOSSIBLE / 2:
             continue
-        labels = tuple(beam.labels[row, place, : int(beam.sizes[row, place])].tolist())
-        if labels not in found:
-            found[labels] = (total, place)
+        # Of words the hash alone: no letter follows that would tell whether the last has ended.
+        string = tuple(labels(place)) if beam.words is None else int(beam.words[row, place, 0])
+        if string not in found:
+            found[string] = (total, place)
         elif add:
-            before, best = found[labels]
-            found[labels] = (before + math.log1p(math.exp(total - before)), best)
-    return found
+            before, best = found[string]
+            found[string] = (before + math.log1p(math.exp(total - before)), best)
+    return [(labels(place), (total, place)) for total, place in found.values()]

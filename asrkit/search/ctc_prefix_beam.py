@@ -11,10 +11,11 @@ from torch import Tensor
 
 from asrkit.scorers.entries import Scorer
 from asrkit.scorers.interfaces import IMPOSSIBLE, EncodedFrames, Hypothesis
-from asrkit.search.beam import MULTIPLIER, Beam, Ended, n_best
+from asrkit.search.beam import Beam, Ended, n_best
 from asrkit.search.frame_search import BeamedSearch, BeamState, beam_of_beginnings
 from asrkit.search.parts import SearchParts
 from asrkit.search.search import Search, searches
+from asrkit.search.word_strings import MULTIPLIER
 
 
 @dataclass

@@ -15,7 +15,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 from asrkit.errors import UserError
 from asrkit.scorers.entries import Scorer
@@ -26,6 +26,8 @@ from asrkit.search.parts import SearchParts
 from asrkit.search.search import Search
 
 State = TypeVar("State")
+Strings: TypeAlias = Literal["labels", "words"]
+"""Which hypotheses are recombined: those of the same labels, or those that spell the same words."""
 
 
 class FrameSearch(Search, Generic[State]):
@@ -146,6 +148,13 @@ class BeamedSearch(FrameSearch[State]):
         names = [name for name in parts.weights if name != self.frames]
         scorers = parts.label_scorers(encoded, names)
         return LabelStates(scorers, parts.weights, encoded.lengths, parts.timed)
+
+
+def first_beam(parts: SearchParts, encoded: EncodedFrames, strings: Strings) -> Beam:
+    """Returns the empty hypotheses of utterances, the same where labels or words are."""
+    lengths = encoded.lengths
+    words = parts.word_strings(lengths.device) if strings == "words" else None
+    return Beam.first(lengths, strings=words)
 
 
 def beam_of_beginnings(num_labels: int, per_string: int = 2) -> int:

@@ -127,11 +127,7 @@ class LabelSyncSearch(Search):
         return alike
 
     def _strings(self, parts: SearchParts, device: torch.device) -> WordStrings | None:
-        if self.recombination == "none":
-            return None
-        if parts.vocabulary is None:
-            raise ValueError("recombination by words needs the vocabulary")
-        return WordStrings(parts.vocabulary, device)
+        return None if self.recombination == "none" else parts.word_strings(device)
 
     def _extend(self, beam: LabelBeam) -> Extensions:
         """Scores all extensions of all hypotheses, and finds the best live ones."""

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Protocol
 
+import torch
+
 from asrkit.scorers.interfaces import (
     EncodedFrames,
     FrameScores,
@@ -18,6 +20,7 @@ from asrkit.scorers.interfaces import (
     SymbolScorer,
 )
 from asrkit.scorers.sources import Source
+from asrkit.search.word_strings import WordStrings
 from asrkit.text.vocabulary import Vocabulary
 from asrkit.wfst.graph_file import DecodingGraph
 from asrkit.wfst.lattice_file import NamedLattice
@@ -97,6 +100,12 @@ class SearchParts:
         assert lists is not None
         with self.timed(name):
             return [lists(utterance) for utterance in self.utterances]
+
+    def word_strings(self, device: torch.device) -> WordStrings:
+        """Returns what tells the words of hypotheses apart, which are on a device."""
+        if self.vocabulary is None:
+            raise ValueError("recombination by words needs the vocabulary")
+        return WordStrings(self.vocabulary, device)
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:

@@ -11,8 +11,14 @@ from torch import Tensor
 
 from asrkit.scorers.entries import Scorer
 from asrkit.scorers.interfaces import IMPOSSIBLE, EncodedFrames, Hypothesis
-from asrkit.search.beam import MULTIPLIER, Beam, Ended, n_best
-from asrkit.search.frame_search import BeamedSearch, BeamState, beam_of_beginnings
+from asrkit.search.beam import Beam, Ended, n_best
+from asrkit.search.frame_search import (
+    BeamedSearch,
+    BeamState,
+    Strings,
+    beam_of_beginnings,
+    first_beam,
+)
 from asrkit.search.parts import SearchParts
 from asrkit.search.search import Search, searches
 
@@ -22,22 +28,24 @@ class TimeSyncSearch(BeamedSearch[BeamState]):
     """Extends every hypothesis by one symbol per frame: blank, its last label again, or a label.
 
     A new label scores its weighted log-probability in the frame plus what the label scorers say
-    of it; blanks and repetitions only score in the frame. Hypotheses of one label string are
-    recombined after each frame.
+    of it; blanks and repetitions only score in the frame. Hypotheses of one label string, or of
+    one string of words, are recombined after each frame.
 
     Args:
         scorers: Weight, or more, of each scorer by name; among them the frames' one.
         beam_size: Hypotheses per utterance.
         frames: Which of the scorers gives the frames' symbols.
-        recombination: What becomes of hypotheses with one label string: the best stays, they are
+        recombination: What becomes of hypotheses with one string: the best stays, they are
             summed, or all stay.
-        merge: Whether those of one label string are the same whatever their last symbol is, or
+        merge: Whether those of one string are the same whatever their last symbol is, or
             only where that agrees as well; only the second is exact, since a label that follows
             itself needs a blank between.
         scale_blank: Whether the frames' weight holds for blanks and repetitions as well.
         emission_term: Adds log(1 - p(blank) - p(repetition)) to new labels.
         eos: Whether label scorers score the end of the sentence after the last frame.
         length_norm: Exponent e of the division of the final score by (labels + 1)^e.
+        strings: Whether those of the same labels have one string, or also those that spell the
+            same words with others; what each scorer says is then that of the best one.
 
     Raises:
         ValueError: If the frames' scorer is missing, or the beam is empty.
@@ -58,15 +66,17 @@ class TimeSyncSearch(BeamedSearch[BeamState]):
         emission_term: bool = False,
         eos: bool = True,
         length_norm: float = 0.0,
+        strings: Strings = "labels",
     ) -> None:
         super().__init__(scorers, beam_size, frames)
         self.recombination, self.merge = recombination, merge
         self.scale_blank, self.emission_term = scale_blank, emission_term
-        self.eos, self.length_norm = eos, length_norm
+        self.eos, self.length_norm, self.strings = eos, length_norm, strings
 
     def begin(self, parts: SearchParts, encoded: EncodedFrames) -> BeamState:
         """Returns the state before the first frame."""
-        return BeamState(parts, self.label_states(parts, encoded), Beam.first(encoded.lengths))
+        beam = first_beam(parts, encoded, self.strings)
+        return BeamState(parts, self.label_states(parts, encoded), beam)
 
     def step(self, state: BeamState, encoded: EncodedFrames) -> None:
         """Searches the next frames."""
@@ -82,10 +92,11 @@ class TimeSyncSearch(BeamedSearch[BeamState]):
         return n_best(ended, self.recombination == "sum", self.length_norm)
 
     def without_pruning(self, num_labels: int) -> Search:
-        """Returns a copy whose beam holds all beginnings of a sequence."""
+        """Returns a copy whose beam holds all beginnings of a sequence, which stay apart."""
         one = self.recombination != "none" and self.merge == "string"
         alike = copy(self)
         alike.beam_size = beam_of_beginnings(num_labels, 1 if one else 2)
+        alike.strings = "labels"
         return alike
 
     def _frame(self, state: BeamState, frame: Tensor, going: Tensor) -> Beam:
@@ -132,12 +143,10 @@ class TimeSyncSearch(BeamedSearch[BeamState]):
         return torch.where(emitted, new.gather(1, parents), quiet.gather(1, chosen))
 
     def _recombined(self, beam: Beam, blank: int) -> Beam:
-        """Keeps one hypothesis of each label string."""
+        """Keeps one hypothesis of each string."""
         if self.recombination == "none":
             return beam
-        keys = beam.hashes
-        if self.merge == "string_and_symbol":
-            keys = keys * MULTIPLIER + beam.spoke(blank).long()
+        keys = beam.keys(blank if self.merge == "string_and_symbol" else None)
         beam.recombine(keys, add=self.recombination == "sum")
         return beam
 

@@ -20,10 +20,17 @@ from asrkit.scorers.interfaces import (
     join,
     select,
 )
-from asrkit.search.beam import MULTIPLIER, Beam, Ended, n_best
-from asrkit.search.frame_search import BeamedSearch, BeamState, beam_of_beginnings
+from asrkit.search.beam import Beam, Ended, n_best
+from asrkit.search.frame_search import (
+    BeamedSearch,
+    BeamState,
+    Strings,
+    beam_of_beginnings,
+    first_beam,
+)
 from asrkit.search.parts import SearchParts
 from asrkit.search.search import Search, searches
+from asrkit.search.word_strings import MULTIPLIER
 
 
 @dataclass
@@ -54,16 +61,18 @@ class TransducerSearch(BeamedSearch[TransducerState]):
         beam_size: Hypotheses per utterance.
         scorers: Weight, or more, of each scorer by name; among them the transducer's.
         transducer: Which of the scorers is the transducer head.
-        recombination: What becomes of hypotheses of one label string before each frame: they are
+        recombination: What becomes of hypotheses of one string before each frame: they are
             summed, the best stays, or all stay.
         max_symbols: Most labels in a frame; after that many comes blank.
         eos: Whether label scorers score the end of the sentence after the last frame.
+        strings: Whether those of the same labels have one string, or also those that spell the
+            same words with others; what each scorer says is then that of the best one.
 
     Raises:
         ValueError: If the transducer's scorer is missing, or a size is below 1.
 
     Source: Graves 2012, section 2.5; Zeyer et al. 2020 (recombination by sum). At the end,
-        hypotheses of one label string are summed, unless recombination takes the best.
+        hypotheses of one string are summed, unless recombination takes the best.
     """
 
     scored: ClassVar[Kind] = "symbols"
@@ -76,15 +85,17 @@ class TransducerSearch(BeamedSearch[TransducerState]):
         recombination: Literal["sum", "max", "none"] = "sum",
         max_symbols: int = 10,
         eos: bool = True,
+        strings: Strings = "labels",
     ) -> None:
         super().__init__(scorers, beam_size, transducer, setting="transducer")
         if max_symbols < 1:
             raise ValueError(f"max_symbols ({max_symbols}) must be at least 1")
         self.recombination, self.max_symbols, self.eos = recombination, max_symbols, eos
+        self.strings = strings
 
     def begin(self, parts: SearchParts, encoded: EncodedFrames) -> TransducerState:
         """Returns the state before the first frame."""
-        beam = Beam.first(encoded.lengths)
+        beam = first_beam(parts, encoded, self.strings)
         return TransducerState(parts, self.label_states(parts, encoded), beam)
 
     def step(self, state: TransducerState, encoded: EncodedFrames) -> None:
@@ -103,13 +114,14 @@ class TransducerSearch(BeamedSearch[TransducerState]):
         return n_best(ended, self.recombination != "max")
 
     def without_pruning(self, num_labels: int) -> Search:
-        """Returns a copy with a beam for all beginnings of a sequence.
+        """Returns a copy with a beam for all beginnings of a sequence, which stay apart.
 
         Where hypotheses of one string are not recombined, those that are left are summed at the
         end, so that without pruning all are.
         """
         alike = copy(self)
         alike.beam_size = beam_of_beginnings(num_labels)
+        alike.strings = "labels"
         alike.recombination = "max" if self.recombination == "max" else "sum"
         return alike
 
@@ -173,10 +185,9 @@ class TransducerSearch(BeamedSearch[TransducerState]):
         return emitted, moved
 
     def _recombine(self, beam: Beam, inside: Tensor, symbols: SymbolStates) -> None:
-        """Joins hypotheses with one label string and one future."""
-        keys = beam.hashes * MULTIPLIER + inside.long()
-        if symbols.repeats:
-            keys = keys * MULTIPLIER + beam.spoke(symbols.blank).long()
+        """Joins hypotheses with one string and one future."""
+        keys = beam.keys(symbols.blank if symbols.repeats else None)
+        keys = keys * MULTIPLIER + inside.long()
         beam.recombine(keys, add=self.recombination == "sum")
 
 

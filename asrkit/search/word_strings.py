@@ -9,10 +9,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from asrkit.search.beam import MULTIPLIER
 from asrkit.text.tokenizers import SPACE
 from asrkit.text.vocabulary import Vocabulary
 
+MULTIPLIER = 6364136223846793005
+"""Base of the polynomial hashes that distinguish strings of labels, or of letters."""
 MODULUS = 2**64
 
 
@@ -41,6 +42,14 @@ class WordStrings:
         self._hashes = tensor([_hash(text) for text in written])
         self._factors = tensor([_signed(pow(MULTIPLIER, len(text), MODULUS)) for text in written])
         self._space = ord(" ") + 1
+
+    def first(self, like: Tensor) -> Tensor:
+        """Returns the states (..., 2) of hypotheses without labels, as many as there are numbers.
+
+        Args:
+            like: (...) any integers, for their number and device.
+        """
+        return torch.zeros_like(like, dtype=torch.int64)[..., None].repeat_interleave(2, -1)
 
     def after(self, state: Tensor, labels: Tensor) -> Tensor:
         """Returns the states (..., 2) after labels (...)."""

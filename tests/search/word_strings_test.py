@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from asrkit.lattice.topologies import CtcTopology, RnaTopology, RnntTopology, Topology
 from asrkit.lm.corpus import index_sentences
 from asrkit.lm.kneser_ney import estimate
 from asrkit.lm.tables import Ngrams, Table
@@ -21,10 +22,15 @@ from asrkit.lm.word_ngram import WordNgramModel
 from asrkit.scorers.entries import Scorer
 from asrkit.scorers.interfaces import State
 from asrkit.scorers.ngram import WordNgramScorer
+from asrkit.search.forced import forced
 from asrkit.search.label_sync import LabelSyncSearch
+from asrkit.search.time_sync import TimeSyncSearch
+from asrkit.search.transducer import TransducerSearch
 from asrkit.search.two_pass import score_labels
 from asrkit.search.word_strings import WordStrings
 from asrkit.text.vocabulary import Vocabulary
+from tests.search.search_test import Frames, Head
+from tests.search.transducer_test import Symbols, Transducer, enumerated
 
 LABELS = ["▁a", "a", "b", "▁b", "▁ab", "▁"]
 WORDS = ["a", "ab", "abba", "b", "ba"]
@@ -61,8 +67,8 @@ class UnigramScorer:
         return UnigramScorer(self.tables[utterances])
 
 
-def words_of(labels: tuple[int, ...]) -> str:
-    return " ".join("".join(LABELS[label] for label in labels).replace("▁", " ").split())
+def words_of(labels: tuple[int, ...], texts: list[str] = LABELS) -> str:
+    return " ".join("".join(texts[label] for label in labels).replace("▁", " ").split())
 
 
 def sequences(limit: int) -> list[tuple[int, ...]]:
@@ -94,10 +100,10 @@ def test_labels_without_spaces_are_words() -> None:
     assert not torch.equal(walked(strings, (0, 1)), walked(strings, (2,)))
 
 
-def model() -> WordNgramModel:
+def model(labels: list[str] = LABELS) -> WordNgramModel:
     rng = random.Random(0)
     text = [rng.choices(WORDS, weights=[6, 5, 1, 4, 2], k=rng.randint(1, 3)) for _ in range(60)]
-    return WordNgramModel(estimate(index_sentences(text), 3, []).ngrams, Vocabulary(LABELS))
+    return WordNgramModel(estimate(index_sentences(text), 3, []).ngrams, Vocabulary(labels))
 
 
 def every_score(tables: Tensor, weight: float) -> list[dict[tuple[int, ...], float]]:
@@ -159,3 +165,70 @@ def test_words_that_gain_at_their_end_do_not_end_the_search_early() -> None:
     for n_best in search.over({"lm": words}).run(Encoded()):
         assert n_best[0].labels
         assert n_best[0].score == pytest.approx(math.log(0.95 * 0.98), abs=1e-5)
+
+
+def by_words(
+    labels: list[str], strings: dict[tuple[int, ...], float], weight: float, add: bool
+) -> dict[str, float]:
+    """Returns the score of each string of words, of those of strings of labels."""
+    single: Any = type("One", (), {"lengths": torch.zeros(1)})()
+    scorer = model(labels).label_scorer(single)
+    said = score_labels(scorer, [[[*string] for string in strings]])[0].tolist()
+    groups: dict[str, list[float]] = defaultdict(list)
+    for (string, score), words in zip(strings.items(), said, strict=True):
+        groups[words_of(string, labels)].append(score + weight * words)
+    return {w: float(np.logaddexp.reduce(g)) if add else max(g) for w, g in groups.items()}
+
+
+@pytest.mark.parametrize("recombination", ["max", "sum"])
+def test_searches_over_frames_keep_one_hypothesis_of_each_string_of_words(
+    recombination: Literal["max", "sum"],
+) -> None:
+    torch.manual_seed(2)
+    frames = Frames((2 * torch.randn(2, 3, len(LABELS) + 1)).log_softmax(2), torch.tensor([3, 2]))
+    scorers: dict[str, float | Scorer] = {"ctc": 1.0, "lm": WordNgramScorer(0.6, Path("lm"))}
+    merge: Literal["string_and_symbol"] = "string_and_symbol"
+    search = TimeSyncSearch(scorers, 800, "ctc", recombination, merge, True, strings="words")
+    loaded = search.over({"ctc": Head(frames), "lm": model()}, Vocabulary(LABELS))
+    for row, n_best in enumerate(loaded.run(frames)):
+        strings: dict[tuple[int, ...], float] = {}
+        for path in itertools.product(range(len(LABELS) + 1), repeat=int(frames.lengths[row])):
+            string = tuple(s for s, _ in itertools.groupby(path) if s != len(LABELS))
+            score = sum(float(frames.log_probs[row, t, s]) for t, s in enumerate(path))
+            both = (strings.get(string, -math.inf), score)
+            strings[string] = float(np.logaddexp(*both)) if recombination == "sum" else max(both)
+        expected = by_words(LABELS, strings, 0.6, recombination == "sum")
+        found = {words_of(tuple(each.labels)): each.score for each in n_best}
+        assert len(expected) < len(strings)
+        assert len(found) == len(n_best)
+        assert found == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("recombination", ["max", "sum"])
+@pytest.mark.parametrize("topology", [RnaTopology(), RnntTopology(), CtcTopology()])
+def test_transducers_keep_one_hypothesis_of_each_string_of_words(
+    topology: Topology, recombination: Literal["max", "sum"]
+) -> None:
+    labels = ["▁", "▁a"]  # so that labels without letters may be anywhere
+    torch.manual_seed(3)
+    length = 2 if topology.labels_stay else 4
+    tables = (2 * torch.randn(2, length, 1, 3)).log_softmax(3)  # after all labels alike
+    symbols = Symbols(tables, torch.tensor([length, 2]), topology)
+    scorers: dict[str, float | Scorer] = {"transducer": 1.0, "lm": WordNgramScorer(0.6, Path("lm"))}
+    wide = TransducerSearch(
+        200, scorers, recombination=recombination, max_symbols=2, strings="words"
+    )
+    loaded = wide.over({"transducer": Transducer(symbols), "lm": model(labels)}, Vocabulary(labels))
+    for row, n_best in enumerate(loaded.run(symbols)):
+        strings = enumerated(symbols, row, recombination == "sum", 2)
+        expected = by_words(labels, strings, 0.6, recombination == "sum")
+        found = {words_of(tuple(each.labels), labels): each.score for each in n_best}
+        assert len(expected) < len(strings)
+        assert len(found) == len(n_best)
+        assert found == pytest.approx(expected, abs=1e-4)
+    # Held to labels, other spellings of their words don't take their place.
+    for string in ([0, 1], [1, 0]):
+        for one, row in zip(forced(loaded, symbols, [string, string], 2), (0, 1), strict=True):
+            alone = enumerated(symbols, row, recombination == "sum", 2)[tuple(string)]
+            assert one is not None
+            assert one.scores["transducer"] == pytest.approx(alone, abs=1e-4)
