@@ -433,3 +433,64 @@ def test_a_stage_is_a_run_as_soon_as_it_is_trained(
         assert (tmp_path / stage / weights).read_bytes() == (
             place / "gmm" / stage / weights
         ).read_bytes()
+
+
+CHAIN = """
+text: words
+data:
+  train: [train]
+  dev: [dev]
+  alignments: {chain}
+  sample_rate: 100
+  batches: {{max_seconds: 20.0, order: random, num_buckets: 1}}
+  num_workers: 0
+model:
+  features: {{type: ready_made, dim: 40, normalization: global}}
+  encoder:
+    type: conformer
+    dim: 32
+    num_layers: 1
+    frontend: {{stacking: {{type: frame_stacking, window: 3, stride: 3, right: 1}}}}
+    blocks: {{ffn: {{module: {{type: feed_forward, hidden_dim: 64}}}}}}
+  heads: {{chain: {{type: lf_mmi, weight: 1.0, states: 40}}}}
+training:
+  epochs: 6
+  optimizer: adamw
+  schedule: {{type: constant, value: 5e-3}}
+decoding:
+  words:
+    type: graph
+    frames: chain
+    scorers:
+      graph: {{type: graph, weight: 1.0, graph: graph/words.safetensors}}
+      chain: {{type: states, weight: 1.0}}
+"""
+
+
+def test_a_network_learns_by_lf_mmi_and_decodes(place: Path) -> None:
+    mixtures, chain, run = place / "gmm/lda_mllt", place / "chain", place / "lfmmi"
+    for name in ("train", "dev"):
+        done("features", "--run", mixtures, "--data", place / "data", "--set", name)
+        done("align", "--run", mixtures, "--data", mixtures / "data", "--set", name)
+    said = done("chain", "--run", chain, "--data", mixtures / "data", "--alignments", mixtures,
+                "--set", "train", "--dev", "dev", "--states", 40).output  # fmt: skip
+    assert "48 aligned utterances" in said
+    (place / "lfmmi.yaml").write_text(CHAIN.format(chain=chain))
+    done("train", place / "lfmmi.yaml", "--data", mixtures / "data", "--run", run)
+    epochs = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    losses = [epoch["train"]["chain.loss"] for epoch in epochs]
+    assert losses[-1] < losses[0] / 2
+    assert epochs[-1]["train"]["chain.no_path"] == 0
+    for name in ("tree.json", "denominator.safetensors"):
+        assert (run / "hmm" / name).read_bytes() == (chain / "hmm" / name).read_bytes()
+    done("graph", "--run", run, "--data", place / "data", "--arpa", "words", "--name", "words")
+    at = ("--run", run, "--set", "dev", "--search", "words")
+    done("decode", *at, "--data", mixtures / "data", "--checkpoint", "last")
+    done("score", *at)
+    assert json.loads((run / "decode/words/dev/score.json").read_text())["wer"] < 60
+    done("align", "--run", run, "--data", mixtures / "data", "--set", "dev", "--head", "chain",
+         "--checkpoint", "last")  # fmt: skip
+    trained, aligned = ([*read_ctm(of / "align/dev.ctm")] for of in (mixtures, run))
+    assert [word.word for word in aligned] == [word.word for word in trained]
+    apart = [abs(a.start - b.start) for a, b in zip(aligned, trained, strict=True)]
+    assert float(np.median(apart)) <= 0.06

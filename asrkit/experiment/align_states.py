@@ -18,7 +18,7 @@ from torch import Tensor
 
 from asrkit.data.batch import Batch
 from asrkit.data.batch_info import UtteranceInfo
-from asrkit.data.frame_targets import FrameTargets
+from asrkit.data.frame_targets import FrameTargets, Rate
 from asrkit.errors import UserError
 from asrkit.experiment.prior import read_prior
 from asrkit.experiment.set_alignments import AlignedUtterance, Timed
@@ -89,6 +89,16 @@ class MixtureSource(Protocol):
         ...
 
 
+@runtime_checkable
+class SlowStates(Protocol):
+    """A head that scores frames of its encoder, which are longer than those of features."""
+
+    @property
+    def step(self) -> int:
+        """How many frames of features each has."""
+        ...
+
+
 class StateAligner:
     """Aligns the words of transcripts.
 
@@ -115,7 +125,9 @@ class StateAligner:
     ) -> None:
         self.model, self.source, self.hmm, self.options = model, source, hmm, options
         self.log_prior, self.tree = log_prior, tree
-        self.targets = FrameTargets(Outputs.states(hmm.num_states), rate="features")
+        self.step = source.step if isinstance(source, SlowStates) else 1
+        rate: Rate = "features" if self.step == 1 else "encoder"
+        self.targets = FrameTargets(Outputs.states(hmm.num_states), rate=rate)
         lexicon = hmm.lexicon if options.lexicon is None else read_lexicon(options.lexicon)
         self.compiler = GraphCompiler(
             lexicon, hmm.tree.phones, hmm.silence, options.unknown_as_noise
@@ -139,7 +151,7 @@ class StateAligner:
                 return self._searches_by_mixtures(encoded)
             lengths, scores = self._scores(encoded)
         given = encoded.feature_lengths
-        wanted: list[int] = lengths if given is None else given.tolist()
+        wanted: list[int] = lengths if given is None or self.step > 1 else given.tolist()
         searches: list[Search] = []
         for one, size, frames in zip(scores.float().cpu(), lengths, wanted, strict=True):
             found = _repeated_to(frames, one[:size].numpy())
@@ -194,7 +206,7 @@ class StateAligner:
 
     def frame_seconds(self, num_samples: int) -> float:
         """Returns the seconds between frames, whatever the number of samples."""
-        return self.model.features.frame_shift
+        return self.step * self.model.features.frame_shift
 
 
 def _repeated_to(frames: int, scores: Floats) -> Floats:

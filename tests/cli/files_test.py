@@ -88,6 +88,9 @@ READS = {
     f"graph {RUN} {DATA} --arpa words --name words --lexicon english": [
         "data/lm/words.arpa.gz", "run/x/resolved.yaml", "data/lexicon/english.txt"
     ],
+    f"chain {RUN} {DATA} --alignments gmm --set train --dev dev-b": [
+        "gmm/align/train.safetensors", "gmm/align/dev-b.safetensors", "data/manifests/train.jsonl"
+    ],
     f"perplexity {RUN} {DATA} --set dev-b": [WEIGHTS, DEV],
     f"prior {RUN} {DATA} --set none": [WEIGHTS, "data/manifests/none.jsonl"],
     f"align {RUN} {DATA} --set dev-b --checkpoint best": ["run/x/checkpoints/index.json", DEV],

@@ -82,6 +82,7 @@ COMMANDS = {
     "graph": "--run run --data data --arpa words --name words",
     "gmm": "gmm.yaml --data data --run mixtures --last mono --jobs 1",
     "features": "--run mixtures/mono --data data --set dev",
+    "chain": "--run chain --data mixtures/mono/data --alignments mixtures/mono --set dev",
     "files spec": "spec.yaml",
     "files hears": "spec.yaml",
     "files run": "run nbest --search joint --set dev",
@@ -155,6 +156,8 @@ def test_the_result_is_one_json_object(
     folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(folder)
+    if name == "chain":
+        assert run("align --run mixtures/mono --data mixtures/mono/data --set dev").exit_code == 0
     done = run(f"{name} --json {COMMANDS[name]}")
     assert done.exit_code == 0, (done.output, done.exception)
     found = json.loads(done.stdout, parse_constant=pytest.fail)  # NaN is no JSON

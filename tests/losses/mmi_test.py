@@ -147,6 +147,7 @@ def test_without_a_path_there_is_no_loss_and_no_gradient() -> None:
     loss, posteriors = mmi_loss(scores, torch.tensor([2, 3, 3]), chunks, graph(), 0.1)
     loss.sum().backward()
     assert loss.tolist() == [0, 0, 0]
+    assert scores.grad is not None
     assert not scores.grad.any()
     assert not posteriors.any()
 
