@@ -39,6 +39,7 @@ setup(
     extras_require={
         "toy": [*HYBRID, "espeakng-loader>=0.2.4"],
         "hybrid": HYBRID,
+        "slurm": ["submitit>=1.5"],
         "test": [
             *HYBRID,
             "espeakng-loader>=0.2.4",
@@ -47,6 +48,7 @@ setup(
             "mypy>=2.4",
             "pytest>=8.2",
             "ruff>=0.17",
+            "submitit>=1.5",
             "types-PyYAML>=6.0.12",
         ],
         "kenlm": ["kenlm>=0.3"],  # for tests alone; built from source, by a C++ compiler

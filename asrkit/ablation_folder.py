@@ -2,7 +2,7 @@
 
 OUT/NAME-SEED/         run folder of a row: a variant trained with a seed; `base` for the base
 OUT/logs/NAME-SEED.log what a row's process said
-OUT/plan.json          what is to be trained and decoded
+OUT/cluster/           what is kept of jobs on a cluster
 OUT/ablation.md        the results, for RESULTS.md
 OUT/ablation.html      the same as one page that needs no other file
 OUT/forest.png         differences to the base with their intervals
@@ -40,9 +40,9 @@ class AblationFolder:
         return self.run(row).decoded_set(search_at(search, epoch), set_name)
 
     @property
-    def plan(self) -> Path:
-        """What is to be trained and decoded."""
-        return self.path / "plan.json"
+    def cluster(self) -> Path:
+        """Folder of what is kept of jobs on a cluster."""
+        return self.path / "cluster"
 
     @property
     def section(self) -> Path:

@@ -36,6 +36,7 @@ LAYERS = [
         "asrkit.terminal",
         "asrkit.typed_values",
         "asrkit.owners",
+        "asrkit.queues",
         "asrkit.signals",
         "asrkit.config",
         "asrkit.data.batch",

@@ -47,6 +47,20 @@ def _seeds(
     return found
 
 
+def _settings(
+    context: click.Context, parameter: click.Parameter, words: Sequence[str]
+) -> dict[str, object]:
+    from asrkit.config.yaml_text import scalar
+
+    found: dict[str, object] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name.isidentifier():
+            raise click.BadParameter(f"{word!r}: expected KEY=VALUE, such as timeout_min=600")
+        found[name] = scalar(value)
+    return found
+
+
 @click.command()
 @click.option("--base", type=FILE, required=True, help="Spec file that variants are put on.")
 @click.option(
@@ -79,6 +93,20 @@ def _seeds(
 @click.option(
     "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Rows at a time."
 )
+@click.option(
+    "--cluster",
+    type=click.Choice(["slurm", "local"]),
+    help="Run rows as jobs of Slurm, or of submitit's local executor; needs asrkit[slurm].",
+)
+@click.option(
+    "--cluster-option",
+    "cluster_options",
+    multiple=True,
+    callback=_settings,
+    metavar="KEY=VALUE",
+    help="Of each job, as submitit calls them: timeout_min=600, gpus_per_node=1, "
+    "slurm_partition=gpu; repeatable.",
+)
 @click.option("--row", type=SEARCH, help="Only this row, such as no-aux-1, in this process.")
 @click.option("--report", is_flag=True, help="Train nothing: only report what there is.")
 @threads_option
@@ -94,6 +122,8 @@ def ablate(
     epochs: list[int],
     seeds: dict[str, int],
     jobs: int,
+    cluster: str | None,
+    cluster_options: dict[str, object],
     row: str | None,
     report: bool,
     overrides: tuple[str, ...],
@@ -107,8 +137,10 @@ def ablate(
     """  # noqa: E501 - a command is a line
     from asrkit import experiment
     from asrkit.ablation_folder import AblationFolder
+    from asrkit.errors import UserError
     from asrkit.experiment.ablation.plan import Study, last_epoch
     from asrkit.experiment.ablation.variants import read_variants
+    from asrkit.queues.cluster import Cluster
 
     plugins = click.get_current_context().find_root().params.get("plugin") or ()
     folder = AblationFolder(out)
@@ -128,7 +160,10 @@ def ablate(
     if row is not None:
         experiment.ablate_row(study, row)
         return RowDone(folder.run(row).path)
-    found = experiment.ablate(study, jobs, train=not report)
+    if cluster_options and cluster is None:
+        raise UserError("--cluster-option is of jobs of a cluster: give --cluster as well")
+    place = None if cluster is None else Cluster(cluster, cluster_options, folder.cluster)
+    found = experiment.ablate(study, jobs, not report, place)
     say(found.text)
     if found.failed and not report:
         lines = [f"{state.row}: {state.problem}" for state in found.failed]

@@ -19,8 +19,8 @@ from asrkit.errors import UserError
 from asrkit.experiment.ablation import study as studies
 from asrkit.experiment.ablation.applied import notes_on
 from asrkit.experiment.ablation.plan import Study, planned
-from asrkit.experiment.ablation.queue import Ended, Task
 from asrkit.experiment.ablation.variants import read_variant, read_variants
+from asrkit.queues.processes import Ended, Task
 from tests.cli.json_test import folder as made
 
 SPEC = """

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from asrkit.errors import UserError
 from asrkit.experiment.ablation.plan import Row, Study, planned
-from asrkit.experiment.ablation.queue import Ended, Task, command_of, last_message, run_tasks
 from asrkit.experiment.ablation.report import write_report
 from asrkit.experiment.ablation.row import is_done, run_row
 from asrkit.experiment.record import record_command
 from asrkit.owners import owned
+from asrkit.queues.cluster import Cluster, run_jobs
+from asrkit.queues.processes import Ended, Task, command_of, last_message, run_tasks
 from asrkit.reports.ablation.numbers import RowNumbers
 
 log = logging.getLogger(__name__)
@@ -74,13 +75,16 @@ def ablate_row(study: Study, name: str) -> None:
     run_row(study, found[0])
 
 
-def ablate(study: Study, jobs: int = 1, train: bool = True) -> AblationReport:
+def ablate(
+    study: Study, jobs: int = 1, train: bool = True, cluster: Cluster | None = None
+) -> AblationReport:
     """Runs, resumes or skips all rows, then reports what there is.
 
     Args:
         study: What is asked for.
         jobs: How many rows are trained at a time.
         train: Whether anything is trained; else what is there is reported.
+        cluster: Where rows are run; on this machine if not given.
 
     Raises:
         UserError: If the base or a variant can't be trained, or a variant changes nothing.
@@ -92,7 +96,7 @@ def ablate(study: Study, jobs: int = 1, train: bool = True) -> AblationReport:
     problems: dict[str, str] = {}
     if train:
         with owned(study.folder.path, "an ablation study"):
-            problems = _trained(study, rows, jobs)
+            problems = _trained(study, rows, jobs, cluster)
     states = [_state(study, row, problems.get(row.name)) for row in rows]
     missing = {state.row: state.problem for state in states if not state.done}
     numbers, files = write_report(study, plan, missing)
@@ -100,7 +104,9 @@ def ablate(study: Study, jobs: int = 1, train: bool = True) -> AblationReport:
     return AblationReport(states, numbers, files, text)
 
 
-def _trained(study: Study, rows: Sequence[Row], jobs: int) -> dict[str, str]:
+def _trained(
+    study: Study, rows: Sequence[Row], jobs: int, cluster: Cluster | None
+) -> dict[str, str]:
     """Runs the rows that are not done; returns the problems of those that failed."""
     problems: dict[str, str] = {}
     tasks: list[Task] = []
@@ -112,7 +118,11 @@ def _trained(study: Study, rows: Sequence[Row], jobs: int) -> dict[str, str]:
                 tasks.append(_task(study, row))
         except UserError as error:
             problems[row.name] = str(error)
-    for ended in run_tasks(tasks, jobs, _tell):
+    if cluster is None:
+        ended_tasks = run_tasks(tasks, jobs, _tell)
+    else:
+        ended_tasks = run_jobs(tasks, jobs, _tell, cluster) if tasks else []
+    for ended in ended_tasks:
         if ended.problem is not None:
             problems[ended.name] = ended.problem
     return problems

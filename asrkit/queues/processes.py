@@ -1,4 +1,4 @@
-"""Rows are trained by processes of their own, several at a time.
+"""Processes of a command, several at a time.
 
 Each has its GPU where there are some. One that fails stops no other, and none outlives the command.
 """
@@ -79,7 +79,7 @@ def run_tasks(tasks: Sequence[Task], jobs: int, told: Callable[[Ended], None]) -
                 slot = free.pop(0)
                 task = waiting.pop(0)
                 log.info("%s begins; its log is %s", task.name, task.log)
-                running[slot] = task, _start(task, environment_of(slot, jobs, gpus))
+                running[slot] = task, start(task, environment_of(slot, jobs, gpus))
             for slot, (task, process) in list(running.items()):
                 if process.poll() is not None:
                     del running[slot]
@@ -88,7 +88,7 @@ def run_tasks(tasks: Sequence[Task], jobs: int, told: Callable[[Ended], None]) -
                     told(ended[-1])
             time.sleep(LOOK_AGAIN if running else 0.0)
     finally:
-        _stop([process for _, process in running.values()])
+        stop([process for _, process in running.values()])
     return ended
 
 
@@ -137,7 +137,8 @@ def visible_gpus() -> list[str]:
     return [str(number) for number in range(count)]
 
 
-def _start(task: Task, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def start(task: Task, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Starts the process of a task, which ends with this one."""
     task.log.parent.mkdir(parents=True, exist_ok=True)
     with task.log.open("ab") as said:
         said.write(f"{ATTEMPT}{time.strftime('%Y-%m-%d %H:%M:%S')}\n".encode())
@@ -160,7 +161,7 @@ def _end_with_parent() -> None:
         prctl(SET_SIGNAL_OF_PARENTS_DEATH, signal.SIGTERM)
 
 
-def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+def stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
     """Asks processes to save and end, and waits for that."""
     for process in processes:
         process.terminate()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from asrkit.experiment.ablation.queue import Ended, Task, environment_of, last_message, run_tasks
+from asrkit.queues.processes import Ended, Task, environment_of, last_message, run_tasks
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,7 +61,7 @@ def test_processes_end_with_a_command_that_is_killed(tmp_path: Path) -> None:
     child = f"import os, time; open({str(note)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
     code = (
         "import sys; from pathlib import Path\n"
-        "from asrkit.experiment.ablation.queue import Task, run_tasks\n"
+        "from asrkit.queues.processes import Task, run_tasks\n"
         f"run_tasks([Task('x', [sys.executable, '-c', {child!r}], Path({str(tmp_path)!r}) / 'x')],"
         " 1, print)"
     )
