@@ -34,9 +34,8 @@ search_option = click.option(
 @click.option(
     "--sharpness",
     type=click.FloatRange(min=0.0, min_open=True),
-    default=1.0,
-    show_default=True,
-    help="Factor of the scores of n-best lists where they become probabilities.",
+    help="Factor of the scores where they become probabilities; by default, that of the "
+    "calibration, else 1.",
 )
 @threads_option
 @data_overrides_argument
@@ -46,7 +45,7 @@ def words(
     set_name: str,
     search: str,
     head: str | None,
-    sharpness: float,
+    sharpness: float | None,
     overrides: tuple[str, ...],
 ) -> WordsReport:
     """Write recognised words with times and confidences.

@@ -7,6 +7,9 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from asrkit.config.build import build
 from asrkit.data.decode_batches import decode_batches
@@ -44,6 +47,8 @@ from asrkit.wfst.lattice_file import read_lattices
 log = logging.getLogger(__name__)
 Spans = Sequence[tuple[float, float]]
 CHANNEL = "1"
+SHARPNESS = (2.0, 1.0, 0.7, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05)
+"""Factors of scores that calibration tries: their scale is that of the search."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,7 @@ def words(
     set_name: str,
     search: str,
     head: str | None = None,
-    sharpness: float = 1.0,
+    sharpness: float | None = None,
     overrides: Sequence[str] = (),
 ) -> WordsReport:
     """Writes the words of a decoded set, with times and confidences, next to its n-best lists.
@@ -105,7 +110,8 @@ def words(
         set_name: A set that was decoded.
         search: By which search.
         head: That aligns; the usual one where null.
-        sharpness: Factor of the scores of n-best lists where they become probabilities.
+        sharpness: Factor of the scores where they become probabilities; that of the calibration
+            where null, else 1.
         overrides: Such as data.decoding.max_seconds=600.
 
     Raises:
@@ -116,10 +122,11 @@ def words(
     system = System(run, data, checkpoint, available_device(), overrides)
     lines = {line.id: line for line in read_nbest(place.nbest)}
     spans = _spans(system, build(Search, node, f"decoding.{search}"), data, set_name, lines, head)
-    weights = values_of(node, []) if isinstance(node, dict) else {}
-    shares = _posteriors(place, weights, lines, sharpness)
     known = RunFolder(run).calibration(search)
     calibration = read_calibration(known) if known.is_file() else None
+    if sharpness is None:
+        sharpness = 1.0 if calibration is None else calibration.sharpness
+    shares = _Posteriors(place, node, lines)(sharpness)
     found = [
         _believed(line, spans.get(name, []), shares[name], calibration)
         for name, line in lines.items()
@@ -151,19 +158,23 @@ def calibrate(run: Path, set_name: str, search: str) -> CalibrationReport:
     """
     place = RunFolder(run).decoded_set(search, set_name)
     found = read_believed(place)
+    node, _ = searched_with(place.folder, OpenSets())
     lines = {line.id: line for line in transcribed(read_nbest(place.nbest))}
-    posteriors = [
-        replace(one, words=[replace(w, confidence=w.posterior) for w in one.words]) for one in found
-    ]
-    told, right = confidences_of(posteriors, lines)
-    if not right:
-        raise UserError(f"{place.believed_words} has no words of known texts to learn from")
+    found = [one for one in read_believed(place) if one.id in lines]
+    posteriors = _Posteriors(place, node, lines)
+    tried, right = [], list[bool]()
+    for sharpness in SHARPNESS:
+        shares = posteriors(sharpness)
+        told, right = confidences_of([_with(one, shares[one.id]) for one in found], lines)
+        if not right:
+            raise UserError(f"{place.believed_words} has no words of known texts to learn from")
+        tried.append((calibrated(told, right, set_name, sharpness), told))
     if len(set(right)) < 2:
         log.warning(
             "%s of the %d words of %s are right: a larger set would tell more of confidences",
             "all" if right[0] else "none", len(right), place.believed_words,
         )  # fmt: skip
-    learnt = calibrated(told, right, set_name)
+    learnt, told = max(tried, key=lambda one: -np.inf if one[0].nce is None else one[0].nce)
     path = RunFolder(run).calibration(search)
     picture, bins = path.with_suffix(".png"), reliability(learnt(told), right)
     record_command(run)
@@ -196,25 +207,39 @@ def _spans(
     return found
 
 
-def _posteriors(
-    place: DecodedSet,
-    weights: Mapping[str, float],
-    lines: Mapping[str, NbestLine],
-    sharpness: float,
-) -> dict[str, list[float]]:
-    """Returns the posterior probabilities of the words of each best hypothesis."""
-    lattices = dict(read_lattices(place.lattices)) if has_lattices(place.folder) else {}
-    found = {}
-    for name, line in lines.items():
-        lattice = lattices.get(name)
-        placed = None
+class _Posteriors:
+    """Posterior probabilities of the words of best hypotheses, from lattices or n-best lists.
+
+    Args:
+        place: The decoded set.
+        node: The spec node of its search.
+        lines: Its lists, by utterance.
+    """
+
+    def __init__(self, place: DecodedSet, node: Any, lines: Mapping[str, NbestLine]) -> None:
+        self.weights = values_of(node, []) if isinstance(node, dict) else {}
+        self.lines = lines
+        known = has_lattices(place.folder)
+        self.lattices = dict(read_lattices(place.lattices)) if known else {}
+
+    def __call__(self, sharpness: float) -> dict[str, list[float]]:
+        """Returns them by utterance; scores are multiplied by a factor first."""
+        return {name: self._of(line, sharpness) for name, line in self.lines.items()}
+
+    def _of(self, line: NbestLine, sharpness: float) -> list[float]:
+        lattice = self.lattices.get(line.id)
         if lattice is not None and line.hypotheses:
+            weights = {name: sharpness * weight for name, weight in self.weights.items()}
             placed = placed_words(lattice, weights, line.hypotheses[0].labels)
-        if placed is not None and [one.word for one in placed] == line.words:
-            found[name] = [one.confidence for one in placed]
-        else:
-            found[name] = nbest_confidences(line, sharpness)
-    return found
+            if placed is not None and [one.word for one in placed] == line.words:
+                return [one.confidence for one in placed]
+        return nbest_confidences(line, sharpness)
+
+
+def _with(line: BelievedLine, confidences: Sequence[float]) -> BelievedLine:
+    """Returns an utterance with other confidences."""
+    pairs = zip(line.words, confidences, strict=True)
+    return replace(line, words=[replace(word, confidence=value) for word, value in pairs])
 
 
 def _believed(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from asrkit.search.rover import aligned, network, posteriors
 LEAST = 1e-4
 """Nothing is more certain than this far from 0 and 1."""
 STEPS = 100
+LITTLE = 1e-9
 RIDGE = 1e-3
 """Keeps the fit finite where all words are right, or all are wrong."""
 Values = NDArray[np.float64]
@@ -55,6 +56,7 @@ class Calibration:
         shift: Above 0, it is right more often than it thinks.
         set: That it was estimated on.
         words: How many words that had.
+        sharpness: Factor of the scores where they become the probabilities that are calibrated.
         nce_before: Normalised cross entropy of that set's confidences as they were.
         nce: The same after calibration.
     """
@@ -63,6 +65,7 @@ class Calibration:
     shift: AnyFloat
     set: str
     words: Count
+    sharpness: AnyFloat = 1.0
     nce_before: AnyFloat | None = None
     nce: AnyFloat | None = None
 
@@ -72,35 +75,51 @@ class Calibration:
         return [float(value) for value in found]
 
 
-def calibrated(confidences: Sequence[float], right: Sequence[bool], set_name: str) -> Calibration:
+def calibrated(
+    confidences: Sequence[float], right: Sequence[bool], set_name: str, sharpness: float = 1.0
+) -> Calibration:
     """Returns the calibration under which right and wrong words are likeliest.
 
     Args:
         confidences: Of words.
         right: Whether they were said.
         set_name: The set that they are of.
+        sharpness: That they were made with.
     """
-    logits, wanted = _logits(confidences), np.array(right, np.float64)
+    slope, shift = _fitted(_logits(confidences), np.array(right, np.float64))
+    found = Calibration(slope, shift, set_name, len(right), sharpness)
+    return replace(
+        found,
+        nce_before=normalised_cross_entropy(confidences, right),
+        nce=normalised_cross_entropy(found(confidences), right),
+    )
+
+
+def _fitted(logits: Values, wanted: Values) -> tuple[float, float]:
+    """Returns slope and shift of the likeliest calibration, by Newton's method.
+
+    Steps that make it worse are halved. Little is known where all logits are alike; then these stay
+    as they are as far as they can.
+    """
     inputs = np.stack([logits, np.ones_like(logits)], axis=1)  # (N, 2)
-    weights = np.array([1.0, 0.0])
-    prior = weights.copy()
+    start = weights = np.array([1.0, 0.0])
+
+    def loss(at: Values) -> float:
+        told = inputs @ at
+        doubt = np.logaddexp(0, -told) * wanted + np.logaddexp(0, told) * (1 - wanted)
+        return float(doubt.sum() + RIDGE / 2 * ((at - start) ** 2).sum())
+
     for _ in range(STEPS):
         told = _sigmoid(inputs @ weights)
-        slope = inputs.T @ (told - wanted) + RIDGE * (weights - prior)
+        slope = inputs.T @ (told - wanted) + RIDGE * (weights - start)
         curve = (inputs * (told * (1 - told))[:, None]).T @ inputs + RIDGE * np.eye(2)
         step = np.linalg.solve(curve, slope)
+        while np.abs(step).max() > LITTLE and loss(weights - step) > loss(weights):
+            step = step / 2
         weights = weights - step
-        if np.abs(step).max() < 1e-9:
+        if np.abs(step).max() <= LITTLE:
             break
-    found = Calibration(float(weights[0]), float(weights[1]), set_name, len(wanted))
-    return Calibration(
-        found.slope,
-        found.shift,
-        set_name,
-        len(wanted),
-        normalised_cross_entropy(confidences, right),
-        normalised_cross_entropy(found(confidences), right),
-    )
+    return float(weights[0]), float(weights[1])
 
 
 def normalised_cross_entropy(confidences: Sequence[float], right: Sequence[bool]) -> float | None:

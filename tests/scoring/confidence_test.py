@@ -64,6 +64,17 @@ def test_calibration_finds_how_overconfident_words_are() -> None:
         assert each.right == pytest.approx(each.confidence, abs=0.04)
 
 
+def test_calibration_never_makes_the_set_that_it_learns_from_worse() -> None:
+    # All words are far too certain, and nearly alike: undamped steps would end anywhere.
+    for certain in (0.9999, 1.0):
+        told, right = [certain] * 520 + [0.4] * 4, [True] * 500 + [False] * 24
+        found = calibrated(told, right, "dev")
+        assert found.nce is not None
+        assert found.nce_before is not None
+        assert found.nce > found.nce_before
+        assert found([certain]) == pytest.approx([500 / 520], abs=0.01)
+
+
 def test_words_of_equal_confidence_are_counted_together(tmp_path: Path) -> None:
     bins = reliability([0.05, 0.07, 0.95, 1.0], [False, True, True, True])
     assert [each.words for each in bins] == [2, 2]
