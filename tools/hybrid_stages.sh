@@ -101,10 +101,13 @@ features_of() {
 }
 
 # network_on MIXTURES DEV TEST...: stages 5 to 9 of a network that learns alignments of mixtures, and
-# hears their features or the audio.
+# hears their features or the audio. Its head is named for what it learns: states, or phones.
 network_on() {
-  local mixtures=$1 dev=$2 set speed heard=() from=$data learnt=(train)
+  local mixtures=$1 dev=$2 set speed heard=() heads=() from=$data learnt=(train)
+  local searches=$network_searches
   shift
+  lines_of heads python -m asrkit files heads "$network"
+  if [[ ${heads[0]} == phones ]]; then searches=conf/decode/ctc-phones.yaml; fi
   lines_of heard python -m asrkit files hears "$network"
   run=$mixtures features_of train reference
   if [[ ${heard[0]} == features ]]; then
@@ -123,8 +126,8 @@ network_on() {
     "data.alignments=$(as_yaml "$mixtures")" "${overrides[@]}"
   # One alone: in a few epochs, those before the last are far behind.
   stage 6 "average checkpoints" -- asrkit average --run "$run" --best 1
-  stage 6 "priors of states" -- \
-    asrkit prior --run "$run" --data "$from" --set train --head states
+  stage 6 "priors of ${heads[0]}" -- \
+    asrkit prior --run "$run" --data "$from" --set train --head "${heads[0]}"
   word_graph
-  tuned_words "$from" words "$network_searches" "$@"
+  tuned_words "$from" words "$searches" "$@"
 }

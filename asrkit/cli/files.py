@@ -63,6 +63,19 @@ def hears(spec: Path) -> Lines:
 
 
 @files.command()
+@click.argument("spec", type=FILE)
+def heads(spec: Path) -> Lines:
+    """List the names of the heads of a model of a SPEC.
+
+    Example: asrkit files heads conf/conformer.yaml
+    """
+    found = load(spec).tree
+    for key in ("model", "heads"):
+        found = found.get(key) if isinstance(found, dict) else None
+    return _print([name for name, head in (found or {}).items() if head is not None])
+
+
+@files.command()
 @click.argument("folder", metavar="RUN", type=FOLDER)
 @click.argument("what", type=click.Choice([*OF_RUN, *OF_SEARCH, *OF_SET]))
 @click.option("--search", type=SEARCH, help="Name of a search, for what belongs to one.")

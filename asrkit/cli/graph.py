@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 @click.option(
     "--lexicon",
     type=name_of("a lexicon"),
-    help="For tied states, how words are pronounced: DATA/lexicon/NAME.txt; if not given, the "
-    "lexicon that they were trained with.",
+    help="For tied states and phones, how words are pronounced: DATA/lexicon/NAME.txt; if not "
+    "given, the lexicon that they were trained with.",
 )
 @click.option(
     "--transitions",
@@ -60,8 +60,8 @@ def graph(
 ) -> GraphReport:
     """Make a graph of words for a CTC head or for tied states, for a search of type graph.
 
-    The words are those of an n-gram model; the run's tokenizer spells them. Of tied states, the
-    graph is RUN/graph/NAME.safetensors.
+    The words are those of an n-gram model; the run's tokenizer spells them. Of tied states, or of
+    phones by CTC, the graph is RUN/graph/NAME.safetensors.
 
     Example: asrkit graph --run run/first --data data --arpa 4gram --name 4gram
     """

@@ -1,4 +1,4 @@
-"""`asrkit graph`: makes a decoding graph of words, for a run's CTC head or its tied states."""
+"""`asrkit graph`: makes a graph of words, for a run's CTC head, its tied states or its phones."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from asrkit.data_folder import DataFolder
 from asrkit.errors import UserError
-from asrkit.experiment.runs import open_run
+from asrkit.experiment.runs import TrainedRun, open_run
 from asrkit.files import copy_file
 from asrkit.hmm.hmm_folder import digest_of, read_hmm
 from asrkit.hmm.lexicon import Lexicon
@@ -27,6 +29,7 @@ from asrkit.wfst.grammar_scores import grammar_of
 from asrkit.wfst.graph_file import DecodingGraph, write_graph
 from asrkit.wfst.hybrid import hybrid_graph
 from asrkit.wfst.lexicon import Pronunciation
+from asrkit.wfst.phone_graph import phone_graph
 from asrkit.wfst.token_passing import search_graph
 
 log = logging.getLogger(__name__)
@@ -84,9 +87,10 @@ def graph(
 ) -> GraphReport:
     """Writes a graph that reads a run's symbols and writes the words of an n-gram model.
 
-    That of tied states is RUN/graph/NAME.safetensors, next to the n-gram model, that of CTC labels,
-    which other runs can use, DATA/lm/NAME.graph.safetensors. A graph tells its language model's
-    scores apart, so that a second pass can put the whole model in the place of a pruned one.
+    That of tied states, or of phones, is RUN/graph/NAME.safetensors, next to the n-gram model, that
+    of CTC labels, which other runs can use, DATA/lm/NAME.graph.safetensors. A graph tells its
+    language model's scores apart, so that a second pass can put the whole model in the place of a
+    pruned one.
 
     Args:
         run: Run folder, whose tokenizer spells the words.
@@ -94,8 +98,8 @@ def graph(
         arpa: Name of the n-gram model, of words.
         name: Of the graph.
         entropy: N-grams whose absence raises perplexity by less than this share are left out.
-        lexicon: For tied states, name of the lexicon DATA/lexicon/NAME.txt; if null, that which
-            the states were trained with.
+        lexicon: For tied states and phones, name of the lexicon DATA/lexicon/NAME.txt; if null,
+            that which the mixtures were trained with.
         transitions: For tied states, whether staying and going on costs what was learnt, or what
             the topology says.
 
@@ -114,32 +118,45 @@ def graph(
     if hmm.is_dir():
         copy_file(DataFolder(data).ngram(arpa), RunFolder(run).graph_ngram(name))
         known = None if lexicon is None else read_lexicon(DataFolder(data).lexicon(lexicon))
-        return _of_states(RunFolder(run), name, ngrams, spelled, known, transitions)
+        return _of_pronunciations(opened, name, ngrams, spelled, known, transitions)
     return _of_labels(DataFolder(data).graph(name), ngrams, spelled, opened.tokenizer)
 
 
-def _of_states(
-    run: RunFolder,
+def _of_pronunciations(
+    run: TrainedRun,
     name: str,
     ngrams: Ngrams,
     spelled: Spellings,
     lexicon: Lexicon | None,
     transitions: TransitionSource,
 ) -> GraphReport:
-    hmm = read_hmm(run.hmm)
+    """Writes a graph of tied states, or of phones if the run's model scores these."""
+    folder, path = run.folder.hmm, run.folder.graph(name)
+    hmm, phones = read_hmm(folder), _phones_of(run)
     known = (hmm.lexicon if lexicon is None else lexicon).restricted(spelled.words)
-    learnt = hmm.transitions if transitions == "learnt" else None
-    made = hybrid_graph(ngrams, known, hmm.tree, hmm.topology, hmm.silence, learnt=learnt)
+    if phones is None:
+        learnt = hmm.transitions if transitions == "learnt" else None
+        made = hybrid_graph(ngrams, known, hmm.tree, hmm.topology, hmm.silence, learnt=learnt)
+        symbols, tree = Outputs.states(hmm.num_states).names, digest_of(folder)
+    else:
+        made, tree = phone_graph(ngrams, known, phones.names[: phones.blank]), ""
+        symbols = phones.names
     labels = dict(zip(spelled.words, spelled.labels, strict=True))
-    symbols, path = Outputs.states(hmm.num_states).names, run.graph(name)
     written = [labels[word] for word in made.words]
-    walked, tree = search_graph(made.graph), digest_of(run.hmm)
-    spoken = grammar_of(ngrams, made.words)
+    walked, spoken = search_graph(made.graph), grammar_of(ngrams, made.words)
     write_graph(path, DecodingGraph(walked, made.words, written, [*symbols], tree, spoken))
-    known.write(run.graph_lexicon(path))
+    known.write(run.folder.graph_lexicon(path))
     sizes = len(made.words), made.graph.num_states, made.graph.num_arcs
     lack = "the lexicon or the tokenizer lacks them"
     return GraphReport(path, *sizes, sum(map(len, ngrams.tables)), made.left_out, lack)
+
+
+def _phones_of(run: TrainedRun) -> Outputs | None:
+    """Returns the phones and blank that a run's model scores; None if it scores tied states."""
+    with torch.device("meta"):
+        model = run.experiment.model(vocabulary=run.vocabulary)
+    given = model.given_targets
+    return given.outputs if given is not None and given.rate == "sequence" else None
 
 
 def _of_labels(path: Path, ngrams: Ngrams, spelled: Spellings, tokenizer: Tokenizer) -> GraphReport:

@@ -18,8 +18,9 @@ from asrkit.data.alignments import Alignments, read_file
 from asrkit.data.frame_targets import FrameTargets
 from asrkit.errors import UserError
 from asrkit.hmm.alignments import read_alignments
-from asrkit.hmm.hmm_folder import read_hmm
+from asrkit.hmm.hmm_folder import require_hmm
 from asrkit.hmm.topology import NOISE, SILENCE, Phones
+from asrkit.hmm.tree import read_tree
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,8 @@ def read_phones(paths: Sequence[Path], targets: FrameTargets, hmm: Path) -> Alig
         UserError: If a file or the HMM is missing or damaged, or the HMM has other phones.
     """
     found = Alignments(targets)
-    phones = read_hmm(hmm).tree.phones
+    require_hmm(hmm)
+    phones = read_tree(hmm / "tree.json").phones
     symbols = _symbols(phones, targets, hmm)
     for path in paths:
         noise = utterances = 0

@@ -162,10 +162,16 @@ class System:
         graph = read_graph(path)
         if graph.tree:
             self._require_tree(graph, path)
-        else:
+        elif not self._has_phones(graph):
             require_labels(graph, self.vocabulary.symbols, path)
         require_spellings(graph, len(self.vocabulary), path)
         return graph
+
+    def _has_phones(self, graph: DecodingGraph) -> bool:
+        """Returns whether a graph reads just what a head gives, which is not labels."""
+        heads = [head for model in self.encoders for head in model.named_heads().values()]
+        own = [head.outputs for head in heads if hasattr(head, "outputs")]
+        return any(not o.num_labels and o.names == tuple(graph.symbols) for o in own)
 
     def _require_tree(self, graph: DecodingGraph, path: Path) -> None:
         hmm = RunFolder(self.run).hmm

@@ -28,8 +28,9 @@ IMPOSSIBLE = -1e30
 """The logarithm of zero; finite, so that differences stay numbers. Sums of it and others are told
 by being below IMPOSSIBLE / 2."""
 Kind = Literal["labels", "frames", "states", "symbols", "graph", "lists"]
-"""What can be scored: next labels, the labels of frames by themselves, their tied states, a frame's
-symbols after labels, paths through a graph, or whole hypotheses that were found before."""
+"""What can be scored: next labels, the labels of frames by themselves, their tied states (or
+phones), a frame's symbols after labels, paths through a graph, or whole hypotheses that were found
+before."""
 
 
 class LabelScorer(Protocol):
@@ -143,10 +144,13 @@ class FrameSource(Protocol):
 
 @runtime_checkable
 class StateSource(Protocol):
-    """Scores the tied states of an HMM in every frame of the features."""
+    """Scores the tied states of an HMM in every frame of the features, or phones by CTC."""
 
     def state_scores(self, encoded: Any) -> FrameScores:
-        """Returns scores (B, T, S) of all states: log p(x|s) or log p(s|x); no column is blank."""
+        """Returns scores (B, T, S) of all states: log p(x|s) or log p(s|x); no column is blank.
+
+        Of phones, K of them and blank, the last one, in frames of the encoder: S is K + 1.
+        """
         ...
 
 

@@ -24,7 +24,7 @@ from asrkit.wfst.graph_file import DecodingGraph
 SCORED: dict[Kind, str] = {
     "labels": "labels",
     "frames": "frames",
-    "states": "tied states",
+    "states": "tied states or phones",
     "symbols": "frames after labels",
     "graph": "paths through a graph",
     "lists": "hypotheses that were found before",
@@ -32,7 +32,8 @@ SCORED: dict[Kind, str] = {
 WOULD_DO: dict[Kind, str] = {
     "labels": "an attention or CTC head, a language model, or a reward",
     "frames": "a CTC head",
-    "states": "a head of tied states, such as gaussian_mixtures or frame_cross_entropy",
+    "states": "a head of tied states or phones, such as gaussian_mixtures, frame_cross_entropy or "
+    "phone_ctc",
     "symbols": "a transducer head",
     "graph": "a scorer of type graph",
     "lists": "a scorer of type lists",

@@ -1,4 +1,4 @@
-"""A head of tied states as a scorer; a prior makes log p(x|s) of a network's log p(s|x)."""
+"""A head of states or phones as a scorer; a prior makes log p(x|s) of a network's log p(s|x)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from asrkit.text.outputs import Outputs
 @scorers.register("states")
 @dataclass(frozen=True)
 class StatesScorer(OfHead):
-    """A head of tied states, for a search of type graph.
+    """A head of tied states, or of phones, for a search of type graph.
 
     Args:
         weight: Factor of its scores; about 0.1 for Gaussian mixtures.

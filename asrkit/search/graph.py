@@ -146,7 +146,7 @@ class GraphSearch(FrameSearch[Walks]):
         frames = parts.frame_scores(self.frames, encoded, kind)
         scored = frames.log_probs.shape[2]
         # A network may have more outputs than its tree has states.
-        if scored < symbols or (scored > symbols and kind != "states"):
+        if scored < symbols or (scored > symbols and not (kind == "states" and graph.tree)):
             raise UserError(
                 f"the graph reads {symbols} symbols, but scorer {self.frames!r} scores "
                 f"{scored}: it was made for another model; make it again"

@@ -50,11 +50,11 @@ class TreeTying:
 
 
 @dataclass(frozen=True)
-class HybridGraph:
+class WordGraph:
     """A decoding graph and its words.
 
     Args:
-        graph: Reads tied states (label s + 1), writes words (label w + 1).
+        graph: Reads tied states, or phones and blank (label s + 1), writes words (label w + 1).
         words: The words that can be recognised.
         left_out: Words of the language model without pronunciation.
     """
@@ -71,7 +71,7 @@ def hybrid_graph(
     topology: HmmTopology,
     silence: float = 0.5,
     learnt: Transitions | None = None,
-) -> HybridGraph:
+) -> WordGraph:
     """Returns the decoding graph of a hybrid system.
 
     Args:
@@ -86,13 +86,7 @@ def hybrid_graph(
         UserError: If the lexicon has a phone that the tree lacks, or none of the model's words.
     """
     phones = tree.phones
-    known = [word for word in ngrams.symbols if word not in (BEGIN, END, UNKNOWN)]
-    words = [word for word in known if word in lexicon]
-    if not words:
-        raise UserError(
-            f"{lexicon.source} has none of the {len(known)} words of the language model, such as "
-            f"{', '.join(known[:3])}"
-        )
+    words, left_out = words_of(ngrams, lexicon)
     pronunciations = [
         Pronunciation(label, phones_of(variant.phones, phones, word), cost)
         for label, word in enumerate(words, start=1)
@@ -105,8 +99,23 @@ def hybrid_graph(
         loops, forwards = learnt.loops.astype(np.float64), learnt.forwards.astype(np.float64)
         costs = replace(costs, loop=loops, forward=forwards)
     graph = decoding_graph(ngrams, words, pronunciations, len(phones) - 1, tying, costs, quiet)
-    said = set(words)
-    return HybridGraph(graph, words, [word for word in known if word not in said])
+    return WordGraph(graph, words, left_out)
+
+
+def words_of(ngrams: Ngrams, lexicon: Lexicon) -> tuple[list[str], list[str]]:
+    """Returns the words of a language model that have a pronunciation, and those that have none.
+
+    Raises:
+        UserError: If none has.
+    """
+    known = [word for word in ngrams.symbols if word not in (BEGIN, END, UNKNOWN)]
+    words = [word for word in known if word in lexicon]
+    if not words:
+        raise UserError(
+            f"{lexicon.source} has none of the {len(known)} words of the language model, such as "
+            f"{', '.join(known[:3])}"
+        )
+    return words, [word for word in known if word not in lexicon]
 
 
 def phones_of(names: tuple[str, ...], phones: Phones, word: str) -> tuple[int, ...]:

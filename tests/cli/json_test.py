@@ -85,6 +85,7 @@ COMMANDS = {
     "chain": "--run chain --data mixtures/mono/data --alignments mixtures/mono --set dev",
     "files spec": "spec.yaml",
     "files hears": "spec.yaml",
+    "files heads": "spec.yaml",
     "files run": "run nbest --search joint --set dev",
     "files sets": "data",
     "files searches": "run --data data",

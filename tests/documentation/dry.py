@@ -34,6 +34,8 @@ case $* in
   "-m asrkit files searches"*) echo joint ;;
   "-m asrkit files hears conf/hybrid.yaml"*) echo audio ;;
   "-m asrkit files hears"*) echo features ;;
+  "-m asrkit files heads conf/ctc-phones"*) echo phones ;;
+  "-m asrkit files heads"*) echo states ;;
   "-m asrkit files run"*) echo "$4/tune/joint.yaml" ;;
 esac
 """

@@ -76,11 +76,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "books.txt.gz").write_bytes(gzip.compress(books.encode()))
     (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     (tmp_path / "conf").mkdir()
-    mixtures, network, rescoring, spelled, apart, combined = blocks(PAGE, "yaml")
+    mixtures, network, phones, rescoring, spelled, apart, combined = blocks(PAGE, "yaml")
     for name, text in (
         ("page-gmm", mixtures), ("gmm", MIXTURES), ("page-hybrid", network), ("hybrid", NETWORK),
         ("rescoring", rescoring), ("lm", small_project.LM), ("ctc", CTC), ("spelled", spelled),
-        ("apart", apart), ("combined", combined),
+        ("apart", apart), ("combined", combined), ("page-ctc-phones", phones),
+        ("ctc-phones", NETWORK.replace("page-hybrid", "page-ctc-phones")),
     ):  # fmt: skip
         (tmp_path / "conf" / f"{name}.yaml").write_text(text)
     monkeypatch.chdir(tmp_path)
@@ -139,7 +140,16 @@ def test_the_page_goes_from_recordings_to_words_of_a_hybrid(place: Path) -> None
 
 
 def test_specs_of_the_page_are_right(place: Path) -> None:
-    for name in ("page-gmm", "page-hybrid", "rescoring", "spelled", "apart", "combined"):
+    names = (
+        "page-gmm",
+        "page-hybrid",
+        "page-ctc-phones",
+        "rescoring",
+        "spelled",
+        "apart",
+        "combined",
+    )
+    for name in names:
         done = CliRunner().invoke(main, ["check", f"conf/{name}.yaml"])
         assert done.exit_code == 0, done.output
     states = yaml.safe_load(blocks(PAGE, "yaml")[1])["model"]["heads"]["states"]["states"]

@@ -15,7 +15,7 @@ from asrkit.hmm.tree import monophone_tree
 from asrkit.lm.corpus import index_sentences
 from asrkit.lm.kneser_ney import estimate
 from asrkit.lm.tables import Floats, Ngrams
-from asrkit.wfst.hybrid import HybridGraph, hybrid_graph
+from asrkit.wfst.hybrid import WordGraph, hybrid_graph
 from asrkit.wfst.token_passing import Pruning, TokenPassing, search_graph
 from asrkit.wfst.word_lattice import n_best
 
@@ -38,7 +38,7 @@ def language_model(words: str = "one two won tuna") -> Ngrams:
     return estimate(index_sentences(lines), 3).ngrams
 
 
-def built(topology: HmmTopology) -> HybridGraph:
+def built(topology: HmmTopology) -> WordGraph:
     return hybrid_graph(language_model(), LEXICON, monophone_tree(PHONES, topology), topology)
 
 
