@@ -17,6 +17,9 @@ from torch import Tensor
 from asrkit.errors import UserError
 from asrkit.files import replaced
 
+AVERAGED = "average"
+"""The key of a moving average of the weights in a checkpoint."""
+
 
 def write_atomic(state: dict[str, Any], path: Path) -> None:
     """Writes tensors and plain containers so that the path never holds half a file.
@@ -58,12 +61,13 @@ def peek(path: Path) -> dict[str, Any]:
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
-    """Returns the weights of a checkpoint file.
+    """Returns the weights of a checkpoint file: the moving average of them, if it has one.
 
     Raises:
         UserError: If the file is missing, damaged, or has no weights.
     """
-    weights = load(path).get("model")
+    state = load(path)
+    weights = state.get(AVERAGED, state.get("model"))
     if not isinstance(weights, dict) or not weights:
         raise UserError(f"{path} has no weights")
     for name, tensor in weights.items():

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from asrkit.errors import UserError
 from asrkit.files import write_lines
 from asrkit.models.interfaces import LossReport, TrainableModel
 from asrkit.run_files import read_epochs
@@ -63,6 +64,21 @@ class Totals:
     def objective(self) -> float:
         """Returns the weighted sum of the parts' values."""
         return sum(w * total / max(count, 1) for total, count, w in self._sums.values())
+
+    def judged(self, name: str | None) -> float:
+        """Returns what a training is judged by: a part's value, or the objective without a name.
+
+        Raises:
+            UserError: If there is no such part.
+        """
+        if name is None:
+            return self.objective()
+        values = self.values()
+        if name not in values:
+            raise UserError(
+                f"training.judged_by: unknown score {name!r}; this model has {', '.join(values)}"
+            )
+        return values[name]
 
     def state_dict(self) -> dict[str, list[float]]:
         """Returns the sums, counts and weights."""

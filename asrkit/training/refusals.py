@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from asrkit.bounds import refuse_below
 from asrkit.errors import UserError
+from asrkit.models.kinds import SpeechModel
 from asrkit.training.importing import freeze as freeze_parameters
 from asrkit.training.keeping import Checkpoints
+from asrkit.training.moving_average import MovingAverage
 from asrkit.training.noise import selected
 from asrkit.training.optimizers import OptimizerFactory
 from asrkit.training.parameter_groups import parameter_groups
@@ -30,6 +32,8 @@ def refuse_settings(
     update: Update = Update(),  # noqa: B008 - frozen
     checkpoints: Checkpoints = Checkpoints(),  # noqa: B008 - frozen
     log_steps: int = 1,
+    judged_by: str | None = None,
+    moving_average: MovingAverage | None = None,
 ) -> None:
     """Checks that a model can be trained with these settings.
 
@@ -44,6 +48,8 @@ def refuse_settings(
         update: How an update is made.
         checkpoints: What is kept.
         log_steps: Updates from one point of a curve to the next.
+        judged_by: The dev score that decides.
+        moving_average: Of the weights; its own checks are enough.
 
     Raises:
         ValueError: If it can't; lists everything that is wrong.
@@ -56,6 +62,7 @@ def refuse_settings(
         partial(_try, optimizer, model),
         *(partial(selected, model, change.pattern) for change in changes),
         partial(_refuse_save_between, update, checkpoints),
+        partial(_refuse_score, model, judged_by),
     ]
     problems = []
     for check in checks:
@@ -67,6 +74,7 @@ def refuse_settings(
         "its schedule": schedule.needs_dev,
         "checkpoints.reload_best": checkpoints.reload_best is not None,
         "early_stopping": early_stopping is not None,
+        "judged_by": judged_by is not None,
     }
     if not has_dev:
         for name in (name for name, needs_dev in needing.items() if needs_dev):
@@ -105,6 +113,18 @@ def _refuse_save_between(update: Update, checkpoints: Checkpoints) -> None:
     if steps is not None and not update.exchange.joins(steps):
         raise ValueError(
             f"checkpoints.save_steps ({steps}) must be a multiple of update.exchange.steps"
+        )
+
+
+def _refuse_score(model: nn.Module, name: str | None) -> None:
+    """Refuses the score of a head that a speech model lacks; its parts are known in training."""
+    if name is None or not isinstance(model, SpeechModel):
+        return
+    heads = [*model.named_heads()]
+    if name.partition(".")[0] not in heads or "." not in name:
+        raise ValueError(
+            f"judged_by: {name!r} is not a score of a head, such as {heads[0]}.loss; this model "
+            f"has the heads {', '.join(heads)}"
         )
 
 

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from asrkit.errors import UserError
+from asrkit.training.checkpoint_files import AVERAGED
 from asrkit.training.checkpoints import CheckpointStore, load
 from asrkit.training.distributed import World
+from asrkit.training.loss_scale import LossScale, Scaler
 from asrkit.training.metrics import Totals
 from asrkit.training.refusals import refuse_other_tensors
 from asrkit.training.schedules import Schedule
@@ -118,7 +120,11 @@ def check_state(
         raise UserError(f"it has no {', '.join(missing)}")
     if not isinstance(state.get("place", {}), Mapping):
         raise UserError("its place in the epoch can't be read")
+    if not isinstance(state.get("averaged_updates", 0), int):
+        raise UserError("how many weights were averaged can't be read")
     refuse_other_tensors(model, state["model"])
+    if AVERAGED in state:
+        refuse_other_tensors(model, state[AVERAGED])
     _check_moments(state["optimizer"], optimizer)
     _check_progress(state["progress"], progress)
     try:
@@ -126,8 +132,9 @@ def check_state(
         totals = Totals()
         totals.load_state_dict(state["totals"])
         totals.values()
+        Scaler(LossScale()).load_state_dict(state.get("loss_scale", {}))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"its schedule or sums can't be read: {error!r}") from error
+        raise UserError(f"its schedule, sums or loss scale can't be read: {error!r}") from error
 
 
 def _check_progress(found: Mapping[str, Any], names: Sequence[str]) -> None:

@@ -20,7 +20,7 @@ from asrkit.data.batch import Batch
 from asrkit.models.interfaces import TrainableModel
 from asrkit.run_folder import RunFolder
 from asrkit.training.applied import AppliedTotals
-from asrkit.training.checkpoints import load_weights, read_index
+from asrkit.training.checkpoints import load, read_index
 from asrkit.training.distributed import init_distributed
 from asrkit.training.evaluation import evaluate, require_some
 from asrkit.training.exchange import start_alike
@@ -28,6 +28,7 @@ from asrkit.training.importing import train_mode
 from asrkit.training.job import Job
 from asrkit.training.keeping import Checkpoints
 from asrkit.training.metrics import MetricLog, StepTimes, Totals
+from asrkit.training.moving_average import Averaging, MovingAverage
 from asrkit.training.optimizers import OptimizerFactory, load_moments
 from asrkit.training.planning import planned_updates
 from asrkit.training.progress import EpochProgress, epoch_line
@@ -55,6 +56,9 @@ class Trainer:
         update: How an update is made of batches.
         checkpoints: What is kept, and whether training goes back to it.
         log_steps: Updates from one TensorBoard entry to the next.
+        judged_by: The dev score that schedule, best checkpoints and early stopping look at, lower
+            is better, such as `attention.errors`; the weighted sum of all losses where null.
+        moving_average: Of the weights, if set: it is judged, and decoded.
 
     Raises:
         ValueError: If the settings do not fit together, or lack a dev set.
@@ -72,6 +76,8 @@ class Trainer:
         update: Update = Update(),  # noqa: B008 - frozen
         checkpoints: Checkpoints = Checkpoints(),  # noqa: B008 - frozen
         log_steps: int = 20,
+        judged_by: str | None = None,
+        moving_average: MovingAverage | None = None,
     ) -> None:
         self.world = init_distributed()
         self.model = model.to(self.world.device)
@@ -79,15 +85,17 @@ class Trainer:
         self.run_folder, self.describe = job.run, job.describe
         self.has_dev = bool(self.world.sum(torch.tensor(float(self.dev.num_batches(epoch=1)))) > 0)
         settings = (epochs, optimizer, schedule, freeze, early_stopping, update, checkpoints)
-        refuse_settings(self.model, self.has_dev, *settings, log_steps)
+        others = (log_steps, judged_by, moving_average)
+        refuse_settings(self.model, self.has_dev, *settings, *others)
         self.epochs, self.early_stopping, self.log_steps = epochs, early_stopping, log_steps
-        self.update, self.checkpoints = update, checkpoints
+        self.update, self.checkpoints, self.judged_by = update, checkpoints, judged_by
         self.make_optimizer, self.optimizer = optimizer, optimizer(self.model)
         own = partial(planned_updates, self.train, self.world, update.accumulation, epochs)
         known = job.updates or own
         self.schedule = schedule.over(known()) if schedule.needs_updates else schedule
         self.store = checkpoints.store(RunFolder(job.run).checkpoints)
         start_alike(self.model, self.world)
+        self.average = Averaging(moving_average, self.model)
         self.gradients = Gradients(self.world, job.seed, update)
         self.epoch, self.batch, self.step, self.nonfinite = 1, 0, 0, 0
         self.best, self.best_epoch, self.seconds = math.inf, 0, 0.0
@@ -121,7 +129,8 @@ class Trainer:
         entry = rule.choose(read_index(self.store.folder), self.epoch - 1)
         if entry is None:
             return
-        self.model.load_state_dict(load_weights(self.store.folder / entry.name))
+        self.model.load_state_dict(load(self.store.folder / entry.name)["model"])
+        self.average.restart()
         self.optimizer = self.make_optimizer(self.model)
         if self._leads:
             log.info("epoch %d continues from epoch %d, which was better", self.epoch, entry.epoch)
@@ -163,17 +172,23 @@ class Trainer:
         done, norm = self.gradients.make(self.model, self.optimizer, batches, self.step)
         sums = Totals()
         sums.add_all(report for _, report in done)
-        if self._finite(norm, sums):
+        if done:
+            sums.judged(self.judged_by)  # refused now, not after an epoch
+        finite, loss = self._finite(norm, sums)
+        if finite:
             self.optimizer.step()
+            self.gradients.scaler.fits()
             self.nonfinite = 0
             self.totals.add_all(report for _, report in done)
-        else:
+        elif not loss or not self.gradients.scaler.overflows(self.step + 1):
             self._skip(done, norm)
         self.optimizer.zero_grad(set_to_none=True)
         self.applied.add_batches(batches)
         self.step, self.batch = self.step + 1, self.batch + len(batches)
         if self.update.exchange.joins(self.step):
             self.update.exchange.join(self.model, self.optimizer, self.world)
+            if finite:
+                self.average.update(self.model)
         return sums, norm
 
     def evaluate(self) -> Totals:
@@ -181,7 +196,8 @@ class Trainer:
         with reading(self.dev.batches(epoch=1)) as batches:
             autocast = self.gradients.autocast
             used = self.stop.until_asked(batches)
-            return evaluate(self.model, used, self.step, self.world, autocast)
+            judged = self.average.model(self.model)
+            return evaluate(judged, used, self.step, self.world, autocast)
 
     def finish_epoch(self) -> None:
         """Evaluates, adapts the learning rate, saves, and then shows what there is to show.
@@ -198,9 +214,10 @@ class Trainer:
             self._stop_if_asked()
             require_some(dev)
         objective = dev.objective()
-        self.schedule.observe(self.epoch, objective)
-        if objective < self.best:
-            self.best, self.best_epoch = objective, self.epoch
+        score = dev.judged(self.judged_by) if self.has_dev else objective
+        self.schedule.observe(self.epoch, score)
+        if score < self.best:
+            self.best, self.best_epoch = score, self.epoch
         entry = {
             "epoch": self.epoch,
             "step": self.step,
@@ -216,10 +233,10 @@ class Trainer:
             self.log.epoch(entry)
         self.epoch, self.batch = self.epoch + 1, 0
         self.totals, self.applied = Totals(), AppliedTotals()
-        self.save(objective)
+        self.save(score)
         if self.log is not None:
             print(epoch_line(entry, self.epochs, self.best_epoch == entry["epoch"]), flush=True)
-            self.log.draw(self.describe, self.model, self.epoch - 1)
+            self.log.draw(self.describe, self.average.model(self.model), self.epoch - 1)
         self._stop_if_asked()
 
     def save(self, dev: float | None) -> None:
@@ -234,6 +251,8 @@ class Trainer:
                 "applied": self.applied.state_dict(),
                 "progress": {name: getattr(self, name) for name in _PROGRESS},
                 "place": mark(self.train, self.epoch, self.batch),
+                "loss_scale": self.gradients.scaler.state_dict(),
+                **self.average.state_dict(),
             }
             epoch = self.epoch - (self.batch == 0)
             self.store.save(state, self.step, epoch, dev)
@@ -254,6 +273,8 @@ class Trainer:
         load_moments(self.optimizer, state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.totals.load_state_dict(state["totals"])
+        self.gradients.scaler.load_state_dict(state.get("loss_scale", {}))
+        self.average.load_state_dict(state)
         self.applied.load_state_dict(state.get("applied", {}))  # of older versions: nothing
         for name in _PROGRESS:
             setattr(self, name, state["progress"][name])
@@ -272,6 +293,8 @@ class Trainer:
         """
         if same_model:
             load_moments(self.optimizer, state["optimizer"])
+        self.average.load_state_dict(state if same_model else {})
+        self.gradients.scaler.load_state_dict(state.get("loss_scale", {}))
         self.schedule.load_state_dict(state["schedule"])
         for name in ("epoch", "step", "nonfinite", "seconds"):
             setattr(self, name, state["progress"][name])
@@ -281,10 +304,12 @@ class Trainer:
     def _leads(self) -> bool:
         return self.world.rank == 0
 
-    def _finite(self, norm: float, sums: Totals) -> bool:
-        """Returns whether gradient and loss are finite in all processes."""
-        finite = math.isfinite(norm) and math.isfinite(sums.objective())
-        return float(self.world.sum(torch.tensor(float(finite)))) == self.world.size
+    def _finite(self, norm: float, sums: Totals) -> tuple[bool, bool]:
+        """Returns whether gradient and loss are finite in all processes, and the loss alone."""
+        loss = math.isfinite(sums.objective())
+        own = torch.tensor([float(loss and math.isfinite(norm)), float(loss)])
+        both, losses = self.world.sum(own).tolist()
+        return both == self.world.size, losses == self.world.size
 
     def _skip(self, done: Done, norm: float) -> None:
         """Counts an update without a finite loss and gradient.

@@ -17,6 +17,7 @@ from asrkit.data.batch import Batch
 from asrkit.models.interfaces import LossReport
 from asrkit.training.distributed import World
 from asrkit.training.exchange import Exchange, GradientAverage
+from asrkit.training.loss_scale import LossScale, Scaler
 from asrkit.training.noise import GradientNoise, WeightChange, changed_weights
 from asrkit.training.normalization import By, Normalization, Over
 from asrkit.training.planning import Accumulation
@@ -35,7 +36,9 @@ class Update:
         accumulate: Batches per update and process; or pairs of a first epoch and their number from
             there on, such as [[1, 3], [20, 1]].
         max_grad_norm: Longer gradients are clipped to this global norm.
-        precision: Of the forward pass; weights are always fp32.
+        precision: Of the forward pass; weights are always fp32. With fp16 there must be a
+            `loss_scale`.
+        loss_scale: Scaling of the loss, if set, so that small gradients are not rounded to 0.
         normalize: What summed losses are divided by: labels (without end of sentence), utterances,
             nothing, or each part of the loss by what it counts, such as labels with end of
             sentence (`parts`, over batches only).
@@ -52,7 +55,8 @@ class Update:
 
     accumulate: int | list[tuple[int, int]] = 1
     max_grad_norm: float = 5.0
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    loss_scale: LossScale | None = None
     normalize: By = "labels"
     normalize_over: Over = "update"
     weight_changes: Ordered[WeightChange] = field(default_factory=Ordered)
@@ -63,6 +67,11 @@ class Update:
     def __post_init__(self) -> None:
         refuse_not_above(0, max_grad_norm=self.max_grad_norm)
         refuse_below(1, max_nonfinite=self.max_nonfinite)
+        if self.precision == "fp16" and self.loss_scale is None:
+            raise ValueError(
+                "precision: fp16 needs a loss_scale, or small gradients would be rounded to 0: "
+                "expected loss_scale: {}, or precision: bf16"
+            )
         Normalization(self.normalize, self.normalize_over)  # refuses what can't be
         starts = [start for start, _ in self.accumulation]
         least = min((number for _, number in self.accumulation), default=0)
@@ -96,6 +105,7 @@ class Gradients:
         self.world, self.seed, self.settings = world, seed, settings
         self.exchange = settings.exchange
         self.memory = ShortMemory("training")
+        self.scaler = Scaler(settings.loss_scale)
         self.normalization = Normalization(settings.normalize, settings.normalize_over)
 
     def make(
@@ -110,6 +120,7 @@ class Gradients:
         changes = [*settings.weight_changes.values()]
         with changed_weights(model, changes, self.step_seed(step, 0)):
             done = self.add(model, optimizer, batches, step)
+        self.scaler.unscale(model)
         if settings.gradient_noise is not None:
             settings.gradient_noise.add(model, step + 1, self.step_seed(step, 1))
         norm = nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm)
@@ -177,15 +188,16 @@ class Gradients:
                 report: LossReport = model(batch.to(self.world.device), step)
             objective = self.normalization.objective(report, batch, whole) * factor
             if torch.isfinite(objective):
-                objective.backward()
+                (objective * self.scaler.scale).backward()
             return {name: _detached(part) for name, part in report.items()}
         except torch.cuda.OutOfMemoryError:
             return None
 
     def autocast(self) -> Any:
         """Returns the context of a forward pass."""
-        enabled = self.settings.precision == "bf16"
-        return torch.autocast(self.world.device.type, torch.bfloat16, enabled=enabled)
+        precision = self.settings.precision
+        kind = torch.float16 if precision == "fp16" else torch.bfloat16
+        return torch.autocast(self.world.device.type, kind, enabled=precision != "fp32")
 
     def _mixed_seed(self, step: int, number: int) -> int:
         """Returns the seed of a micro-batch, numbered over all processes as one process would."""

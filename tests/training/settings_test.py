@@ -46,7 +46,7 @@ def numbers_of(target: type) -> list[str]:
 
 PARTS = [*[*parts_of(Trainer)][1:], *parts_of(DataSettings)]
 NUMBERS = [(part, name) for part in PARTS for name in numbers_of(part)]
-VALID = {"train": ["train"], "dev": [], "batches": Batches(10.0)}
+VALID = {"decay": 0.9, "train": ["train"], "dev": [], "batches": Batches(10.0)}
 
 
 def test_parts_are_found() -> None:
