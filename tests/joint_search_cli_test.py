@@ -14,6 +14,7 @@ from asrkit.data.manifests import Source, write_manifest
 from asrkit.experiment.tuned_values import values_of
 from asrkit.run_files import NbestLine, read_nbest
 from asrkit.scoring.weights import Decoded, pool
+from asrkit.search.lengths import LengthNorm
 from asrkit.search.two_pass import TwoPassSearch
 from asrkit.training.checkpoints import load_weights, resolve
 from tests.cli_test import asrkit, place
@@ -168,7 +169,7 @@ def test_lists_tell_what_other_weights_would_give(
     weights = {**values_of(node, []), "ctc": 0.4}
     before, after = lists(f"{key}=0.4"), lists(f"{key}=0.9")
     norm = 0.5 if search == "second_pass" else 1.0
-    found = pool([Decoded(before, weights)], norm)
+    found = pool([Decoded(before, weights)], LengthNorm(norm))
     vector = np.array([{**weights, "ctc": 0.9}[name] for name in found.names])
     totals = (found.scores @ vector + found.rest) / found.norms
     flat = [h for line in before for h in line.hypotheses]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
@@ -189,6 +189,9 @@ class Parts:
 
     def word_ngram(self, path: Path) -> NgramModel:
         raise NotImplementedError("labels of small recipes don't spell words")
+
+    def lists(self, search: str, run: Path | None, most: int) -> Callable[[str], list[Hypothesis]]:
+        raise NotImplementedError("small recipes have decoded nothing")
 
     def graph(self, path: Path) -> DecodingGraph:
         return NO_GRAPH

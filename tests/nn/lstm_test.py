@@ -66,7 +66,7 @@ def test_no_module_calls_an_lstm_itself(monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setattr(kind, "forward", guarded(kind.forward))
     monkeypatch.setattr(torch, "lstm_cell", guarded(torch.lstm_cell))
     outputs = Outputs.labels_with_eos(Vocabulary(["a", "b"]))
-    sizes = {"embedding_dim": 4, "hidden_dim": 6}
+    sizes: dict[str, Any] = {"embedding_dim": 4, "hidden_dim": 6}
     labels, mask = torch.tensor([[0, 1]]), torch.ones(1, 3, dtype=torch.bool)
     with torch.autocast("cpu", torch.bfloat16):
         StackedLstmDecoder(outputs, None, **sizes, num_layers=2)(labels, None, mask[:, :0])
