@@ -15,6 +15,7 @@ from asrkit.experiment import Experiment, check, load_spec
 from asrkit.experiment.decode_spec import searches_of
 from asrkit.experiment.gmm_spec import GmmSpec
 from asrkit.models.asr_model import AsrModel
+from asrkit.models.heads.lf_mmi import LfMmiHead
 from asrkit.nn.ready_made import ReadyMade
 from asrkit.search.search import Search
 from asrkit.text.vocabulary import Vocabulary
@@ -70,6 +71,9 @@ def test_models_learn_eight_utterances_by_heart(path: Path) -> None:
     )
     if isinstance(model, AsrModel) and isinstance(model.features, ReadyMade):
         states = torch.randint(0, 12, (8, 10)).repeat_interleave(8, 1)  # (8, 80)
+        if any(isinstance(head, LfMmiHead) for head in model.named_heads().values()):
+            states = torch.arange(5).repeat(8, 1).repeat_interleave(16, 1) * 2 + 1  # of five phones
+            states[:, ::16] -= 1  # whose first frames have states of their own
         heard = 3 * torch.randn(12, model.features.dim)[states] + torch.randn(8, 80, 1)
         batch = replace(batch, signal=heard, signal_lengths=torch.full((8,), 80), alignment=states)
     elif isinstance(model, AsrModel) and model.given_targets:
