@@ -16,6 +16,7 @@ from asrkit.cli.files import files
 from asrkit.cli.gmm import gmm
 from asrkit.cli.graph import graph
 from asrkit.cli.group import main
+from asrkit.cli.lattices import lattices
 from asrkit.cli.lexicon import lexicon
 from asrkit.cli.list_names import list_names
 from asrkit.cli.ngram import ngram
@@ -51,6 +52,7 @@ for verb in (
     files,
     gmm,
     graph,
+    lattices,
     lexicon,
     list_names,
     ngram,

@@ -67,6 +67,12 @@ class Search(ABC):
         """Whether it, or a search inside it, gives a lattice of every utterance."""
         return any(search.gives_lattices for search in self.inner.values())
 
+    @property
+    def lattice_weights(self) -> Mapping[str, float]:
+        """Weights of the search, itself or one inside it, that gives lattices."""
+        giving = (search for search in self.inner.values() if search.gives_lattices)
+        return next((search.lattice_weights for search in giving), self.weights)
+
     def load(self, loader: Loader) -> LoadedSearch:
         """Returns the search with what it scores with.
 
@@ -192,10 +198,7 @@ class LoadedSearch:
     @property
     def lattice_weights(self) -> Mapping[str, float]:
         """Weights of the search, itself or one inside it, that gives lattices."""
-        for search in self.parts.searches.values():
-            if isinstance(search, LoadedSearch) and search.search.gives_lattices:
-                return search.lattice_weights
-        return self.parts.weights
+        return self.search.lattice_weights
 
     @property
     def seconds(self) -> Mapping[str, float]:

@@ -16,6 +16,10 @@ from click.testing import CliRunner
 
 from asrkit.cli import main
 from asrkit.data.manifests import Source, write_manifest
+from asrkit.files import write_text
+from asrkit.run_folder import RunFolder
+from asrkit.wfst.lattice_file import write_lattices
+from tests.decoding.lattices_test import LATTICE
 
 SPEC = """
 text: words
@@ -48,6 +52,7 @@ data: {train: [train]}
 lexicon: letters
 mixtures: {monophones: {schedule: {gaussians: 12, iterations: 2, grow_until: 1, align_at: [1]}}}
 """
+LATTICE_GRAPH = {"type": "graph", "weight": 1.0, "graph": "lm/words.graph.safetensors"}
 SET = "--data data --set dev"
 COMMANDS = {
     "data kaldi": "kaldi --data made",
@@ -67,6 +72,7 @@ COMMANDS = {
     "alignments compare": "run/align/dev.ctm run/align/dev.ctm",
     "alignments export": "a.tsv --to text --run run --set dev",
     "alignments import": "a.tsv --from text --run imported --set dev",
+    "lattices export": "u.lat --to kaldi-text --run run --set dev --search made",
     "decode": f"--run run {SET} --search joint",
     "score": "--run run --set dev --search joint",
     "search-errors": f"--run run {SET} --search joint",
@@ -143,6 +149,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             assert done.exit_code == 0, (words, done.output, done.exception)
         words = "ngram --data data --set train --order 1 --units words --name words"
         assert run(words).exit_code == 0
+        decoded = RunFolder(place / "run").decoded_set("made", "dev")
+        node = {"type": "graph", "lattices": True, "scorers": {"ctc": 1.0, "graph": LATTICE_GRAPH}}
+        write_text(decoded.search, json.dumps({"search": node, "fingerprint": "x"}))
+        lines = {"fingerprint": "x"}, {"id": "u4", "lattice": LATTICE.as_json()}
+        write_lattices(decoded.lattices, map(json.dumps, lines))
         for words in ("train lm.yaml --data data --run lm", "average --run lm"):
             assert run(words).exit_code == 0
     return place
