@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from asrkit.ablation_folder import AblationFolder
 from asrkit.errors import UserError
 from asrkit.files import copy_file, write_text
+from asrkit.reports.ablation.section import study_section
 from asrkit.reports.commands import option_of, read_commands
 from asrkit.reports.confidences import confidences_section
 from asrkit.reports.markdown import escaped, fenced, folded, picture
@@ -51,7 +53,7 @@ def write_results(runs: Sequence[Path], out: Path, earlier: Results = NOTHING) -
     """Writes the table of some runs, with their commands, logs and learning curves.
 
     Args:
-        runs: Run folders.
+        runs: Run folders, and folders of ablation studies, which have a section only.
         out: The Markdown file; plots go to a folder `results` next to it, where RUN.md may have
             notes on a run.
         earlier: Runs that stay in the file as they are; those that have a folder take their places.
@@ -69,8 +71,12 @@ def write_results(runs: Sequence[Path], out: Path, earlier: Results = NOTHING) -
         raise UserError(
             f"two runs are called {min(twice)!r}: results distinguish runs by their names"
         )
-    rows = earlier.rows | {RunFolder(run).name: _rows(run) for run in runs}
-    sections = earlier.sections | {RunFolder(run).name: _section(run, out) for run in runs}
+    studies = [run for run in runs if AblationFolder(run).section.is_file()]
+    rows = earlier.rows | {RunFolder(run).name: _rows(run) for run in runs if run not in studies}
+    sections = earlier.sections | {
+        RunFolder(run).name: (study_section if run in studies else _section)(run, out)
+        for run in runs
+    }
     table = joined(HEADER, [row for each in rows.values() for row in each])
     parts = [sections[name] for name in Results(rows, sections).names if name in sections]
     write_text(out, "\n".join([INTRODUCTION, table, *parts]))

@@ -13,6 +13,8 @@ from asrkit.reports.ablation.forest import draw_forest
 from asrkit.reports.ablation.numbers import RowNumbers, Scored, corrected, rate_of, reading
 from asrkit.reports.ablation.page import page
 from asrkit.reports.ablation.section import section
+from asrkit.reports.results import write_results
+from asrkit.reports.results_file import read_results
 from asrkit.scoring.edits import Errors
 from asrkit.scoring.significance import sign_flip
 
@@ -69,6 +71,20 @@ def rows() -> list[RowNumbers]:
     rates = {("dev", 2): rate_of(worse, base)}
     found.append(RowNumbers("worse", "", ["b: 1 -> 2"], 12, {}, rates, notes=["idle"]))
     return corrected(found)
+
+
+def test_results_have_the_section_of_a_study(tmp_path: Path) -> None:
+    study = tmp_path / "run" / "study"
+    study.mkdir(parents=True)
+    (study / "forest.png").write_bytes(b"picture")
+    text = section("study", rows()[:2], ["dev"], [2], ["asrkit ablate"], Path("forest.png"))
+    (study / "ablation.md").write_text(text)
+    out = tmp_path / "RESULTS.md"
+    assert write_results([study], out) == ""
+    assert "](results/study-forest.png)" in out.read_text()
+    assert (tmp_path / "results/study-forest.png").read_bytes() == b"picture"
+    kept = read_results(out).sections["study"]
+    assert kept == text.replace("(forest.png)", "(results/study-forest.png)").rstrip("\n") + "\n"
 
 
 def test_only_what_survives_the_correction_is_called_real(tmp_path: Path) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
+from asrkit.ablation_folder import AblationFolder
+from asrkit.files import copy_file, read_lines
 from asrkit.reports import markdown
 from asrkit.reports.ablation.cells import (
     EXPLAINED,
@@ -56,6 +59,23 @@ def section(
         parts.append("Shares over all epochs of the first seed, as they were measured.\n")
         parts.append(_table(measured))
     return "\n".join(parts)
+
+
+def study_section(study: Path, out: Path) -> str:
+    """Returns the section that a study has written, for a file of results elsewhere.
+
+    Args:
+        study: Its folder.
+        out: The Markdown file; the plot goes to a folder `results` next to it.
+    """
+    folder = AblationFolder(study)
+    text = "\n".join(read_lines(folder.section)) + "\n"
+    if not folder.forest.is_file():
+        return text
+    copied = out.parent / "results" / f"{study.name}-{folder.forest.name}"
+    copied.parent.mkdir(parents=True, exist_ok=True)
+    copy_file(folder.forest, copied)
+    return text.replace(f"]({folder.forest.name})", f"]({quote(f'results/{copied.name}')})")
 
 
 def _table(cells: Cells) -> str:
