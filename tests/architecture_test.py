@@ -52,7 +52,7 @@ LAYERS = [
     ("asrkit.decoding",),
     ("asrkit.models.interfaces",),
     ("asrkit.models",),
-    ("asrkit.training", "asrkit.scoring"),
+    ("asrkit.training", "asrkit.scoring", "asrkit.foreign"),
     ("asrkit.reports",),
     ("asrkit.experiment", "asrkit.recogniser"),
     ("asrkit.reports.parents", "asrkit.reports.results"),

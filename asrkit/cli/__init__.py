@@ -16,6 +16,7 @@ from asrkit.cli.files import files
 from asrkit.cli.gmm import gmm
 from asrkit.cli.graph import graph
 from asrkit.cli.group import main
+from asrkit.cli.import_model import import_model
 from asrkit.cli.lattices import lattices
 from asrkit.cli.lexicon import lexicon
 from asrkit.cli.list_names import list_names
@@ -53,6 +54,7 @@ for verb in (
     gmm,
     graph,
     lattices,
+    import_model,
     lexicon,
     list_names,
     ngram,

@@ -12,6 +12,7 @@ from asrkit.experiment.decode_spec import table
 from asrkit.experiment.gmm import gmm
 from asrkit.experiment.gmm_features import features
 from asrkit.experiment.graph import graph
+from asrkit.experiment.import_model import import_model
 from asrkit.experiment.lexicon import lexicon
 from asrkit.experiment.ngram import ngram
 from asrkit.experiment.perplexity import perplexity
@@ -44,6 +45,7 @@ __all__ = [
     "features",
     "gmm",
     "graph",
+    "import_model",
     "lexicon",
     "load_spec",
     "ngram",

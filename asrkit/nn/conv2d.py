@@ -31,7 +31,8 @@ class Conv2dFrontend(Frontend):
         bias: Whether the linear layer has biases.
         windows: Where the windows of a strided convolution are in time: the first one around the
             first frame (first), or all of them in the middle of what they have to cover, so that
-            the padding before and after an utterance is the same, or one more after it (middle).
+            the padding before and after an utterance is the same, or one more after it (middle);
+            or only those without any padding, in time and frequency (whole).
 
     Raises:
         ValueError: If the lists have different lengths, or a kernel size is even.
@@ -53,7 +54,7 @@ class Conv2dFrontend(Frontend):
         time_pools: list[int] | None = None,
         frequency_pools: list[int] | None = None,
         bias: bool = True,
-        windows: Literal["first", "middle"] = "first",
+        windows: Literal["first", "middle", "whole"] = "first",
     ) -> None:
         super().__init__()
         ones = [1] * len(channels)
@@ -73,23 +74,23 @@ class Conv2dFrontend(Frontend):
                 f"kernel_sizes {kernels} must be odd: an even kernel has no middle frame"
             )
         self.activation = activation()
-        self.strides, self.windows = strides, windows
+        self.strides, self.kernels, self.windows = strides, kernels, windows
         inputs = [1, *channels[:-1]]
         self.convolutions = nn.ModuleList(
-            nn.Conv2d(i, o, k, stride=(s, a), padding=k // 2)
+            nn.Conv2d(i, o, k, stride=(s, a), padding=self._padding(k))
             for i, o, k, s, a in zip(inputs, channels, kernels, strides, across, strict=True)
         )
         frequencies = torch.tensor(input_dim, device="cpu")
-        for stride, pool in zip(across, self.frequency_pools, strict=True):
-            frequencies = shortened(frequencies, [stride, pool])
+        for kernel, stride, pool in zip(kernels, across, self.frequency_pools, strict=True):
+            frequencies = shortened(self._convolved(frequencies, kernel, stride), [pool])
         merged = channels[-1] * int(frequencies)
         self.dim = merged if dim is None else dim
         self.output = nn.Identity() if dim is None else nn.Linear(merged, dim, bias=bias)
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
-        """Returns ceil(length / stride), stride by stride and pool by pool."""
-        for stride, pool in zip(self.strides, self.time_pools, strict=True):
-            lengths = shortened(lengths, [stride, pool])
+        """Returns ceil(length / stride), or how many whole windows there are; at least one."""
+        for kernel, stride, pool in zip(self.kernels, self.strides, self.time_pools, strict=True):
+            lengths = shortened(self._convolved(lengths, kernel, stride), [pool])
         return lengths
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -100,13 +101,23 @@ class Conv2dFrontend(Frontend):
             assert isinstance(convolution, nn.Conv2d)
             convolve = centred if self.windows == "middle" else _plain
             x = self.activation(convolve(convolution, x, lengths))
-            lengths = shortened(lengths, [convolution.stride[0]])
+            kernel, stride = convolution.kernel_size[0], convolution.stride[0]
+            lengths = self._convolved(lengths, kernel, stride)
             if time > 1 or frequency > 1:
                 x = max_pooled(x, lengths, time, frequency)
                 lengths = shortened(lengths, [time])
             x = x * length_mask(lengths, x.shape[2])[:, None, :, None]
         frames = x.permute(0, 2, 1, 3).flatten(2)  # (B, C, T', F') -> (B, T', C·F')
         return self.output(frames), lengths
+
+    def _padding(self, kernel: int) -> int:
+        return 0 if self.windows == "whole" else kernel // 2
+
+    def _convolved(self, sizes: Tensor, kernel: int, stride: int) -> Tensor:
+        """Returns how many windows (...) there are in sizes (...), of frames or frequencies."""
+        if self.windows == "whole":
+            return torch.div(sizes - kernel + stride, stride, rounding_mode="floor").clamp(min=1)
+        return shortened(sizes, [stride])
 
     def _one_channel(self, x: Tensor) -> Tensor:
         """Returns (B, 1, T, F) for (B, T, F), with channels last in memory where that is faster.
@@ -120,7 +131,9 @@ class Conv2dFrontend(Frontend):
 
 
 def _plain(convolution: nn.Conv2d, x: Tensor, lengths: Tensor) -> Tensor:
-    """Returns the convolution (B, C', T', F') of (B, C, T, F), its first window around frame 0."""
+    """Returns the convolution (B, C', T', F') of (B, C, T, F), its first window as they come."""
+    short = convolution.kernel_size[0] - 2 * int(convolution.padding[0]) - x.shape[2]
+    x = F.pad(x, (0, 0, 0, short)) if short > 0 else x  # one window at least
     convolved: Tensor = convolution(x)
     return convolved
 

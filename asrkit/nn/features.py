@@ -76,11 +76,12 @@ class UtteranceNormalization(Normalization):
     Args:
         dim: F, not needed here.
         eps: Added to the standard deviation.
+        variance: Whether the variance is normalised, too.
     """
 
-    def __init__(self, dim: int, eps: float = 1e-5) -> None:
+    def __init__(self, dim: int, eps: float = 1e-5, variance: bool = True) -> None:
         super().__init__()
-        self.eps = eps
+        self.eps, self.variance = eps, variance
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
         """Returns normalised features (B, T, F)."""
@@ -88,6 +89,8 @@ class UtteranceNormalization(Normalization):
         count = valid.sum(1, keepdim=True).clamp(min=1)
         mean = features.masked_fill(~valid, 0.0).sum(1, keepdim=True) / count
         centered = (features - mean).masked_fill(~valid, 0.0)
+        if not self.variance:
+            return centered
         deviation = (centered.square().sum(1, keepdim=True) / count).sqrt()
         return centered / (deviation + self.eps)
 

@@ -7,12 +7,16 @@ K attention heads, C values per head.
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from asrkit.config.registry import Registry
 from asrkit.nn.dropout import Dropout
+
+Layout = Literal["halves", "interleaved"]
+"""Where sines and cosines of sinusoids are."""
 
 
 class Position(nn.Module):
@@ -56,13 +60,17 @@ class TransformerXLPosition(Position):
         num_heads: K.
         head_dim: C.
         dropout: Of the sinusoids.
+        layout: Of the sinusoids: sines first and then cosines (halves), or in turn (interleaved),
+            whose wavelengths differ a little.
 
     Source: Dai et al. 2019, section 3.3, extended to both directions as in Conformers.
     """
 
-    def __init__(self, num_heads: int, head_dim: int, dropout: float = 0.0) -> None:
+    def __init__(
+        self, num_heads: int, head_dim: int, dropout: float = 0.0, layout: Layout = "halves"
+    ) -> None:
         super().__init__()
-        self.num_heads, self.head_dim = num_heads, head_dim
+        self.num_heads, self.head_dim, self.layout = num_heads, head_dim, layout
         dim = num_heads * head_dim
         self.projection = nn.Linear(dim, dim, bias=False)
         self.content_bias = nn.Parameter(torch.zeros(num_heads, 1, head_dim))
@@ -78,7 +86,7 @@ class TransformerXLPosition(Position):
         """Returns queries with their content bias, keys, and scores of the distances."""
         num_frames = query.shape[2]
         distances = torch.arange(1 - num_frames, num_frames, device=query.device)
-        table = self.dropout(sinusoids(distances, self.num_heads * self.head_dim))
+        table = self.dropout(sinusoids(distances, self.num_heads * self.head_dim, self.layout))
         # (2T-1, D) -> (K, C, 2T-1)
         projected = self.projection(table.to(query.dtype)).unflatten(1, (self.num_heads, -1))
         # Scaling the queries is cheaper than scaling the scores.
@@ -153,11 +161,22 @@ class RotaryPosition(Position):
         return torch.cat([first * cosine - second * sine, second * cosine + first * sine], dim=3)
 
 
-def sinusoids(positions: Tensor, dim: int) -> Tensor:
+def sinusoids(positions: Tensor, dim: int, layout: Layout = "halves") -> Tensor:
     """Returns (..., D) sines and cosines of positions (...).
 
-    Source: Vaswani et al. 2017, section 3.5; sines first, then cosines.
+    Args:
+        positions: Any numbers.
+        dim: D.
+        layout: All sines, then all cosines, with wavelengths up to 10000 · 2π, as in tensor2tensor
+            (halves); or a sine and a cosine in turn, with wavelengths of 10000^(2i/D) · 2π, as in
+            the paper (interleaved).
+
+    Source: Vaswani et al. 2017, section 3.5.
     """
+    if layout == "interleaved":
+        steps = torch.arange(0, dim, 2, device=positions.device, dtype=torch.float32)
+        turning = positions.to(torch.float32)[..., None] * torch.exp(steps * -(math.log(1e4) / dim))
+        return torch.stack([turning.sin(), turning.cos()], dim=-1).flatten(-2)[..., :dim]
     half = (dim + 1) // 2
     rates = torch.exp(
         torch.arange(half, device=positions.device, dtype=torch.float32)

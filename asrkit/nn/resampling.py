@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from asrkit.config.registry import Factory, Registry
 from asrkit.nn.activations import Activation, ReLU
 from asrkit.nn.masking import length_mask, zero_padding
-from asrkit.nn.positions import sinusoids
+from asrkit.nn.positions import Layout, sinusoids
 
 
 class Frontend(nn.Module, ABC):
@@ -149,13 +149,16 @@ class AddedSinusoids(Frontend):
     Args:
         input_dim: F, which is also D.
         scale: Factor of the frames before the addition; the square root of D where null.
+        layout: Sines first and then cosines (halves), or in turn (interleaved).
 
     Source: Vaswani et al. 2017, section 3.5.
     """
 
-    def __init__(self, input_dim: int, scale: float | None = None) -> None:
+    def __init__(
+        self, input_dim: int, scale: float | None = None, layout: Layout = "halves"
+    ) -> None:
         super().__init__()
-        self.dim = input_dim
+        self.dim, self.layout = input_dim, layout
         self.scale = input_dim**0.5 if scale is None else scale
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
@@ -165,7 +168,7 @@ class AddedSinusoids(Frontend):
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Returns frames (B, T, D) and the same lengths (B,)."""
         places = torch.arange(x.shape[1], device=x.device)
-        return x * self.scale + sinusoids(places, self.dim).to(x.dtype), lengths
+        return x * self.scale + sinusoids(places, self.dim, self.layout).to(x.dtype), lengths
 
 
 @frontends.register("frame_stacking")

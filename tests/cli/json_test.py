@@ -20,6 +20,7 @@ from asrkit.files import write_text
 from asrkit.run_folder import RunFolder
 from asrkit.wfst.lattice_file import write_lattices
 from tests.decoding.lattices_test import LATTICE
+from tests.foreign.stored_models import put_espnet
 
 SPEC = """
 text: words
@@ -89,6 +90,7 @@ COMMANDS = {
     "gmm": "gmm.yaml --data data --run mixtures --last mono --jobs 1",
     "features": "--run mixtures/mono --data data --set dev",
     "chain": "--run chain --data mixtures/mono/data --alignments mixtures/mono --set dev",
+    "import": "espnet exp/valid.acc.ave.pth --out foreign",
     "files spec": "spec.yaml",
     "files hears": "spec.yaml",
     "files heads": "spec.yaml",
@@ -134,6 +136,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     write_manifest(place / "data", "train", sources[:4])
     write_manifest(place / "data", "dev", sources[4:])
+    put_espnet(place / "exp")
     (place / "spec.yaml").write_text(SPEC)
     (place / "lm.yaml").write_text(LM)
     (place / "gmm.yaml").write_text(GMM)

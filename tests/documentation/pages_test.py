@@ -24,6 +24,8 @@ DOCS = ROOT / "docs"
 TESTED = {
     "ablations.md": ["yaml"],
     "hybrid.md": ["yaml", "yaml", "yaml", "yaml", "yaml", "yaml"],
+    "import.md": ["sh"],
+    "hybrid.md": ["yaml", "yaml", "yaml", "yaml", "yaml"],
     "own-data.md": ["sh", "yaml"],
     "use-a-model.md": ["sh", "python", "python"],
     "write-a-component.md": ["python", "python", "python", "python", "yaml"],
@@ -106,6 +108,11 @@ def test_lines_of_the_shell_convert_audio(place: Path) -> None:
     (place / "bin" / "ffmpeg").write_text('#!/bin/sh\n[ "$4" = talk.m4a ] && cat talk.flac\n')
     (place / "bin" / "ffmpeg").chmod(0o755)
     assert shell(blocks(DOCS / "use-a-model.md", "sh")[0]).startswith("-\t")
+
+
+def test_the_model_of_another_toolkit_is_imported_decoded_and_scored(place: Path) -> None:
+    shell(blocks(DOCS / "import.md", "sh")[0])
+    assert (place / "run" / "espnet" / "decode" / "joint" / "test" / "score.json").is_file()
 
 
 def test_the_components_of_the_page_are_checked_trained_and_decoded_with(place: Path) -> None:

@@ -13,7 +13,7 @@ from asrkit.models.decoders.past import Past
 from asrkit.models.decoders.transformer_block import DecoderBlock, KeyValue
 from asrkit.nn.activations import Activation, ReLU
 from asrkit.nn.dropout import Dropout
-from asrkit.nn.positions import sinusoids
+from asrkit.nn.positions import Layout, sinusoids
 from asrkit.scorers.interfaces import State
 from asrkit.text.outputs import Outputs
 
@@ -38,7 +38,11 @@ class TransformerDecoder(AttendingDecoder):
         dropout: Everywhere.
         activation: Of the feed-forward sublayers.
         embedding_dim: Size of label embeddings, brought to D by a linear layer; D where null.
-        position: What is added to embeddings; without it, only the causal mask gives positions.
+        position: What is added to embeddings, sinusoids of either layout; without it, only the
+            causal mask gives positions.
+        norm_eps: Added to the variance in all norms.
+        unused_outputs: How many outputs come after end of sentence that are never a label, but take
+            probability: other toolkits also have blank in this softmax.
 
     Raises:
         ValueError: If the heads do not divide D, or there is no layer.
@@ -57,24 +61,27 @@ class TransformerDecoder(AttendingDecoder):
         dropout: float = 0.1,
         activation: Factory[Activation] = ReLU,
         embedding_dim: int | None = None,
-        position: Literal["sinusoidal", "none"] = "sinusoidal",
+        position: Literal["sinusoidal", "interleaved", "none"] = "sinusoidal",
+        norm_eps: float = 1e-5,
+        unused_outputs: int = 0,
     ) -> None:
         super().__init__()
+        self.num_outputs = len(outputs)
         if num_layers < 1:
             raise ValueError(f"num_layers ({num_layers}) must be at least 1")
         self.dim, self.embedding_dim, self.context_dim = dim, dim, num_layers * dim
         size = dim if embedding_dim is None else embedding_dim
-        self.embedding = nn.Embedding(len(outputs), size)
+        self.embedding = nn.Embedding(len(outputs) + unused_outputs, size)
         nn.init.normal_(self.embedding.weight, std=size**-0.5)
         self.widen = nn.Identity() if embedding_dim is None else nn.Linear(size, dim)
         self.position = position
         self.dropout = Dropout(dropout)
         self.blocks = nn.ModuleList(
-            DecoderBlock(dim, encoder_dim, num_heads, hidden_dim, dropout, activation)
+            DecoderBlock(dim, encoder_dim, num_heads, hidden_dim, dropout, activation, norm_eps)
             for _ in range(num_layers)
         )
-        self.norm = nn.LayerNorm(dim)
-        self.output = nn.Linear(dim, len(outputs))
+        self.norm = nn.LayerNorm(dim, eps=norm_eps)
+        self.output = nn.Linear(dim, len(outputs) + unused_outputs)
 
     def forward(self, labels: Tensor, frames: Tensor | None, mask: Tensor) -> Tensor:
         """Returns unnormalised scores (B, L, V + 1) of the label after each position."""
@@ -165,12 +172,14 @@ class TransformerDecoder(AttendingDecoder):
         return x, grown
 
     def _log_probs(self, x: Tensor) -> Tensor:
-        return torch.log_softmax(self.output(self.norm(x[:, 0])).float(), dim=1)
+        log_probs = torch.log_softmax(self.output(self.norm(x[:, 0])).float(), dim=1)
+        return log_probs[:, : self.num_outputs]
 
     def _embed(self, labels: Tensor, places: Tensor) -> Tensor:
         embedded = self.embed(labels)
-        if self.position == "sinusoidal":
-            embedded = embedded + sinusoids(places, self.dim).to(embedded.dtype)
+        if self.position != "none":
+            layout: Layout = "interleaved" if self.position == "interleaved" else "halves"
+            embedded = embedded + sinusoids(places, self.dim, layout).to(embedded.dtype)
         return self.dropout(embedded)  # type: ignore[no-any-return]
 
     def _blocks(self) -> list[DecoderBlock]:

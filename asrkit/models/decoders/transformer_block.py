@@ -26,6 +26,7 @@ class DecoderBlock(nn.Module):
         hidden_dim: Of the feed-forward sublayer.
         dropout: Everywhere.
         activation: Of the feed-forward sublayer.
+        norm_eps: Added to the variance in all norms.
     """
 
     def __init__(
@@ -36,17 +37,18 @@ class DecoderBlock(nn.Module):
         hidden_dim: int,
         dropout: float,
         activation: Factory[Activation],
+        norm_eps: float = 1e-5,
     ) -> None:
         super().__init__()
         self.head_dim = head_size(dim, num_heads)
-        self.attention_norm = nn.LayerNorm(dim)
+        self.attention_norm = nn.LayerNorm(dim, eps=norm_eps)
         self.attention = CausalAttention(dim, num_heads, dropout)
         self.cross: CrossAttention | None = None
         if encoder_dim is not None:
-            self.cross_norm = nn.LayerNorm(dim)
+            self.cross_norm = nn.LayerNorm(dim, eps=norm_eps)
             self.cross = CrossAttention(dim, encoder_dim, num_heads, dropout)
         self.feed_forward = nn.Sequential(
-            nn.LayerNorm(dim),
+            nn.LayerNorm(dim, eps=norm_eps),
             nn.Linear(dim, hidden_dim),
             activation(),
             Dropout(dropout),

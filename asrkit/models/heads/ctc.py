@@ -43,6 +43,8 @@ class CtcHead(Head):
         eos: Whether every transcript ends in a label of its own, end of sentence. Searches have no
             use for it there: for them its probability is blank's, unless the `ctc` scorer says
             `mask_eos: false`.
+        unused_outputs: How many outputs come after blank that are never a label, but take
+            probability: other toolkits also have end of sentence in this softmax.
 
     Raises:
         ValueError: If the encoder has no such tap.
@@ -61,6 +63,7 @@ class CtcHead(Head):
         tap: int | None = None,
         dropout: float = 0.1,
         eos: bool = False,
+        unused_outputs: int = 0,
     ) -> None:
         super().__init__()
         require_tap(encoder, tap)
@@ -72,7 +75,8 @@ class CtcHead(Head):
         self.aligned_targets = FrameTargets(self.outputs, self.topology.labels_repeat)
         trained = Outputs.labels_with_eos_and_blank(vocabulary) if eos else self.outputs
         self.eos = trained.eos if eos else None
-        self.output = nn.Linear(encoder.dim, len(trained))
+        self.num_outputs = len(trained)
+        self.output = nn.Linear(encoder.dim, len(trained) + unused_outputs)
 
     def log_probs(self, encoded: Encoded) -> Tensor:
         """Returns log-probabilities (B, T, V + 1), in single precision; blank last, eos in it."""
@@ -82,7 +86,7 @@ class CtcHead(Head):
     def symbol_log_probs(self, encoded: Encoded) -> Tensor:
         """Returns log-probabilities (B, T, V + 1), or (B, T, V + 2) of labels, eos and blank."""
         logits = self.output(self.dropout(encoded.at(self.tap)))
-        return torch.log_softmax(logits.float(), dim=2)
+        return torch.log_softmax(logits.float(), dim=2)[..., : self.num_outputs]
 
     def loss(self, encoded: Encoded, batch: Batch) -> LossReport:
         """Returns the loss per label (eos counts), and how many utterances had no alignment.

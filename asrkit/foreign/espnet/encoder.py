@@ -1,0 +1,276 @@
+"""ESPnet's Conformer and E-Branchformer encoders, as an encoder here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from asrkit.foreign.espnet.features import Part
+from asrkit.foreign.rules import Rule, rename
+from asrkit.foreign.settings import Problems, Settings
+from asrkit.foreign.transforms import (
+    HeadBias,
+    Joined,
+    OppositeDistances,
+    PointwiseConvolution,
+    Scaled,
+)
+
+SHARED = {
+    "output_size": 256,
+    "attention_heads": 4,
+    "linear_units": 2048,
+    "dropout_rate": 0.1,
+    "positional_dropout_rate": 0.1,
+    "attention_dropout_rate": 0.0,
+    "input_layer": "conv2d",
+    "positionwise_layer_type": "linear",
+    "pos_enc_layer_type": "rel_pos",
+    "zero_triu": False,
+    "padding_idx": -1,
+    "layer_drop_rate": 0.0,
+    "max_pos_emb_len": 5000,
+    "interctc_layer_idx": None,
+    "interctc_use_conditioning": False,
+    "qk_norm": False,
+    "use_flash_attn": True,
+}
+CONFORMER = {
+    **SHARED,
+    "num_blocks": 6,
+    "normalize_before": True,
+    "concat_after": False,
+    "positionwise_conv_kernel_size": 3,
+    "macaron_style": False,
+    "rel_pos_type": "legacy",
+    "selfattention_layer_type": "rel_selfattn",
+    "activation_type": "swish",
+    "use_cnn_module": True,
+    "cnn_module_kernel": 31,
+    "ctc_trim": False,
+    "stochastic_depth_rate": 0.0,
+}
+E_BRANCHFORMER = {
+    **SHARED,
+    "num_blocks": 12,
+    "attention_layer_type": "rel_selfattn",
+    "rel_pos_type": "latest",
+    "cgmlp_linear_units": 2048,
+    "cgmlp_conv_kernel": 31,
+    "use_linear_after_conv": False,
+    "gate_activation": "identity",
+    "use_ffn": False,
+    "macaron_ffn": False,
+    "ffn_activation_type": "swish",
+    "merge_conv_kernel": 3,
+    "gradient_checkpoint_layers": [],
+}
+CONVOLUTIONS = {
+    "conv2d": ([3, 3], [2, 2]),
+    "conv2d1": ([3, 3], [1, 1]),
+    "conv2d2": ([3, 3], [2, 1]),
+    "conv2d6": ([3, 5], [2, 3]),
+    "conv2d8": ([3, 3, 3], [2, 2, 2]),
+}
+"""Kernel sizes and strides of the input layers."""
+ACTIVATIONS = {"swish": "swish", "relu": "relu", "gelu": "gelu"}
+NORM = {"type": "layer_norm", "eps": 1e-12}
+"""ESPnet's LayerNorm."""
+OURS, THEIRS = "encoder.blocks.*", "encoder.encoders.*"
+
+
+def encoder(config: Mapping[str, Any], problems: Problems) -> Part:
+    """Returns the encoder of a configuration."""
+    kind = config.get("encoder")
+    makers: dict[object, Callable[[object, Problems], Part]] = {
+        "conformer": _conformer,
+        "e_branchformer": _e_branchformer,
+    }
+    if kind not in makers:
+        problems.add(f"encoder is {kind!r}, expected 'conformer' or 'e_branchformer'")
+        return Part({"dim": 1})
+    return makers[kind](config.get("encoder_conf"), problems)
+
+
+def _conformer(conf: object, problems: Problems) -> Part:
+    given = Settings("encoder_conf", conf, CONFORMER, problems)
+    for key in ("normalize_before", "concat_after", "ctc_trim", "rel_pos_type"):
+        given.require(key, "latest" if key == "rel_pos_type" else CONFORMER[key])
+    given.require("selfattention_layer_type", "rel_selfattn")
+    activation = given.chosen("activation_type", ACTIVATIONS)
+    scale = 0.5 if given["macaron_style"] else 1.0
+    last = _feed_forward(given, activation, scale, "feed_forward", "norm_ff")
+    parts = {"attention": _residual(given, _attention(given), "norm_mha")}
+    if given["use_cnn_module"]:
+        parts["convolution"] = _residual(given, _convolution(given, activation), "norm_conv")
+    if given["macaron_style"]:
+        first = _feed_forward(given, activation, scale, "feed_forward_macaron", "norm_ff_macaron")
+        parts = {"ffn1": first, **parts}
+    parts["ffn2"] = last
+    return _whole(given, parts)
+
+
+def _e_branchformer(conf: object, problems: Problems) -> Part:
+    given = Settings("encoder_conf", conf, E_BRANCHFORMER, problems)
+    given.require("rel_pos_type", "latest")
+    given.require("attention_layer_type", "rel_selfattn")
+    activation = given.chosen("ffn_activation_type", ACTIVATIONS)
+    scale = 0.5 if given["macaron_ffn"] else 1.0
+    parts = {"branches": _branches(given)}
+    if given["use_ffn"] and given["macaron_ffn"]:
+        first = _feed_forward(given, activation, scale, "feed_forward_macaron", "norm_ff_macaron")
+        parts = {"ffn1": first, **parts}
+    if given["use_ffn"]:
+        parts["ffn2"] = _feed_forward(given, activation, scale, "feed_forward", "norm_ff")
+    return _whole(given, parts)
+
+
+def _whole(given: Settings, parts: Mapping[str, Part]) -> Part:
+    """Returns the encoder of such blocks."""
+    for key in ("pos_enc_layer_type", "zero_triu", "positionwise_layer_type"):
+        given.require(key, SHARED[key])
+    for key in ("interctc_use_conditioning", "qk_norm"):
+        given.require(key, False)
+    given.require("input_layer", *CONVOLUTIONS)
+    dim = given.number("output_size")
+    kernels, strides = CONVOLUTIONS.get(given["input_layer"], CONVOLUTIONS["conv2d"])
+    tree = {
+        "type": "conformer",
+        "dim": dim,
+        "num_layers": given.number("num_blocks"),
+        "dropout": given.share("positional_dropout_rate"),
+        "frontend": {
+            "conv2d": {
+                "type": "conv2d",
+                "channels": [dim] * len(kernels),
+                "strides": list(strides),
+                "kernel_sizes": list(kernels),
+                "dim": dim,
+                "windows": "whole",
+            }
+        },
+        "blocks": {name: part.tree for name, part in parts.items()},
+        "final_norm": NORM,
+        "last_norm": NORM,
+    }
+    rules = [
+        *(
+            rename(f"encoder.frontends.0.convolutions.{n}", f"encoder.embed.conv.{2 * n}")
+            for n in range(len(kernels))
+        ),
+        rename("encoder.frontends.0.output", "encoder.embed.out.0", transform=Scaled(dim**0.5)),
+        *(
+            Rule(rule.ours.format(part=f"{OURS}.{name}"), rule.theirs, rule.transform)
+            for name, part in parts.items()
+            for rule in part.rules
+        ),
+        rename("encoder.norms.*.norm", f"{THEIRS}.norm_final"),
+        rename("encoder.last_norm.norm", "encoder.after_norm"),
+    ]
+    return Part(tree, rules)
+
+
+def _residual(given: Settings, module: Part, norm: str, scale: float = 1.0) -> Part:
+    tree = {
+        "scale": scale,
+        "dropout": given.share("dropout_rate"),
+        "norm": NORM,
+        "module": module.tree,
+    }
+    return Part(tree, [rename("{part}.norm.norm", f"{THEIRS}.{norm}"), *module.rules])
+
+
+def _feed_forward(given: Settings, activation: str, scale: float, name: str, norm: str) -> Part:
+    tree = {
+        "type": "feed_forward",
+        "hidden_dim": given.number("linear_units"),
+        "activation": activation,
+        "dropout": given.share("dropout_rate"),
+    }
+    rules = [
+        rename("{part}.module.expand", f"{THEIRS}.{name}.w_1"),
+        rename("{part}.module.contract", f"{THEIRS}.{name}.w_2"),
+    ]
+    return _residual(given, Part(tree, rules), norm, scale)
+
+
+def _attention(given: Settings, module: str = "{part}.module", name: str = "self_attn") -> Part:
+    position = {
+        "type": "transformer_xl",
+        "dropout": given.share("positional_dropout_rate"),
+        "layout": "interleaved",
+    }
+    tree = {
+        "type": "self_attention",
+        "num_heads": given.number("attention_heads"),
+        "dropout": given.share("attention_dropout_rate"),
+        "position": position,
+    }
+    there, here = f"{THEIRS}.{name}", f"{module}.position"
+    parts = [f"{there}.linear_{part}" for part in "qkv"]
+    rules = [
+        rename(f"{module}.query_key_value", *parts, transform=Joined(3)),
+        rename(f"{module}.output", f"{there}.linear_out"),
+        rename(
+            f"{here}.projection.weight",
+            f"{there}.linear_pos.weight",
+            transform=OppositeDistances(),
+        ),
+        rename(f"{here}.content_bias", f"{there}.pos_bias_u", transform=HeadBias()),
+        rename(f"{here}.distance_bias", f"{there}.pos_bias_v", transform=HeadBias()),
+    ]
+    return Part(tree, rules)
+
+
+def _convolution(given: Settings, activation: str) -> Part:
+    tree = {
+        "type": "convolution",
+        "kernel_size": given.number("cnn_module_kernel"),
+        "norm": "batch_norm",
+        "activation": activation,
+    }
+    there = f"{THEIRS}.conv_module"
+    pointwise = PointwiseConvolution()
+    rules = [
+        rename("{part}.module.expand", f"{there}.pointwise_conv1", transform=pointwise),
+        rename("{part}.module.depthwise", f"{there}.depthwise_conv"),
+        rename("{part}.module.norm.norm", f"{there}.norm"),
+        rename("{part}.module.contract", f"{there}.pointwise_conv2", transform=pointwise),
+    ]
+    return Part(tree, rules)
+
+
+def _branches(given: Settings) -> Part:
+    """Returns the two branches of an E-Branchformer and what merges them."""
+    given.require("use_linear_after_conv", False)
+    gate = given.chosen("gate_activation", {"identity": "identity", **ACTIVATIONS})
+    attention = _attention(given, "{part}.module.first.module", "attn")
+    gating = {
+        "type": "convolutional_gating",
+        "hidden_dim": given.number("cgmlp_linear_units"),
+        "kernel_size": given.number("cgmlp_conv_kernel"),
+        "gate_activation": gate,
+        "norm": NORM,
+        "dropout": given.share("dropout_rate"),
+    }
+    branch = {"norm": NORM, "dropout": given.share("dropout_rate")}
+    module = {
+        "type": "merged_branches",
+        "kernel_size": given.number("merge_conv_kernel"),
+        "first": {**branch, "module": attention.tree},
+        "second": {**branch, "module": gating},
+    }
+    tree = {"norm": "identity", "dropout": given.share("dropout_rate"), "module": module}
+    here, there = "{part}.module.second.module", f"{THEIRS}.cgmlp"
+    rules = [
+        *attention.rules,
+        rename("{part}.module.first.norm.norm", f"{THEIRS}.norm_mha"),
+        rename("{part}.module.second.norm.norm", f"{THEIRS}.norm_mlp"),
+        rename(f"{here}.expand", f"{there}.channel_proj1.0"),
+        rename(f"{here}.norm.norm", f"{there}.csgu.norm"),
+        rename(f"{here}.depthwise", f"{there}.csgu.conv"),
+        rename(f"{here}.contract", f"{there}.channel_proj2"),
+        rename("{part}.module.depthwise", f"{THEIRS}.depthwise_conv_fusion"),
+        rename("{part}.module.merge", f"{THEIRS}.merge_proj"),
+    ]
+    return Part(tree, rules)
