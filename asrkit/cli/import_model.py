@@ -16,7 +16,7 @@ from asrkit.terminal import say
 @click.argument("checkpoint", type=FILE)
 @click.option("--out", type=FOLDER, required=True, help="Run folder that is made.")
 @click.option(
-    "--config", type=FILE, help="Configuration; config.yaml beside CHECKPOINT if not given."
+    "--config", type=FILE, help="Configuration; config.yaml next to CHECKPOINT if not given."
 )
 @click.option("--bpe", type=FILE, help="SentencePiece model, if it is not where CONFIG says.")
 @click.option(

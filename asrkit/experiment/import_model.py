@@ -71,7 +71,7 @@ def import_model(
         toolkit: Which one.
         checkpoint: Its weights; nothing but tensors is read from it.
         run: The run folder, which must not exist yet.
-        config: Its configuration; config.yaml beside the checkpoint where None.
+        config: Its configuration; config.yaml next to the checkpoint where None.
         bpe: Its SentencePiece model; where the configuration says if None.
         may_miss: Patterns, searched in names here: tensors that may start afresh.
         may_leave: Patterns, searched in names there: tensors that may be left.

@@ -25,7 +25,6 @@ TESTED = {
     "ablations.md": ["yaml"],
     "hybrid.md": ["yaml", "yaml", "yaml", "yaml", "yaml", "yaml"],
     "import.md": ["sh"],
-    "hybrid.md": ["yaml", "yaml", "yaml", "yaml", "yaml"],
     "own-data.md": ["sh", "yaml"],
     "use-a-model.md": ["sh", "python", "python"],
     "write-a-component.md": ["python", "python", "python", "python", "yaml"],

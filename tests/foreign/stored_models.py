@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 
 
 def put_espnet(folder: Path, kind: str = "conformer", name: str = "valid.acc.ave.pth") -> Path:
-    """Returns the path of an ESPnet checkpoint, beside its configuration and units.
+    """Returns the path of an ESPnet checkpoint, next to its configuration and units.
 
     Args:
         folder: Where they are put.

@@ -2,7 +2,7 @@
 
 Run it in an environment of its own with `espnet==202511` and `safetensors`; asrkit needs none:
 
-    espnet-venv/bin/python tools/parity/espnet_asr.py conformer tests/foreign/espnet-conformer
+    PYTHONPATH=. espnet-venv/bin/python tools/parity/espnet_asr.py conformer tests/foreign/espnet-conformer
 
 The folder then holds config.yaml and bpe.model as ESPnet has them, and tensors.safetensors: weights
 (`model.NAME`), and of each utterance, alone (`0.`, `1.`) and in a padded batch (`batch.`), the
@@ -24,6 +24,8 @@ import yaml
 from espnet2.bin.asr_inference import Speech2Text
 from espnet2.tasks.asr import ASRTask
 from safetensors.torch import save_file
+
+from asrkit.utf8 import use_utf8
 
 TEXTS = ["one two three", "four five six", "seven eight nine", "ten eleven twelve", "no", "yes"]
 SIZE = 12
@@ -65,6 +67,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     """Reads the command line, and writes the folder."""
+    use_utf8()
     parser = argparse.ArgumentParser()
     parser.add_argument("kind", choices=sorted(ENCODERS))
     parser.add_argument("folder", type=Path)
@@ -89,7 +92,7 @@ def main() -> None:
     everything = {name: tensor.contiguous() for name, tensor in (weights | inputs | found).items()}
     path = options.folder / "tensors.safetensors"
     save_file(everything, path, {"hypotheses": json.dumps(hypotheses)})
-    (options.folder / "config.yaml").write_text(text_of(config))
+    (options.folder / "config.yaml").write_text(text_of(config), encoding="utf-8")
 
 
 def make_units(folder: Path) -> list[str]:
@@ -202,7 +205,7 @@ def outputs(
 def search(config: dict[str, Any], model: Any, signals: list[torch.Tensor]) -> list[Any]:
     """Returns n-best lists of (text, tokens, score) by ESPnet's own recogniser."""
     folder = Path(tempfile.mkdtemp())
-    (folder / "config.yaml").write_text(text_of(config))
+    (folder / "config.yaml").write_text(text_of(config), encoding="utf-8")
     torch.save(model.state_dict(), folder / "model.pth")
     recogniser = Speech2Text(
         folder / "config.yaml", folder / "model.pth", beam_size=10, ctc_weight=0.3, nbest=5

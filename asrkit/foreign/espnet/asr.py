@@ -125,7 +125,7 @@ def _data(sample_rate: int) -> dict[str, Any]:
 
 
 def _training() -> dict[str, Any]:
-    """Returns settings to go on with: those of the other toolkit are of the past."""
+    """Returns settings for more training: those of the other toolkit are of the past."""
     return {
         "epochs": 10,
         "optimizer": {"type": "adamw"},
