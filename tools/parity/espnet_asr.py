@@ -2,7 +2,8 @@
 
 Run it in an environment of its own with `espnet==202511` and `safetensors`; asrkit needs none:
 
-    PYTHONPATH=. espnet-venv/bin/python tools/parity/espnet_asr.py conformer tests/foreign/espnet-conformer
+    export PYTHONPATH=.
+    espnet-venv/bin/python tools/parity/espnet_asr.py conformer tests/foreign/espnet-conformer
 
 The folder then holds config.yaml and bpe.model as ESPnet has them, and tensors.safetensors: weights
 (`model.NAME`), and of each utterance, alone (`0.`, `1.`) and in a padded batch (`batch.`), the
