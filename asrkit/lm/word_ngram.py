@@ -77,18 +77,21 @@ class WordNgramScorer:
         self.model, self.count = model, count
 
     def initial_state(self) -> State:
-        """Returns histories of words (B, ...), and places (B,) between words."""
+        """Returns the states of empty hypotheses.
+
+        They hold histories of words (B, ...), places (B,) within the next word, and if this ends
+        there, what is gained (B,), and the histories (B, ...) then.
+        """
         history = self.model.words.begin(self.count)
-        return history, history.new_zeros(self.count)
+        return self._state(history, history.new_zeros(self.count))
 
     def score(self, state: State, candidates: Tensor | None = None) -> Tensor:
         """Returns log-probabilities (H, V + 1), or (H, C) of candidates.
 
         Those of all labels of a sentence and its end sum to that of its words.
         """
-        history, places = state  # (H, ...), (H,)
+        _, places, ended, after = state  # (H, ...), (H,), (H,), (H, ...)
         spellings, words = self.model.spellings, self.model.words
-        ended, after = self._ended(history, places)  # (H,)
         taken_back = -spellings.best[places][:, None]  # (H, 1)
         gone = torch.where(spellings.begins, ended[:, None], taken_back)  # (H, V)
         labels = gone + spellings.best_after_all(places)
@@ -99,15 +102,18 @@ class WordNgramScorer:
 
     def advance(self, state: State, labels: Tensor) -> State:
         """Returns the states after another label (H,)."""
-        history, places = state
+        history, places, _, after = state
         spellings = self.model.spellings
-        _, after = self._ended(history, places)
         begins = spellings.begins[labels][:, None]
-        return torch.where(begins, after, history), spellings.after(places, labels)
+        history = torch.where(begins, after, history)
+        return self._state(history, spellings.after(places, labels))
 
     def subset(self, utterances: Tensor) -> WordNgramScorer:
         """Returns the scorer of some of the utterances."""
         return WordNgramScorer(self.model, len(utterances))
+
+    def _state(self, history: Tensor, places: Tensor) -> State:
+        return history, places, *self._ended(history, places)
 
     def _ended(self, history: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
         """Returns what is gained (H,) if the word ends here, and the histories (H, ...) then."""
