@@ -26,7 +26,7 @@ from asrkit.models.interfaces import TrainableModel
 from asrkit.models.language_model import LanguageModel
 from asrkit.nn.ready_made import ReadyMade
 from asrkit.scorers.interfaces import Hypothesis
-from asrkit.scorers.loader import FoundHead
+from asrkit.scorers.loader import FoundHead, NgramUnits
 from asrkit.scorers.stand_ins import NO_GRAPH
 from asrkit.search.forced import forced
 from asrkit.search.search import Search
@@ -182,13 +182,12 @@ class Parts:
         assert isinstance(model, LanguageModel)
         return model
 
-    def ngram(self, path: Path) -> NgramModel:
+    def ngram(self, path: Path, units: NgramUnits = "labels") -> NgramModel:
+        if units == "words":
+            raise NotImplementedError("labels of small recipes don't spell words")
         corpus = index_sentences([VOCABULARY.symbols, VOCABULARY.symbols[::-2]], VOCABULARY.symbols)
         model = NgramModel(estimate(corpus, 2, []).ngrams, VOCABULARY)
         return model.to(self.device)
-
-    def word_ngram(self, path: Path) -> NgramModel:
-        raise NotImplementedError("labels of small recipes don't spell words")
 
     def lists(self, search: str, run: Path | None, most: int) -> Callable[[str], list[Hypothesis]]:
         raise NotImplementedError("small recipes have decoded nothing")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from asrkit.errors import UserError
 from asrkit.scorers.interfaces import Hypothesis
-from asrkit.scorers.loader import FoundHead
+from asrkit.scorers.loader import FoundHead, NgramUnits
 from asrkit.scorers.stand_ins import NO_GRAPH, AnyHead, AnyLanguageModel, no_lists
 from asrkit.search.search import Search
 from asrkit.text.outputs import Outputs
@@ -48,11 +48,7 @@ class UnreadModels:
         """Returns what scores labels."""
         return AnyLanguageModel()
 
-    def ngram(self, path: Path) -> AnyLanguageModel:
-        """Returns what scores labels."""
-        return AnyLanguageModel()
-
-    def word_ngram(self, path: Path) -> AnyLanguageModel:
+    def ngram(self, path: Path, units: NgramUnits = "labels") -> AnyLanguageModel:
         """Returns what scores labels."""
         return AnyLanguageModel()
 

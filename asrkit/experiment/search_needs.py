@@ -15,7 +15,7 @@ from asrkit.experiment.decode_spec import load_decode_spec, searches_of
 from asrkit.experiment.spec import load_spec
 from asrkit.run_folder import RunFolder
 from asrkit.scorers.interfaces import Hypothesis
-from asrkit.scorers.loader import FoundHead
+from asrkit.scorers.loader import FoundHead, NgramUnits
 from asrkit.scorers.stand_ins import NO_GRAPH, AnyHead, AnyLanguageModel, no_lists
 from asrkit.search.search import Search
 from asrkit.text.outputs import Outputs
@@ -65,12 +65,7 @@ class Needs:
         self.files.append(place.weights(checkpoint))
         return AnyLanguageModel()
 
-    def ngram(self, path: Path) -> AnyLanguageModel:
-        """Notes its file."""
-        self.files.append(find_model(path, self.run, self.data))
-        return AnyLanguageModel()
-
-    def word_ngram(self, path: Path) -> AnyLanguageModel:
+    def ngram(self, path: Path, units: NgramUnits = "labels") -> AnyLanguageModel:
         """Notes its file."""
         self.files.append(find_model(path, self.run, self.data))
         return AnyLanguageModel()

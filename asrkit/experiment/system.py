@@ -24,7 +24,7 @@ from asrkit.models.interfaces import Encoded, TrainableModel
 from asrkit.models.kinds import SpeechModel, TextModel
 from asrkit.run_folder import RunFolder
 from asrkit.scorers.interfaces import Hypothesis
-from asrkit.scorers.loader import FoundHead
+from asrkit.scorers.loader import FoundHead, NgramUnits
 from asrkit.search.search import LoadedSearch, Search
 from asrkit.text.outputs import Outputs
 from asrkit.training.checkpoints import resolve
@@ -120,16 +120,12 @@ class System:
         what = f"{where}'s {type(found[name]).__name__}"
         return FoundHead(found[name], what, Reads(self.encoders.index(model)))
 
-    def ngram(self, path: Path) -> NgramModel:
-        """Returns an n-gram model over the labels, from an ARPA file."""
+    def ngram(self, path: Path, units: NgramUnits = "labels") -> NgramModel | WordNgramModel:
+        """Returns an n-gram model of the labels, or of words that they spell, from an ARPA file."""
         path = self.find(path)
         self.others.append(path)
-        return NgramModel(read_arpa(path), self.vocabulary, path).to(self.device)
-
-    def word_ngram(self, path: Path) -> WordNgramModel:
-        """Returns an n-gram model of words, from an ARPA file, that scores the labels."""
-        path = self.find(path)
-        self.others.append(path)
+        if units == "labels":
+            return NgramModel(read_arpa(path), self.vocabulary, path).to(self.device)
         model = WordNgramModel(read_arpa(path), self.vocabulary, path).to(self.device)
         log.info("%s: %s", path, model.summary)
         return model

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 from torch import Tensor
 
@@ -14,6 +14,9 @@ from asrkit.scorers.sources import Source
 from asrkit.text.outputs import Outputs
 from asrkit.text.vocabulary import Vocabulary
 from asrkit.wfst.graph_file import DecodingGraph
+
+NgramUnits: TypeAlias = Literal["labels", "words"]
+"""What an n-gram model that scores labels is of."""
 
 
 def all_of(encoded: Any) -> Any:
@@ -54,12 +57,8 @@ class Loader(Protocol):
         """Returns a trained language model."""
         ...
 
-    def ngram(self, path: Path) -> LabelSource:
-        """Returns an n-gram model over the same labels, from an ARPA file."""
-        ...
-
-    def word_ngram(self, path: Path) -> LabelSource:
-        """Returns an n-gram model of words, from an ARPA file, that scores the same labels."""
+    def ngram(self, path: Path, units: NgramUnits = "labels") -> LabelSource:
+        """Returns an n-gram model of the labels, or of words that they spell, from an ARPA file."""
         ...
 
     def lists(self, search: str, run: Path | None, most: int) -> Callable[[str], list[Hypothesis]]:

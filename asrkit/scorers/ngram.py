@@ -56,4 +56,4 @@ class WordNgramScorer(Scorer):
 
     def find(self, name: str, loader: Loader) -> Source:
         """Returns the n-gram model."""
-        return Source.of(loader.word_ngram(self.arpa), f"the n-gram model {self.arpa}")
+        return Source.of(loader.ngram(self.arpa, "words"), f"the n-gram model {self.arpa}")

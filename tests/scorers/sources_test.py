@@ -16,7 +16,7 @@ from asrkit.scorers.head import HeadScorer
 from asrkit.scorers.internal_lm import InternalLmScorer
 from asrkit.scorers.language_model import LanguageModelScorer
 from asrkit.scorers.length_reward import LengthScorer
-from asrkit.scorers.loader import FoundHead
+from asrkit.scorers.loader import FoundHead, NgramUnits
 from asrkit.scorers.ngram import NgramScorer
 from asrkit.scorers.sources import Source
 from asrkit.scorers.stand_ins import NO_GRAPH, AnyLanguageModel
@@ -43,10 +43,7 @@ class Parts(OneModel):
     def language_model(self, run: Path, checkpoint: str) -> Any:
         return AnyLanguageModel()
 
-    def ngram(self, path: Path) -> Any:
-        return AnyLanguageModel()
-
-    def word_ngram(self, path: Path) -> Any:
+    def ngram(self, path: Path, units: NgramUnits = "labels") -> Any:
         return AnyLanguageModel()
 
     def graph(self, path: Path) -> Any:
