@@ -24,6 +24,11 @@ def compiled(function: Function) -> Function:
     return cast(Function, _Later(function, set()))
 
 
+def can_compile() -> bool:
+    """Returns whether loops are compiled; says so once if not."""
+    return _numba() is not None
+
+
 def compiled_sums(function: Function) -> Function:
     """Returns a function as `compiled` does that may add up in any order, eight terms at a time."""
     return cast(Function, _Later(function, {"reassoc", "contract", "nsz"}))
@@ -70,8 +75,8 @@ def _numba() -> Any:
         import numba
     except ImportError:
         log.warning(
-            "numba is not installed, so some loops take a hundred times longer: "
-            "pip install 'asrkit[hybrid]'"
+            "numba is not installed: graph searches find the best path only, and some loops take "
+            "a hundred times longer; pip install 'asrkit[hybrid]'"
         )
         return None
     return numba

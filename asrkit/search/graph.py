@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import Protocol
 
 import torch
 
+from asrkit.compiled import can_compile
 from asrkit.errors import UserError
 from asrkit.lm.tables import SmallFloats
 from asrkit.scorers.entries import Scorer
@@ -19,6 +21,7 @@ from asrkit.search.frame_search import FrameSearch
 from asrkit.search.lattices import hypotheses_of, named
 from asrkit.search.parts import SearchParts
 from asrkit.search.search import searches
+from asrkit.wfst.best_path import BestPath
 from asrkit.wfst.determinised import PARTS, determinised
 from asrkit.wfst.grammar_scores import GrammarScores
 from asrkit.wfst.graph_file import DecodingGraph
@@ -29,6 +32,18 @@ from asrkit.wfst.word_lattice import n_best
 
 UNPRUNED = Pruning(beam=float("inf"), max_active=2**31 - 1, lattice_beam=1e-3)
 """Of graphs that hold one label sequence, of which the best path is all that is wanted."""
+
+
+class Walk(Protocol):
+    """A search through one utterance, frame by frame."""
+
+    def step(self, scores: SmallFloats) -> None:
+        """Takes more frames (T, S)."""
+        ...
+
+    def end(self) -> Lattice | None:
+        """Returns the lattice of all that was heard; None if no path reached an end."""
+        ...
 
 
 @dataclass
@@ -44,7 +59,7 @@ class Walks:
 
     parts: SearchParts
     graph: DecodingGraph
-    walks: list[TokenPassing]
+    walks: Sequence[Walk]
     grammar: GrammarScores | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -59,7 +74,7 @@ class GraphSearch(FrameSearch[Walks]):
     path in the graph. With a scorer of type `graph_lm`, the language model within the graph has a
     weight and scores of its own, and the graph's are those of pronunciations: the search then walks
     with the former weight for both, and its lattice is ranked with each part's own. Other scorers
-    can follow in a second pass.
+    can follow in a second pass. Without numba there is the best path only: `nbest` has to be 1.
 
     Args:
         scorers: Of the frames, by the name `frames`, of a graph, by the name `graph`, and perhaps
@@ -129,7 +144,14 @@ class GraphSearch(FrameSearch[Walks]):
         # Within the search the graph's costs are as they are; all else is in proportion.
         scale, limits = self._scale(parts), self.pruning
         pruning = Pruning(limits.beam / scale, limits.max_active, limits.lattice_beam / scale)
-        walks = [TokenPassing(graph.graph, pruning) for _ in range(len(encoded.lengths))]
+        kind: type[TokenPassing | BestPath] = TokenPassing if can_compile() else BestPath
+        if kind is BestPath and (self.nbest > 1 or self.lattices):
+            asked = "lattices" if self.lattices else f"the {self.nbest} best hypotheses"
+            raise UserError(
+                f"a graph search finds {asked} with numba only, which is not installed: set "
+                "nbest: 1 and lattices: false, or pip install 'asrkit[hybrid]'"
+            )
+        walks = [kind(graph.graph, pruning) for _ in range(len(encoded.lengths))]
         return Walks(parts, graph, walks)
 
     def step(self, state: Walks, encoded: EncodedFrames) -> None:
@@ -234,8 +256,8 @@ class GraphSearch(FrameSearch[Walks]):
         return found
 
 
-def _in_threads(walks: list[TokenPassing], rows: list[SmallFloats]) -> None:
+def _in_threads(walks: Sequence[Walk], rows: list[SmallFloats]) -> None:
     """Takes the frames of all utterances, several at a time: compiled loops need no lock."""
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        for _ in pool.map(TokenPassing.step, walks, rows):
+        for _ in pool.map(lambda walk, row: walk.step(row), walks, rows):
             pass  # raises what was raised there

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from asrkit.lm.tables import Floats, Ints, SmallFloats, SmallInts
 from asrkit.wfst import token_kernels as kernels
-from asrkit.wfst.graph import EPSILON, Graph, graph_of
+from asrkit.wfst.graph import EPSILON, Graph, graph_of, to_openfst
 
 FRAMES_PER_SWEEP = 25
 
@@ -73,6 +73,31 @@ class SearchGraph:
     def num_labels(self) -> int:
         """How many columns of scores the graph reads."""
         return int(self.graph.inputs.max(initial=0))
+
+    def check(self, scores: npt.NDArray[np.floating[Any]], before: int) -> None:
+        """Checks that scores (T, S) can be those of the labels.
+
+        Args:
+            scores: Of the next frames.
+            before: How many frames came before.
+
+        Raises:
+            ValueError: If the graph reads labels beyond S, or a score is not a number.
+        """
+        if scores.shape[1] < self.num_labels:
+            raise ValueError(
+                f"the graph reads {self.num_labels} labels, but there are scores of "
+                f"{scores.shape[1]}: it was made for another model"
+            )
+        if np.isnan(scores).any():
+            frame = before + int(np.isnan(scores).any(1).argmax())
+            raise ValueError(f"frame {frame} has a score that is not a number")
+
+    def openfst(self) -> Any:
+        """Returns the graph as OpenFst has it, made once in a thread."""
+        if not hasattr(self._own, "openfst"):
+            self._own.openfst = to_openfst(self.graph)
+        return self._own.openfst
 
 
 def search_graph(graph: Graph) -> SearchGraph:
@@ -190,14 +215,7 @@ class TokenPassing:
         Raises:
             ValueError: If the graph reads labels beyond S, or a score is not a number.
         """
-        if scores.shape[1] < self.graph.num_labels:
-            raise ValueError(
-                f"the graph reads {self.graph.num_labels} labels, but there are scores of "
-                f"{scores.shape[1]}: it was made for another model"
-            )
-        if np.isnan(scores).any():
-            frame = self.frames + int(np.isnan(scores).any(1).argmax())
-            raise ValueError(f"frame {frame} has a score that is not a number")
+        self.graph.check(scores, self.frames)
         scores = np.ascontiguousarray(scores, np.float32)
         for begin in range(0, len(scores), FRAMES_PER_SWEEP):
             self._advance(scores[begin : begin + FRAMES_PER_SWEEP])

@@ -7,6 +7,7 @@ import json
 import math
 import random
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -291,3 +292,42 @@ def test_a_search_that_prunes_too_much_errs() -> None:
         assert one.score == pytest.approx(wide[row][0].score, abs=1e-4)
         missed += not narrow[row] or one.score > narrow[row][0].score + 1e-3
     assert missed
+
+
+def without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asrkit.compiled._numba", lambda: None)
+
+
+@pytest.mark.parametrize("lm", [False, True])
+def test_without_numba_the_best_path_is_found(monkeypatch: pytest.MonkeyPatch, lm: bool) -> None:
+    pytest.importorskip("kaldi_decoder")
+    scorers: dict[str, float | Scorer] = {"ctc": 0.7, "graph": 1.5 if lm else 2.0}
+    if lm:
+        scorers["lm"] = GraphLmScorer(2.0)
+    sources = {"ctc": Frames(), "graph": Source("a graph", graph=GRAPH), "lm": Source("its LM")}
+    search = GraphSearch(scorers, beam=50.0, nbest=1).over(sources)
+    encoded = heard([9, 1, 6, 7], seed=4)
+    usual = search.run(encoded)
+    without_numba(monkeypatch)
+    for chunks in ([9], [4, 5]):
+        found = lists_of(search, encoded, chunks)
+        assert [[one.labels for one in n] for n in found] == [[o.labels for o in n] for n in usual]
+        for one, other in zip(chain.from_iterable(found), chain.from_iterable(usual), strict=True):
+            assert one.score == pytest.approx(other.score, abs=1e-3)
+            assert one.scores == pytest.approx(other.scores, abs=1e-3)
+
+
+@pytest.mark.parametrize("more", [{"nbest": 2}, {"nbest": 1, "lattices": True}])
+def test_without_numba_more_than_the_best_path_is_refused(
+    monkeypatch: pytest.MonkeyPatch, more: dict[str, int]
+) -> None:
+    without_numba(monkeypatch)
+    with pytest.raises(UserError, match="with numba only, which is not installed: set nbest: 1"):
+        loaded(**more).run(heard([3]))
+
+
+def test_an_utterance_without_a_path_has_no_best_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("kaldi_decoder")
+    without_numba(monkeypatch)
+    silent = Heard(torch.full((1, 2, LABELS + 1), -torch.inf), torch.tensor([2]))
+    assert loaded(nbest=1).run(silent) == [[]]
