@@ -128,6 +128,22 @@ def test_all_dropouts_of_all_stages(facts: Facts, models: list[nn.Module]) -> No
         assert dropouts(model) == pytest.approx(expected_dropouts(facts, fact), rel=1e-12)
 
 
+def test_parameters_are_those_of_the_public_configuration() -> None:
+    model = model_of(stages("rna-orig.yaml")[-1])
+    count = sum(parameter.numel() for parameter in model.parameters())
+    # PyTorch's LSTMs have two biases, the original's keys none, and its embedding one.
+    second = sum(
+        parameter.numel() for name, parameter in model.named_parameters() if "bias_hh" in name
+    )
+    assert count - second - 200 + 256 == FACTS["rna-orig.yaml"]["parameters"]
+
+
+def test_dropout_has_one_mask_for_all_frames_and_utterances(models: list[nn.Module]) -> None:
+    """But not where attention is dropped, nor in the joiner, which has a mask of its own kind."""
+    every = [m for m in models[-1].modules() if isinstance(m, Dropout) and m.shareable]
+    assert {m.shared for m in every} == {frozenset({"batch", "time"})}
+
+
 def test_weight_decay_of_every_parameter(
     facts: Facts, staged: list[Stage], models: list[nn.Module]
 ) -> None:
@@ -181,6 +197,7 @@ def test_first_weights_of_attention_are_drawn_like_those_of_one_matrix(name: str
     tree = load_spec(CONF / name).tree
     tree["model"]["encoder"] |= {"num_layers": 1, "taps": []}
     tree["model"]["heads"] = {"ctc": {"type": "ctc", "weight": 1.0}}
+    tree["model"]["initialization"]["glorot"]["module_types"] = ["Linear"]
     tree["phases"], tree["training"]["optimizer"]["groups"] = [], []
     tree["decoding"] = {}
     torch.manual_seed(0)
