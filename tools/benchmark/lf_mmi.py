@@ -24,7 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("chain", type=Path)
     parser.add_argument("--chunks", type=int, default=66)
-    parser.add_argument("--step", type=float, default=3.0)
+    parser.add_argument("--step", type=float, default=1.4)
     options = parser.parse_args()
     denominator = read_denominator(RunFolder(options.chain).hmm)
     scores = torch.randn(options.chunks, FRAMES, denominator.num_states)
