@@ -26,9 +26,13 @@ class OptimizerFactory(ABC):
     def make(self, groups: list[dict[str, Any]]) -> Optimizer:
         """Returns the optimiser of torch parameter groups."""
 
+    def sorted_groups(self, model: nn.Module) -> list[dict[str, Any]]:
+        """Returns the torch parameter groups of all trainable parameters of a model."""
+        return parameter_groups(model, [*self.groups.values()], self.weight_decay)
+
     def __call__(self, model: nn.Module) -> Optimizer:
         """Returns the optimiser of all trainable parameters of a model."""
-        return self.make(parameter_groups(model, [*self.groups.values()], self.weight_decay))
+        return self.make(self.sorted_groups(model))
 
 
 RISE = 4e-3

@@ -16,7 +16,6 @@ from asrkit.training.keeping import Checkpoints
 from asrkit.training.moving_average import MovingAverage
 from asrkit.training.noise import selected
 from asrkit.training.optimizers import OptimizerFactory
-from asrkit.training.parameter_groups import parameter_groups
 from asrkit.training.schedules import Schedule
 from asrkit.training.updates import Update
 
@@ -130,7 +129,8 @@ def _refuse_score(model: nn.Module, name: str | None) -> None:
 
 def _try(optimizer: OptimizerFactory, model: nn.Module) -> None:
     """Makes the optimiser with placeholders, because a model on the meta device has no values."""
-    groups = parameter_groups(model, [*optimizer.groups.values()], optimizer.weight_decay)
+    groups = optimizer.sorted_groups(model)
     for group in groups:
-        group["params"] = [nn.Parameter(torch.zeros(1, device="cpu"))]
+        size = (1,) * min(each.dim() for each in group["params"])
+        group["params"] = [nn.Parameter(torch.zeros(size, device="cpu"))]
     optimizer.make(groups)

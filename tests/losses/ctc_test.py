@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from asrkit.lattice.topologies import min_frames
-from asrkit.losses.ctc import ctc_loss
+from asrkit.losses.ctc import Smoothed, ctc_loss, smoothed_ctc_loss
 
 BLANK = 2
 FRAMES = 4
@@ -73,3 +74,75 @@ def test_equal_neighbours_need_a_blank_between() -> None:
     labels = torch.tensor([[0, 0, 0, 1], [0, 1, 0, 1], [1, 1, 1, 1]])
     assert min_frames(labels, torch.tensor([4, 4, 2])).tolist() == [6, 4, 3]
     assert min_frames(labels[:, :1], torch.tensor([1, 0, 1])).tolist() == [1, 0, 1]
+
+
+class PublishedSmoothing(torch.autograd.Function):
+    """What rf.label_smoothed_log_prob_gradient does to a gradient (T, C) of log-probabilities."""
+
+    @staticmethod
+    def forward(ctx: Any, log_probs: Tensor, smoothing: float, excluded: list[int]) -> Tensor:
+        ctx.smoothing, ctx.excluded = smoothing, excluded
+        return log_probs.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        gradient, size = gradients[0], gradients[0].shape[1]
+        floor = ctx.smoothing / (size - 1)
+        smoothed = (1 - size * floor) * gradient + floor * gradient.sum(1, keepdim=True)
+        smoothed[:, ctx.excluded] = gradient[:, ctx.excluded]
+        return smoothed, None, None
+
+
+@pytest.mark.parametrize("smoothed", ["symbols", "labels_and_blank"])
+def test_smoothed_gradients_are_the_published_ones(smoothed: Smoothed) -> None:
+    torch.manual_seed(3)
+    logits = torch.randn(2, 5, 4, dtype=torch.double)
+    labels, lengths = torch.tensor([[0, 2], [1, 1]]), torch.tensor([5, 4])
+    own = logits.float().requires_grad_()
+    given = (own.log_softmax(2), lengths, labels, torch.tensor([2, 2]))
+    losses, _ = smoothed_ctc_loss(*given, 0.1, smoothed)
+    assert torch.equal(losses, ctc_loss(*given)[0])
+    (losses * torch.tensor([1.0, 3.0])).sum().backward()
+    other = logits.clone().requires_grad_()
+    excluded = [3] if smoothed == "labels_and_blank" else []
+    for number, factor in enumerate((1.0, 3.0)):
+        frames = other[number, : lengths[number]].log_softmax(1)
+        scores = PublishedSmoothing.apply(frames, 0.1, excluded)  # type: ignore[no-untyped-call]
+        paths = [
+            sum(scores[t, symbol] for t, symbol in enumerate(path))
+            for path in itertools.product(range(4), repeat=len(scores))
+            if spelled(path) == labels[number].tolist()
+        ]
+        (-factor * torch.stack(paths).logsumexp(0)).backward()
+    assert other.grad is not None
+    torch.testing.assert_close(own.grad, other.grad.float(), rtol=1e-4, atol=1e-6)
+
+
+def spelled(path: tuple[int, ...]) -> list[int]:
+    return [symbol for symbol, _ in itertools.groupby(path) if symbol != 3]
+
+
+def test_labels_smoothed_among_each_other_leave_blank_alone() -> None:
+    logits = torch.randn(1, 5, 4)
+    gradients = []
+    for smoothing in (0.0, 0.2):
+        own = logits.clone().requires_grad_()
+        given = (own.log_softmax(2), torch.tensor([4]), torch.tensor([[0, 2]]), torch.tensor([2]))
+        smoothed_ctc_loss(*given, smoothing, "labels")[0].sum().backward()
+        assert own.grad is not None
+        gradients.append(own.grad)
+    plain, smoothed = gradients
+    torch.testing.assert_close(plain[..., 3], smoothed[..., 3])
+    torch.testing.assert_close(plain.sum(2), smoothed.sum(2))
+    assert (plain - smoothed)[0, :4, :3].abs().min() > 1e-4
+    assert not smoothed[0, 4].any(), "padding has no gradient"
+
+
+def test_what_has_no_alignment_has_no_smoothed_gradient() -> None:
+    own = torch.randn(1, 1, 3).requires_grad_()
+    given = (own.log_softmax(2), torch.tensor([1]), torch.tensor([[0, 1]]), torch.tensor([2]))
+    losses, feasible = smoothed_ctc_loss(*given, 0.1)
+    losses.sum().backward()
+    assert not feasible.any()
+    assert own.grad is not None
+    assert not own.grad.any()

@@ -11,7 +11,7 @@ from asrkit.lattice.cells import frame_scores
 from asrkit.lattice.greedy import greedy_labels
 from asrkit.lattice.topologies import CtcTopology
 from asrkit.lattice.viterbi import Alignment, best_alignment
-from asrkit.losses.ctc import ctc_loss
+from asrkit.losses.ctc import Smoothed, ctc_loss, smoothed_ctc_loss
 from asrkit.models.interfaces import (
     Encoded,
     Encoder,
@@ -20,6 +20,7 @@ from asrkit.models.interfaces import (
     LossReport,
     Pictures,
     heads,
+    require_share,
     require_weight,
 )
 from asrkit.models.taps import require_tap
@@ -45,9 +46,13 @@ class CtcHead(Head):
             `mask_eos: false`.
         unused_outputs: How many outputs come after blank that are never a label, but take
             probability: other toolkits also have end of sentence in this softmax.
+        label_smoothing: Probability that the gradient takes from each symbol of a frame and gives
+            to others, in training; the loss itself is not smoothed.
+        smoothed: What gives and gets it: all `symbols`; `labels` among each other; or
+            `labels_and_blank`, where labels also get a share of what blank has, which keeps it all.
 
     Raises:
-        ValueError: If the encoder has no such tap.
+        ValueError: If the encoder has no such tap, or the smoothing is not a share.
 
     Source: Graves et al. 2006; with eos, rwth-i6/i6_experiments,
         users/gaudino/experiments/rf_conformer_att_2023.
@@ -64,11 +69,15 @@ class CtcHead(Head):
         dropout: float = 0.1,
         eos: bool = False,
         unused_outputs: int = 0,
+        label_smoothing: float = 0.0,
+        smoothed: Smoothed = "symbols",
     ) -> None:
         super().__init__()
         require_tap(encoder, tap)
         require_weight(weight)
+        require_share("label_smoothing", label_smoothing)
         self.weight, self.tap = weight, tap
+        self.label_smoothing, self.smoothed = label_smoothing, smoothed
         self.dropout = Dropout(dropout)
         self.outputs = Outputs.labels_with_blank(vocabulary)
         self.topology = CtcTopology()
@@ -96,9 +105,11 @@ class CtcHead(Head):
         labels, label_lengths = batch.labels, batch.label_lengths
         if self.eos is not None:
             labels, label_lengths = appended(labels, label_lengths, self.eos)
-        losses, feasible = ctc_loss(
-            self.symbol_log_probs(encoded), encoded.lengths, labels, label_lengths
-        )
+        given = (self.symbol_log_probs(encoded), encoded.lengths, labels, label_lengths)
+        if self.training and self.label_smoothing:
+            losses, feasible = smoothed_ctc_loss(*given, self.label_smoothing, self.smoothed)
+        else:
+            losses, feasible = ctc_loss(*given)
         return {
             "loss": LossPart(
                 total=losses.sum(),

@@ -117,3 +117,21 @@ def test_fewest_frames_are_those_of_the_loss() -> None:
             seen = Encoded(torch.randn(1, 5, 4), lengths)
             report = head.loss(seen, Batch(["u"], torch.zeros(1, 5), lengths, padded, sizes))
             assert float(report["infeasible"].total) == (0.0 if fits else 1.0)
+
+
+def test_targets_are_smoothed_in_training_alone() -> None:
+    gradients = []
+    for smoothing in (0.0, 0.1):
+        torch.manual_seed(0)
+        head = CtcHead(TwoBlocks(), VOCABULARY, 1.0, dropout=0.0, label_smoothing=smoothing)
+        for training in (True, False):
+            head.train(training).zero_grad()
+            loss = head.loss(encoded([0, 2]), batch([0, 2]))["loss"].total
+            loss.backward()
+            assert head.output.weight.grad is not None
+            gradients.append((loss.item(), head.output.weight.grad.clone()))
+    plain, dev, smoothed, dev_smoothed = gradients
+    assert len({loss for loss, _ in gradients}) == 1
+    assert torch.equal(plain[1], dev[1])
+    assert torch.equal(dev[1], dev_smoothed[1])
+    assert not torch.allclose(plain[1], smoothed[1])
