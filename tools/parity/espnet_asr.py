@@ -148,7 +148,7 @@ def plain(value: Any) -> bool:
     return isinstance(value, (dict, list, tuple, str, int, float, bool, type(None)))
 
 
-def randomize(model: torch.nn.Module) -> None:
+def randomize(model: Any) -> None:
     """Gives all parameters and running statistics values that show mistakes."""
     for name, tensor in model.state_dict().items():
         if name.endswith("running_var"):
