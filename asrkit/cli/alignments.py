@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 FORMS = {
     "kaldi": ("transitions",),
     "rasr": ("state_tying", "allophones"),
-    "words": ("data", "reach"),
-    "phones": ("data",),
+    "words": ("data", "reach", "speed"),
+    "phones": ("data", "speed"),
 }
 """What can be read, and the options that are for it alone."""
 
@@ -71,6 +71,14 @@ def compare(first: Path, second: Path, within: float) -> WordTimes:
     help="Seconds that words reach into the gaps around them: about 0.2 for times of a CTC head, "
     "which tells moments. None by default.",
 )
+@click.option(
+    "--speed",
+    "speeds",
+    type=click.FloatRange(0.1, 10.0),
+    multiple=True,
+    help="Speed of the audio, for words and phones; repeatable, once for each of data.speeds. 1 "
+    "by default.",
+)
 @click.option("--last-part", is_flag=True, help="Names of utterances follow the last / of RASR's.")
 def import_(
     files: tuple[Path, ...],
@@ -84,6 +92,7 @@ def import_(
     hmm: Path | None,
     data: Path | None,
     reach: float | None,
+    speeds: tuple[float, ...],
     last_part: bool,
 ) -> Exchanged:
     """Take alignments of another toolkit, as RUN/align/SET.safetensors.
@@ -110,6 +119,7 @@ def import_(
         "allophones": allophones,
         "data": data,
         "reach": reach,
+        "speed": speeds or None,
     }
     for option, value in options.items():
         if value is not None and option not in FORMS.get(form, ()):
@@ -121,8 +131,11 @@ def import_(
         found = import_text(files[0], run, set_name)
     else:
         paths = {"transitions": transitions, "state_tying": state_tying, "allophones": allophones}
-        reader = _reader(form, paths, hmm, set_name, data, reach)
-        found = import_states(files, reader, run, set_name, states, hmm, last_part)
+        readers = {
+            speed: _reader(form, paths, hmm, set_name, data, reach, speed)
+            for speed in speeds or (1.0,)
+        }
+        found = import_states(files, readers, run, set_name, states, hmm, last_part)
     say("\n".join(found.lines()))
     return found
 
@@ -134,6 +147,7 @@ def _reader(
     set_name: str,
     data: Path | None,
     reach: float | None,
+    speed: float,
 ) -> Reader:
     """Returns what reads a form.
 
@@ -151,7 +165,7 @@ def _reader(
     if data is None or hmm is None:
         raise click.UsageError(f"--from {form} needs --data and --hmm")
     of: Literal["words", "phones"] = "words" if form == "words" else "phones"
-    return TimedStates(RunFolder(hmm).hmm, data, set_name, of, reach=reach or 0.0)
+    return TimedStates(RunFolder(hmm).hmm, data, set_name, of, 0.01, reach or 0.0, speed)
 
 
 @alignments.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -61,7 +61,7 @@ class Exchanged:
 
 def import_states(
     files: Sequence[Path],
-    reader: Reader,
+    readers: Mapping[float, Reader],
     run: Path,
     set_name: str,
     states: int | None = None,
@@ -72,7 +72,7 @@ def import_states(
 
     Args:
         files: What is read.
-        reader: How.
+        readers: How, by the speeds that utterances then have.
         run: Folder that `data.alignments` then names; made if missing.
         set_name: The set.
         states: How many tied states there are; by default as many as the reader or the files know.
@@ -82,9 +82,12 @@ def import_states(
     Raises:
         UserError: If a file can't be read, an utterance is there twice, or has a state that is not.
     """
-    found = _collected(files, reader, last_part)
+    found: dict[tuple[str, float], Symbols] = {}
+    for speed, reader in readers.items():
+        found |= _collected(files, reader, last_part, speed)
     own = None if hmm is None else read_hmm(RunFolder(hmm).hmm).num_states
-    given = next((n for n in (own, states, reader.count) if n is not None), None)
+    known = own, states, *(reader.count for reader in readers.values())
+    given = next((count for count in known if count is not None), None)
     count = _number_of_states(found, given, files[0])
     folder = RunFolder(run)
     tree = "" if hmm is None else _with_hmm(folder, RunFolder(hmm).hmm)
@@ -93,12 +96,12 @@ def import_states(
 
 
 def _collected(
-    files: Sequence[Path], reader: Reader, last_part: bool
+    files: Sequence[Path], reader: Reader, last_part: bool, speed: float
 ) -> dict[tuple[str, float], Symbols]:
     found: dict[tuple[str, float], Symbols] = {}
     for path in files:
         for name, symbols in reader(path):
-            key = name.rsplit("/", 1)[-1] if last_part else name, 1.0
+            key = name.rsplit("/", 1)[-1] if last_part else name, speed
             if key in found:
                 raise UserError(f"{path}: utterance {key[0]} is there twice")
             found[key] = symbols

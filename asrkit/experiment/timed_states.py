@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from asrkit.data.cuts import num_samples_of
+from asrkit.data.cuts import num_samples_at, num_samples_of
 from asrkit.data.feature_sets import has_only_features
 from asrkit.data.kaldi_archive import Integers
 from asrkit.data.manifests import open_set
@@ -41,9 +41,10 @@ class TimedStates:
         of: What the files have times of.
         frame_shift: Seconds between frames of features.
         reach: Seconds that words reach into the gaps around them.
+        speed: Of the audio whose states are wanted; the files have times of speed 1.
 
     Raises:
-        UserError: If HMM or set are missing.
+        UserError: If HMM or set are missing, or features without audio are to be played faster.
     """
 
     def __init__(
@@ -54,7 +55,9 @@ class TimedStates:
         of: Literal["words", "phones"],
         frame_shift: float = 0.01,
         reach: float = 0.0,
+        speed: float = 1.0,
     ) -> None:
+        self.speed = speed
         self.hmm, self.set_name, self.frame_shift = read_hmm(hmm), set_name, frame_shift
         self.reach = reach
         self.phones_of = phones_of_words if of == "words" else timed_phones
@@ -69,7 +72,7 @@ class TimedStates:
         """
         found: dict[str, list[TimedName]] = defaultdict(list)
         for word in read_ctm(path):
-            times = word.start, word.start + word.duration
+            times = word.start / self.speed, (word.start + word.duration) / self.speed
             found[word.recording].append(TimedName(word.word, *times))
         for text, names in (
             ("utterances of %s are not in %s: %d, such as %s", self.frames.keys() - found),
@@ -84,7 +87,7 @@ class TimedStates:
 
     def _states(self, where: str, said: list[TimedName], num_frames: int) -> Integers:
         try:
-            names = reaching(sorted(said, key=lambda one: one.start), self.reach)
+            names = reaching(sorted(said, key=lambda one: one.start), self.reach / self.speed)
             phones = self.phones_of(names, self.hmm, self.frame_shift)
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
@@ -92,6 +95,12 @@ class TimedStates:
 
     def _frames(self, cut: Any) -> int:
         if has_only_features(cut):
+            if self.speed != 1.0:
+                raise UserError(
+                    f"utterance {cut.id} of {self.set_name} has features and no audio, so it has "
+                    f"speed 1 only, not {self.speed:g}"
+                )
             return int(cut.num_frames)
         rate = int(cut.sampling_rate)
-        return max(num_samples_of(cut, rate) // round(rate * self.frame_shift), 1)
+        samples = num_samples_at(num_samples_of(cut, rate), self.speed)
+        return max(samples // round(rate * self.frame_shift), 1)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from click.testing import CliRunner, Result
 from lhotse import MonoCut
 
@@ -17,8 +18,10 @@ from asrkit.cli import main
 from asrkit.data.alignments import Alignments, read_file
 from asrkit.data.feature_sets import write_feature_set
 from asrkit.data.frame_targets import FrameTargets
+from asrkit.data.manifests import Source, write_manifest
 from asrkit.hmm.graphs import transitions_of
 from asrkit.hmm.hmm_folder import Hmm, digest_of
+from asrkit.run_folder import RunFolder
 from asrkit.text.outputs import Outputs
 from tests.hmm.toy import LEXICON, TOPOLOGY, TREE
 
@@ -238,6 +241,24 @@ def test_states_of_phones_and_words_whose_times_are_known(
     said = refused("import", path, "--from", "phones", *options)
     assert "the model has no phone 'zebra'; it has SIL, SPN, A" in said
     assert "needs --data and --hmm" in refused("import", path, "--from", "words", *options[:4])
+
+
+def test_times_are_those_of_audio_that_is_played_slower(run: Path, data: Path) -> None:
+    path, new, audio = run.parent / "times.ctm", run.parent / "slow", run.parent / "audio"
+    audio.mkdir()
+    soundfile.write(audio / "u1.wav", np.zeros(26 * 160, np.int16), 16000)
+    write_manifest(audio, "train", [Source("u1", audio / "u1.wav", "AB", "s")])
+    # The phone of 4 ms is a frame long when played slower.
+    path.write_text(PHONES_CTM.replace("u1 1 0.20 0.004 C\n", ""))
+    options = ("--from", "phones", "--run", new, "--set", "train", "--hmm", run)
+    done("import", path, *options, "--data", audio, "--speed", 1, "--speed", 0.5)
+    found = read_file(RunFolder(new).frames("train"))
+    assert found is not None
+    phones = TREE.owners()
+    usual, slow = (phones[found.symbols["u1", speed].astype(int)] for speed in (1.0, 0.5))
+    assert slow.tolist() == usual.repeat(2).tolist()
+    said = refused("import", path, *options, "--data", data, "--speed", 0.5)
+    assert "utterance u1 of train has features and no audio, so it has speed 1 only" in said
 
 
 def test_what_can_not_be_exchanged_is_told(run: Path) -> None:
