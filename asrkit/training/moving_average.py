@@ -16,7 +16,7 @@ from asrkit.training.checkpoint_files import AVERAGED
 class MovingAverage:
     """An exponential moving average of the weights.
 
-    Dev losses and checkpoints are those of the average; training continues with the weights themselves.
+    Dev losses and checkpoints are those of the average; training continues with the weights.
 
     Args:
         decay: Share of the old average in the new one, after every update (with
