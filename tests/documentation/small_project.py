@@ -62,6 +62,7 @@ DECODED = [
     "decode --run run/first --data data --set dev --search joint",
     "tune --run run/first --data data --set dev --search joint --vary ctc=0.1:0.9 --decodes 0",
     "score --run run/first --set dev --search joint",
+    "words --run run/first --data data --set dev --search joint",
     "decode --run run/first --data data --set test --search joint --spec run/first/tune/joint.yaml",
     "score --run run/first --set test --search joint",
     "search-errors --run run/first --data data --set test --search joint",
