@@ -79,7 +79,7 @@ def test_kinds_are_found_by_the_names_of_their_classes_and_near_ones_are_told() 
 @pytest.mark.parametrize(
     ("key", "said"),
     [
-        ("text", ["kind: a tokenizer", "tokenizer: characters, sentencepiece, words"]),
+        ("text", ["kind: a tokenizer", "tokenizer: characters, listed, sentencepiece, words"]),
         ("model.augment.spec_augment.time", ["kind: masks", "    max_width (a whole number)"]),
         ("imports", ["kind: a list of imports", "import:", "    run (a path)"]),
         ("phases[3].epochs", ["phases[3].epochs is not set: phases is []", "kind: a whole number"]),

@@ -23,7 +23,7 @@ from tests.documentation.commands import ROOT
 DOCS = ROOT / "docs"
 TESTED = {
     "ablations.md": ["yaml"],
-    "hybrid.md": ["yaml", "yaml", "yaml", "yaml", "yaml", "yaml"],
+    "hybrid.md": ["yaml"] * 7,
     "import.md": ["sh"],
     "own-data.md": ["sh", "yaml"],
     "use-a-model.md": ["sh", "python", "python"],
