@@ -22,6 +22,8 @@ from asrkit.lm.corpus import index_sentences
 from asrkit.lm.kneser_ney import estimate
 from asrkit.lm.ngram import NgramModel
 from asrkit.models.asr_model import AsrModel
+from asrkit.models.heads.lf_mmi import LfMmiHead
+from asrkit.models.heads.phone_ctc import PhoneCtcHead
 from asrkit.models.interfaces import TrainableModel
 from asrkit.models.language_model import LanguageModel
 from asrkit.nn.ready_made import ReadyMade
@@ -43,7 +45,7 @@ VOCABULARY = Vocabulary([f"l{i}" for i in range(12)])
 SECONDS = (0.32, 0.26, 0.24)
 BASES = {"an4": "conformer", "librispeech": "base", "tedlium2": "base"}
 PER_STEP = ("optimizer", "freeze", "weight_changes", "gradient_noise", "accumulate")
-HYBRID = ("gmm", "gmm-first", "hybrid")
+HYBRID = ("gmm", "gmm-first", "hybrid", "ablation", "ctc-phones", "lfmmi")
 FILES = ("prior", "arpa", "run")
 NUMBERS = ("name", "prior_scale", "weight")
 HEADS = ("attention", "ctc", "transducer")
@@ -80,7 +82,13 @@ def batch_for(model: TrainableModel) -> Batch:
     if isinstance(model, AsrModel) and isinstance(model.features, ReadyMade):
         signal = torch.randn(3, int(lengths[0]), model.features.dim, generator=draw)
         alignment = torch.randint(0, 12, signal.shape[:2], generator=draw)
+        heads = model.named_heads().values()
+        if any(isinstance(head, LfMmiHead) for head in heads):
+            frames = torch.arange(signal.shape[1])  # states of phones, and those of first frames
+            alignment = (frames // 16 * 2 + (frames % 16 > 0)).repeat(3, 1)
         alignment[torch.arange(signal.shape[1]) >= lengths[:, None]] = -1
+        if any(isinstance(head, PhoneCtcHead) for head in heads):
+            alignment = alignment[:, :3]
         return Batch(
             ["a", "b", "c"], signal, lengths, labels[:, :2], torch.full((3,), 2), alignment
         )

@@ -153,7 +153,7 @@ WAYS: dict[str, Callable[[Places, Command, str], None]] = {
     r"tools/in_venv\.sh (tests/run\.sh|recipes/\w+/run\.sh --toy.*)": Places.in_ci,
     r"(?s)(.* )?(\S*/)?run\.sh .*": Places.dry,
     r"asrkit align .*(\$speeds|--head transducer).*": Places.options_of_verb,
-    r"asrkit (alignments|features|gmm|lattices) .*": Places.options_of_verb,  # of mixtures
+    r"asrkit (alignments|chain|features|gmm|lattices) .*": Places.options_of_verb,  # of mixtures
     r"asrkit .*": Places.asrkit,
     r"torchrun .*": Places.parallel,
     r"(python )?tools/results_table\.py .*": Places.script,
