@@ -58,8 +58,7 @@ def chain(
     RUN is then what a spec's data.alignments names. Its states ask for the phone before only, and
     hold phones of a single frame of 30 ms.
 
-    Example: asrkit chain --run run/chain --data run/gmm/sat/data --alignments run/gmm/sat --set
-    train --dev dev
+    Example: asrkit chain --run run/c --data data --alignments run/sat --set train --dev dev
     """
     from asrkit import experiment
 
