@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asrkit.cli.options import FILE, SEARCH, run_option, set_option
+from asrkit.cli.options import FILE, decoded_by_option, run_option, set_option
 from asrkit.terminal import say
 
 if TYPE_CHECKING:
@@ -27,9 +27,7 @@ def lattices() -> None:
 @click.option("--to", "form", type=click.Choice(["kaldi-text", "slf"]), required=True)
 @run_option
 @set_option
-@click.option(
-    "--search", type=SEARCH, required=True, help="Name of the search that decoded the set."
-)
+@decoded_by_option
 def export(out: Path, form: Form, run: Path, set_name: str, search: str) -> ExportedLattices:
     """Write the lattices of a decoded set for another toolkit, their scores without weights.
 

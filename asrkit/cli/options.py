@@ -37,6 +37,9 @@ data_option = click.option(
     "--data", type=FOLDER, required=True, help="Data folder, with manifests/ and text/."
 )
 run_option = click.option("--run", type=FOLDER, required=True, help="Folder of the run.")
+decoded_by_option = click.option(
+    "--search", type=SEARCH, required=True, help="Name of the search that decoded the set."
+)
 set_option = click.option("--set", "set_name", type=SET, required=True, help="Name of the set.")
 checkpoint_option = click.option(
     "--checkpoint",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asrkit.cli.options import FILE, FOLDER, SEARCH, run_option, set_option
+from asrkit.cli.options import FILE, FOLDER, decoded_by_option, run_option, set_option
 from asrkit.terminal import say
 
 if TYPE_CHECKING:
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 @click.command()
 @run_option
 @set_option
-@click.option(
-    "--search", type=SEARCH, required=True, help="Name of the search that decoded the set."
-)
+@decoded_by_option
 @click.option("--against", type=FOLDER, help="Another run to compare with on the same set.")
 @click.option(
     "--units",

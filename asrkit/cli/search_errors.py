@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from asrkit.cli.options import (
-    SEARCH,
     data_option,
     data_overrides_argument,
+    decoded_by_option,
     run_option,
     set_option,
     threads_option,
@@ -22,9 +22,7 @@ from asrkit.terminal import say
 @run_option
 @data_option
 @set_option
-@click.option(
-    "--search", type=SEARCH, required=True, help="Name of the search that decoded the set."
-)
+@decoded_by_option
 @threads_option
 @data_overrides_argument
 def search_errors(

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from asrkit.cli.options import (
-    SEARCH,
     data_option,
     data_overrides_argument,
+    decoded_by_option,
     run_option,
     set_option,
     threads_option,
@@ -20,16 +20,12 @@ from asrkit.terminal import say, table
 if TYPE_CHECKING:
     from asrkit.experiment.words import CalibrationReport, WordsReport
 
-search_option = click.option(
-    "--search", type=SEARCH, required=True, help="Name of the search that decoded the set."
-)
-
 
 @click.command()
 @run_option
 @data_option
 @set_option
-@search_option
+@decoded_by_option
 @click.option("--head", help="That aligns; by default `ctc`, `states`, or the only one.")
 @click.option(
     "--sharpness",
@@ -75,7 +71,7 @@ def words(
 @click.command()
 @run_option
 @set_option
-@search_option
+@decoded_by_option
 def calibrate(run: Path, set_name: str, search: str) -> CalibrationReport:
     """Learn on a dev set how far the confidences of a search can be believed.
 

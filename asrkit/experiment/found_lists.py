@@ -10,7 +10,7 @@ from pathlib import Path
 from asrkit.data.open_sets import OpenSets
 from asrkit.errors import UserError
 from asrkit.experiment.decoded_sets import require_whole
-from asrkit.experiment.lattice_lists import from_lattices, has_lattices
+from asrkit.experiment.lattice_lists import Relisting, from_lattices, has_lattices
 from asrkit.experiment.tuned_values import values_of
 from asrkit.run_files import NbestLine, SearchNote, read_nbest, read_run_file
 from asrkit.run_folder import DecodedSet, RunFolder
@@ -41,7 +41,7 @@ class FoundLists:
     search: str
     tokenizer: Tokenizer
     most: int
-    _lists: dict[Path, dict[str, NbestLine]] = field(default_factory=dict)
+    _relistings: dict[Path, Relisting] = field(default_factory=dict)
     _told: bool = False
 
     def __post_init__(self) -> None:
@@ -65,13 +65,14 @@ class FoundLists:
         Raises:
             UserError: If it was not decoded, or in two sets with different results.
         """
-        if utterance not in self._places:
+        if utterance not in self._lines:
             sets = ", ".join(place.folder.name for place in self.sets)
             raise UserError(
                 f"{self.run} has no list of utterance {utterance} by search {self.search!r}, which "
                 f"has decoded {sets}: decode its set first"
             )
-        line = self._lines_of(self._places[utterance])[utterance]
+        place, written = self._lines[utterance]
+        line = self._relisting(place)(written)
         found = [
             Hypothesis(labels, one.score, one.scores)
             for one in line.hypotheses[: self.most]
@@ -86,8 +87,8 @@ class FoundLists:
         return found
 
     @cached_property
-    def _places(self) -> dict[str, DecodedSet]:
-        """The set in which each utterance was decoded."""
+    def _lines(self) -> dict[str, tuple[DecodedSet, NbestLine]]:
+        """What was written of each utterance, and in which set."""
         found: dict[str, tuple[DecodedSet, NbestLine]] = {}
         for place in self.sets:
             for line in read_nbest(place.nbest):
@@ -97,16 +98,20 @@ class FoundLists:
                         f"{other[0].nbest} and {place.nbest} say different things of utterance "
                         f"{line.id}: delete the folder whose lists shall not count"
                     )
-        return {name: place for name, (place, _) in found.items()}
+        return found
 
-    def _lines_of(self, place: DecodedSet) -> dict[str, NbestLine]:
-        if place.folder not in self._lists:
+    def _relisting(self, place: DecodedSet) -> Relisting:
+        """Returns what makes the lists of a set as deep as its lattices, if it has some."""
+        if place.folder not in self._relistings:
             require_whole(place.folder, OpenSets())
-            lines = read_nbest(place.nbest)
             node = read_run_file(place.search, SearchNote).search
+            relisting: Relisting = _as_written
             if isinstance(node, dict) and node["type"] == "graph" and has_lattices(place.folder):
                 weights = values_of(node, [])
-                deeper = from_lattices(place.folder, weights, self.tokenizer, self.most)
-                lines = [*map(deeper, lines)]
-            self._lists[place.folder] = {line.id: line for line in lines}
-        return self._lists[place.folder]
+                relisting = from_lattices(place.folder, weights, self.tokenizer, self.most)
+            self._relistings[place.folder] = relisting
+        return self._relistings[place.folder]
+
+
+def _as_written(line: NbestLine) -> NbestLine:
+    return line

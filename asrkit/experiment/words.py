@@ -157,10 +157,10 @@ def calibrate(run: Path, set_name: str, search: str) -> CalibrationReport:
         UserError: If there are no words.
     """
     place = RunFolder(run).decoded_set(search, set_name)
-    found = read_believed(place)
+    believed = read_believed(place)
     node, _ = searched_with(place.folder, OpenSets())
     lines = {line.id: line for line in transcribed(read_nbest(place.nbest))}
-    found = [one for one in read_believed(place) if one.id in lines]
+    found = [one for one in believed if one.id in lines]
     posteriors = _Posteriors(place, node, lines)
     tried, right = [], list[bool]()
     for sharpness in SHARPNESS:

@@ -14,7 +14,7 @@ from asrkit.files import replaced
 from asrkit.plotting import new_figure
 from asrkit.records import Amount, AnyFloat, Count
 from asrkit.run_files import NbestLine
-from asrkit.search.rover import aligned, network, posteriors
+from asrkit.search.rover import aligned, network, posteriors, summed
 
 LEAST = 1e-4
 """Nothing is more certain than this far from 0 and 1."""
@@ -35,11 +35,8 @@ def nbest_confidences(line: NbestLine, sharpness: float = 1.0) -> list[float]:
         sharpness: Factor of the scores where they become probabilities.
     """
     shares = posteriors([one.score for one in line.hypotheses], sharpness)
-    votes: dict[tuple[str, ...], float] = {}
-    for one, share in zip(line.hypotheses, shares, strict=True):
-        words = tuple(one.text.split())
-        votes[words] = votes.get(words, 0.0) + share
-    slots = network(votes)
+    said = [tuple(one.text.split()) for one in line.hypotheses]
+    slots = network(summed(zip(said, shares, strict=True)))
     return [
         0.0 if slot is None else slot.votes.get(word, 0.0)
         for slot, word in aligned(slots, tuple(line.words))

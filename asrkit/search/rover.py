@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from asrkit.errors import UserError
@@ -48,6 +48,14 @@ def posteriors(scores: Sequence[float], sharpness: float) -> list[float]:
     best = max(scores, default=0.0)
     shares = [math.exp(sharpness * (score - best)) for score in scores]
     return [share / sum(shares) for share in shares]
+
+
+def summed(shares: Iterable[tuple[Words, float]]) -> dict[Words, float]:
+    """Returns the votes for each string of words."""
+    votes: dict[Words, float] = {}
+    for words, share in shares:
+        votes[words] = votes.get(words, 0.0) + share
+    return votes
 
 
 def network(votes: Mapping[Words, float]) -> list[Slot]:
@@ -157,17 +165,17 @@ class RoverSearch(ListsSearch):
     def _chosen(
         self, lists: Mapping[str, Sequence[Hypothesis]], spelling: Spelling
     ) -> list[Hypothesis]:
-        votes: dict[Words, float] = {}
+        given: list[tuple[Words, float]] = []
         heard = {name: found for name, found in lists.items() if found}
         total = sum(self.weights[name] for name in heard)
         for name, found in heard.items():
             shares = posteriors([one.score for one in found], self.sharpness[name])
-            for one, share in zip(found, shares, strict=True):
-                words = spelling.words(one.labels)
-                votes[words] = votes.get(words, 0.0) + share * self.weights[name] / total
-        if not votes:
+            said = [spelling.words(one.labels) for one in found]
+            weighted = [share * self.weights[name] / total for share in shares]
+            given += zip(said, weighted, strict=True)
+        if not given:
             return []
-        best = [slot.best for slot in network(votes)]
+        best = [slot.best for slot in network(summed(given))]
         labels = [label for word, _ in best if word for label in spelling.labels_of[word]]
         score = sum(math.log(share) for _, share in best)
         return [Hypothesis(labels, score, {})]
