@@ -47,6 +47,7 @@ setup(
             "kaldi-native-io>=1.22",
             "mypy>=2.4",
             "pytest>=8.2",
+            "pytest-xdist>=3.6",
             "ruff>=0.17",
             "submitit>=1.5",
             "types-PyYAML>=6.0.12",

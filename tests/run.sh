@@ -10,4 +10,6 @@ if command -v shellcheck >/dev/null; then
   for script in recipes/*/run.sh; do (cd -- "$(dirname -- "$script")" && shellcheck -x run.sh); done
   shellcheck .ci/run tests/run.sh tools/*.sh
 fi
-python -m pytest "$@"
+# Two processes with one thread each take a test file at a time; `tests/run.sh -n 0` runs in one.
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+python -m pytest -n 2 --dist loadfile "$@"
