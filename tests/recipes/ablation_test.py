@@ -12,6 +12,7 @@ from asrkit.config.yaml_loader import load
 from asrkit.experiment import load_spec
 from asrkit.experiment.ablation.variants import Variant, read_variants
 from asrkit.experiment.spec import resolve_spec
+from asrkit.experiment.train import stages_of
 from asrkit.text.vocabulary import Vocabulary
 
 CONF = Path(__file__).parents[2] / "recipes/librispeech/conf"
@@ -19,6 +20,11 @@ LARGE, SMALL, AED = (CONF / f"{name}.yaml" for name in ("hybrid-ping", "hybrid-s
 CASES = [(LARGE, v) for v in read_variants([CONF / "ablation"])]
 CASES += [(SMALL, v) for v in read_variants([CONF / "ablation/small"])]
 AED_VARIANTS = read_variants([CONF / "ablation/aed"])
+AN4 = CONF.parents[1] / "an4/conf"
+NO_SMALLER = {"aux-12", "aux-4-8-12", "cnn-blstm", "ctc-only", "ctc-without-eos", "loss-scales"}
+"""Variants of the attention model that name what its small version calls something else."""
+SMALL_VARIANTS = [v for v in AED_VARIANTS if v.name not in {*NO_SMALLER, "transformer-decoder"}]
+SMALL_VARIANTS += read_variants([AN4 / "ablation"])
 PUBLISHED = {
     "no-aux": 82_760_129,
     "group-norm": 86_828_450,
@@ -73,6 +79,21 @@ def test_variants_of_the_attention_model_add_what_they_say(variant: Variant) -> 
         model = experiment.model(vocabulary=Vocabulary([f"l{i}" for i in range(10024)]))
     count = sum(p.numel() for p in model.parameters())
     assert count == 108_668_093 + ADDED.get(variant.name, 0)
+
+
+def test_variants_of_the_small_attention_model_fit_it_and_change_it() -> None:
+    base = AN4 / "aed.yaml"
+    _, tree = resolve_spec(load_spec(base))
+    for variant in SMALL_VARIANTS:
+        experiment, changed = resolve_spec(load(base, list(variant.changes)))
+        assert difference(tree, changed), variant.name
+        sizes = []
+        for stage in stages_of(experiment, changed, Path("run")):
+            with torch.device("meta"):
+                model = stage.experiment.model(vocabulary=Vocabulary(["a", "b"]))
+            sizes.append(sum(parameter.numel() for parameter in model.parameters()))
+        assert sizes == sorted(sizes), variant.name  # it grows
+        assert len(sizes) == (3 if variant.name == "growing" else 1)
 
 
 def _assigned(line: str) -> str:
