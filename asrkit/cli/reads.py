@@ -184,7 +184,10 @@ READ: dict[str, Callable[[Options], list[Path]]] = {
     "prior": _model_and_set,
     "score": _scored,
     "search-errors": lambda options: [_decoded(options).nbest],
-    "tokenizer": lambda options: _manifests(options, options["set_name"]),
+    "tokenizer": lambda options: [
+        *options["texts"],
+        *_manifests(options, options["set_name"]),
+    ],
     "train": _spec,
     "tune": _searched,
 }

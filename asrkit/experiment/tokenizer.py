@@ -1,9 +1,11 @@
-"""`asrkit tokenizer`: trains a tokenizer on the transcripts of a set."""
+"""`asrkit tokenizer`: trains a tokenizer on the transcripts of a set, and on further text."""
 
 from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -28,6 +30,8 @@ def tokenizer(
     size: int | None,
     name: str,
     force: bool = False,
+    texts: Sequence[Path] = (),
+    lines: int | None = None,
 ) -> Path:
     """Writes DIR/text/NAME.model or NAME.txt from the transcripts of a set of DIR.
 
@@ -40,23 +44,20 @@ def tokenizer(
         size: Number of units.
         name: Of the tokenizer.
         force: Whether a tokenizer of other units is replaced.
+        texts: Further text, a sentence per line (.gz, .xz or plain).
+        lines: Of these files at most so many lines together are used, evenly spread over them.
 
     Raises:
         UserError: If there is a tokenizer of other units, which models may have been trained with.
     """
     folder = DataFolder(data).text
     require_name(name, "a tokenizer")
-    texts = (
-        segment.text
-        for cut in open_set(data, [set_name])
-        for segment in cut.supervisions
-        if segment.text
-    )
+    found = chain(_transcripts(data, set_name), _spread(texts, lines))
     with (
         owned(folder, "the training of a tokenizer"),
         TemporaryDirectory(dir=folder, prefix=".new-") as place,
     ):
-        made = train_tokenizer(kind, texts, size, Path(place), name)
+        made = train_tokenizer(kind, found, size, Path(place), name)
         path = folder / made.name
         if path.exists():
             if units_of(path) == units_of(made):
@@ -66,6 +67,23 @@ def tokenizer(
         for file in sorted(Path(place).iterdir()):
             os.replace(file, folder / file.name)
     return path
+
+
+def _transcripts(data: Path, set_name: str) -> Iterator[str]:
+    for cut in open_set(data, [set_name]):
+        yield from (segment.text for segment in cut.supervisions if segment.text)
+
+
+def _spread(texts: Sequence[Path], lines: int | None) -> Iterator[str]:
+    """Yields the lines of files; every so many'th one where there are more than wanted."""
+    step = 1.0
+    if lines is not None:
+        step = max(1.0, sum(1 for path in texts for _ in read_lines(path)) / lines)
+    due = 0.0
+    for number, line in enumerate(line for path in texts for line in read_lines(path)):
+        if number >= due:
+            due += step
+            yield line
 
 
 def units_of(path: Path) -> list[tuple[str, float]] | None:

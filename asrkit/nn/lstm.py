@@ -37,6 +37,33 @@ def run_lstm(layer: nn.LSTM, x: Frames, state: LstmState | None = None) -> tuple
         return found
 
 
+def autocast_lstm(
+    layer: nn.LSTM, x: Tensor, state: LstmState | None = None
+) -> tuple[Tensor, LstmState]:
+    """Applies a layer to sequences in the precision of autocast, where that is on.
+
+    Args:
+        layer: One layer of LSTMs, with two biases.
+        x: (B, T, I).
+        state: (1, B, D) initial state; zeros where None.
+
+    Returns:
+        (B, T, D) outputs, and the state at the end.
+    """
+    kind = x.device.type
+    if not torch.is_autocast_enabled(kind):
+        return run_lstm(layer, x, state)
+    dtype = torch.get_autocast_dtype(kind)
+    zeros = x.new_zeros(1, len(x), layer.hidden_size)
+    before = tuple(part.to(dtype) for part in state or (zeros, zeros))
+    weights = [getattr(layer, f"{name}_l0").to(dtype) for name in _PARAMETERS]
+    with torch.autocast(kind, enabled=False):
+        y, output, cell = torch.lstm(
+            x.to(dtype), before, weights, True, 1, 0.0, layer.training, False, True
+        )
+    return y, (output, cell)
+
+
 def lstm_step(layer: nn.LSTM | nn.LSTMCell, x: Tensor, state: LstmState) -> LstmState:
     """Returns outputs and cells (B, D) after another input (B, I), with one bias or two."""
     suffix = "_l0" if isinstance(layer, nn.LSTM) else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -89,6 +89,20 @@ class AttendingDecoder(LabelDecoder):
         self, state: State, labels: Tensor, context: Tensor
     ) -> tuple[Tensor, State]:
         """Returns what `step` does for labels (H,), the context (H, C) being given."""
+
+
+@runtime_checkable
+class LinearOutput(Protocol):
+    """A label decoder whose last layer is linear, so that others can compute a part of its scores.
+
+    `output` is that layer.
+    """
+
+    output: nn.Linear
+
+    def hidden(self, labels: Tensor, frames: Tensor | None, mask: Tensor) -> Tensor:
+        """Returns what the output layer reads (B, L, D); the arguments are those of `forward`."""
+        ...
 
 
 decoders: Registry[LabelDecoder] = Registry(

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from asrkit.models.decoders.interfaces import LabelDecoder, decoders
 from asrkit.nn.dropout import Dropout
-from asrkit.nn.lstm import run_lstm
+from asrkit.nn.lstm import autocast_lstm, run_lstm
 from asrkit.nn.zoneout import Zoneout
 from asrkit.scorers.interfaces import State
 from asrkit.text.outputs import Outputs
@@ -24,11 +24,16 @@ class StackedLstmDecoder(LabelDecoder):
         hidden_dim: Size of each LSTM.
         num_layers: Number of LSTMs.
         dropout: After the embedding and after every LSTM.
+        tied: Whether the output layer has the weights of the embedding, which is then multiplied by
+            the root of its size where it is read; outputs of another size are brought to it by a
+            linear layer.
+        autocast: Whether LSTMs, too, compute in the precision of `training.update`; otherwise in
+            that of their weights. In bf16 they are twice as fast on CPUs with instructions for it.
 
     Raises:
         ValueError: If there are frames.
 
-    Source: Sundermeyer et al. 2012, section 2.
+    Source: Sundermeyer et al. 2012, section 2; Press and Wolf 2017 (tied).
     """
 
     def __init__(
@@ -39,6 +44,8 @@ class StackedLstmDecoder(LabelDecoder):
         hidden_dim: int,
         num_layers: int,
         dropout: float = 0.0,
+        tied: bool = False,
+        autocast: bool = False,
     ) -> None:
         super().__init__()
         if encoder_dim is not None:
@@ -47,16 +54,29 @@ class StackedLstmDecoder(LabelDecoder):
         sizes = [embedding_dim] + [hidden_dim] * (num_layers - 1)
         self.layers = nn.ModuleList(nn.LSTM(size, hidden_dim, batch_first=True) for size in sizes)
         self.dropout = Dropout(dropout)
-        self.output = nn.Linear(hidden_dim, len(outputs))
+        self.hidden_dim, self.tied, self.autocast = hidden_dim, tied, autocast
+        self.narrow: nn.Module = nn.Identity()
+        if tied and hidden_dim != embedding_dim:
+            self.narrow = nn.Linear(hidden_dim, embedding_dim)
+        self.output = nn.Linear(embedding_dim if tied else hidden_dim, len(outputs))
+        if tied:
+            nn.init.normal_(self.embedding.weight, std=embedding_dim**-0.5)
+            self.output.weight = self.embedding.weight
 
     def forward(self, labels: Tensor, frames: Tensor | None, mask: Tensor) -> Tensor:
         """Returns unnormalised scores (B, L, V + 1) of the label after each position."""
-        x = self.dropout(self.embedding(labels))
+        scores: Tensor = self.output(self.hidden(labels, frames, mask))
+        return scores
+
+    def hidden(self, labels: Tensor, frames: Tensor | None, mask: Tensor) -> Tensor:
+        """Returns what the output layer reads (B, L, D)."""
+        run = autocast_lstm if self.autocast else run_lstm
+        x = self._embed(labels)
         for layer in self.layers:
             assert isinstance(layer, nn.LSTM)
-            x = self.dropout(run_lstm(layer, x)[0])
-        scores: Tensor = self.output(x)
-        return scores
+            x = self.dropout(run(layer, x)[0])
+        narrowed: Tensor = self.narrow(x)
+        return narrowed
 
     def begin(self, frames: Tensor | None, mask: Tensor) -> Tensor:
         """Returns the mask (B, 0): only its size matters."""
@@ -64,17 +84,24 @@ class StackedLstmDecoder(LabelDecoder):
 
     def initial_state(self, memory: Tensor) -> State:
         """Returns zeros: output and cell of each layer."""
-        zeros = self.output.weight.new_zeros(len(memory), self.output.in_features)
+        zeros = self.output.weight.new_zeros(len(memory), self.hidden_dim)
         return [(zeros, zeros) for _ in self.layers]
 
     @torch.no_grad()
     def step(self, state: State, labels: Tensor, memory: Tensor) -> tuple[Tensor, State]:
         """Returns log-probabilities (H, V + 1) after one more label (H,), and new states."""
-        x = self.dropout(self.embedding(labels))[:, None]
+        x = self._embed(labels)[:, None]
         states = []
         for layer, before in zip(self.layers, state, strict=True):
             assert isinstance(layer, nn.LSTM)
             x, after = Zoneout().run(layer, x, before)
             x = self.dropout(x)
             states.append(after)
-        return torch.log_softmax(self.output(x[:, 0]).float(), dim=1), states
+        scores = self.output(self.narrow(x[:, 0]))
+        return torch.log_softmax(scores.float(), dim=1), states
+
+    def _embed(self, labels: Tensor) -> Tensor:
+        embedded: Tensor = self.embedding(labels)
+        if self.tied:
+            embedded = embedded * self.embedding.embedding_dim**0.5
+        return self.dropout(embedded)  # type: ignore[no-any-return]

@@ -85,11 +85,16 @@ class TransformerDecoder(AttendingDecoder):
 
     def forward(self, labels: Tensor, frames: Tensor | None, mask: Tensor) -> Tensor:
         """Returns unnormalised scores (B, L, V + 1) of the label after each position."""
+        scores: Tensor = self.output(self.hidden(labels, frames, mask))
+        return scores
+
+    def hidden(self, labels: Tensor, frames: Tensor | None, mask: Tensor) -> Tensor:
+        """Returns what the output layer reads (B, L, D)."""
         x = self._embed(labels, torch.arange(labels.shape[1], device=labels.device))
         for block in self.blocks:
             x = block(x, frames, mask)
-        scores: Tensor = self.output(self.norm(x))
-        return scores
+        normed: Tensor = self.norm(x)
+        return normed
 
     def begin(self, frames: Tensor | None, mask: Tensor) -> Memory:
         """Returns keys and values of the frames for each layer, and the mask."""
