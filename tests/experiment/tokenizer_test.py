@@ -71,3 +71,19 @@ def test_names_stay_inside_their_folder(tmp_path: Path, name: str) -> None:
         assert "\x1b" not in result.output
     assert {p.name for p in tmp_path.iterdir()} == {"data"}
     assert {p.name for p in data.iterdir()} == {"a.wav", "manifests", "rejected"}
+
+
+def test_further_text_is_learnt_from_lines_evenly_spread_over_its_files(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    write_set(data, "train", "AA")
+    for name, lines in (("a.txt", "BB\nCC\nDD\n"), ("b.txt", "EE\nFF\n")):
+        (tmp_path / name).write_text(lines, encoding="utf-8")
+    texts = ("--text", str(tmp_path / "a.txt"), "--text", str(tmp_path / "b.txt"))
+
+    def words(*options: str) -> list[str]:
+        assert tokenizer(data, "words", *options, "--force").exit_code == 0
+        return (data / "text" / "words.txt").read_text(encoding="utf-8").split()
+
+    assert words(*texts) == ["AA", "BB", "CC", "DD", "EE", "FF"]
+    assert words(*texts, "--lines", "9") == words(*texts)
+    assert words(*texts, "--lines", "2") == ["AA", "BB", "EE"]

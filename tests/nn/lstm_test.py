@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from asrkit.models.decoders.lstm import LstmDecoder
 from asrkit.models.decoders.recurrent import StackedLstmDecoder
-from asrkit.nn.lstm import lstm_step, run_lstm
+from asrkit.nn.lstm import autocast_lstm, lstm_step, run_lstm
 from asrkit.nn.recurrent import BidirectionalLstm
 from asrkit.nn.zoneout import Zoneout
 from asrkit.text.outputs import Outputs
@@ -73,3 +73,16 @@ def test_no_module_calls_an_lstm_itself(monkeypatch: pytest.MonkeyPatch) -> None
         decoder = LstmDecoder(outputs, 5, **sizes, attention_dim=4, readout_dim=4)
         decoder(labels, torch.randn(1, 3, 5), mask)
         BidirectionalLstm(5, 6)(torch.randn(1, 3, 5), torch.tensor([3]))
+
+
+def test_an_lstm_under_autocast_is_asked_for_by_name() -> None:
+    torch.manual_seed(0)
+    module, x = layer(), torch.randn(2, 5, 4)
+    right = run_lstm(module, x)[0]
+    assert torch.equal(autocast_lstm(module, x)[0], right)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = autocast_lstm(module, x)[0]
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), right, rtol=0.05, atol=0.02)
+    found.sum().backward()
+    assert all(part.grad is not None for part in module.parameters())
