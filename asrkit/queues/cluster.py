@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 LOOK_AGAIN = {"slurm": 10.0, "local": 0.5}
 """Seconds between two looks at the jobs, by the kind of cluster."""
+GRACE = 15.0
+"""Seconds until the result of a job that has ended is surely seen on a shared disk."""
 LOST = "its job {job} has ended without a result: {error}"
 
 
@@ -76,6 +78,17 @@ class Cluster:
         return self.folder / "jobs.json"
 
 
+def cluster_of(kind: str | None, settings: Mapping[str, Any], folder: Path) -> Cluster | None:
+    """Returns where jobs run, None where this machine is meant.
+
+    Raises:
+        UserError: If there are settings of jobs, but no cluster.
+    """
+    if settings and kind is None:
+        raise UserError("--cluster-option is of jobs of a cluster: give --cluster as well")
+    return None if kind is None else Cluster(kind, settings, folder)
+
+
 def run_jobs(
     tasks: Sequence[Task],
     jobs: int,
@@ -96,8 +109,9 @@ def run_jobs(
     waiting = _submitted(tasks, jobs, cluster)
     ended: list[Ended] = []
     while waiting:
+        queued = _queued(cluster)
         for name, job in list(waiting.items()):
-            if _has_ended(job, cluster):
+            if _has_ended(job, cluster, queued):
                 del waiting[name]
                 ended.append(_result(name, job))
                 told(ended[-1])
@@ -144,7 +158,8 @@ def _attached(tasks: Sequence[Task], known: Mapping[str, str], cluster: Cluster)
     kinds = {"slurm": _submitit().SlurmJob, "local": _submitit().LocalJob}
     names = [task.name for task in tasks if task.name in known]
     jobs = {name: kinds[cluster.kind](cluster.folder, known[name]) for name in names}
-    return {name: job for name, job in jobs.items() if not _has_ended(job, cluster)}
+    queued = _queued(cluster)
+    return {name: job for name, job in jobs.items() if not _has_ended(job, cluster, queued)}
 
 
 def _executor(jobs: int, cluster: Cluster) -> Any:
@@ -160,16 +175,42 @@ def _executor(jobs: int, cluster: Cluster) -> Any:
     return executor
 
 
-def _has_ended(job: Any, cluster: Cluster) -> bool:
-    """Returns whether a job has ended; of a local one of an earlier command, submitit can't say."""
+def _queued(cluster: Cluster) -> set[str] | None:
+    """Returns the jobs that Slurm has not ended; None if it does not say, or there is none."""
+    if cluster.kind != "slurm":
+        return None
+    command = ["squeue", "--me", "--array", "--noheader", "--format=%i"]
+    try:
+        found = subprocess.run(command, capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        log.warning("can't ask which jobs are queued: %s", error)
+        return None
+    return set(found.stdout.decode("utf-8", "replace").split())
+
+
+def _has_ended(job: Any, cluster: Cluster, queued: set[str] | None) -> bool:
+    """Returns whether a job has ended.
+
+    Submitit asks for the states that Slurm has stored, but not every cluster stores them; of a
+    local job of an earlier command, it can't say.
+    """
+    if job.paths.result_pickle.exists():
+        return True
+    if queued is not None:
+        return job.job_id not in queued
     if cluster.kind == "slurm" or getattr(job, "_process", None) is not None:
         return bool(job.done())
-    gone = not Path("/proc", str(job.job_id)).exists()
-    return gone or job.paths.result_pickle.exists()
+    return not Path("/proc", str(job.job_id)).exists()
 
 
 def _result(name: str, job: Any) -> Ended:
     """Returns how a task has ended; that its job was lost, if it gave no result."""
+    until = time.monotonic() + GRACE
+    while not job.paths.result_pickle.exists():
+        if time.monotonic() > until:
+            said = (job.stderr() or "").strip().split("\n")[-1]
+            return Ended(name, LOST.format(job=job.job_id, error=said or "it is not queued"))
+        time.sleep(LOOK_AGAIN["local"])
     try:
         ended = job.result()
     except Exception as error:  # whatever submitit raises for a job that is gone
