@@ -163,7 +163,9 @@ class AsrModel(SpeechModel):
         with torch.set_grad_enabled(learned and torch.is_grad_enabled()):
             features, lengths = self.features(self._signal(batch, step), batch.signal_lengths)
             if self.training and self.training_chunks is not None:
+                count = len(features)
                 batch = self._cut(batch, features, lengths, self.training_chunks)
+                self.applied.count("chunks_per_utterance", len(batch.signal), count)
                 features, lengths = batch.signal, batch.signal_lengths
             if self.training:
                 for augment in self.augment.values():

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from asrkit.nn.applied import Applied
+
 Axis = Literal["batch", "time"]
 
 
@@ -37,12 +39,15 @@ class Dropout(nn.Module):
             raise ValueError(f"dropout ({probability}) must be at least 0 and below 1")
         self.probability, self.shareable = probability, shareable
         self.shared: frozenset[Axis] = frozenset()
+        self.applied = Applied()
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns a tensor of the same shape."""
-        if not self.training:
+        if not self.training or not self.probability:
             return x
-        return dropout(x, self.probability, self._mask_shape(x) if self.shared else None)
+        kept = dropout(x, self.probability, self._mask_shape(x) if self.shared else None)
+        self.applied.count_dropped(x, kept)
+        return kept
 
     def _mask_shape(self, x: Tensor) -> list[int]:
         sizes = list(x.shape)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
+from asrkit.nn.applied import Applied
 from asrkit.nn.lstm import LstmState, lstm_step, run_lstm
 
 
@@ -26,6 +27,7 @@ class Zoneout:
 
     cell: float = 0.0
     output: float = 0.0
+    applied: Applied = field(default_factory=Applied, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name, share in (("zoneout_cell", self.cell), ("zoneout_output", self.output)):
@@ -36,8 +38,20 @@ class Zoneout:
         self, old: LstmState, new: LstmState, training: bool, shared: bool = False
     ) -> LstmState:
         """Returns outputs and cells, some not updated; shared: the same ones in all rows."""
-        output = _mix(old[0], new[0], self.output, training, shared)
-        return output, _mix(old[1], new[1], self.cell, training, shared)
+        found = []
+        for name, share, before, after in zip(
+            ("kept_outputs", "kept_cells"), (self.output, self.cell), old, new, strict=True
+        ):
+            if not share:
+                found.append(after)
+            elif not training:
+                found.append(share * before + (1 - share) * after)
+            else:
+                kept = torch.rand_like(after[:1] if shared else after) < share
+                if self.applied.sampled:
+                    self.applied.count(name, kept.sum(), kept.numel())
+                found.append(torch.where(kept, before, after))
+        return found[0], found[1]
 
     def run(self, layer: nn.LSTM, x: Tensor, before: LstmState | None) -> tuple[Tensor, LstmState]:
         """Applies a layer to a sequence.
@@ -65,12 +79,3 @@ class Zoneout:
             state = self.mix(state, lstm_step(layer, step, state), layer.training)
             found.append(state[0])
         return torch.stack(found, 1), state
-
-
-def _mix(old: Tensor, new: Tensor, share: float, training: bool, shared: bool) -> Tensor:
-    if not share:
-        return new
-    if not training:
-        return share * old + (1 - share) * new
-    draws = torch.rand_like(new[:1] if shared else new)
-    return torch.where(draws < share, old, new)

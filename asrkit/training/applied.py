@@ -10,6 +10,26 @@ from asrkit.data.batch import Batch
 from asrkit.nn.applied import Applied, applied_in
 from asrkit.training.distributed import World
 
+EVERY = 16
+"""One of so many updates is sampled: what is costly to count is counted there."""
+
+
+class Sampling:
+    """Says which updates are sampled, to all that counts.
+
+    Args:
+        model: Its modules count.
+        update: Counts what updates do.
+    """
+
+    def __init__(self, model: nn.Module, update: Applied) -> None:
+        self._counters = [update, *(applied for _, applied in applied_in(model))]
+
+    def begin(self, step: int) -> None:
+        """Begins an update; whether it is sampled depends on its number alone."""
+        for applied in self._counters:
+            applied.sampled = step % EVERY == 0
+
 
 class AppliedTotals:
     """Adds up counts of all modules and processes."""
@@ -24,9 +44,11 @@ class AppliedTotals:
             for speed in batch.speeds:
                 self._speeds.count(f"speed.{speed:g}", 1.0, 0.0)
 
-    def collect(self, model: nn.Module) -> None:
-        """Adds what was counted since the last time."""
+    def collect(self, model: nn.Module, update: Applied | None = None) -> None:
+        """Adds what was counted since the last time, in a model and by its updates."""
         self._add("", self._speeds)
+        if update is not None:
+            self._add("update.", update)
         for name, applied in applied_in(model):
             self._add(f"{name}." if name else "", applied)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from asrkit.bounds import refuse_below, refuse_not_above
 from asrkit.config.registry import Registry
+from asrkit.nn.applied import Applied
 from asrkit.training.importing import check_patterns
 
 
@@ -102,13 +103,19 @@ def selected(model: nn.Module, pattern: str) -> list[nn.Parameter]:
 
 
 @contextmanager
-def changed_weights(model: nn.Module, changes: Sequence[WeightChange], seed: int) -> Iterator[None]:
+def changed_weights(
+    model: nn.Module,
+    changes: Mapping[str, WeightChange],
+    seed: int,
+    applied: Applied | None = None,
+) -> Iterator[None]:
     """Changes weights inside, and puts them back afterwards; gradients get their factors.
 
     Args:
         model: Its parameters are changed in place.
-        changes: One after the other.
+        changes: One after the other, by name.
         seed: Of all draws.
+        applied: Counts how large changes are, as shares of the weights' norms.
     """
     before: list[tuple[nn.Parameter, Tensor]] = []
     factors: list[tuple[nn.Parameter, Tensor]] = []
@@ -116,10 +123,13 @@ def changed_weights(model: nn.Module, changes: Sequence[WeightChange], seed: int
         torch.manual_seed(seed)
     try:
         with torch.no_grad():
-            for change in changes:
+            for name, change in changes.items():
                 for parameter in selected(model, change.pattern):
                     before.append((parameter, parameter.clone()))
                     weight, factor = change.draw(parameter)
+                    if applied is not None and applied.sampled:
+                        moved = (weight - parameter).float().norm()
+                        applied.count(f"weight_changes.{name}", moved, parameter.float().norm())
                     parameter.copy_(weight)
                     factors += [(parameter, factor)] if factor is not None else []
         yield
@@ -153,10 +163,21 @@ class GradientNoise:
         refuse_not_above(0, scale=self.scale)
         refuse_below(0, decay=self.decay)
 
-    def add(self, model: nn.Module, step: int, seed: int) -> None:
-        """Adds the noise of update `step`, counted from 1, to all gradients of a model."""
+    def add(self, model: nn.Module, step: int, seed: int, applied: Applied | None = None) -> None:
+        """Adds the noise of update `step`, counted from 1, to all gradients of a model.
+
+        Args:
+            model: It has gradients.
+            step: The update.
+            seed: Of all draws.
+            applied: Counts how large the noise is, as a share of the norm of noisy gradients.
+        """
         torch.manual_seed(seed)
         deviation = (self.scale / step**self.decay) ** 0.5
         for parameter in model.parameters():
             if parameter.grad is not None:
-                parameter.grad.add_(torch.randn_like(parameter.grad), alpha=deviation)
+                noise = torch.randn_like(parameter.grad)
+                parameter.grad.add_(noise, alpha=deviation)
+                if applied is not None and applied.sampled:
+                    norms = deviation * noise.norm(), parameter.grad.norm()
+                    applied.count("gradient_noise", *norms)

@@ -15,6 +15,7 @@ from asrkit.bounds import refuse_below, refuse_not_above
 from asrkit.config.ordered import Ordered
 from asrkit.data.batch import Batch
 from asrkit.models.interfaces import LossReport
+from asrkit.nn.applied import Applied
 from asrkit.training.distributed import World
 from asrkit.training.exchange import Exchange, GradientAverage
 from asrkit.training.loss_scale import LossScale, Scaler
@@ -105,6 +106,7 @@ class Gradients:
         self.world, self.seed, self.settings = world, seed, settings
         self.exchange = settings.exchange
         self.memory = ShortMemory("training")
+        self.applied = Applied()
         self.scaler = Scaler(settings.loss_scale)
         self.normalization = Normalization(settings.normalize, settings.normalize_over)
 
@@ -117,14 +119,16 @@ class Gradients:
             What was calculated, with its losses, and the norm of the gradient before it is clipped.
         """
         settings = self.settings
-        changes = [*settings.weight_changes.values()]
-        with changed_weights(model, changes, self.step_seed(step, 0)):
+        changes, seed = settings.weight_changes, self.step_seed(step, 0)
+        with changed_weights(model, changes, seed, self.applied):
             done = self.add(model, optimizer, batches, step)
         self.scaler.unscale(model)
         if settings.gradient_noise is not None:
-            settings.gradient_noise.add(model, step + 1, self.step_seed(step, 1))
-        norm = nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm)
-        return done, float(norm)
+            seed = self.step_seed(step, 1)
+            settings.gradient_noise.add(model, step + 1, seed, self.applied)
+        norm = float(nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm))
+        self.applied.count("clipped", float(norm > settings.max_grad_norm), 1.0)
+        return done, norm
 
     def add(
         self, model: nn.Module, optimizer: Optimizer, batches: Sequence[Batch], step: int

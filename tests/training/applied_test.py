@@ -6,13 +6,18 @@ import pytest
 import torch
 
 from asrkit.data.batch import Batch
+from asrkit.models.heads.transducer.parts import LabelDropout
 from asrkit.nn.applied import Applied, applied_in
 from asrkit.nn.augment import FrameDrop, Masks, SpecAugment, Strength
+from asrkit.nn.dropout import Dropout
 from asrkit.nn.residual import Place, StochasticDepth
 from asrkit.nn.switchout import Switchout
 from asrkit.nn.volume import VolumePerturbation
-from asrkit.training.applied import AppliedTotals
+from asrkit.nn.zoneout import Zoneout
+from asrkit.training.applied import EVERY, AppliedTotals, Sampling
 from asrkit.training.distributed import World
+from asrkit.training.noise import GradientNoise, WeightDropout, WeightNoise, changed_weights
+from asrkit.training.updates import Gradients, Update
 
 
 def share(module: torch.nn.Module, name: str) -> float:
@@ -56,6 +61,68 @@ def test_what_is_skipped_dropped_replaced_and_changed_has_its_probability() -> N
     assert share(volume, "changed") == pytest.approx(0.4, abs=0.03)
     depth.eval()(torch.ones(4, 1, 1))
     assert depth.applied.take() == {}  # evaluation is not training
+
+
+def test_dropout_and_zoneout_have_their_probability() -> None:
+    torch.manual_seed(0)
+    drop = Dropout(0.3)
+    drop(torch.cat([torch.ones(20, 1000), torch.zeros(20, 1000)]))  # what is 0 can't be dropped
+    assert share(drop, "dropped_values") == pytest.approx(0.3, abs=0.02)
+    drop.shared = frozenset(["time"])
+    drop(torch.ones(4000, 5, 2))
+    assert share(drop, "dropped_values") == pytest.approx(0.3, abs=0.02)
+    assert drop.eval()(torch.ones(3)).sum() == 3
+    assert drop.applied.take() == {}
+    labels = LabelDropout(0.5)
+    labels(torch.ones(3, 4000))
+    assert share(labels, "dropped_values") == pytest.approx(0.5, abs=0.03)
+    layer = torch.nn.LSTM(2, 50, batch_first=True)
+    layer.zoneout = Zoneout(cell=0.2, output=0.1)
+    layer.zoneout.run(layer, torch.ones(20, 20, 2), None)
+    ((name, applied),) = applied_in(layer)
+    assert name == "zoneout"
+    found = applied.take()
+    assert {kind: part / of for kind, (part, of) in found.items()} == {
+        "kept_outputs": pytest.approx(0.1, abs=0.02),
+        "kept_cells": pytest.approx(0.2, abs=0.02),
+    }
+
+
+def test_what_updates_do_is_counted() -> None:
+    torch.manual_seed(0)
+    model = torch.nn.Linear(100, 100, bias=False)
+    torch.nn.init.ones_(model.weight)
+    applied = Applied()
+    changes = {"noise": WeightNoise("weight", 0.3), "drop": WeightDropout("weight", 0.2)}
+    with changed_weights(model, {"noise": changes["noise"]}, 1, applied):
+        pass
+    with changed_weights(model, {"drop": changes["drop"]}, 1, applied):
+        pass
+    model.weight.grad = torch.zeros(100, 100)
+    GradientNoise(0.01).add(model, 1, 1, applied)
+    assert {name: part / of for name, (part, of) in applied.take().items()} == {
+        "weight_changes.noise": pytest.approx(0.3, rel=0.05),
+        "weight_changes.drop": pytest.approx((0.2 / 0.8) ** 0.5, rel=0.05),
+        "gradient_noise": pytest.approx(1.0),
+    }
+    model.weight.grad.fill_(1.0)  # of norm 100
+    for longest in (50.0, 150.0):
+        gradients = Gradients(World(0, 1, torch.device("cpu")), 1, Update(max_grad_norm=longest))
+        gradients.add = lambda *_: []  # type: ignore[method-assign]
+        gradients.make(model, torch.optim.SGD(model.parameters()), [], 0)
+        totals = AppliedTotals()
+        totals.collect(model, gradients.applied)
+        assert totals.values() == {"update.clipped": float(longest < 100)}
+        model.weight.grad.fill_(1.0)
+
+
+def test_what_is_costly_is_counted_in_some_updates() -> None:
+    drop, update = Dropout(0.5), Applied()
+    sampling = Sampling(drop, update)
+    for step in range(2 * EVERY):
+        sampling.begin(step)
+        drop(torch.ones(10))
+    assert drop.applied.take()["dropped_values"][1] == 2 * 10
 
 
 def test_shares_are_of_what_there_was_or_of_their_group() -> None:

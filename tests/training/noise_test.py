@@ -41,13 +41,13 @@ def test_weights_change_inside_and_come_back_exactly(change: WeightChange) -> No
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     inside = []
     for seed in (1, 1, 2):
-        with changed_weights(model, [change], seed):
+        with changed_weights(model, {"own": change}, seed):
             inside.append(model.weight.detach().clone())
             assert torch.equal(model.bias, before["bias"])
         assert torch.equal(model.weight, before["weight"])
     assert torch.equal(inside[0], inside[1])
     assert not torch.equal(inside[0], inside[2])
-    with pytest.raises(RuntimeError), changed_weights(model, [change], 3):
+    with pytest.raises(RuntimeError), changed_weights(model, {"own": change}, 3):
         raise RuntimeError
     assert torch.equal(model.weight, before["weight"])
 
@@ -55,7 +55,7 @@ def test_weights_change_inside_and_come_back_exactly(change: WeightChange) -> No
 def test_weight_dropout_gives_the_gradient_of_masked_weights() -> None:
     torch.manual_seed(0)
     model, x = nn.Linear(5, 4), torch.randn(3, 5)
-    with changed_weights(model, [WeightDropout("weight", 0.4)], seed=7):
+    with changed_weights(model, {"own": WeightDropout("weight", 0.4)}, seed=7):
         model(x).square().sum().backward()
     torch.manual_seed(7)
     mask = (torch.rand_like(model.weight) >= 0.4) / 0.6

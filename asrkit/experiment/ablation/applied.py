@@ -56,16 +56,18 @@ def notes_on(changes: Sequence[str], ours: Mapping[int, Log], base: Mapping[int,
 
 
 def _by_module(applied: Mapping[str, float]) -> dict[str, list[float]]:
-    """Returns what each module did; losses and speeds are of no module."""
+    """Returns what each module did; losses, speeds and clipping are of no module."""
     found: dict[str, list[float]] = {}
     for name, share in applied.items():
-        if not name.startswith(("gradient.", "speed.")):
+        if not name.startswith(("gradient.", "speed.", "update.clipped")):
             found.setdefault(_module(name), []).append(share)
     return found
 
 
 def _module(name: str) -> str:
     """Returns the key path of what has done something: model.encoder.blocks.ffn1.keep."""
+    if name.startswith("update."):
+        return f"training.{name}"
     return "model." + name.rpartition(".")[0].replace(".*", "")
 
 

@@ -101,5 +101,7 @@ class LabelDropout(Dropout):
         """Returns the weights (V + 1, J') of an output layer, in training with columns dropped."""
         if not self.training or not self.probability:
             return weight
-        kept = dropout(torch.ones_like(weight[:1]), self.probability)  # (1, J')
+        inputs = torch.ones_like(weight[:1])  # (1, J')
+        kept = dropout(inputs, self.probability)
+        self.applied.count_dropped(inputs, kept)
         return torch.cat([weight[:-1] * kept, weight[-1:]])
