@@ -26,6 +26,7 @@ from asrkit.cli.prior import prior
 from asrkit.cli.score import score
 from asrkit.cli.search_errors import search_errors
 from asrkit.cli.show import show
+from asrkit.cli.sweep import sweep
 from asrkit.cli.table import table_of_searches
 from asrkit.cli.tokenizer import tokenizer
 from asrkit.cli.train import train
@@ -63,6 +64,7 @@ for verb in (
     score,
     search_errors,
     show,
+    sweep,
     table_of_searches,
     tokenizer,
     train,

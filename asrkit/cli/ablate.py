@@ -9,14 +9,18 @@ from pathlib import Path
 import click
 
 from asrkit.cli.answers import IncompleteError
-from asrkit.cli.options import (
-    FILE,
-    FOLDER,
-    SEARCH,
-    SET,
-    data_option,
-    overrides_argument,
-    threads_option,
+from asrkit.cli.options import FILE, SEARCH, data_option, overrides_argument, threads_option
+from asrkit.cli.study_options import (
+    base_option,
+    cluster_option,
+    cluster_settings_option,
+    out_option,
+    read_epochs,
+    report_option,
+    rows_at_a_time_option,
+    searches_option,
+    sets_option,
+    spec_option,
 )
 from asrkit.terminal import say
 
@@ -26,13 +30,6 @@ class RowDone:
     """The run folder of a row that is trained, decoded and scored."""
 
     run: Path
-
-
-def _epochs(context: click.Context, parameter: click.Parameter, text: str | None) -> list[int]:
-    try:
-        return [] if text is None else [int(word) for word in text.split(",")]
-    except ValueError:
-        raise click.BadParameter(f"{text!r}: expected numbers, such as 50,80,120") from None
 
 
 def _seeds(
@@ -47,22 +44,8 @@ def _seeds(
     return found
 
 
-def _settings(
-    context: click.Context, parameter: click.Parameter, words: Sequence[str]
-) -> dict[str, object]:
-    from asrkit.config.yaml_text import scalar
-
-    found: dict[str, object] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals or not name.isidentifier():
-            raise click.BadParameter(f"{word!r}: expected KEY=VALUE, such as timeout_min=600")
-        found[name] = scalar(value)
-    return found
-
-
 @click.command()
-@click.option("--base", type=FILE, required=True, help="Spec file that variants are put on.")
+@base_option
 @click.option(
     "--variants",
     type=FILE,
@@ -70,15 +53,13 @@ def _settings(
     help="File of a variant, or a folder of them; repeatable.",
 )
 @data_option
-@click.option("--out", type=FOLDER, required=True, help="Folder of all runs and the report.")
-@click.option(
-    "--set", "sets", type=SET, multiple=True, required=True, help="Set to decode; repeatable."
-)
-@click.option("--search", type=SEARCH, required=True, help="Name of the search.")
-@click.option("--spec", type=FILE, help="File whose decoding: replaces that of the base.")
+@out_option
+@sets_option
+@searches_option
+@spec_option
 @click.option(
     "--epochs",
-    callback=_epochs,
+    callback=read_epochs,
     help="After which the sets are decoded, such as 50,80,120; training ends with the last. By "
     "default, the last of the base.",
 )
@@ -90,25 +71,16 @@ def _settings(
     help="Number of seeds of each variant, or of one variant (or base); repeatable. 1 if not "
     "given.",
 )
-@click.option(
-    "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Rows at a time."
-)
-@click.option(
-    "--cluster",
-    type=click.Choice(["slurm", "local"]),
-    help="Run rows as jobs of Slurm, or of submitit's local executor; needs asrkit[slurm].",
-)
-@click.option(
-    "--cluster-option",
-    "cluster_options",
-    multiple=True,
-    callback=_settings,
-    metavar="KEY=VALUE",
-    help="Of each job, as submitit calls them: timeout_min=600, gpus_per_node=1, "
-    "slurm_partition=gpu; repeatable.",
-)
+@rows_at_a_time_option
+@cluster_option
+@cluster_settings_option
 @click.option("--row", type=SEARCH, help="Only this row, such as no-aux-1, in this process.")
-@click.option("--report", is_flag=True, help="Train nothing: only report what there is.")
+@click.option(
+    "--until",
+    type=click.IntRange(min=1),
+    help="With --row: end after this epoch for now, and decode nothing.",
+)
+@report_option
 @threads_option
 @overrides_argument
 def ablate(
@@ -117,7 +89,7 @@ def ablate(
     data: Path,
     out: Path,
     sets: tuple[str, ...],
-    search: str,
+    searches: tuple[str, ...],
     spec: Path | None,
     epochs: list[int],
     seeds: dict[str, int],
@@ -125,6 +97,7 @@ def ablate(
     cluster: str | None,
     cluster_options: dict[str, object],
     row: str | None,
+    until: int | None,
     report: bool,
     overrides: tuple[str, ...],
 ) -> object:
@@ -140,7 +113,7 @@ def ablate(
     from asrkit.errors import UserError
     from asrkit.experiment.ablation.plan import Study, last_epoch
     from asrkit.experiment.ablation.variants import read_variants
-    from asrkit.queues.cluster import Cluster
+    from asrkit.queues.cluster import cluster_of
 
     plugins = click.get_current_context().find_root().params.get("plugin") or ()
     folder = AblationFolder(out)
@@ -151,18 +124,18 @@ def ablate(
         folder,
         epochs or [last_epoch(base, overrides)],
         sets,
-        search,
+        searches,
         spec,
         seeds,
         overrides,
         plugins,
     )
     if row is not None:
-        experiment.ablate_row(study, row)
+        experiment.ablate_row(study, row, until)
         return RowDone(folder.run(row).path)
-    if cluster_options and cluster is None:
-        raise UserError("--cluster-option is of jobs of a cluster: give --cluster as well")
-    place = None if cluster is None else Cluster(cluster, cluster_options, folder.cluster)
+    if until is not None:
+        raise UserError("--until is of one row: give --row as well")
+    place = cluster_of(cluster, cluster_options, folder.cluster)
     found = experiment.ablate(study, jobs, not report, place)
     say(found.text)
     if found.failed and not report:

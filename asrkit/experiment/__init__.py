@@ -1,6 +1,7 @@
 """Where config, data, models and training meet: what each verb of the command line does."""
 
 from asrkit.experiment.ablation.study import ablate, ablate_row
+from asrkit.experiment.ablation.sweep import sweep
 from asrkit.experiment.ablation.variants import check_variant
 from asrkit.experiment.align import align
 from asrkit.experiment.align_states import StateOptions
@@ -53,6 +54,7 @@ __all__ = [
     "score",
     "search_errors",
     "show",
+    "sweep",
     "table",
     "tokenizer",
     "train",

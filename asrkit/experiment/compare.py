@@ -14,6 +14,7 @@ from asrkit.experiment.ablation.applied import applied_of
 from asrkit.experiment.decode_spec import DecodeSpec, is_decode_spec
 from asrkit.experiment.gmm_spec import GmmSpec, is_gmm_spec
 from asrkit.experiment.spec import Experiment, load_spec
+from asrkit.reports.ablation.numbers import shares_differ
 from asrkit.run_files import read_epochs
 from asrkit.run_folder import RunFolder
 
@@ -34,8 +35,6 @@ class Difference:
     applied: list[str] = field(default_factory=list)
 
 
-BY_CHANCE = 0.1
-"""Shares that differ by no more than this share of the larger one are called equal."""
 ROOTS: tuple[type, ...] = (Experiment, DecodeSpec, GmmSpec)
 """What spec files describe."""
 
@@ -98,14 +97,8 @@ def applied_difference(first: Path, second: Path) -> list[str]:
     return [
         f"{name}: {_share(one.get(name))} -> {_share(other.get(name))}"
         for name in sorted(one.keys() | other.keys())
-        if _differ(one.get(name), other.get(name))
+        if shares_differ(one.get(name), other.get(name))
     ]
-
-
-def _differ(one: float | None, other: float | None) -> bool:
-    if one is None or other is None:
-        return True
-    return abs(one - other) > BY_CHANCE * max(one, other)
 
 
 def _share(share: float | None) -> str:

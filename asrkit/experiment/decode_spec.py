@@ -29,6 +29,7 @@ from asrkit.config.signatures import did_you_mean
 from asrkit.config.yaml_loader import Spec, apply, load
 from asrkit.errors import UserError
 from asrkit.experiment.search_check import UnreadModels, misused_scorers
+from asrkit.reports.models_table import write_models_table
 from asrkit.reports.search_table import ALONE, write_search_table
 from asrkit.search.search import Search
 from asrkit.text.vocabulary import Vocabulary
@@ -276,7 +277,7 @@ def _tuning_problems(spec: Spec, searches: dict[str, NamedSearch]) -> Iterator[P
 
 
 def table(
-    run: Path,
+    runs: Sequence[Path],
     dev: str,
     tests: Sequence[str],
     searches: Sequence[str],
@@ -285,8 +286,10 @@ def table(
 ) -> str:
     """Writes tables of a run's searches, in the rows and columns of a spec file.
 
+    Those of several runs have a row for each run, and a column for each search.
+
     Args:
-        run: Run folder.
+        runs: Run folders.
         dev: Set that weights were tuned on.
         tests: Sets to report.
         searches: Names of the searches; if empty, all that have decoded all these sets.
@@ -302,4 +305,6 @@ def table(
     named = {} if spec is None else searches_of(load_decode_spec(spec))
     places = {name: (search.row, search.column) for name, search in named.items()}
     order = sorted(searches, key=[*named, *searches].index)
-    return write_search_table(run, dev, tests, order, out, places)
+    if len(runs) > 1:
+        return write_models_table(runs, dev, tests, order, out)
+    return write_search_table(runs[0], dev, tests, order, out, places)

@@ -84,7 +84,9 @@ class Trained:
     epochs: list[dict[str, Any]]
 
 
-def train(spec_path: Path, overrides: Sequence[str], data: Path, run: Path) -> Trained:
+def train(
+    spec_path: Path, overrides: Sequence[str], data: Path, run: Path, until: int | None = None
+) -> Trained:
     """Trains until the last epoch, continuing from the newest checkpoint if there is one.
 
     Args:
@@ -92,6 +94,7 @@ def train(spec_path: Path, overrides: Sequence[str], data: Path, run: Path) -> T
         overrides: `key=value` changes to it.
         data: Data folder with manifests/ and text/.
         run: Folder of this run; made if missing.
+        until: An earlier epoch, after which it ends for now, if set.
 
     Raises:
         UserError: If spec, data or run folder can't be used as they are.
@@ -101,13 +104,15 @@ def train(spec_path: Path, overrides: Sequence[str], data: Path, run: Path) -> T
     world = init_distributed()
     with world.alone(owned(run, "training")):
         try:
-            train_stages(stages, data, run, world)
+            train_stages(stages, data, run, world, until)
         except SpecError as error:
             raise SpecError([spec.located(problem) for problem in error.problems]) from error
     return Trained(run, _epochs(run))
 
 
-def train_stages(stages: Sequence[Stage], data: Path, run: Path, world: World) -> None:
+def train_stages(
+    stages: Sequence[Stage], data: Path, run: Path, world: World, until: int | None = None
+) -> None:
     """Trains the phases that are not finished, and what follows them.
 
     Args:
@@ -115,6 +120,7 @@ def train_stages(stages: Sequence[Stage], data: Path, run: Path, world: World) -
         data: Data folder.
         run: The folder of the last one.
         world: All processes.
+        until: An earlier epoch, after which training ends for now, if set.
     """
     if world.rank == 0:
         log.info(
@@ -131,8 +137,10 @@ def train_stages(stages: Sequence[Stage], data: Path, run: Path, world: World) -
         trainer = trainer_of(stages[number], before, data, sets, world, updates)
         if stages[number] is stages[-1]:
             sets.release()
-        trainer.run()
+        trainer.run(until)
         world.barrier()
+        if until is not None and trainer.epoch > until:
+            break
     if world.rank == 0:
         try:
             plot_curves(RunFolder(run).log, RunFolder(run).curves)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from asrkit.ablation_folder import AblationFolder
+from asrkit.ablation_folder import reported_study
 from asrkit.errors import UserError
 from asrkit.files import copy_file, write_text
 from asrkit.reports.ablation.section import study_section
@@ -53,7 +53,7 @@ def write_results(runs: Sequence[Path], out: Path, earlier: Results = NOTHING) -
     """Writes the table of some runs, with their commands, logs and learning curves.
 
     Args:
-        runs: Run folders, and folders of ablation studies, which have a section only.
+        runs: Run folders, and folders of ablation studies and sweeps, which have a section only.
         out: The Markdown file; plots go to a folder `results` next to it, where RUN.md may have
             notes on a run.
         earlier: Runs that stay in the file as they are; those that have a folder take their places.
@@ -71,7 +71,7 @@ def write_results(runs: Sequence[Path], out: Path, earlier: Results = NOTHING) -
         raise UserError(
             f"two runs are called {min(twice)!r}: results distinguish runs by their names"
         )
-    studies = [run for run in runs if AblationFolder(run).section.is_file()]
+    studies = [run for run in runs if reported_study(run) is not None]
     rows = earlier.rows | {RunFolder(run).name: _rows(run) for run in runs if run not in studies}
     sections = earlier.sections | {
         RunFolder(run).name: (study_section if run in studies else _section)(run, out)

@@ -19,7 +19,7 @@ from asrkit.config.registry import Registry
 from asrkit.data.batch import Batch
 from asrkit.models.interfaces import TrainableModel
 from asrkit.run_folder import RunFolder
-from asrkit.training.applied import AppliedTotals
+from asrkit.training.applied import AppliedTotals, Sampling
 from asrkit.training.checkpoints import load, read_index
 from asrkit.training.distributed import init_distributed
 from asrkit.training.evaluation import evaluate, require_some
@@ -97,14 +97,18 @@ class Trainer:
         start_alike(self.model, self.world)
         self.average = Averaging(moving_average, self.model)
         self.gradients = Gradients(self.world, job.seed, update)
+        self.sampling = Sampling(self.model, self.gradients.applied)
         self.epoch, self.batch, self.step, self.nonfinite = 1, 0, 0, 0
         self.best, self.best_epoch, self.seconds = math.inf, 0, 0.0
         self.totals, self.applied = Totals(), AppliedTotals()
         self.log: MetricLog | None = None
         self.stop = StopRequests(self.world.size)
 
-    def run(self) -> None:
+    def run(self, until: int | None = None) -> None:
         """Trains to the last epoch, from the newest checkpoint on.
+
+        Args:
+            until: An earlier epoch, after which it ends for now, if set.
 
         Raises:
             UserError: If the run was interrupted, diverged, or can't be saved.
@@ -114,7 +118,8 @@ class Trainer:
             hidden_from = self.step + (self.batch == 0)
             self.log = MetricLog(self.run_folder, self.epoch - 1, hidden_from)
         with self.stop:
-            while self.epoch <= self.epochs and not self._stopped_early():
+            last = self.epochs if until is None else min(until, self.epochs)
+            while self.epoch <= last and not self._stopped_early():
                 self.reload()
                 self.train_epoch()
                 self.finish_epoch()
@@ -169,6 +174,7 @@ class Trainer:
         rate = self.schedule.lr(self.step + 1, self.epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["lr_scale"]
+        self.sampling.begin(self.step)
         done, norm = self.gradients.make(self.model, self.optimizer, batches, self.step)
         sums = Totals()
         sums.add_all(report for _, report in done)
@@ -208,7 +214,7 @@ class Trainer:
         self.update.exchange.join(self.model, self.optimizer, self.world)
         if self.has_dev:
             self.save(dev=None)
-        self.applied.collect(self.model)
+        self.applied.collect(self.model, self.gradients.applied)
         dev, train = self.evaluate(), self.totals.reduced(self.world)
         if self.has_dev:
             self._stop_if_asked()
@@ -242,7 +248,7 @@ class Trainer:
     def save(self, dev: float | None) -> None:
         """Writes a checkpoint of the whole state."""
         if self._leads:
-            self.applied.collect(self.model)
+            self.applied.collect(self.model, self.gradients.applied)
             state = {
                 "model": self.model.state_dict(),
                 "optimizer": self.optimizer.state_dict(),

@@ -67,6 +67,7 @@ COMMANDS = {
     "list": "encoder",
     "train": "spec.yaml --data data --run run",
     "ablate": f"--base spec.yaml {SET} --out study --search joint --row base-1",
+    "sweep": "--base spec.yaml --space space.yaml --data data --out sweep --report",
     "average": "--run run",
     "prior": f"--run run {SET}",
     "align": f"--run run {SET}",
@@ -138,6 +139,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_manifest(place / "data", "dev", sources[4:])
     put_espnet(place / "exp")
     (place / "spec.yaml").write_text(SPEC)
+    (place / "space.yaml").write_text("training.schedule.value: [1e-3, 1e-2]")
     (place / "lm.yaml").write_text(LM)
     (place / "gmm.yaml").write_text(GMM)
     scp = [f"{name} {place}/audio/{name}.wav" for name in names]

@@ -26,6 +26,8 @@ FILLED = {
     "epochs=20": "epochs=2",
     "--variants v": "--row base-1",
     "--epochs 50,80": "--epochs 1",
+    "--epochs 50": "--epochs 1",
+    "--trials 30 --epochs 3,9,27": "--trials 2 --epochs 1 --report",
     "train ...": "train conf/x.yaml --data data --run run/parallel",
     "VERB ...": "list encoder",
     "list KIND": "list encoder",

@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from asrkit.config.explain import difference
 from asrkit.config.registry import all_registries
 from asrkit.data.manifests import open_set
+from asrkit.experiment.ablation.space import drawn, read_space
+from asrkit.experiment.spec import load_spec, resolve_spec
 from asrkit.models.interfaces import encoders, heads
 from asrkit.nn.augment import augments
 from tests.documentation import small_project
@@ -22,7 +25,7 @@ from tests.documentation.commands import ROOT
 
 DOCS = ROOT / "docs"
 TESTED = {
-    "ablations.md": ["yaml"],
+    "ablations.md": ["yaml", "yaml"],
     "hybrid.md": ["yaml"] * 7,
     "import.md": ["sh"],
     "own-data.md": ["sh", "yaml"],
@@ -154,6 +157,17 @@ def _require_right_parts() -> None:
 
 
 def test_the_variant_of_the_page_is_that_of_the_recipe() -> None:
-    (text,) = blocks(DOCS / "ablations.md", "yaml")
+    text, _ = blocks(DOCS / "ablations.md", "yaml")
     kept = ROOT / "recipes/librispeech/conf/ablation/no-aux.yaml"
     assert text.splitlines()[1:] == kept.read_text("utf-8").splitlines()[1:]
+
+
+def test_the_space_of_the_page_can_be_tried(place: Path) -> None:
+    _, text = blocks(DOCS / "ablations.md", "yaml")
+    path = Path("conf/page.yaml")
+    path.write_text(text)
+    for point in drawn(read_space(path), 3, seed=1):
+        changes = [f"{key}={value}" for key, value in point]
+        _, before = resolve_spec(load_spec(Path("conf/x.yaml")))
+        _, after = resolve_spec(load_spec(Path("conf/x.yaml"), changes))
+        assert len(difference(before, after)) >= len(point)

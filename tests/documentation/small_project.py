@@ -49,6 +49,7 @@ decoding:
       ctc: 0.5
       lm: {type: language_model, weight: 0.2, run: run/lm}
 """
+SPACE = "training.schedule.peak: [0.001, 0.002]\n"
 LM = """
 text: {type: sentencepiece, name: bpe}
 data: {type: text, train: [train], dev: [dev], batch_labels: 100}
@@ -100,7 +101,7 @@ def make(folder: Path) -> None:
     (folder / "cv" / "clips").symlink_to(folder / "recordings" / "train")
     rows = ["client_id\tpath\tsentence", *(f"c\t{n}.wav\t{WORDS[n]}" for n in range(9))]
     (folder / "cv" / "validated.tsv").write_text("\n".join(rows) + "\n")
-    specs = {"x": SPEC, "conformer": SPEC, "decode/table": TABLE, "lm/lstm": LM}
+    specs = {"space": SPACE, "x": SPEC, "conformer": SPEC, "decode/table": TABLE, "lm/lstm": LM}
     for name, text in specs.items():
         path = folder / "conf" / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -41,7 +41,9 @@ model:
     blocks: {ffn: {module: {type: feed_forward, hidden_dim: 8}}}
   heads: {ctc: {type: ctc, weight: 1.0}}
 training: {epochs: 9, optimizer: adamw, schedule: {type: constant, value: 1e-3}}
-decoding: {joint: {type: label_sync, beam_size: 2, scorers: {ctc: 1.0}}}
+decoding:
+  best: {type: ctc_greedy}
+  joint: {type: label_sync, beam_size: 2, scorers: {ctc: 1.0}}
 """
 GATE = "model.encoder.blocks.ffn.module.gate"
 VARIANTS = {
@@ -73,7 +75,7 @@ def variant(name: str, text: str) -> Path:
 
 def study(names: Sequence[str], **settings: Any) -> Study:
     chosen = read_variants([Path("variants", f"{name}.yaml") for name in names])
-    found: dict[str, Any] = {"epochs": [1, 2], "sets": ["dev"], "search": "joint", **settings}
+    found: dict[str, Any] = {"epochs": [1, 2], "sets": ["dev"], "searches": ["joint"], **settings}
     return Study(Path("base.yaml"), chosen, Path("data"), AblationFolder(Path("out")), **found)
 
 

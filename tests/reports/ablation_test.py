@@ -8,17 +8,33 @@ import numpy as np
 import pytest
 
 from asrkit.errors import UserError
-from asrkit.reports.ablation.cells import main_table
+from asrkit.reports.ablation.cells import (
+    applied_alike,
+    applied_table,
+    main_table,
+    searches_gains,
+    searches_table,
+)
+from asrkit.reports.ablation.contents import Decoded, contents
 from asrkit.reports.ablation.forest import draw_forest
-from asrkit.reports.ablation.numbers import RowNumbers, Scored, corrected, rate_of, reading
-from asrkit.reports.ablation.page import page
-from asrkit.reports.ablation.section import section
+from asrkit.reports.ablation.numbers import (
+    Place,
+    RowNumbers,
+    Scored,
+    corrected,
+    rate_of,
+    reading,
+)
+from asrkit.reports.html_page import as_page
+from asrkit.reports.parts import as_markdown
 from asrkit.reports.results import write_results
 from asrkit.reports.results_file import read_results
 from asrkit.scoring.edits import Errors
 from asrkit.scoring.significance import sign_flip
 
 WORDS = 10
+AT = Place("dev", 2, "joint")
+DECODED = Decoded(["dev"], [2], ["joint"])
 
 
 def scored(*counts: list[int], seeds: tuple[int, ...] = (1, 2, 3)) -> Scored:
@@ -62,13 +78,13 @@ def rows() -> list[RowNumbers]:
     draw = np.random.default_rng(0)
     errors = draw.integers(0, 4, 60).tolist()
     base = scored(errors, draw.integers(0, 4, 60).tolist())
-    found = [RowNumbers("base", "", [], 10, {1: 0.5}, {("dev", 2): rate_of(base)})]
+    found = [RowNumbers("base", "", [], 10, {1: 0.5}, {AT: rate_of(base)})]
     for number in range(19):
         noise = scored((np.array(errors) + draw.integers(-1, 2, 60)).clip(0).tolist())
-        rates = {("dev", 2): rate_of(noise, base)}
+        rates = {AT: rate_of(noise, base)}
         found.append(RowNumbers(f"row{number}", "A <row>.", ["a: 1 -> 2"], 11, {}, rates))
     worse = scored((np.array(errors) + 2).tolist())
-    rates = {("dev", 2): rate_of(worse, base)}
+    rates = {AT: rate_of(worse, base)}
     found.append(RowNumbers("worse", "", ["b: 1 -> 2"], 12, {}, rates, notes=["idle"]))
     return corrected(found)
 
@@ -77,7 +93,8 @@ def test_results_have_the_section_of_a_study(tmp_path: Path) -> None:
     study = tmp_path / "run" / "study"
     study.mkdir(parents=True)
     (study / "forest.png").write_bytes(b"picture")
-    text = section("study", rows()[:2], ["dev"], [2], ["asrkit ablate"], Path("forest.png"))
+    forest = study / "forest.png"
+    text = as_markdown(contents("study", rows()[:2], DECODED, ["asrkit ablate"], forest))
     (study / "ablation.md").write_text(text)
     out = tmp_path / "RESULTS.md"
     assert write_results([study], out) == ""
@@ -89,20 +106,55 @@ def test_results_have_the_section_of_a_study(tmp_path: Path) -> None:
 
 def test_only_what_survives_the_correction_is_called_real(tmp_path: Path) -> None:
     found = rows()
-    versus = [row.rates["dev", 2].versus for row in found[1:]]
+    versus = [row.rates[AT].versus for row in found[1:]]
     assert all(each is not None and each.corrected >= each.noise for each in versus)
-    table = main_table(found, "dev", [2])
+    table = main_table(found, AT, [2])
     assert [table.rows[number][0] for number in table.strong] == ["worse"]
-    told = reading(found, ("dev", 2))
+    told = reading(found, AT)
     assert told[0].startswith("Of 20 rows")
     assert "worse (+20.00)" in told[0]
     assert "standard deviation" in told[-1]
-    forest = draw_forest(found, ["dev"], 2, tmp_path / "forest.png")
-    text = page("A study", found, ["dev"], [2], ["asrkit ablate <x>"], forest)
+    forest = draw_forest(found, [AT], tmp_path / "forest.png")
+    parts = contents("A study", found, DECODED, ["asrkit ablate <x>"], forest)
+    text = as_page("A study", parts)
     assert "A &lt;row&gt;." in text
     assert "asrkit ablate &lt;x&gt;" in text
     assert text.count('<tr class="real">') == 1
-    told_in_markdown = section("A study", found, ["dev"], [2], ["asrkit"], Path("forest.png"))
+    told_in_markdown = as_markdown(parts)
     assert "| **worse** " in told_in_markdown
     assert "- worse: idle" in told_in_markdown
-    assert draw_forest(found[:1], ["dev"], 2, tmp_path / "none.png") is None
+    assert draw_forest(found[:1], [AT], tmp_path / "none.png") is None
+
+
+def test_searches_stand_in_columns_and_all_their_cells_are_corrected_together() -> None:
+    few, many = scored([1] * 20), scored([3] * 20)
+    places = [Place("dev", 2, name) for name in ("alone", "joint")]
+    base = {places[0]: rate_of(many), places[1]: rate_of(few, first=many)}
+    row = {places[0]: rate_of(few, many), places[1]: rate_of(few, few, few)}
+    found = corrected(
+        [RowNumbers("base", "", [], 1, rates=base), RowNumbers("wide", "", [], 1, rates=row)]
+    )
+    assert searches_table(found, "dev", 2, ["alone", "joint"]).rows == [
+        ["base", "30.00 (30.00 – 30.00)", "10.00 (10.00 – 10.00)"],
+        ["wide", "10.00* (10.00 – 10.00)", "10.00 (10.00 – 10.00)"],
+    ]
+    gains = searches_gains(found, "dev", 2, ["alone", "joint"])
+    assert gains.header[1] == "joint – alone"
+    assert [line[:2] for line in gains.rows] == [["base", "-20.00"], ["wide", "+0.00"]]
+    better = found[0].rates[places[1]].versus_first
+    assert better is not None
+    assert better.corrected == pytest.approx(2 * better.noise)
+    text = as_markdown(contents("t", found, Decoded(["dev"], [2], ["alone", "joint"]), [], None))
+    assert "#### dev, joint" in text
+
+
+def test_what_was_applied_is_shown_where_rows_differ() -> None:
+    told = [
+        RowNumbers("base", "", [], 1, applied={"a.skipped": 0.5, "b.masked": 0.2}),
+        RowNumbers("more", "", [], 1, applied={"a.skipped": 0.51, "b.masked": 0.4}),
+        RowNumbers("new", "", [], 1),
+    ]
+    assert applied_alike(told) == ["a.skipped 0.5000"]
+    table = applied_table(told)
+    assert table.header == ["row", "b.masked"]
+    assert [row[1] for row in table.rows] == ["0.2000", "0.4000", "–"]

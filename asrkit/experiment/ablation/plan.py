@@ -18,6 +18,7 @@ from asrkit.errors import UserError
 from asrkit.experiment.ablation.variants import BASE, Variant
 from asrkit.experiment.check import model_tree
 from asrkit.experiment.spec import Experiment, load_spec, resolve_spec
+from asrkit.reports.ablation.contents import Decoded
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,9 @@ class Study:
         data: Data folder.
         folder: Of all that the study writes.
         epochs: After which of them each row is decoded; the last one ends training.
-        sets: Those that are decoded.
-        search: The search that decodes them.
-        searches: File whose searches replace those of the base, if given.
+        sets: Those that are decoded; none if trainings are compared only.
+        searches: Those that decode them.
+        search_file: File whose searches replace those of the base, if given.
         seeds: How many seeds each variant is trained with, by name; "" stands for all others.
         overrides: Changes to the base, and so to all rows.
         plugins: Modules that the command imports.
@@ -64,15 +65,17 @@ class Study:
     folder: AblationFolder
     epochs: Sequence[int]
     sets: Sequence[str]
-    search: str
-    searches: Path | None = None
+    searches: Sequence[str]
+    search_file: Path | None = None
     seeds: Mapping[str, int] = field(default_factory=dict)
     overrides: Sequence[str] = ()
     plugins: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        if not self.epochs or min(self.epochs) < 1 or not self.sets:
-            raise UserError("a study needs epochs, counted from 1, and sets to decode")
+        if not self.epochs or min(self.epochs) < 1:
+            raise UserError("a study needs epochs, counted from 1")
+        if bool(self.sets) != bool(self.searches):
+            raise UserError("give both --set and --search, or neither: then nothing is decoded")
         known = {"", BASE, *(variant.name for variant in self.variants)}
         for name in self.seeds:
             if name not in known:
@@ -80,6 +83,11 @@ class Study:
                     f"--seeds {name}=...: there is no variant {name!r}; there are "
                     f"{', '.join(sorted(known - {''}))}"
                 )
+
+    @property
+    def decoded(self) -> Decoded:
+        """What all rows are decoded with."""
+        return Decoded(self.sets, sorted(set(self.epochs)), self.searches)
 
     def shared(self) -> list[str]:
         """Returns the overrides of all rows."""

@@ -2,62 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from asrkit.experiment.ablation.applied import applied_of, notes_on
 from asrkit.experiment.ablation.plan import Planned, Study
 from asrkit.files import write_text
+from asrkit.reports.ablation.contents import contents
 from asrkit.reports.ablation.forest import draw_forest
 from asrkit.reports.ablation.numbers import Place, Rate, RowNumbers, Scored, corrected, rate_of
-from asrkit.reports.ablation.page import page
-from asrkit.reports.ablation.section import section
 from asrkit.reports.commands import read_commands
+from asrkit.reports.html_page import as_page
+from asrkit.reports.parts import Part, as_markdown
 from asrkit.run_files import read_epochs
 from asrkit.run_folder import RunFolder
 from asrkit.scoring.error_tables import read_counts
 
 
-def write_report(
-    study: Study, plan: Sequence[Planned], problems: dict[str, str]
-) -> tuple[list[RowNumbers], list[Path]]:
-    """Writes the section, the page and the plot of a study.
+def numbers_of(
+    study: Study, plan: Sequence[Planned], problems: Mapping[str, str]
+) -> list[RowNumbers]:
+    """Returns the numbers of all rows.
 
     Args:
         study: What was asked for.
         plan: Its base and variants.
         problems: Why rows are not done, by row.
 
-    Returns:
-        The numbers of all rows, and the files.
-
     Raises:
         UserError: If rows were scored on other utterances than the base.
     """
-    base = {place: _scored(study, plan[0], place) for place in _places(study)}
-    rows = corrected([_numbers(study, each, plan[0], base, problems) for each in plan])
-    folder, epochs = study.folder, sorted(set(study.epochs))
-    forest = draw_forest(rows, study.sets, epochs[-1], folder.forest)
+    base = {place: _scored(study, plan[0], place) for place in study.decoded.places()}
+    return corrected([_numbers(study, each, plan[0], base, problems) for each in plan])
+
+
+def write_report(
+    study: Study, rows: Sequence[RowNumbers], before: Sequence[Part] = ()
+) -> list[Path]:
+    """Writes the section, the page and the plot of a study.
+
+    Args:
+        study: What was asked for.
+        rows: Its numbers.
+        before: What is told before them.
+
+    Returns:
+        The files.
+    """
+    folder = study.folder
+    forest = draw_forest(rows, study.decoded.last(), folder.forest)
     commands = read_commands(RunFolder(folder.path).commands)
     title = folder.path.resolve().name
-    shown = None if forest is None else Path(forest.name)
-    write_text(folder.section, section(title, rows, study.sets, epochs, commands, shown))
-    write_text(folder.page, page(title, rows, study.sets, epochs, commands, forest))
-    files = [folder.section, folder.page, *([] if forest is None else [forest])]
-    return rows, files
-
-
-def _places(study: Study) -> list[Place]:
-    return [(name, epoch) for name in study.sets for epoch in sorted(set(study.epochs))]
+    parts = contents(title, rows, study.decoded, commands, forest, before)
+    write_text(folder.section, as_markdown(parts))
+    write_text(folder.page, as_page(title, parts))
+    return [folder.section, folder.page, *([] if forest is None else [forest])]
 
 
 def _scored(study: Study, planned: Planned, place: Place) -> Scored:
     """Returns the errors of each utterance, by seed, of the rows that were scored."""
-    name, epoch = place
     found = {}
     for row in planned.rows:
-        decoded = study.folder.decoded(row.name, study.search, epoch, name)
+        decoded = study.folder.decoded(row.name, place.search, place.epoch, place.set_name)
         if decoded.score.is_file():
             counts = read_counts(decoded.utterances, 2)
             found[row.seed] = {id: counted.errors for id, counted in counts.items()}
@@ -69,16 +76,12 @@ def _numbers(
     planned: Planned,
     base: Planned,
     of_base: dict[Place, Scored],
-    problems: dict[str, str],
+    problems: Mapping[str, str],
 ) -> RowNumbers:
     """Returns what is known of a variant."""
     is_base = planned is base
-    rates: dict[Place, Rate] = {}
-    for place, theirs in of_base.items():
-        ours = _scored(study, planned, place)
-        if ours:
-            rates[place] = rate_of(ours, None if is_base else theirs)
-    logs = {row.seed: _log(study, row.name) for row in planned.rows}
+    scored = {place: _scored(study, planned, place) for place in of_base}
+    logs = {row.seed: log_of(study, row.name) for row in planned.rows}
     first, names = logs[planned.rows[0].seed], [row.name for row in planned.rows]
     return RowNumbers(
         name=planned.variant.name,
@@ -86,17 +89,38 @@ def _numbers(
         changes=planned.changes,
         parameters=planned.parameters,
         hours={seed: log[-1]["seconds"] / 3600 for seed, log in logs.items() if log},
-        rates=rates,
+        rates=_rates(scored, {} if is_base else of_base),
         missing=[f"{name}: {problems[name]}" for name in names if name in problems],
         notes=[] if is_base else notes_on(planned.changes, logs, _logs(study, base)),
         applied=applied_of(first),
     )
 
 
+def _rates(scored: Mapping[Place, Scored], base: Mapping[Place, Scored]) -> dict[Place, Rate]:
+    """Returns the error rates of a row, where it has some, against the base and the first search.
+
+    Args:
+        scored: Of the row, those of the first search first.
+        base: Of the base; empty for itself.
+    """
+    found = {}
+    for place, ours in scored.items():
+        first = next(each for each in scored if (each.set_name, each.epoch) == _table(place))
+        if ours:
+            others = None if first == place else scored[first]
+            found[place] = rate_of(ours, base.get(place), others)
+    return found
+
+
+def _table(place: Place) -> tuple[str, int]:
+    return place.set_name, place.epoch
+
+
 def _logs(study: Study, planned: Planned) -> dict[int, list[dict[str, Any]]]:
-    return {row.seed: _log(study, row.name) for row in planned.rows}
+    return {row.seed: log_of(study, row.name) for row in planned.rows}
 
 
-def _log(study: Study, row: str) -> list[dict[str, Any]]:
+def log_of(study: Study, row: str) -> list[dict[str, Any]]:
+    """Returns the epochs of a row; none where it has not begun."""
     path = study.folder.run(row).log
     return read_epochs(path) if path.is_file() else []

@@ -18,25 +18,39 @@ from asrkit.experiment.spec import load_spec, resolve_spec
 from asrkit.experiment.train import train
 from asrkit.run_folder import RunFolder
 from asrkit.training.checkpoints import read_index
+from asrkit.training.metrics import read_log
 
 log = logging.getLogger(__name__)
 
 
-def is_done(study: Study, row: Row) -> bool:
-    """Returns whether all epochs of a row are scored, of the spec that is asked for.
+def is_done(study: Study, row: Row, until: int | None = None) -> bool:
+    """Returns whether all epochs of a row are trained and scored, of the spec that is asked for.
+
+    Args:
+        study: What is asked for.
+        row: The row.
+        until: If set, whether it is trained to the end of this epoch.
 
     Raises:
         UserError: If they are of another one.
     """
-    scored = [
-        study.folder.decoded(row.name, study.search, epoch, name).score.is_file()
-        for epoch in study.epochs
-        for name in study.sets
-    ]
-    if not all(scored):
-        return False
-    require_same_spec(study, row)
-    return True
+    places = study.decoded.places()
+    if until is not None or not places:
+        done = epochs_of(study, row) >= (until or max(study.epochs))
+    else:
+        done = all(
+            study.folder.decoded(row.name, at.search, at.epoch, at.set_name).score.is_file()
+            for at in places
+        )
+    if done:
+        require_same_spec(study, row)
+    return done
+
+
+def epochs_of(study: Study, row: Row) -> int:
+    """Returns how many epochs a row was trained."""
+    entries = read_log(study.folder.run(row.name).log)
+    return int(entries[-1]["epoch"]) if entries else 0
 
 
 def require_same_spec(study: Study, row: Row) -> None:
@@ -62,30 +76,38 @@ def require_same_spec(study: Study, row: Row) -> None:
         )
 
 
-def run_row(study: Study, row: Row) -> None:
+def run_row(study: Study, row: Row, until: int | None = None) -> None:
     """Trains, decodes and scores a row, or what is missing of that.
+
+    Args:
+        study: What is asked for.
+        row: The row.
+        until: If set, training ends after this epoch for now, and nothing is decoded.
 
     Raises:
         UserError: If any of it fails.
     """
     run = study.folder.run(row.name)
     require_same_spec(study, row)
-    train(study.base, row.overrides, study.data, run.path)
-    for epoch in sorted(set(study.epochs)):
-        _decode_epoch(study, run, epoch)
+    train(study.base, row.overrides, study.data, run.path, until)
+    if until is None:
+        for epoch in study.decoded.epochs:
+            _decode_epoch(study, run, epoch)
 
 
 def _decode_epoch(study: Study, run: RunFolder, epoch: int) -> None:
-    name = search_at(study.search, epoch)
-    missing = [s for s in study.sets if not run.decoded_set(name, s).score.is_file()]
-    if not missing:
-        return
-    weights = str(weights_of(run, epoch))
-    _make_priors(study, run, weights)
-    for set_name in missing:
-        decode(run.path, study.data, set_name, study.search, weights, study.searches, name=name)
-        found = score(run.path, set_name, name)
-        log.info("epoch %d, %s: WER %.2f %%", epoch, set_name, found.wer)
+    """Decodes the sets with the weights of an epoch, by each search that has not yet."""
+    for search in study.searches:
+        name = search_at(search, epoch)
+        missing = [s for s in study.sets if not run.decoded_set(name, s).score.is_file()]
+        if not missing:
+            continue
+        weights = str(weights_of(run, epoch))
+        _make_priors(study, run, search, weights)
+        for set_name in missing:
+            decode(run.path, study.data, set_name, search, weights, study.search_file, name=name)
+            found = score(run.path, set_name, name)
+            log.info("epoch %d, %s: WER %.2f %%", epoch, set_name, found.wer)
 
 
 def weights_of(run: RunFolder, epoch: int) -> Path:
@@ -105,12 +127,12 @@ def weights_of(run: RunFolder, epoch: int) -> Path:
     return run.checkpoints / found[-1].name
 
 
-def _make_priors(study: Study, run: RunFolder, weights: str) -> None:
+def _make_priors(study: Study, run: RunFolder, search: str, weights: str) -> None:
     """Writes the priors that the search needs, for these weights.
 
     Counted from alignments where the head learns from some, else estimated from the training data.
     """
-    needs = needs_of(run.path, study.data, study.searches).get(study.search)
+    needs = needs_of(run.path, study.data, study.search_file).get(search)
     if needs is None or not needs.priors:
         return
     opened = open_run(run.path, study.data)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from asrkit.errors import UserError
 from asrkit.experiment.ablation.plan import Row, Study, planned
-from asrkit.experiment.ablation.report import write_report
+from asrkit.experiment.ablation.report import numbers_of, write_report
 from asrkit.experiment.ablation.row import is_done, run_row
 from asrkit.experiment.record import record_command
 from asrkit.owners import owned
@@ -57,12 +57,13 @@ class AblationReport:
         return [state for state in self.rows if not state.done]
 
 
-def ablate_row(study: Study, name: str) -> None:
+def ablate_row(study: Study, name: str, until: int | None = None) -> None:
     """Trains, decodes and scores one row in this process.
 
     Args:
         study: What is asked for.
         name: Of the row, such as no-aux-1.
+        until: If set, training ends after this epoch for now, and nothing is decoded.
 
     Raises:
         UserError: If there is no such row, or it fails.
@@ -72,7 +73,7 @@ def ablate_row(study: Study, name: str) -> None:
     if not found:
         names = ", ".join(row.name for row in rows)
         raise UserError(f"there is no row {name!r} in this study; its rows are {names}")
-    run_row(study, found[0])
+    run_row(study, found[0], until)
 
 
 def ablate(
@@ -96,26 +97,39 @@ def ablate(
     problems: dict[str, str] = {}
     if train:
         with owned(study.folder.path, "an ablation study"):
-            problems = _trained(study, rows, jobs, cluster)
+            problems = run_rows(study, rows, jobs, cluster)
     states = [_state(study, row, problems.get(row.name)) for row in rows]
     missing = {state.row: state.problem for state in states if not state.done}
-    numbers, files = write_report(study, plan, missing)
+    numbers = numbers_of(study, plan, missing)
+    files = write_report(study, numbers)
     text = study.folder.section.read_text(encoding="utf-8")
     return AblationReport(states, numbers, files, text)
 
 
-def _trained(
-    study: Study, rows: Sequence[Row], jobs: int, cluster: Cluster | None
+def run_rows(
+    study: Study,
+    rows: Sequence[Row],
+    jobs: int,
+    cluster: Cluster | None,
+    until: int | None = None,
 ) -> dict[str, str]:
-    """Runs the rows that are not done; returns the problems of those that failed."""
+    """Runs the rows that are not done; returns the problems of those that failed.
+
+    Args:
+        study: What is asked for.
+        rows: Some of its rows.
+        jobs: How many are trained at a time.
+        cluster: Where they are run; on this machine if not given.
+        until: If set, training ends after this epoch for now, and nothing is decoded.
+    """
     problems: dict[str, str] = {}
     tasks: list[Task] = []
     for row in rows:
         try:
-            if is_done(study, row):
+            if is_done(study, row, until):
                 log.info("%s is done already", row.name)
             else:
-                tasks.append(_task(study, row))
+                tasks.append(_task(study, row, until))
         except UserError as error:
             problems[row.name] = str(error)
     if cluster is None:
@@ -145,8 +159,10 @@ def _state(study: Study, row: Row, problem: str | None) -> RowState:
     return RowState(row.name, False, problem or said or "not begun")
 
 
-def _task(study: Study, row: Row) -> Task:
-    words = [*row_words(study, row.variant), "--row", row.name, *study.overrides]
+def _task(study: Study, row: Row, until: int | None) -> Task:
+    words = [*row_words(study, row.variant), "--row", row.name]
+    words += [] if until is None else ["--until", str(until)]
+    words += study.overrides
     return Task(row.name, command_of(study.plugins, words), study.folder.log(row.name))
 
 
@@ -154,11 +170,12 @@ def row_words(study: Study, variant: str) -> list[str]:
     """Returns the words of the command that has the rows of one variant, without overrides."""
     own = [str(each.path) for each in study.variants if each.name == variant]
     words = ["ablate", "--base", str(study.base), "--data", str(study.data)]
-    words += ["--out", str(study.folder.path), "--search", study.search]
-    words += [] if study.searches is None else ["--spec", str(study.searches)]
+    words += ["--out", str(study.folder.path)]
+    words += [] if study.search_file is None else ["--spec", str(study.search_file)]
     for option, values in (
         ("--variants", own),
         ("--set", study.sets),
+        ("--search", study.searches),
         ("--epochs", [",".join(map(str, study.epochs))]),
         ("--seeds", [f"{variant}={study.number_of_seeds(variant)}"]),
     ):

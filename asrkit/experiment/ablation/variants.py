@@ -10,7 +10,7 @@ A variant is a YAML mapping of key paths to values, as on the command line, and 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from asrkit.config.yaml_text import read_yaml
 from asrkit.errors import UserError
 from asrkit.experiment.check import CheckReport, check
 from asrkit.experiment.spec import Experiment
-from asrkit.files import matching, read_lines
+from asrkit.files import matching, read_lines, write_text
 from asrkit.names import require_name
 
 BASE = "base"
@@ -87,6 +87,17 @@ def read_variants(places: Sequence[Path]) -> list[Variant]:
     if twice:
         raise UserError(f"two variants are called {twice[0]!r}: rename one of the files")
     return variants
+
+
+def write_variant(path: Path, values: Mapping[str, Any]) -> Variant:
+    """Writes a variant to a file, and returns it.
+
+    Args:
+        path: The file.
+        values: What each key is set to.
+    """
+    write_text(path, "".join(f"{key}: {_inline(value)}\n" for key, value in values.items()))
+    return read_variant(path)
 
 
 def check_variant(

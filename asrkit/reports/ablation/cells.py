@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from asrkit.reports.ablation.numbers import LEVEL, Place, Rate, RowNumbers
+from asrkit.reports.ablation.numbers import LEVEL, Place, Rate, RowNumbers, Versus, shares_differ
+from asrkit.reports.parts import Cells
 
 NONE = "–"
 EXPLAINED = (
@@ -17,30 +17,26 @@ EXPLAINED = (
     "chance that another seed brings: compare a difference with ± as well. Hours are the mean time "
     "of all training steps."
 )
+SEARCHES_EXPLAINED = (
+    "First all searches together, in columns, with 95 % intervals. A star: it differs from the "
+    "base with the same search for certain, P(Holm) being corrected for all rows and searches. The "
+    "second table has what each search differs from {first} with the same weights; there, the "
+    "correction is for all cells of the table."
+)
 
 
-@dataclass(frozen=True)
-class Cells:
-    """A table.
+def main_table(rows: Sequence[RowNumbers], last: Place, epochs: Sequence[int]) -> Cells:
+    """Returns the table of a set and search: a row for each variant, WER by epoch.
 
     Args:
-        header: Its columns.
-        rows: Their cells.
-        strong: Numbers of the rows whose difference is real.
+        rows: The base first, then the variants.
+        last: Where they are compared.
+        epochs: All that were decoded.
     """
-
-    header: list[str]
-    rows: list[list[str]]
-    strong: list[int]
-
-
-def main_table(rows: Sequence[RowNumbers], set_name: str, epochs: Sequence[int]) -> Cells:
-    """Returns the table of a set: a row for each variant, WER by epoch, the last one compared."""
-    last: Place = (set_name, epochs[-1])
     header = ["row", "parameters", "hours", "seeds"]
     header += [f"WER, epoch {epoch}" for epoch in epochs]
     header += ["95 %", "difference", "95 %", "P(noise)", "P(Holm)"]
-    found = [_row(row, set_name, epochs, row.rates.get(last)) for row in rows]
+    found = [_row(row, last, epochs) for row in rows]
     return Cells(header, found, [i for i, row in enumerate(rows) if is_real(row.rates.get(last))])
 
 
@@ -49,26 +45,29 @@ def is_real(rate: Rate | None) -> bool:
     return rate is not None and rate.versus is not None and rate.versus.corrected < LEVEL
 
 
-def _row(row: RowNumbers, set_name: str, epochs: Sequence[int], last: Rate | None) -> list[str]:
-    hours = list(row.hours.values())
+def _row(row: RowNumbers, last: Place, epochs: Sequence[int]) -> list[str]:
+    hours, rate = list(row.hours.values()), row.rates.get(last)
     cells = [
         row.name,
         f"{row.parameters / 1e6:.2f} M",
         f"{sum(hours) / len(hours):.2f}" if hours else NONE,
-        str(len(last.by_seed)) if last is not None else NONE,
-        *(wer_text(row.rates.get((set_name, epoch))) for epoch in epochs),
-        NONE if last is None else f"{last.low:.2f} – {last.high:.2f}",
+        str(len(rate.by_seed)) if rate is not None else NONE,
+        *(wer_text(row.rates.get(last.after(epoch))) for epoch in epochs),
+        NONE if rate is None else f"{rate.low:.2f} – {rate.high:.2f}",
     ]
-    versus = None if last is None else last.versus
+    versus = None if rate is None else rate.versus
     if versus is None:
         return [*cells, NONE, NONE, NONE, NONE]
-    return [
-        *cells,
-        f"{versus.difference:+.2f}",
-        f"{versus.interval.low:+.2f} – {versus.interval.high:+.2f}",
-        f"{versus.noise:.4f}",
-        f"{versus.corrected:.4f}",
-    ]
+    interval = f"{versus.interval.low:+.2f} – {versus.interval.high:+.2f}"
+    difference, *chances = _versus_cells(versus)
+    return [*cells, difference, interval, *chances]
+
+
+def _versus_cells(versus: Versus | None) -> list[str]:
+    """Returns a difference with both probabilities that it is noise."""
+    if versus is None:
+        return [NONE, NONE, NONE]
+    return [f"{versus.difference:+.2f}", f"{versus.noise:.4f}", f"{versus.corrected:.4f}"]
 
 
 def wer_text(rate: Rate | None) -> str:
@@ -78,7 +77,7 @@ def wer_text(rate: Rate | None) -> str:
     return f"{rate.wer:.2f}" + ("" if rate.deviation is None else f" ± {rate.deviation:.2f}")
 
 
-def epochs_table(rows: Sequence[RowNumbers], set_name: str, epochs: Sequence[int]) -> Cells:
+def epochs_table(rows: Sequence[RowNumbers], last: Place, epochs: Sequence[int]) -> Cells:
     """Returns the differences to the base after each epoch but the last, with both P."""
     header = ["row"]
     for epoch in epochs[:-1]:
@@ -87,26 +86,64 @@ def epochs_table(rows: Sequence[RowNumbers], set_name: str, epochs: Sequence[int
     for row in rows:
         cells = [row.name]
         for epoch in epochs[:-1]:
-            rate = row.rates.get((set_name, epoch))
-            versus = None if rate is None else rate.versus
-            cells += (
-                [NONE] * 3
-                if versus is None
-                else [
-                    f"{versus.difference:+.2f}",
-                    f"{versus.noise:.4f}",
-                    f"{versus.corrected:.4f}",
-                ]
-            )
+            rate = row.rates.get(last.after(epoch))
+            cells += _versus_cells(None if rate is None else rate.versus)
         found.append(cells)
-    return Cells(header, found, [])
+    return Cells(header, found)
+
+
+def searches_table(
+    rows: Sequence[RowNumbers], set_name: str, epoch: int, searches: Sequence[str]
+) -> Cells:
+    """Returns the word error rates of all rows with all searches, with intervals."""
+    found = []
+    for row in rows:
+        rates = [row.rates.get(Place(set_name, epoch, search)) for search in searches]
+        found.append([row.name, *map(_rate_cell, rates)])
+    return Cells(["row", *searches], found)
+
+
+def _rate_cell(rate: Rate | None) -> str:
+    if rate is None:
+        return NONE
+    return f"{wer_text(rate)}{'*' if is_real(rate) else ''} ({rate.low:.2f} – {rate.high:.2f})"
+
+
+def searches_gains(
+    rows: Sequence[RowNumbers], set_name: str, epoch: int, searches: Sequence[str]
+) -> Cells:
+    """Returns what searches differ from the first one, with the same weights."""
+    header = ["row"]
+    for search in searches[1:]:
+        header += [f"{search} – {searches[0]}", "P(noise)", "P(Holm)"]
+    found = []
+    for row in rows:
+        cells = [row.name]
+        for search in searches[1:]:
+            rate = row.rates.get(Place(set_name, epoch, search))
+            cells += _versus_cells(None if rate is None else rate.versus_first)
+        found.append(cells)
+    return Cells(header, found)
 
 
 def applied_table(rows: Sequence[RowNumbers]) -> Cells:
-    """Returns what augmentation and regularisation really did, as shares, by row."""
-    names = sorted({name for row in rows for name in row.applied})
+    """Returns what augmentation and regularisation really did, by row, where it is not the same."""
+    known = sorted({name for row in rows for name in row.applied})
+    names = [name for name in known if not _is_alike(rows, name)]
     found = [
         [row.name, *(f"{row.applied[n]:.4f}" if n in row.applied else NONE for n in names)]
         for row in rows
     ]
-    return Cells(["row", *names], found, [])
+    return Cells(["row", *names], found)
+
+
+def applied_alike(rows: Sequence[RowNumbers]) -> list[str]:
+    """Returns what was applied alike in all rows, with its share in the first that was trained."""
+    first = next((row.applied for row in rows if row.applied), {})
+    return [f"{name} {share:.4f}" for name, share in first.items() if _is_alike(rows, name)]
+
+
+def _is_alike(rows: Sequence[RowNumbers], name: str) -> bool:
+    """Returns whether a share is the same in all rows that were trained, but for chance."""
+    shares = [row.applied.get(name) for row in rows if row.applied]
+    return not any(shares_differ(shares[0], share) for share in shares)

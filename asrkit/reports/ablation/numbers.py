@@ -22,21 +22,43 @@ from asrkit.scoring.significance import (
 
 Scored = Mapping[int, Mapping[str, Errors]]
 """The errors of each utterance, by seed."""
-Place = tuple[str, int]
-"""A set and an epoch."""
 LEVEL = 0.05
 """Corrected probabilities below this are called real."""
+BY_CHANCE = 0.1
+"""Shares that differ by no more than this share of the larger one are called equal."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where rows are compared.
+
+    Args:
+        set_name: What was decoded.
+        epoch: With the weights after it.
+        search: By this search.
+    """
+
+    set_name: str
+    epoch: int
+    search: str
+
+    def after(self, epoch: int) -> Place:
+        """Returns the same set and search after another epoch."""
+        return replace(self, epoch=epoch)
+
+    def __str__(self) -> str:
+        return f"{self.set_name}, epoch {self.epoch}, {self.search}"
 
 
 @dataclass(frozen=True)
 class Versus:
-    """A row against the base, with the seeds that both have.
+    """A row against another, such as the base, with the seeds that both have.
 
     Args:
-        difference: Of the word error rates, the row's minus the base's.
+        difference: Of the word error rates, the row's minus the other's.
         interval: 95 % of it.
         noise: How often chance alone gives such a difference.
-        corrected: The same, corrected for the number of rows.
+        corrected: The same, corrected for the number of comparisons.
         seeds: How many seeds are compared.
     """
 
@@ -57,6 +79,7 @@ class Rate:
         high: Its upper end.
         by_seed: The rate with each seed.
         versus: Against the base; none for the base itself, or where that has no rate.
+        versus_first: Against the first search with the same weights; none for that one itself.
     """
 
     wer: float
@@ -64,6 +87,7 @@ class Rate:
     high: float
     by_seed: dict[int, float]
     versus: Versus | None = None
+    versus_first: Versus | None = None
 
     @property
     def deviation(self) -> float | None:
@@ -82,7 +106,7 @@ class RowNumbers:
         changes: A line for each key that it changes.
         parameters: Of its model.
         hours: Of training, by seed.
-        rates: By set and epoch; those that are there.
+        rates: By set, epoch and search; those that are there.
         missing: What is not there, and why.
         notes: What must be known of it: a change that was not applied.
         applied: What augmentation and regularisation did, as shares, by name.
@@ -99,20 +123,21 @@ class RowNumbers:
     applied: dict[str, float] = field(default_factory=dict)
 
 
-def rate_of(scored: Scored, base: Scored | None = None) -> Rate:
-    """Returns the word error rate of a row, and how it differs from the base.
+def rate_of(scored: Scored, base: Scored | None = None, first: Scored | None = None) -> Rate:
+    """Returns the word error rate of a row, and how it differs from others.
 
     Args:
         scored: Errors of the row.
         base: Errors of the base on the same utterances, if there are any.
+        first: Errors of the same row with the first search.
 
     Raises:
-        UserError: If both are of other utterances or references.
+        UserError: If they are of other utterances or references.
     """
     by_seed = {seed: sum(found.values(), Errors()).rate for seed, found in scored.items()}
     low, high = bootstrap_interval(_together(scored, sorted(scored)))
-    versus = None if not base else _versus(*_paired(scored, base))
-    return Rate(statistics.fmean(by_seed.values()), low, high, by_seed, versus)
+    against = [None if not other else _versus(*_paired(scored, other)) for other in (base, first)]
+    return Rate(statistics.fmean(by_seed.values()), low, high, by_seed, *against)
 
 
 def _paired(scored: Scored, base: Scored) -> tuple[list[Errors], list[Errors], int]:
@@ -148,30 +173,37 @@ def _together(scored: Scored, seeds: Sequence[int]) -> list[Errors]:
 
 
 def corrected(rows: Sequence[RowNumbers]) -> list[RowNumbers]:
-    """Returns rows whose probabilities of noise are corrected for how many rows there are.
+    """Returns rows whose probabilities of noise are corrected for how many comparisons there are.
 
-    Rows are corrected together that have the same set and epoch.
+    Rows and searches are corrected together that have the same set and epoch; comparisons with the
+    base, and those with the first search.
     """
     found = [replace(row, rates=dict(row.rates)) for row in rows]
-    for place in {place for row in rows for place in row.rates}:
-        tested = [row for row in found if (r := row.rates.get(place)) and r.versus is not None]
-        values = [_versus_of(row, place) for row in tested]
-        for row, value, right in zip(
-            tested, values, holm([value.noise for value in values]), strict=True
-        ):
-            rate = row.rates[place]
-            row.rates[place] = replace(rate, versus=replace(value, corrected=right))
+    tables = {(place.set_name, place.epoch) for row in rows for place in row.rates}
+    for table in tables:
+        cells = [
+            (row, place)
+            for row in found
+            for place in row.rates
+            if (place.set_name, place.epoch) == table
+        ]
+        _correct(cells, "versus")
+        _correct(cells, "versus_first")
     return found
 
 
-def _versus_of(row: RowNumbers, place: Place) -> Versus:
-    versus = row.rates[place].versus
-    assert versus is not None, "asked only of rows that are compared"
-    return versus
+def _correct(cells: Sequence[tuple[RowNumbers, Place]], name: str) -> None:
+    """Corrects what some rates have as `name`, together."""
+    tested = [(row, place, getattr(row.rates[place], name)) for row, place in cells]
+    tested = [(row, place, versus) for row, place, versus in tested if versus is not None]
+    right = holm([versus.noise for _, _, versus in tested])
+    for (row, place, versus), value in zip(tested, right, strict=True):
+        changed = {name: replace(versus, corrected=value)}
+        row.rates[place] = replace(row.rates[place], **changed)
 
 
 def reading(rows: Sequence[RowNumbers], place: Place) -> list[str]:
-    """Returns what the numbers at one set and epoch say, a sentence each."""
+    """Returns what the numbers of one set, epoch and search say, a sentence each."""
     compared = {
         row.name: row.rates[place].versus
         for row in rows
@@ -199,3 +231,10 @@ def reading(rows: Sequence[RowNumbers], place: Place) -> list[str]:
         told = ", ".join(f"{deviation:.2f} ({name})" for name, deviation in spread)
         lines.append(f"Another seed alone gives a standard deviation of {told}.")
     return lines
+
+
+def shares_differ(one: float | None, other: float | None) -> bool:
+    """Returns whether two trainings applied something clearly differently; None: not at all."""
+    if one is None or other is None:
+        return one is not other
+    return abs(one - other) > BY_CHANCE * max(one, other)
