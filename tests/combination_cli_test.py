@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from asrkit.experiment.interpolation import read_interpolation
+from asrkit.lm.interpolation import InterpolationWeights
 from asrkit.reports.results import write_results
 from tests.graph_cli_test import done, lists, place, verb
 
@@ -28,6 +32,16 @@ decoding:
   placed_again:
     type: combination
     scorers: {placed: {type: lists, search: placed, weight: 1.0}}
+  mixed:
+    type: combination
+    scorers:
+      ctc: {type: lists, search: apart, scorer: ctc, weight: 1.0}
+      lm:
+        type: interpolation
+        weight: 0.5
+        arpa: lm/two.arpa.gz
+        run: lm
+        weights: {ngram: 0.25, neural: 0.75}
   voted:
     type: rover
     scorers:
@@ -39,6 +53,15 @@ decoding:
   part:
     type: combination
     scorers: {part: {type: lists, search: words, scorer: lm, weight: 1.0}}
+"""
+NEURAL = """
+text: {type: sentencepiece, name: lm}
+data: {type: text, train: [train], dev: [dev], batch_labels: 100}
+model:
+  type: language_model
+  softmax_chunk: 16
+  decoder: {type: stacked_lstm, embedding_dim: 4, hidden_dim: 6, num_layers: 1, tied: true}
+training: {epochs: 1, optimizer: adamw, schedule: {type: constant, value: 0.01}}
 """
 DEV = ("--run", "run", "--data", "data", "--set", "dev")
 
@@ -83,6 +106,30 @@ def test_lists_are_chosen_from_without_another_search(place: Path, spec: Path) -
     assert {"ctc", "full"} <= tuned[-1]["weights"].keys()
     assert len([*(place / "run" / "tune" / "combined").iterdir()]) == len(tuned) > 1
     done(place, "score", "--run", "run", "--set", "dev", "--search", "combined")
+
+
+def test_lists_are_ranked_by_an_ngram_model_and_a_neural_one_of_other_labels(
+    place: Path, spec: Path
+) -> None:
+    (place / "lm.yaml").write_text(NEURAL)
+    lm, data = place / "lm", place / "data"
+    done(place, "tokenizer", "bpe", "--data", "data", "--size", 14, "--name", "lm")
+    done(place, "train", place / "lm.yaml", "--data", "data", "--run", lm)
+    done(place, "average", "--run", lm, "--best", 1)
+    arpa = data / "lm" / "two.arpa.gz"
+    lists_of_mixed = decode(place, "mixed", "--spec", spec)
+    weights = InterpolationWeights(0.25, 0.75)
+    models = read_interpolation(arpa, lm, "average", weights, torch.device("cpu"))
+    for line in lists_of_mixed:
+        texts = [one["text"] for one in line["hypotheses"]]
+        expected = models.sentence_log_probs(texts)
+        for one, score in zip(line["hypotheses"], expected, strict=True):
+            assert one["scores"]["lm"] == pytest.approx(score, abs=1e-3)
+    said = done(place, "perplexity", "--run", lm, "--data", "data", "--set", "dev", "--arpa", arpa)
+    numbers = [float(n) for n in re.findall(r"perplexity ([0-9.]+) per word", said.output)]
+    neural, ngram, interpolated = numbers
+    assert interpolated <= min(neural, ngram) + 0.01
+    assert "without 0 words that it does not know" in said.output.replace("\n", " ")
 
 
 def test_systems_vote(place: Path, spec: Path) -> None:

@@ -180,7 +180,10 @@ READ: dict[str, Callable[[Options], list[Path]]] = {
     "graph": _graph,
     "lexicon": _pronounced,
     "ngram": _counted,
-    "perplexity": _model_and_set,
+    "perplexity": lambda options: [
+        *_model_and_set(options),
+        *([] if options["arpa"] is None else [options["arpa"]]),
+    ],
     "prior": _model_and_set,
     "score": _scored,
     "search-errors": lambda options: [_decoded(options).nbest],

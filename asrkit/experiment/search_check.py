@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from asrkit.errors import UserError
-from asrkit.scorers.interfaces import Hypothesis
+from asrkit.lm.interpolation import InterpolationWeights
+from asrkit.scorers.interfaces import Hypothesis, SentenceScores
 from asrkit.scorers.loader import FoundHead, NgramUnits
-from asrkit.scorers.stand_ins import NO_GRAPH, AnyHead, AnyLanguageModel, no_lists
+from asrkit.scorers.stand_ins import NO_GRAPH, AnyHead, AnyLanguageModel, no_lists, no_sentences
 from asrkit.search.search import Search
 from asrkit.text.outputs import Outputs
 from asrkit.text.vocabulary import Vocabulary
@@ -51,6 +52,12 @@ class UnreadModels:
     def ngram(self, path: Path, units: NgramUnits = "labels") -> AnyLanguageModel:
         """Returns what scores labels."""
         return AnyLanguageModel()
+
+    def interpolation(
+        self, arpa: Path, run: Path, checkpoint: str, weights: InterpolationWeights
+    ) -> SentenceScores:
+        """Returns what scores sentences."""
+        return no_sentences
 
     def lists(self, search: str, run: Path | None, most: int) -> Callable[[str], list[Hypothesis]]:
         """Returns lists without hypotheses."""

@@ -13,10 +13,11 @@ from asrkit.config.build import build
 from asrkit.errors import UserError
 from asrkit.experiment.decode_spec import load_decode_spec, searches_of
 from asrkit.experiment.spec import load_spec
+from asrkit.lm.interpolation import InterpolationWeights
 from asrkit.run_folder import RunFolder
-from asrkit.scorers.interfaces import Hypothesis
+from asrkit.scorers.interfaces import Hypothesis, SentenceScores
 from asrkit.scorers.loader import FoundHead, NgramUnits
-from asrkit.scorers.stand_ins import NO_GRAPH, AnyHead, AnyLanguageModel, no_lists
+from asrkit.scorers.stand_ins import NO_GRAPH, AnyHead, AnyLanguageModel, no_lists, no_sentences
 from asrkit.search.search import Search
 from asrkit.text.outputs import Outputs
 from asrkit.text.vocabulary import Vocabulary
@@ -69,6 +70,14 @@ class Needs:
         """Notes its file."""
         self.files.append(find_model(path, self.run, self.data))
         return AnyLanguageModel()
+
+    def interpolation(
+        self, arpa: Path, run: Path, checkpoint: str, weights: InterpolationWeights
+    ) -> SentenceScores:
+        """Notes the files of both models."""
+        self.ngram(arpa)
+        self.language_model(run, checkpoint)
+        return no_sentences
 
     def lists(self, search: str, run: Path | None, most: int) -> Callable[[str], list[Hypothesis]]:
         """Notes the lists of all sets that were decoded."""

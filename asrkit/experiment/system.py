@@ -13,17 +13,19 @@ from torch import Tensor
 from asrkit.errors import UserError
 from asrkit.experiment.decode_settings import heard_with
 from asrkit.experiment.found_lists import FoundLists
+from asrkit.experiment.interpolation import read_interpolation
 from asrkit.experiment.prior import read_prior
 from asrkit.experiment.runs import as_speech_model, as_text_model, open_run
 from asrkit.experiment.search_needs import find_model
 from asrkit.hmm.hmm_folder import digest_of
 from asrkit.lm.arpa import read_arpa
+from asrkit.lm.interpolation import InterpolationWeights
 from asrkit.lm.ngram import NgramModel
 from asrkit.lm.word_ngram import WordNgramModel
 from asrkit.models.interfaces import Encoded, TrainableModel
 from asrkit.models.kinds import SpeechModel, TextModel
 from asrkit.run_folder import RunFolder
-from asrkit.scorers.interfaces import Hypothesis
+from asrkit.scorers.interfaces import Hypothesis, SentenceScores
 from asrkit.scorers.loader import FoundHead, NgramUnits
 from asrkit.search.search import LoadedSearch, Search
 from asrkit.text.outputs import Outputs
@@ -138,6 +140,20 @@ class System:
         """
         run = self.find(run)
         return as_text_model(self._model(run, resolve(run, checkpoint)), run)
+
+    def interpolation(
+        self, arpa: Path, run: Path, checkpoint: str, weights: InterpolationWeights
+    ) -> SentenceScores:
+        """Returns what interpolates an n-gram model of words with a language model.
+
+        Raises:
+            UserError: If the run is that of something else, or the n-gram model lacks `<unk>`.
+        """
+        arpa, run = self.find(arpa), self.find(run)
+        found = read_interpolation(arpa, run, checkpoint, weights, self.device)
+        self.others += [arpa, resolve(run, checkpoint)]
+        decode = self.tokenizer.decode
+        return lambda sequences: found.sentence_log_probs([decode([*s]) for s in sequences])
 
     def lists(self, search: str, run: Path | None, most: int) -> Callable[[str], list[Hypothesis]]:
         """Returns what a search has found in the utterances of the sets that it decoded."""

@@ -14,9 +14,9 @@ at different times (time-synchronous search), it also joins states.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -27,10 +27,12 @@ State = Any
 IMPOSSIBLE = -1e30
 """The logarithm of zero; finite, so that differences stay numbers. Sums of it and others are told
 by being below IMPOSSIBLE / 2."""
-Kind = Literal["labels", "frames", "states", "symbols", "graph", "lists"]
+Kind = Literal["labels", "frames", "states", "symbols", "graph", "lists", "sentences"]
 """What can be scored: next labels, the labels of frames by themselves, their tied states (or
-phones), a frame's symbols after labels, paths through a graph, or whole hypotheses that were found
-before."""
+phones), a frame's symbols after labels, paths through a graph, hypotheses that were found before,
+or any whole ones."""
+SentenceScores: TypeAlias = Callable[[Sequence[list[int]]], list[float]]
+"""Returns log-probabilities of whole label sequences, their ends included."""
 
 
 class LabelScorer(Protocol):

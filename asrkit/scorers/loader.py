@@ -9,7 +9,8 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from torch import Tensor
 
-from asrkit.scorers.interfaces import Hypothesis, LabelSource
+from asrkit.lm.interpolation import InterpolationWeights
+from asrkit.scorers.interfaces import Hypothesis, LabelSource, SentenceScores
 from asrkit.scorers.sources import Source
 from asrkit.text.outputs import Outputs
 from asrkit.text.vocabulary import Vocabulary
@@ -59,6 +60,19 @@ class Loader(Protocol):
 
     def ngram(self, path: Path, units: NgramUnits = "labels") -> LabelSource:
         """Returns an n-gram model of the labels, or of words that they spell, from an ARPA file."""
+        ...
+
+    def interpolation(
+        self, arpa: Path, run: Path, checkpoint: str, weights: InterpolationWeights
+    ) -> SentenceScores:
+        """Returns what interpolates an n-gram model of words with a language model.
+
+        Args:
+            arpa: The n-gram model.
+            run: Of the language model, which may have other labels.
+            checkpoint: Of that run.
+            weights: Their shares.
+        """
         ...
 
     def lists(self, search: str, run: Path | None, most: int) -> Callable[[str], list[Hypothesis]]:

@@ -15,6 +15,7 @@ from asrkit.scorers.interfaces import (
     Kind,
     LabelScorer,
     LabelSource,
+    SentenceScores,
     StateSource,
     SymbolScorer,
     SymbolSource,
@@ -28,6 +29,7 @@ SCORED: dict[Kind, str] = {
     "symbols": "frames after labels",
     "graph": "paths through a graph",
     "lists": "hypotheses that were found before",
+    "sentences": "whole hypotheses",
 }
 WOULD_DO: dict[Kind, str] = {
     "labels": "an attention or CTC head, a language model, or a reward",
@@ -37,6 +39,7 @@ WOULD_DO: dict[Kind, str] = {
     "symbols": "a transducer head",
     "graph": "a scorer of type graph",
     "lists": "a scorer of type lists",
+    "sentences": "a scorer of type interpolation",
 }
 
 
@@ -67,6 +70,7 @@ class Source:
         symbols: Gives the scorer of frames' symbols after labels for encoded utterances.
         graph: The same for all utterances.
         lists: Gives what was found before in an utterance, by its name.
+        sentences: Gives log-probabilities of whole hypotheses.
         by_chunk: Kinds of scores for which whole utterances are not needed.
     """
 
@@ -77,6 +81,7 @@ class Source:
     symbols: Callable[[Any], SymbolScorer] | None = None
     graph: DecodingGraph | None = None
     lists: Callable[[str], list[Hypothesis]] | None = None
+    sentences: SentenceScores | None = None
     by_chunk: frozenset[Kind] = frozenset()
 
     @classmethod
@@ -124,5 +129,6 @@ class Source:
             "symbols": self.symbols,
             "graph": self.graph,
             "lists": self.lists,
+            "sentences": self.sentences,
         }
         return found[kind] is not None

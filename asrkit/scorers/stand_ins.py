@@ -6,6 +6,7 @@ weights.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NoReturn
 
 from asrkit.scorers.interfaces import Hypothesis
@@ -37,6 +38,11 @@ class AnyLanguageModel:
 
 NO_GRAPH = DecodingGraph(search_graph(graph_of_arcs(0, {}, [])), [], [], [])
 """A graph without words."""
+
+
+def no_sentences(sequences: Sequence[list[int]]) -> list[float]:
+    """Returns scores of no hypothesis."""
+    raise AssertionError("a model that has not been read was asked for scores")
 
 
 def no_lists(utterance: str) -> list[Hypothesis]:

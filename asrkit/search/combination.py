@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from asrkit.errors import UserError
 from asrkit.scorers.entries import Scorer
 from asrkit.scorers.interfaces import EncodedFrames, Hypothesis, Kind
+from asrkit.scorers.interpolation import InterpolationScorer
 from asrkit.scorers.lists import ListsScorer
 from asrkit.search.parts import SearchParts
 from asrkit.search.search import Search, searches
-from asrkit.search.two_pass import score_labels
+from asrkit.search.two_pass import whole_scores
 
 
 class ListsSearch(Search):
@@ -32,6 +33,8 @@ class ListsSearch(Search):
 
     def kind_of(self, name: str) -> Kind:
         """Returns which kind of scores an entry is used for."""
+        if isinstance(self.entries[name], InterpolationScorer):
+            return "sentences"
         return "lists" if name in self.found else "labels"
 
     def lists(
@@ -94,9 +97,8 @@ class CombinationSearch(ListsSearch):
         }
         for name in parts.sources:
             if name not in lists:
-                with parts.timed(name):
-                    scorer = parts.label_scorers(encoded, [name])[name]
-                    scores[name] = [row.tolist() for row in score_labels(scorer, joined)]
+                found = whole_scores(parts, name, encoded, joined)
+                scores[name] = [row.tolist() for row in found]
         return [
             self._ordered(labels, {name: rows[row] for name, rows in scores.items()})
             for row, labels in enumerate(joined)

@@ -12,10 +12,12 @@ from asrkit.scorers.first_pass import FirstPassScorer
 from asrkit.scorers.interfaces import (
     EncodedFrames,
     Hypothesis,
+    Kind,
     LabelScorer,
     State,
     select,
 )
+from asrkit.scorers.interpolation import InterpolationScorer
 from asrkit.scorers.sources import Source
 from asrkit.search.forced import forced
 from asrkit.search.parts import SearchParts
@@ -55,6 +57,28 @@ def score_labels(scorer: LabelScorer, sequences: Sequence[Sequence[list[int]]]) 
             state = scorer.advance(state, following)
     split = total.view(len(sequences), most)
     return [row[: len(some)] for row, some in zip(split, sequences, strict=True)]
+
+
+def whole_scores(
+    parts: SearchParts,
+    name: str,
+    encoded: EncodedFrames,
+    sequences: Sequence[Sequence[list[int]]],
+) -> list[Tensor]:
+    """Returns what a source says of whole label sequences: of each utterance, one of each.
+
+    Args:
+        parts: What the search works with.
+        name: Of the source, which scores next labels or whole hypotheses.
+        encoded: Frames of the utterances.
+        sequences: Of each utterance, any number of label sequences.
+    """
+    sentences = parts.sources[name].sentences
+    with parts.timed(name):
+        if sentences is None:
+            return score_labels(parts.label_scorers(encoded, [name])[name], sequences)
+        flat = iter(sentences([labels for some in sequences for labels in some]))
+        return [torch.tensor([next(flat) for _ in some]) for some in sequences]
 
 
 @searches.register("two_pass")
@@ -105,6 +129,10 @@ class TwoPassSearch(Search):
     def _first_counts(self) -> bool:
         return bool(self.first_weight or self.passed)
 
+    def kind_of(self, name: str) -> Kind:
+        """Returns which kind of scores an entry is used for."""
+        return "sentences" if isinstance(self.entries[name], InterpolationScorer) else "labels"
+
     def _require(self, name: str, source: Source) -> None:
         if name not in self.passed:  # of which the hypotheses have the scores
             super()._require(name, source)
@@ -154,11 +182,8 @@ class TwoPassSearch(Search):
         """Returns the scores of whole sequences by each scorer."""
         scores = []
         for name in parts.sources:
-            if name in self.passed:
-                continue
-            with parts.timed(name):
-                scorer = parts.label_scorers(encoded, [name])[name]
-                scores.append((name, score_labels(scorer, lists)))
+            if name not in self.passed:
+                scores.append((name, whole_scores(parts, name, encoded, lists)))
         return scores
 
     def _rescored(self, old: Hypothesis, scores: dict[str, float]) -> Hypothesis:
