@@ -98,7 +98,8 @@ def _require_types(rule: ParameterGroup, every: Sequence[Owned]) -> None:
 
 
 def owned_parameters(model: nn.Module) -> Iterator[Owned]:
-    """Yields the parameters of a model, module by module."""
+    """Yields the parameters of a model, module by module; what modules share is the first one's."""
+    shared = set()
     modules = dict(model.named_modules())
     sizes = {name: sum(1 for _ in module.parameters()) for name, module in modules.items()}
     for owner_name, owner in modules.items():
@@ -109,4 +110,7 @@ def owned_parameters(model: nn.Module) -> Iterator[Owned]:
         while outer and sizes[outer := outer.rpartition(".")[0]] == len(own):
             owners.append(type(modules[outer]).__name__)
         for own_name, parameter in own:
+            if parameter in shared:
+                continue
+            shared.add(parameter)
             yield Owned(f"{owner_name}.{own_name}", parameter, owners)
