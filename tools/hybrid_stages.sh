@@ -15,6 +15,7 @@ hybrid_stages() {
   lines_of devs python -m asrkit files sets "$data" dev
   lines_of tests python -m asrkit files sets "$data" "$@"
   word_models "${devs[-1]}"
+  neural_model "${devs[-1]}"
   run=$gmm_run stage 5 "Gaussian mixtures" -- \
     asrkit gmm "$gmm" --data "$data" --run "$gmm_run" --jobs "$jobs" "${overrides[@]}"
   for name in mono tri lda_mllt; do unadapted "$gmm_run/$name" "${devs[-1]}" "${tests[@]}"; done
@@ -35,6 +36,24 @@ word_models() {
   run=$data stage 4 "n-gram model of words" -- \
     asrkit ngram --data "$data" --set train "${texts[@]}" --order "$ngram" --units words \
     --name words --dev "$1"
+}
+
+# neural_model DEV: stage 4 where there is --lm. A neural language model on the same text, over units
+# of its own if its spec says so. Its run has one name, by which searches find it.
+neural_model() {
+  local changes=('data.files=[]') texts=()
+  [[ $lm ]] || return 0
+  lm_run=$(dirname -- "$run")/lm-words
+  if ((${#lm_text[@]})); then
+    changes=('data.files=[words.txt.gz]') texts=(--text "$data/text/words.txt.gz" --lines 100000)
+  fi
+  run=$data stage 4 "units of the language model" -- \
+    asrkit tokenizer bpe --data "$data" --set train "${texts[@]}" --size "$lm_units" --name lm --force
+  run=$lm_run stage 4 "neural language model" -- \
+    "${trainer[@]}" train "$lm" --data "$data" --run "$lm_run" "${changes[@]}"
+  run=$lm_run stage 4 "its last checkpoint" -- asrkit average --run "$lm_run" --best 1
+  run=$lm_run stage 4 "perplexity on $1" -- \
+    asrkit perplexity --run "$lm_run" --data "$data" --set "$1" --arpa "$data/lm/words.arpa.gz"
 }
 
 # unadapted RUN DEV TEST...: stages 6 to 9 of mixtures that take speakers as they are.
@@ -59,12 +78,14 @@ adapted() {
 
 # tuned_words FEATURES SEARCH SPEC DEV TEST...: stages 7 to 9. Tunes a search on dev, which decodes
 # it, and decodes the other sets with the same weights; all are scored. If the graph lacks n-grams,
-# what was found is then put in the order of the whole n-gram model.
+# what was found is then put in the order of the whole n-gram model; and with --lm, in that of both
+# language models.
 tuned_words() {
   local data=$1 search=$2 spec=$3
   shift 3
   tuned_search "$search" "$spec" "$decodes" "$@"
   if [[ $search == words && $entropy != 0 ]]; then tuned_search rescored "$spec" 1 "$@"; fi
+  if [[ $search == words && $lm ]]; then tuned_search neural "$spec" 1 "$@"; fi
   show_results 9
 }
 

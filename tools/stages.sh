@@ -17,7 +17,7 @@ unset CDPATH   # else cd may go elsewhere, and prints where
 tools=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 first_stage=0 stop_stage=99 jobs=2 gpus=1 toy=false
 lm='' ngram=0 ilm='' decoding='' table='' decodes=3
-gmm='' network='' lexicon=cmudict entropy=0 speeds=(0.9 1.1)
+gmm='' network='' lexicon=cmudict entropy=0 speeds=(0.9 1.1) lm_units=4000
 word_searches=conf/decode/gmm.yaml first_searches=conf/decode/gmm-first.yaml
 network_searches=conf/decode/hybrid.yaml
 overrides=() lm_text=() searches=() sets=() manifest_options=() hearing=() trainer=(asrkit)
@@ -44,7 +44,8 @@ usage: run.sh [options] [key=value ...]
   --allow-missing   test sets may lack utterances; scores say how many
   --gpus N          processes for training, each with a GPU where there is one    ($gpus)
   --toy             the same stages on a small synthesised corpus
-  --lm FILE         spec of a language model: stage 4 trains it, and says its perplexity
+  --lm FILE         spec of a language model: stage 4 trains it, and says its perplexity; with --gmm
+                    it reorders what was found, interpolated with the n-gram model
   --lm-text FILE... sentences for it besides the transcripts, plain, .gz or .xz
   --ngram N         with --lm, an n-gram model of this order on the same text; with --gmm, that of words (3)
   --ilm FILE        spec of a mini-LSTM: stage 6 trains it in RUN, with the decoder frozen

@@ -28,14 +28,16 @@ def find_model(path: Path, run: Path, data: Path | None) -> Path:
     """Returns where a search's file or run folder is.
 
     A relative path is meant from the current folder, else from the decoded run, the folder that
-    this is in, or the data folder; it stays what it is where there is none of them.
+    this is in, the one that holds that folder (as of a stage of Gaussian mixtures), or the data
+    folder; it stays what it is where there is none of them.
 
     Args:
         path: As the search names it.
         run: The decoded run.
         data: The data folder, if any.
     """
-    places = [Path(), run, run.resolve().parent, *([] if data is None else [data])]
+    above = [*run.resolve().parents][:2]
+    places = [Path(), run, *above, *([] if data is None else [data])]
     return next((place / path for place in places if (place / path).exists()), path)
 
 

@@ -5,8 +5,8 @@ is a mapping with a `type`. Language models, internal language models (with a ne
 other models' heads and length rewards are scorers like any other.
 
 Relative paths are meant from the current folder, else from the decoded run (`prior/ctc.json`), from
-the folder that it is in (`lm-small`, a run next to it) or from the data folder
-(`lm/4gram.arpa.gz`).
+the two folders that it is in (`lm-small`, a run next to it, or to a run that it is a stage of) or
+from the data folder (`lm/4gram.arpa.gz`).
 """
 
 from __future__ import annotations

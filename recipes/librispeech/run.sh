@@ -6,7 +6,7 @@
 #   run.sh --corpus DIR --lm conf/lm/mini.yaml --lm-text books.txt.xz \
 #     --ilm conf/lm/mini_lstm_ilm.yaml --table conf/decode/table.yaml    with language models
 #   run.sh --corpus DIR --gmm conf/gmm/mini.yaml --network conf/hybrid-mini.yaml \
-#     --lm-text books.txt.xz --ngram 4 --entropy 1e-7                    a hybrid system
+#     --lm conf/lm/books.yaml --lm-text books.txt.xz --ngram 4 --entropy 1e-7   a hybrid system
 #   run.sh --toy                                  the same stages on synthesised speech
 # DIR holds the folder LibriSpeech; missing parts are downloaded there.
 set -euo pipefail
@@ -29,7 +29,7 @@ case ${parts:-$(basename "${gmm:-$conf}")} in
   *) fail "which parts of the corpus does $conf train on? add --parts mini, 100h or 960h" ;;
 esac
 data=${data/<parts>/"$parts"}
-if $toy; then units=60; fi
+if $toy; then units=60 lm_units=80; fi
 
 toy_corpus librispeech toy
 stage 0 "find or download the corpus" "$corpus/LibriSpeech" -- \

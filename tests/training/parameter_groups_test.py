@@ -79,3 +79,11 @@ def test_moments_of_other_groups_are_refused() -> None:
     with pytest.raises(UserError, match=r"groups of \[2\] parameters, this one of \[1, 1\]"):
         load_moments(new, old.state_dict())
     load_moments(AdamW()(model), old.state_dict())
+
+
+def test_a_weight_that_two_layers_share_is_held_once() -> None:
+    model = nn.ModuleDict({"a": nn.Embedding(3, 2), "b": nn.Linear(2, 3)})
+    model["b"].weight = model["a"].weight
+    assert [each.name for each in owned_parameters(model)] == ["a.weight", "b.bias"]
+    (group,) = parameter_groups(model, [], 0.0)
+    assert len(group["params"]) == len(list(model.parameters())) == 2
