@@ -64,7 +64,8 @@ class BothScores:
         """Returns interpolated log-probabilities."""
         with np.errstate(divide="ignore"):  # a weight of 0
             first = np.log(weights.ngram) + self.known_ngram
-            return np.logaddexp(first, np.log(weights.neural) + self.neural)
+            found: NDArray[np.float64] = np.logaddexp(first, np.log(weights.neural) + self.neural)
+        return found
 
     @property
     def known_ngram(self) -> NDArray[np.float64]:

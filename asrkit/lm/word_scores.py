@@ -119,7 +119,8 @@ class NgramWords:
     def unknown_words(self, sentence: Sequence[str]) -> Bools:
         """Returns which words (W,) it does not know."""
         ids = np.array([self.vocabulary.id_of(word) for word in sentence], np.int64)
-        return ids == self.vocabulary.unknown
+        unknown: Bools = ids == self.vocabulary.unknown
+        return unknown
 
     def scores(self, sentences: Sequence[Sequence[str]]) -> WordScores:
         """Returns log-probabilities of words; those of unknown ones are those of `<unk>`."""

@@ -28,11 +28,12 @@ def by_definition(given: list[Tensor], targets: Tensor, smoothing: float) -> Ten
 @pytest.mark.parametrize("chunk", [1, 3, 100])
 def test_values_and_gradients_are_those_of_the_definition(smoothing: float, chunk: int) -> None:
     given, targets = example()
-    found = linear_cross_entropy(*given, targets, smoothing, chunk)
+    x, weight, bias = given
+    found = linear_cross_entropy(x, weight, bias, targets, smoothing, chunk)
     expected = by_definition(given, targets, smoothing)
     torch.testing.assert_close(found.each, expected)
     torch.testing.assert_close(found.total, expected.sum())
-    wrong = (given[0] @ given[1].T + given[2]).argmax(1) != targets
+    wrong = (x @ weight.T + bias).argmax(1) != targets
     assert int(found.errors) == int(wrong.sum())
     ours = torch.autograd.grad(0.5 * found.total, given)
     for gradient, wanted in zip(
@@ -49,8 +50,9 @@ def test_very_unlikely_targets_have_finite_losses() -> None:
 
 def test_it_computes_in_the_precision_of_autocast() -> None:
     given, targets = example()
+    x, weight, bias = given
     with torch.autocast("cpu", torch.bfloat16):
-        found = linear_cross_entropy(*given, targets)
+        found = linear_cross_entropy(x, weight, bias, targets)
     expected = by_definition(given, targets, 0.0)
     assert not torch.equal(found.each, expected)
     torch.testing.assert_close(found.each, expected, rtol=0.03, atol=0.03)
