@@ -8,7 +8,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import cache
+from types import FunctionType
 from typing import Any, TypeVar, cast
+
+from asrkit.signals import uninterrupted
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -47,7 +50,8 @@ class _Later:
         self.ready: Callable[..., Any] | None = None
 
     def __call__(self, *arguments: Any) -> Any:
-        return self.made()(*arguments)
+        ready = self.made()
+        return ready(*arguments) if _numba() is None else uninterrupted(ready, *arguments)
 
     def made(self) -> Callable[..., Any]:
         """Returns the function, compiled where that is possible."""
@@ -57,15 +61,21 @@ class _Later:
                 self.ready = self.function
             else:
                 self.ready = numba.njit(cache=True, nogil=True, fastmath=self.freedom)(
-                    self.function
+                    self._calling_compiled()
                 )
-            # Compiled functions can only call compiled ones.
-            names = self.function.__globals__
-            for name, value in list(names.items()):
-                if isinstance(value, _Later):
-                    names[name] = value.made()
         assert self.ready is not None
         return self.ready
+
+    def _calling_compiled(self) -> Callable[..., Any]:
+        """Returns a copy of the function: compiled functions can only call compiled ones."""
+        function = cast(FunctionType, self.function)
+        names = dict(function.__globals__)
+        for name in function.__code__.co_names:
+            if isinstance(names.get(name), _Later):
+                names[name] = names[name].made()
+        copy = FunctionType(function.__code__, names, function.__name__, function.__defaults__)
+        copy.__module__, copy.__qualname__ = function.__module__, function.__qualname__
+        return copy
 
 
 @cache

@@ -1,7 +1,8 @@
 """Signals that ask a process to end: a scheduler's warning, a closed terminal, `kill`.
 
 The verb then ends by an exception, so that everything is cleaned up (half-written files, locks,
-other processes). Training saves first: see `asrkit.training.signals`.
+other processes). Training saves first: see `asrkit.training.signals`. Compiled loops run Python
+when they make their results, where an exception would be lost: there it waits for their end.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 Handler = Callable[[int, FrameType | None], None]
 
@@ -46,6 +48,10 @@ class _State:
     """When the process was asked to end."""
     children: signal.Handlers = signal.SIG_DFL
     """How forked processes handle these signals."""
+    inside = False
+    """Whether the main thread, the one that handles signals, is in a compiled loop."""
+    waiting: BaseException | None = None
+    """What is raised when that loop has ended."""
 
 
 def end_by_exception() -> None:
@@ -58,6 +64,29 @@ def end_by_exception() -> None:
         for number in STOPPING:
             if signal.getsignal(number) == signal.SIG_DFL:
                 signal.signal(number, _raise)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, _interrupt)
+
+
+def uninterrupted(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Calls a compiled function; what signals raise meanwhile is raised when it has ended."""
+    if threading.get_ident() != threading.main_thread().ident:
+        return function(*arguments)
+    _State.inside = True
+    try:
+        return function(*arguments)
+    finally:
+        _State.inside = False  # from here on handlers raise by themselves
+        error, _State.waiting = _State.waiting, None
+        if error is not None:
+            raise error
+
+
+def raise_when_safe(error: BaseException) -> None:
+    """Raises an error of a signal's handler: at once, or when a compiled function has ended."""
+    if not _State.inside:
+        raise error
+    _State.waiting = error
 
 
 def _ignore_at_exit() -> None:
@@ -84,7 +113,11 @@ def children_ignore(ignore: bool) -> None:
 def _raise(number: int, frame: FrameType | None) -> None:
     if time.monotonic() - _State.asked_at >= AGAIN_AFTER:
         is_ending()
-        raise StoppedBySignalError(number)
+        raise_when_safe(StoppedBySignalError(number))
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise_when_safe(KeyboardInterrupt())
 
 
 def tell(text: str) -> None:

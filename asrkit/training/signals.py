@@ -31,6 +31,7 @@ from asrkit.signals import (
     Handler,
     children_ignore,
     is_ending,
+    raise_when_safe,
     tell,
 )
 
@@ -156,7 +157,8 @@ class StopRequests:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and self.number == signal.SIGINT:
-            raise KeyboardInterrupt
+            raise_when_safe(KeyboardInterrupt())
+            return
         first = not self.asked
         if first or number == signal.SIGINT:
             self.number = number
@@ -170,7 +172,7 @@ class StopRequests:
     def _end_wait(self, number: int, frame: FrameType | None) -> None:
         if self._waits:
             self._waits = False
-            raise _WaitEndedError
+            raise_when_safe(_WaitEndedError())
 
     def _watch(self) -> None:
         """Starts the thread that sees signals though this process waits for others."""
