@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
 from asrkit.data.audio_headers import shortfall, with_its_length
+from asrkit.data.channels import Channel
 
-Channel = int | Literal["first", "mix"]
-"""Which channel of a file is heard, from 0 on; "mix" is the mean of all."""
 MPEG = {f"MPEG_LAYER_{number}" for number in ("I", "II", "III")}
 DECODED_AS_FLOATS = {"FLOAT", "DOUBLE", "VORBIS", "OPUS"} | MPEG
 """Asked for integers, libsndfile fails to scale or to clip some of these."""

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchaudio.transforms import Resample
 
-from asrkit.data.audio import AudioError, Channel, read_samples, require_whole, to_int16
+from asrkit.data.audio import AudioError, read_samples, require_whole, to_int16
+from asrkit.data.channels import Channel
 from asrkit.data.feature_sets import frame_rate, has_only_features, read_features
 from asrkit.data.lookups import costs_one_utterance
 from asrkit.data.sphere import read_sphere_without_sph2pipe

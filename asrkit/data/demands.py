@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 import click
 
-from asrkit.data.audio import Channel
+from asrkit.data.channels import Channel
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asrkit.data.audio import Channel, read_recording, to_int16
+from asrkit.data.audio import read_recording, to_int16
+from asrkit.data.channels import Channel
 from asrkit.data.signals import SILENT, oddities, silence
 from asrkit.errors import UserError
 

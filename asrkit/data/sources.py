@@ -13,7 +13,8 @@ from lhotse.audio import AudioSource
 from lhotse.cut import MultiCut
 from lhotse.cut.data import DataCut
 
-from asrkit.data.audio import AudioError, Channel, opened, reason, require_whole
+from asrkit.data.audio import AudioError, opened, reason, require_whole
+from asrkit.data.channels import Channel
 from asrkit.data.cuts import MIXED
 from asrkit.data.lookups import failed_lookup
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
 import soundfile
+
+from tests.programs import run_program
 
 PREPARE = Path(__file__).parents[2] / "recipes" / "an4" / "prepare.py"
 
@@ -29,19 +30,9 @@ def corpus(tmp_path: Path) -> Path:
     return tmp_path / "an4"
 
 
-def manifests(corpus: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    words = [
-        "manifests",
-        "--corpus",
-        corpus,
-        "--data",
-        corpus.parent / "data",
-        "--jobs",
-        1,
-        *options,
-    ]
-    command = [sys.executable, str(PREPARE), *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def manifests(corpus: Path, *options: str) -> CompletedProcess[str]:
+    places = ("--corpus", corpus, "--data", corpus.parent / "data")
+    return run_program(PREPARE, "manifests", *places, "--jobs", 1, *options)
 
 
 def test_an_utterance_without_a_transcript_is_left_out_and_named(corpus: Path) -> None:

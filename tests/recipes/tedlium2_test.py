@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ import soundfile
 
 from asrkit.data.manifests import open_set
 from asrkit.data.stm import read_stm
+from tests.programs import run_program
 
 PREPARE = Path(__file__).parents[2] / "recipes" / "tedlium2" / "prepare.py"
 TALK = """;; comment
@@ -37,12 +37,11 @@ def corpus(folder: Path) -> Path:
     return folder
 
 
-def prepare(*words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(PREPARE), *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def prepare(*words: object) -> CompletedProcess[str]:
+    return run_program(PREPARE, *words)
 
 
-def manifests(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def manifests(folder: Path, *options: str) -> CompletedProcess[str]:
     data = folder / "data"
     return prepare("manifests", "--corpus", folder, "--data", data, "--jobs", 1, *options)
 
