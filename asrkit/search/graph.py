@@ -22,7 +22,7 @@ from asrkit.search.lattices import hypotheses_of, named
 from asrkit.search.parts import SearchParts
 from asrkit.search.search import searches
 from asrkit.wfst.best_path import BestPath
-from asrkit.wfst.determinised import PARTS, determinised
+from asrkit.wfst.determinised import MAX_ARCS, PARTS, determinised
 from asrkit.wfst.grammar_scores import GrammarScores
 from asrkit.wfst.graph_file import DecodingGraph
 from asrkit.wfst.lattice_file import NamedLattice
@@ -87,6 +87,7 @@ class GraphSearch(FrameSearch[Walks]):
         nbest: Most hypotheses of an utterance.
         lattices: Whether decoding writes lattices of words, with their scores apart, by which
             weights are tuned without decoding again.
+        lattice_arcs: About how many words a lattice has at most; the best are found first.
 
     Raises:
         ValueError: If there are other scorers, or a limit is impossible.
@@ -104,6 +105,7 @@ class GraphSearch(FrameSearch[Walks]):
         lattice_beam: float = 8.0,
         nbest: int = 10,
         lattices: bool = False,
+        lattice_arcs: int = MAX_ARCS,
     ) -> None:
         super().__init__(scorers, frames)
         own = [name for name, entry in self.entries.items() if isinstance(entry, GraphLmScorer)]
@@ -117,9 +119,10 @@ class GraphSearch(FrameSearch[Walks]):
             )
         if min(self.weights.values()) <= 0:
             raise ValueError(f"weights must be above 0, got {self.weights}")
-        if nbest < 1:
-            raise ValueError(f"nbest ({nbest}) must be at least 1")
+        if nbest < 1 or lattice_arcs < 1:
+            raise ValueError(f"nbest ({nbest}), lattice_arcs ({lattice_arcs}) must be at least 1")
         self.graph, self.nbest, self.lattices = graph, nbest, lattices
+        self.lattice_arcs = lattice_arcs
         self.pruning = Pruning(beam, max_active, lattice_beam)
 
     def kind_of(self, name: str) -> Kind:
@@ -225,7 +228,8 @@ class GraphSearch(FrameSearch[Walks]):
         scale = self._scale(state.parts)
         acoustic, beam = state.parts.weights[self.frames] / scale, self.pruning.lattice_beam / scale
         names = self.frames, self.lm or self.graph, self.graph
-        made = determinised(lattice, state.grammar, acoustic, beam)
+        most = self.lattice_arcs
+        made = determinised(lattice, state.grammar, acoustic, beam, max_arcs=most)
         scorers = dict(zip(PARTS, names, strict=True))
         return named(made, state.graph, scorers, int(lattice.frames.max()))
 

@@ -7,7 +7,6 @@ keeps the best path of each word sequence, best states first, within a beam and 
 from __future__ import annotations
 
 import heapq
-import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +21,7 @@ PARTS = ("acoustic", "lm", "pronunciation")
 """What the scores of a path are made of; the last is all of a graph that isn't its LM."""
 MAX_STATES = 20_000
 MAX_ARCS = 5_000
-"""About a hundred for each word; more take longer than the search. The best are found first."""
+"""About a hundred for each word; the best are found first."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,7 @@ class _State:
         histories: Of the grammar.
         cost: Of the best way here.
         to_end: Of the best way from here.
+        top: The best place.
     """
 
     places: Ints
@@ -68,15 +68,16 @@ class _State:
     histories: Histories
     cost: float
     to_end: float
+    top: int
 
 
 @dataclass
 class _Made:
-    arcs: list[tuple[int, int, int, Floats]] = field(default_factory=list)
+    arcs: list[tuple[int, int, int, tuple[float, float, float]]] = field(default_factory=list)
     ends: dict[int, Floats] = field(default_factory=dict)
 
 
-class _Determinising:
+class Determinising:
     """A lattice on its way.
 
     Args:
@@ -86,10 +87,12 @@ class _Determinising:
     """
 
     def __init__(self, lattice: Lattice, grammar: GrammarScores | None, beam: float) -> None:
-        self.lattice, self.grammar, self.beam = lattice, grammar, beam
-        self.graph_costs = lattice.graph_costs.astype(np.float64)
-        self.acoustic_costs = lattice.acoustic_costs.astype(np.float64)
-        costs, ends = self.graph_costs + self.acoustic_costs, lattice.finals
+        self.grammar, self.beam = grammar, beam
+        graph_costs = lattice.graph_costs.astype(np.float64)
+        acoustic_costs = lattice.acoustic_costs.astype(np.float64)
+        costs, ends = graph_costs + acoustic_costs, lattice.finals
+        self.arcs = lattice.words, graph_costs, acoustic_costs
+        self.places = ends, lattice.sources, lattice.targets
         self.to_end = kernels.costs_to_end(costs, ends, lattice.sources, lattice.targets)
         self.scratch = np.full((len(ends), 2), np.inf)
         self.states: list[_State] = []
@@ -98,10 +101,9 @@ class _Determinising:
 
     def run(self, max_states: int, max_arcs: int) -> list[int]:
         """Goes from the first state on, best first; returns the states whose arcs are known."""
-        none = np.zeros(1, np.int64)
+        best = float(self.to_end[0])
         first = () if self.grammar is None else self.grammar.first()
-        self._state(none, np.zeros((1, 2)), first, 0.0)
-        best = self.states[0].to_end
+        self.states.append(_State(np.zeros(1, np.int64), np.zeros((1, 2)), first, 0.0, best, 0))
         waiting, seen = [(best, 0)], dict[int, None]()
         while waiting and len(seen) < max_states and len(self.made.arcs) < max_arcs:
             _, number = heapq.heappop(waiting)
@@ -117,59 +119,42 @@ class _Determinising:
 
     def _expand(self, number: int, limit: float) -> list[int]:
         """Adds the arcs of a state, and its end; returns where they lead."""
-        state, lattice = self.states[number], self.lattice
+        state = self.states[number]
         slack = limit - state.cost + 1e-6
-        ended, arcs, costs = kernels.next_words_apart(
+        ended, words, lowest, ways, tops, begins, places, costs = kernels.word_arcs(
             state.places,
             state.costs,
             self.scratch,
-            (lattice.words, self.graph_costs, self.acoustic_costs),
-            (lattice.finals, lattice.sources, lattice.targets),
+            self.arcs,
+            self.places,
             self.to_end,
             slack,
+            self.beam,
         )
         if np.isfinite(ended[0]):
             last = 0.0 if self.grammar is None else self.grammar.end(state.histories)
             self.made.ends[number] = np.array([ended[1], last, ended[0] - last])
-        words, targets = lattice.words[arcs], lattice.targets[arcs]
-        order = np.lexsort((costs.sum(1), targets, words))
-        words, targets, costs = words[order], targets[order].astype(np.int64), costs[order]
-        cuts = [0, *(np.flatnonzero(words[1:] != words[:-1]) + 1).tolist(), len(words)]
-        return [
-            self._arc(number, int(words[begin]), targets[begin:end], costs[begin:end])
-            for begin, end in itertools.pairwise(cuts)
-            if end > begin
-        ]
-
-    def _arc(self, number: int, word: int, places: Ints, costs: Floats) -> int:
-        """Adds an arc to places that were reached with some costs; returns the state there."""
-        first = np.append(True, places[1:] != places[:-1])
-        places, costs = places[first], costs[first]
-        totals = costs.sum(1)
-        best = costs[totals.argmin()]
-        behind = totals + self.to_end[places]
-        kept = behind <= behind.min() + self.beam
-        state, lm = self.states[number], 0.0
-        histories: Histories = ()
-        if self.grammar is not None:
-            lm, histories = self.grammar.after(state.histories, word)
-        target = self._state(
-            places[kept], costs[kept] - best, histories, state.cost + float(best.sum())
-        )
-        self.made.arcs.append((number, target, word, np.array([best[1], lm, best[0] - lm])))
-        return target
-
-    def _state(self, places: Ints, costs: Floats, histories: Histories, cost: float) -> int:
-        """Returns the number of a state, which may be a new one."""
-        # Adding 0 makes -0 the same as 0.
-        key = places.tobytes(), (np.round(costs, 3) + 0.0).tobytes(), histories
-        number = self.numbers.setdefault(key, len(self.states))
-        if number == len(self.states):
-            to_end = float((costs.sum(1) + self.to_end[places]).min())
-            self.states.append(_State(places, costs, histories, cost, to_end))
-        elif cost < self.states[number].cost:
-            self.states[number].cost = cost
-        return number
+        # Rounded costs as bytes, by which equal states are found.
+        same = np.rint(1000.0 * costs).astype(np.int64).tobytes(), places.tobytes()
+        cuts, targets = begins.tolist(), []
+        for begin, end, word, (graph, frames), way, top in zip(
+            cuts[:-1], cuts[1:], words.tolist(), lowest.tolist(), ways.tolist(), tops.tolist(),
+            strict=True,
+        ):  # fmt: skip
+            lm, histories = 0.0, state.histories
+            if self.grammar is not None:
+                lm, histories = self.grammar.after(state.histories, word)
+            key = same[0][16 * begin : 16 * end], same[1][8 * begin : 8 * end], histories
+            cost = state.cost + (graph + frames)
+            target = self.numbers.setdefault(key, len(self.states))
+            if target == len(self.states):
+                found = places[begin:end], costs[begin:end]
+                self.states.append(_State(*found, histories, cost, way, top))
+            elif cost < self.states[target].cost:
+                self.states[target].cost = cost
+            self.made.arcs.append((number, target, word, (frames, lm, graph - lm)))
+            targets.append(target)
+        return targets
 
 
 def determinised(
@@ -190,7 +175,7 @@ def determinised(
         max_states: Most states; the best ones are kept.
         max_arcs: No more states are looked at after so many arcs.
     """
-    making = _Determinising(lattice, grammar, beam)
+    making = Determinising(lattice, grammar, beam)
     expanded = making.run(max_states, max_arcs)
     made = making.made
     kept = _leading_to_ends(made, expanded, making.states)
@@ -201,11 +186,9 @@ def determinised(
     for state, costs in made.ends.items():
         if state in numbers:
             ends[numbers[state]] = costs * factors
-    bests = [making.states[state] for state in kept]
-    heard = [int(lattice.frames[s.places[s.costs.sum(1).argmin()]]) for s in bests]
+    frames = lattice.frames[[making.states[state].top for state in kept]].astype(np.int64)
     sources, targets, words = (np.array([arc[n] for arc in arcs], np.int64) for n in range(3))
-    scores = np.array([arc[3] * factors for arc in arcs]).reshape(-1, 3)
-    frames = np.array(heard, np.int64)
+    scores = np.array([arc[3] for arc in arcs]).reshape(-1, 3) * factors
     return WordLattice(frames, ends, sources, targets, words, scores, making.whole)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from asrkit.lm.tables import Ngrams
+from asrkit.wfst import lattice_kernels as kernels
 from asrkit.wfst.grammar import grammar
 from asrkit.wfst.graph import Graph
 
@@ -46,7 +47,7 @@ class GrammarScores:
 
     def first(self) -> Histories:
         """Returns where sentences begin."""
-        return self._closed({self.grammar.start: 0.0})[1]
+        return self._reached(((self.grammar.start, 0.0),), 0)[1]
 
     def after(self, histories: Histories, word: int) -> tuple[float, Histories]:
         """Returns the cost of a word, and where it leads.
@@ -55,42 +56,23 @@ class GrammarScores:
             ValueError: If the grammar doesn't have the word there.
         """
         key = histories, word
-        if key not in self._known:
-            self._known[key] = self._after(histories, word)
-        return self._known[key]
-
-    def _after(self, histories: Histories, word: int) -> tuple[float, Histories]:
-        reached: dict[int, float] = {}
-        for state, cost in histories:
-            arc = self._arc(state, word)
-            if arc is not None:
-                target, total = int(self.grammar.targets[arc]), cost + self.grammar.costs[arc]
-                reached[target] = min(float(total), reached.get(target, np.inf))
-        if not reached:
-            raise ValueError(f"the grammar has no arc of the word {word}")
-        return self._closed(reached)
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = self._reached(histories, word)
+        return found
 
     def end(self, histories: Histories) -> float:
         """Returns the cost of ending."""
         return min(cost + float(self.grammar.finals[state]) for state, cost in histories)
 
-    def _arc(self, state: int, label: int) -> int | None:
-        begin, end = self.grammar.begins[state : state + 2]
-        arc = begin + int(np.searchsorted(self.grammar.inputs[begin:end], label))
-        return int(arc) if arc < end and self.grammar.inputs[arc] == label else None
-
-    def _closed(self, reached: dict[int, float]) -> tuple[float, Histories]:
-        """Returns the lowest cost, and all states that back-off arcs reach."""
-        waiting = [*reached]
-        while waiting:
-            state = waiting.pop()
-            arc = self._arc(state, self.backoff)
-            if arc is None:
-                continue
-            target, total = int(self.grammar.targets[arc]), reached[state]
-            total += float(self.grammar.costs[arc])
-            if total < reached.get(target, np.inf):
-                reached[target] = total
-                waiting.append(target)
-        best = min(reached.values())
-        return best, tuple((s, round(cost - best, 6)) for s, cost in sorted(reached.items()))
+    def _reached(self, histories: Histories, word: int) -> tuple[float, Histories]:
+        """Returns the lowest cost, and what a word, or 0 for none, and back-offs reach."""
+        states = np.array([state for state, _ in histories], np.int64)
+        costs = np.array([cost for _, cost in histories], np.float64)
+        g = self.grammar
+        arcs = g.begins, g.inputs, g.costs, g.targets
+        best, found, above = kernels.after_word(states, costs, word, self.backoff, arcs)
+        if not len(found):
+            raise ValueError(f"the grammar has no arc of the word {word}")
+        pairs = zip(found.tolist(), above.tolist(), strict=True)
+        return float(best), tuple((state, round(cost, 6)) for state, cost in pairs)

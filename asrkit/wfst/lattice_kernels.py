@@ -171,3 +171,134 @@ def next_words_apart(begun, begun_costs, best, arcs, places, to_end, limit):
             arc += 1
         place += 1
     return ended, found[:count], totals[:count]
+
+
+@compiled
+def word_arcs(begun, begun_costs, best, arcs, places, to_end, limit, beam):
+    """Goes on as `next_words_apart`, and gathers for each word the places where it leads.
+
+    Args:
+        begun: (P,) places, in order.
+        begun_costs: (P, 2) of getting there.
+        best: (N, 2) infinite everywhere, and so again afterwards.
+        arcs: Words, costs of the graph and of the frames (L,).
+        places: Costs of ending (N,), sources and targets (L,).
+        to_end: (N,).
+        limit: Complete paths that cost more are left out.
+        beam: Places on paths this much worse than the best one of their word are left out.
+
+    Returns:
+        The costs (2,) of ending without another word; the words (W,) in order, the lowest costs
+        (W, 2) of getting to a place by each, the costs (W,) from there to an end, and the best
+        place (W,); where those of each word begin (W + 1,); and all places (K,) with their costs
+        (K, 2) above the lowest ones.
+    """
+    words, targets = arcs[0], places[2]
+    ended, found, totals = next_words_apart(begun, begun_costs, best, arcs, places, to_end, limit)
+    count = len(found)
+    keys = np.empty(count, np.int64)
+    for number in range(count):
+        keys[number] = np.int64(words[found[number]]) * len(to_end) + targets[found[number]]
+    order = np.argsort(keys, kind="mergesort")
+    labels, lowest = np.empty(count, np.int64), np.empty((count, 2))
+    ways, tops = np.empty(count), np.empty(count, np.int64)
+    begins = np.zeros(count + 1, np.int64)
+    reached, costs = np.empty(count, np.int64), np.empty((count, 2))
+    size, kept, at = 0, 0, 0
+    while at < count:
+        word, first = words[found[order[at]]], kept
+        while at < count and words[found[order[at]]] == word:
+            number = order[at]
+            place = targets[found[number]]
+            cost, heard = totals[number, 0], totals[number, 1]
+            if kept == first or reached[kept - 1] != place:
+                reached[kept], costs[kept, 0], costs[kept, 1] = place, cost, heard
+                kept += 1
+            elif cost + heard < costs[kept - 1, 0] + costs[kept - 1, 1]:
+                costs[kept - 1, 0], costs[kept - 1, 1] = cost, heard
+            at += 1
+        top, least = first, np.inf
+        for one in range(first, kept):
+            if costs[one, 0] + costs[one, 1] < costs[top, 0] + costs[top, 1]:
+                top = one
+            least = min(least, costs[one, 0] + costs[one, 1] + to_end[reached[one]])
+        graph, frames = costs[top, 0], costs[top, 1]
+        labels[size], lowest[size, 0], lowest[size, 1] = word, graph, frames
+        end, nearest, way = first, np.inf, np.inf
+        for one in range(first, kept):
+            if costs[one, 0] + costs[one, 1] + to_end[reached[one]] <= least + beam:
+                place, cost, heard = reached[one], costs[one, 0] - graph, costs[one, 1] - frames
+                reached[end], costs[end, 0], costs[end, 1] = place, cost, heard
+                if cost + heard < nearest:
+                    nearest, tops[size] = cost + heard, place
+                way = min(way, cost + heard + to_end[place])
+                end += 1
+        kept = end
+        ways[size] = way
+        size += 1
+        begins[size] = kept
+    labels, lowest, ways, tops = labels[:size], lowest[:size], ways[:size], tops[:size]
+    return ended, labels, lowest, ways, tops, begins[: size + 1], reached[:kept], costs[:kept]
+
+
+@compiled
+def after_word(states, costs, word, backoff, grammar):
+    """Goes from states of a grammar along a word, then along back-offs.
+
+    Args:
+        states: (H,) of the grammar.
+        costs: (H,) of being there.
+        word: Its label; 0 to go along back-offs only.
+        backoff: Label of arcs to shorter histories, of which a state has at most one.
+        grammar: Where the arcs of states begin, and labels, costs and targets of arcs, in the order
+            of labels.
+
+    Returns:
+        The lowest cost; the states in order, none where no state has the word; and their costs
+        above the lowest one.
+    """
+    begins, inputs, arc_costs, targets = grammar
+    room = 16
+    found, totals, count = np.empty(room, np.int64), np.empty(room), 0
+    for number in range(len(states)):
+        state, total = np.int64(states[number]), costs[number]
+        if word > 0:
+            arc = arc_of(state, word, begins, inputs)
+            if arc < 0:
+                continue
+            # As small as the grammar's costs, as it has always been: sums decide what is the same.
+            state = np.int64(targets[arc])
+            total = np.float64(np.float32(total) + np.float32(arc_costs[arc]))
+        while True:
+            at = 0
+            while at < count and found[at] != state:
+                at += 1
+            if at < count and totals[at] <= total:
+                break
+            if at == count:
+                if count == room:
+                    room *= 2
+                    longer, wider = np.empty(room, np.int64), np.empty(room)
+                    longer[:count], wider[:count] = found, totals
+                    found, totals = longer, wider
+                count += 1
+            found[at], totals[at] = state, total
+            arc = arc_of(state, backoff, begins, inputs)
+            if arc < 0:
+                break
+            state, total = np.int64(targets[arc]), total + np.float64(arc_costs[arc])
+    if count == 0:
+        return np.inf, found[:0], totals[:0]
+    least = totals[:count].min()
+    order = np.argsort(found[:count])
+    return least, found[order], totals[order] - least
+
+
+@compiled
+def arc_of(state, label, begins, inputs):
+    """Returns the arc of a state that reads a label; -1 if there is none."""
+    begin, end = begins[state], begins[state + 1]
+    arc = begin + np.searchsorted(inputs[begin:end], label)
+    if arc < end and inputs[arc] == label:
+        return arc
+    return -1
