@@ -23,6 +23,7 @@ from asrkit.hmm.timed_phones import TimedPhone, alignment_of_phones
 from asrkit.hmm.topology import SILENCE, HmmTopology, Phones
 from asrkit.hmm.tree import monophone_tree
 from asrkit.run_folder import RunFolder
+from asrkit.scoring.nist.ctm import CtmWord, read_ctm
 from asrkit.text.outputs import Outputs
 from tests.cli_test import asrkit
 from tests.gmm_cli_test import done
@@ -87,6 +88,18 @@ class Utterance:
         for phone in self.phones:
             frames += [SILENCE] * (phone == frames[-1]) + [phone] * 2
         return [*frames, SILENCE]
+
+    @property
+    def times(self) -> list[tuple[str, int, int]]:
+        """Words, their first frames and ends."""
+        frames, found, at = self.frames, [], 1
+        for word, variant in self.said:
+            at += frames[at] == SILENCE
+            begin = at
+            for number in range(len(LEXICON[word][variant])):
+                at += (frames[at] == SILENCE and number > 0) + 2
+            found.append((word, begin, at))
+        return found
 
     @property
     def features(self) -> NDArray[np.float32]:
@@ -158,6 +171,46 @@ def test_words_are_found_through_the_lexicon_and_spelled_by_the_tokenizer(place:
     assert "0 search errors" in done("search-errors", *at, "--data", place / "data").output
 
 
+def test_words_are_timed_by_their_phones_in_transcripts_and_in_lattices(
+    place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    at = ("--run", place / "run", "--data", place / "data", "--set", "train")
+    done("align", *at)
+    timed: dict[str, list[CtmWord]] = {}
+    for word in read_ctm(place / "run/align/train.ctm"):
+        timed.setdefault(word.recording, []).append(word)
+    for one in UTTERANCES:
+        spoken = timed[one.name]
+        assert [word.word for word in spoken] == [word for word, *_ in one.times]
+        found = [100 * at for word in spoken for at in (word.start, word.start + word.duration)]
+        assert found == pytest.approx([at for _, *span in one.times for at in span])
+    phones = [*read_ctm(place / "run/align/train.phones.ctm")]
+    assert [word.word for word in phones] == [
+        phone for one in sorted(UTTERANCES, key=lambda one: one.name) for phone in one.phones
+    ]
+    done("decode", *at, "--spec", place / "searches.yaml", "--search", "words")
+    assert "times when they were written" not in caplog.text
+    for word in read_ctm(place / "run/decode/words/train/words.ctm"):
+        spans = [(w.word, round(100 * w.start)) for w in timed[word.recording]]
+        assert (word.word, round(100 * word.start)) in spans
+
+
+def test_words_that_can_not_be_pronounced_are_left_out_and_named(
+    place: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    at = ("--run", place / "run", "--data", place / "data", "--set", "train")
+    lines = (place / "run/hmm/lexicon.txt").read_text().splitlines()
+    few = tmp_path / "few.txt"
+    few.write_text("".join(f"{line}\n" for line in lines if line.split()[0] != "nun"))
+    done("align", *at, "--lexicon", few)
+    assert "there is no pronunciation of 'nun'" in caplog.text
+    few.write_text("one AA\ntwo AA\ntun AA\nnun AA\n")
+    said = asrkit("align", *at, "--lexicon", few)
+    assert said.exit_code == 2
+    assert "with phones that the model lacks: AA" in caplog.text
+    assert "no utterance of train could be aligned" in " ".join(said.output.split())
+
+
 def test_phones_are_those_that_alignments_have_chosen_at_every_speed(place: Path) -> None:
     targets = FrameTargets(Outputs.classes_with_blank(PHONES), rate="sequence")
     path = place / "mixtures/align/train.safetensors"
@@ -171,8 +224,10 @@ def test_phones_are_those_that_alignments_have_chosen_at_every_speed(place: Path
 def test_what_can_not_be_is_named(place: Path) -> None:
     run, data = ("--run", place / "run"), ("--data", place / "data")
     at = (*run, *data, "--set", "train")
-    said = asrkit("align", *at, "--head", "phones").output
-    assert "has no head 'phones' that aligns" in " ".join(said.split())
+    said = asrkit("align", *at, "--head", "phones", "--unknown-as-noise").output
+    assert "scales and priors, and noise for unknown words, are for heads of tied states" in (
+        " ".join(said.split())
+    )
     said = asrkit("decode", *at, "--spec", place / "searches.yaml", "--search", "greedy").output
     assert "scores tied states or phones, not frames" in " ".join(said.split())
     other = ("--run", place / "other", *data, f"data.alignments={place / 'mixtures'}")

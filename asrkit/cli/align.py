@@ -78,8 +78,8 @@ def align(
     """Align transcripts with audio: the time of each label, and the symbol of every frame.
 
     RUN/align/SET.ctm has the time of every label, SET.words.ctm of every word, SET.safetensors the
-    symbols of all frames. Of a head of tied states SET.ctm has the times of words, SET.phones.ctm
-    those of phones.
+    symbols of all frames. Of a head of tied states, or of phones, SET.ctm has the times of words,
+    SET.phones.ctm those of phones.
 
     Another spec can train on them with data.alignments=RUN: criterion: alignment in its head, or a
     head of tied states.

@@ -17,13 +17,16 @@ from asrkit.data.manifests import open_set
 from asrkit.data.transcripts import with_transcripts
 from asrkit.errors import UserError
 from asrkit.experiment.align_labels import LabelAligner
+from asrkit.experiment.align_phones import PhoneAligner, scores_phones
 from asrkit.experiment.align_states import StateOptions, state_aligner
 from asrkit.experiment.decode_settings import heard_with
 from asrkit.experiment.record import record_command
 from asrkit.experiment.runs import open_run
 from asrkit.experiment.set_alignments import AlignedUtterance, SetAlignments
 from asrkit.experiment.spec import available_device
-from asrkit.models.interfaces import AligningHead, Head, PosteriorHead
+from asrkit.hmm.hmm_folder import read_hmm
+from asrkit.hmm.lexicon_files import read_lexicon
+from asrkit.models.interfaces import AligningHead, Head
 from asrkit.models.kinds import SpeechModel
 from asrkit.run_folder import RunFolder
 from asrkit.scorers.interfaces import StateSource
@@ -77,18 +80,18 @@ def align(
     RUN/align/SET.ctm has utterance, channel, start and duration in seconds, label, at speed 1.
     RUN/align/SET.safetensors has the symbols of all frames, at all speeds, to train on; not for
     RNN-T, where a frame may have several. RUN/align/SET.words.ctm has the words that labels spell.
-    Of a head of tied states SET.ctm has words, and RUN/align/SET.phones.ctm phones.
+    Of a head of tied states, or of phones, SET.ctm has words, and RUN/align/SET.phones.ctm phones.
 
     Args:
         run: Folder of a trained run.
         data: Data folder.
         set_name: The set.
-        head: One that aligns: a CTC or transducer head, one of tied states, or that of a plugin;
+        head: One that aligns: a CTC or transducer head, one of states or phones, or a plugin's;
             None for `ctc`, `states`, or the only one.
         checkpoint: "average", "best", "last" or a path.
         speeds: The utterances are played at each of these.
         overrides: Such as data.decoding.max_seconds=600.
-        states: For heads of tied states.
+        states: For heads of tied states; beam and lexicon also for heads of phones.
 
     Returns:
         The paths of the files.
@@ -148,12 +151,21 @@ def aligner_of(
                 "are for heads of tied states"
             )
         return LabelAligner(model, head, tokenizer)
+    if scores_phones(head):
+        if states != StateOptions(beam=states.beam, lexicon=states.lexicon):
+            raise UserError(
+                f"head {name!r} of {run.path} aligns phones: scales and priors, and noise for "
+                "unknown words, are for heads of tied states"
+            )
+        path = states.lexicon
+        lexicon = read_hmm(run.hmm).lexicon if path is None else read_lexicon(path)
+        return PhoneAligner(model, head, lexicon, states.beam)
     if _has_states(head):
         return state_aligner(model, name, head, run, weights, states)
     names = [n for n, h in heads.items() if _aligns(h)]
     raise UserError(
         f"{run.path} has no head {name!r} that aligns, such as a CTC or transducer head or one of "
-        f"tied states; those that it has: {names or 'none'}"
+        f"tied states or phones; those that it has: {names or 'none'}"
     )
 
 
@@ -164,11 +176,9 @@ def _default_head(heads: dict[str, Head]) -> str:
 
 
 def _aligns(head: object) -> bool:
-    return isinstance(head, AligningHead) or _has_states(head)
+    return isinstance(head, AligningHead) or _has_states(head) or scores_phones(head)
 
 
 def _has_states(head: object) -> bool:
     """Returns whether a head scores the states of an HMM, not phones and blank."""
-    return isinstance(head, StateSource) and not (
-        isinstance(head, PosteriorHead) and "blank" in head.outputs.specials
-    )
+    return isinstance(head, StateSource) and not scores_phones(head)

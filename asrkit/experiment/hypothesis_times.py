@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from asrkit.data.batch import Batch
@@ -11,6 +12,7 @@ from asrkit.data.batch_info import UtteranceInfo
 from asrkit.decoding.lattices import WordSpans
 from asrkit.errors import UserError
 from asrkit.experiment.align import Aligner, aligner_of
+from asrkit.experiment.align_phones import scores_phones
 from asrkit.experiment.align_states import StateOptions
 from asrkit.experiment.system import System
 from asrkit.run_folder import RunFolder
@@ -59,11 +61,12 @@ def hypothesis_times(system: System, search: Search) -> HypothesisTimes | None:
     head, options = entry.own_head(graph.frames), StateOptions()
     if head is None:
         return None
-    if isinstance(entry, StatesScorer):
-        prior = None if entry.prior is None else system.find(entry.prior)
-        lexicon = _lexicon_of(graph, system)
-        options = StateOptions(prior=prior, prior_scale=entry.prior_scale, lexicon=lexicon)
     model, run = system.encoders[0], RunFolder(system.run)
+    if isinstance(entry, StatesScorer):
+        options = StateOptions(lexicon=_lexicon_of(graph, system))
+        if not scores_phones(model.named_heads().get(head)):
+            prior = None if entry.prior is None else system.find(entry.prior)
+            options = replace(options, prior=prior, prior_scale=entry.prior_scale)
     try:
         aligner = aligner_of(run, system.tokenizer, model, head, system.checkpoint, options)
     except UserError as error:
