@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import soundfile
 from click.testing import Result
 
 from asrkit.data.manifests import Source, write_manifest
+from asrkit.experiment.lattice_lists import has_lattices
 from asrkit.lm.arpa import read_arpa
 from asrkit.lm.tables import BEGIN, END, UNKNOWN, Ngrams
 from asrkit.scoring.nist.ctm import CtmWord, read_ctm
@@ -203,6 +205,13 @@ def test_weights_of_graph_and_frames_are_tuned(place: Path) -> None:
     assert "graph" in tuned.output
 
 
+@pytest.fixture
+def few_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights are changed twice on what was decoded; more take long."""
+    monkeypatch.setattr(import_module("asrkit.experiment.tune"), "ON_LATTICES", 2)
+
+
+@pytest.mark.usefixtures("few_trials")
 def test_another_language_model_takes_the_place_of_that_of_the_graph(place: Path) -> None:
     options = ("--run", "run", "--data", "data", "--set", "dev", "--search", "replaced")
     done(place, "decode", *options)
@@ -262,7 +271,12 @@ def test_words_of_lattices_have_times_and_confidences(place: Path) -> None:
             assert word.confidence < 0.999
 
 
-def test_weights_tuned_on_lattices_find_what_decoding_with_them_finds(place: Path) -> None:
+@pytest.mark.usefixtures("few_trials")
+def test_weights_tuned_on_lattices_find_what_decoding_with_them_finds(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = property(lambda history: len(history.trials) - 1)  # one that was not decoded
+    monkeypatch.setattr(import_module("asrkit.experiment.tune")._History, "best", last)
     options = ("--run", "run", "--data", "data", "--set", "dev", "--search", "apart")
     done(place, "decode", *options)
     decoded = place / "run" / "decode" / "apart" / "dev"
@@ -275,6 +289,15 @@ def test_weights_tuned_on_lattices_find_what_decoding_with_them_finds(place: Pat
     folders = sorted((place / "run" / "tune" / "apart").iterdir())
     assert [(folder / "lattices.jsonl.gz").is_file() for folder in folders].count(True) == 1
     published = lists(place, "apart")
+    # The lattices are published with the lists that were made of them.
+    assert has_lattices(decoded)
+    weights = trials[-1]["weights"]
+    kept = read_lattices(decoded / "lattices.jsonl.gz")
+    for line, (name, lattice) in zip(published, kept, strict=True):
+        assert lattice is not None
+        assert line["id"] == name
+        best = hypotheses_of(lattice, weights, 1)[0]
+        assert best.score == pytest.approx(line["hypotheses"][0]["score"], abs=1e-3)
     done(place, "decode", *options, "--spec", place / "run" / "tune" / "apart.yaml")
     for told, found in zip(published, lists(place, "apart"), strict=True):
         assert told["text"] == found["text"]

@@ -23,7 +23,12 @@ from asrkit.run_files import (
 from asrkit.run_folder import DecodedSet
 from asrkit.search.lattices import hypotheses_of
 from asrkit.text.tokenizers import Tokenizer
-from asrkit.wfst.lattice_file import NamedLattice, lattices_fingerprint, read_lattices
+from asrkit.wfst.lattice_file import (
+    NamedLattice,
+    copy_lattices,
+    lattices_fingerprint,
+    read_lattices,
+)
 
 
 def has_lattices(folder: Path) -> bool:
@@ -33,6 +38,18 @@ def has_lattices(folder: Path) -> bool:
     if known is None or not place.search.is_file():
         return False
     return known == read_run_file(place.search, SearchNote).fingerprint
+
+
+def share_lattices(decoded: Path, out: Path) -> None:
+    """Puts lattices next to lists that were made of them, or of their lists, with other weights.
+
+    Args:
+        decoded: Folder of a decoded set; nothing is done if it has no lattices.
+        out: Folder of the lists.
+    """
+    fingerprint = read_run_file(DecodedSet(out).search, SearchNote).fingerprint
+    if has_lattices(decoded) and fingerprint is not None:
+        copy_lattices(DecodedSet(decoded).lattices, DecodedSet(out).lattices, fingerprint)
 
 
 Relisting = Callable[[NbestLine], NbestLine]
@@ -96,7 +113,9 @@ def relist(decoded: Path, out: Path, node: Any, relisting: Relisting) -> None:
         lists=digest,
     )
     before = read_run_file(old.search, SearchNote)
-    note = SearchNote(node, before.checkpoint, this_command())
+    depends_on = json.dumps([before.fingerprint, node], sort_keys=True)
+    fingerprint = before.fingerprint and hashlib.sha256(depends_on.encode()).hexdigest()
+    note = SearchNote(node, before.checkpoint, this_command(), fingerprint)
     out.mkdir(parents=True, exist_ok=True)
     for path in (*new.judgements, new.lattices, new.words):
         path.unlink(missing_ok=True)

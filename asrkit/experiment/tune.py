@@ -17,7 +17,13 @@ from asrkit.data.transcripts import with_transcripts
 from asrkit.experiment.decode import decode_into
 from asrkit.experiment.decode_spec import chosen_search
 from asrkit.experiment.decoded_sets import require_whole
-from asrkit.experiment.lattice_lists import from_lattices, has_lattices, in_other_order, relist
+from asrkit.experiment.lattice_lists import (
+    from_lattices,
+    has_lattices,
+    in_other_order,
+    relist,
+    share_lattices,
+)
 from asrkit.experiment.record import record_command
 from asrkit.experiment.spec import available_device
 from asrkit.experiment.system import System
@@ -85,8 +91,8 @@ def tune(
     over their range, because n-best lists can't rank them. Where a graph search gives lattices, the
     lists of other weights come from them, and the second pass over a graph search is but ordered
     again: neither decodes again. The best decode becomes the
-    result of this search and set, in RUN/decode/SEARCH/SET. A search that has nothing to tune is
-    decoded once, and written as it is.
+    result of this search and set, in RUN/decode/SEARCH/SET, with its lattices. A search that has
+    nothing to tune is decoded once, and written as it is.
 
     Args:
         run: Folder of a trained run.
@@ -130,13 +136,15 @@ def tune(
         history = _History(ranges, norm, decodes)
         point = history.start(values)
         number, most = 0, decodes + 1 if ranges else 1
+        sources: list[Path] = []  # where the lattices of each trial are, if there are some
         while number < most:
             out, tried = trial / str(number), with_values(node, point)
             like = history.decoded_like(point) if relisting else None
+            sources.append(out if like is None else trial / str(like))
             if like is not None:
                 most = max(most, 1 + ON_LATTICES)
                 before = history.trials[like].weights
-                score = _relisted(trial / str(like), out, tried, before, system, sets)
+                score = _relisted(sources[-1], out, tried, before, system, sets)
             else:
                 count = DEEP if relisting and on_graph is not untuned else NBEST
                 score = _decoded(out, system, tried, data, set_name, sets, search, count)
@@ -153,6 +161,8 @@ def tune(
             write_text(path.with_suffix(".json"), written)
             history.plot(path.with_suffix(".png"))
         publish(trial / str(best), decoded)
+        if sources[best] != trial / str(best):
+            share_lattices(sources[best], decoded)
     return TuneReport(path, trials, best)
 
 

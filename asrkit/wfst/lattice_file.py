@@ -6,6 +6,7 @@ import gzip
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,16 @@ def write_lattices(path: Path, lines: Iterable[str]) -> None:
     """
     with replaced(path) as partial, gzip.open(partial, "wt", encoding="utf-8") as file:
         file.writelines(line + "\n" for line in lines)
+
+
+def copy_lattices(source: Path, target: Path, fingerprint: str) -> None:
+    """Copies lattices to lists that depend on something else: other weights.
+
+    Raises:
+        UserError: If the file is damaged.
+    """
+    kept = (json.dumps(fields) for fields in _lines(source) if "fingerprint" not in fields)
+    write_lattices(target, chain([json.dumps({"fingerprint": fingerprint})], kept))
 
 
 def lattices_fingerprint(path: Path) -> str | None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from asrkit.errors import UserError
+from asrkit.experiment.lattice_lists import has_lattices, share_lattices
 from asrkit.experiment.tune import publish
 from asrkit.experiment.tuned_values import kept, ranges_of, spread, values_of, with_values
+from asrkit.run_folder import DecodedSet
+from asrkit.wfst.lattice_file import read_lattices, write_lattices
+from tests.decoding.lattices_test import LATTICE
 
 
 def test_weights_of_0_would_lose_their_scores() -> None:
@@ -32,6 +37,24 @@ def test_a_published_decode_has_yet_to_be_judged(tmp_path: Path) -> None:
         "nbest.jsonl": "2",
     }
     assert (decoded / "score.json").is_file()
+
+
+def test_lattices_go_with_the_lists_that_were_made_of_them(tmp_path: Path) -> None:
+    old, new = (DecodedSet(tmp_path / name) for name in ("0", "1"))
+    for place in (old, new):
+        place.folder.mkdir()
+        note = {"search": {"type": "graph"}, "fingerprint": place.folder.name}
+        place.search.write_text(json.dumps(note))
+    share_lattices(old.folder, new.folder)
+    assert not new.lattices.exists()
+    lines = {"fingerprint": "0"}, {"id": "u4", "lattice": LATTICE.as_json()}
+    write_lattices(old.lattices, map(json.dumps, lines))
+    share_lattices(old.folder, new.folder)
+    assert has_lattices(new.folder)
+    ((name, lattice),) = read_lattices(new.lattices)
+    assert name == "u4"
+    assert lattice is not None
+    assert lattice.as_json() == LATTICE.as_json()
 
 
 NODE: dict[str, Any] = {
