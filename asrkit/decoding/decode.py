@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,6 +27,8 @@ from asrkit.terminal import console
 from asrkit.text.tokenizers import Tokenizer
 
 DecodeBatch = tuple[Batch, list[UtteranceInfo]]
+
+log = logging.getLogger(__name__)
 
 
 class DecodableModel(Protocol):
@@ -102,6 +105,7 @@ def decode(
             names.extend(info.id for info in infos)
             progress.advance(task, len(infos))
     lines_by_name = [results.lines[name] for name in sorted(names)]
+    _tell_empty(lines_by_name)
     nbest = "".join(line + "\n" for line in lines_by_name)
     digest = hashlib.sha256(nbest.encode()).hexdigest()
     summary = replace(_summary(lines_by_name, results.spent), set=facts, lists=digest)
@@ -114,6 +118,17 @@ def decode(
     void = (*place.judgements, *([place.lattices, place.words] if lattices is None else []))
     results.finish(files, void)
     return summary
+
+
+def _tell_empty(lines: Sequence[str]) -> None:
+    """Says which utterances have no hypothesis at all."""
+    found = [entry["id"] for entry in map(json.loads, lines) if not entry["hypotheses"]]
+    if found:
+        log.warning(
+            "%d of %d utterances have no hypothesis, such as %s: no path was left within the beam "
+            "of the search, or they are too short for one",
+            len(found), len(lines), found[0],
+        )  # fmt: skip
 
 
 def _as_text(record: Summary | SearchNote) -> str:

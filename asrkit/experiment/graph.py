@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,6 +19,7 @@ from asrkit.hmm.lexicon_files import read_lexicon
 from asrkit.lm.arpa import read_arpa
 from asrkit.lm.entropy_pruning import pruned
 from asrkit.lm.tables import BEGIN, END, UNKNOWN, Ngrams
+from asrkit.memory import free_memory, most_memory
 from asrkit.run_folder import RunFolder
 from asrkit.text.outputs import Outputs
 from asrkit.text.tokenizers import Tokenizer
@@ -116,15 +116,16 @@ def graph(
     spelled = spellings(words, opened.tokenizer)
     require_memory(ngrams)
     if hmm.is_dir():
-        copy_file(DataFolder(data).ngram(arpa), RunFolder(run).graph_ngram(name))
         known = None if lexicon is None else read_lexicon(DataFolder(data).lexicon(lexicon))
-        return _of_pronunciations(opened, name, ngrams, spelled, known, transitions)
+        source = DataFolder(data).ngram(arpa)
+        return _of_pronunciations(opened, name, source, ngrams, spelled, known, transitions)
     return _of_labels(DataFolder(data).graph(name), ngrams, spelled, opened.tokenizer)
 
 
 def _of_pronunciations(
     run: TrainedRun,
     name: str,
+    arpa: Path,
     ngrams: Ngrams,
     spelled: Spellings,
     lexicon: Lexicon | None,
@@ -144,8 +145,10 @@ def _of_pronunciations(
     labels = dict(zip(spelled.words, spelled.labels, strict=True))
     written = [labels[word] for word in made.words]
     walked, spoken = search_graph(made.graph), grammar_of(ngrams, made.words)
-    write_graph(path, DecodingGraph(walked, made.words, written, [*symbols], tree, spoken))
+    # Not before the graph is made: an older one keeps what belongs to it.
+    copy_file(arpa, run.folder.graph_ngram(name))
     known.write(run.folder.graph_lexicon(path))
+    write_graph(path, DecodingGraph(walked, made.words, written, [*symbols], tree, spoken))
     sizes = len(made.words), made.graph.num_states, made.graph.num_arcs
     lack = "the lexicon or the tokenizer lacks them"
     return GraphReport(path, *sizes, sum(map(len, ngrams.tables)), made.left_out, lack)
@@ -179,17 +182,22 @@ def require_memory(ngrams: Ngrams) -> None:
     """Says how much memory a graph will take to build, and checks that there is as much.
 
     Raises:
-        UserError: If the machine has less.
+        UserError: If this process may not use so much.
     """
-    needed = memory_needed(ngrams)
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    needed, most, free = memory_needed(ngrams), most_memory(), free_memory()
     count = sum(map(len, ngrams.tables))
     log.info(
         "%s n-grams: building takes about %.1f GB and %.0f s",
         f"{count:,}", needed / 1e9, seconds_needed(ngrams),
     )  # fmt: skip
-    if needed > there:
+    if needed > most:
         raise UserError(
-            f"a graph of {count:,} n-grams takes about {needed / 1e9:.1f} GB to build, and this "
-            f"machine has {there / 1e9:.1f} GB: prune the model (--entropy 1e-8, or more)"
+            f"a graph of {count:,} n-grams takes about {needed / 1e9:.1f} GB to build, and there "
+            f"are {most / 1e9:.1f} GB for this process: prune the model (--entropy 1e-8, or more)"
+        )
+    if free is not None and needed > free:
+        log.warning(
+            "other processes have left %.1f GB: if that stays so, the system will end this one; "
+            "--entropy 1e-8, or more, prunes the model",
+            free / 1e9,
         )

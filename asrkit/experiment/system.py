@@ -167,7 +167,8 @@ class System:
         """Returns a decoding graph.
 
         Raises:
-            UserError: If it was made for other labels, or for the states of another tree.
+            UserError: If it was made for other labels or another tokenizer, or for the states of
+                another tree.
         """
         path = self.find(path)
         self.others.append(path)
@@ -176,7 +177,7 @@ class System:
             self._require_tree(graph, path)
         elif not self._has_phones(graph):
             require_labels(graph, self.vocabulary.symbols, path)
-        require_spellings(graph, len(self.vocabulary), path)
+        require_spellings(graph, self.tokenizer.encode_if_known, path)
         return graph
 
     def _has_phones(self, graph: DecodingGraph) -> bool:

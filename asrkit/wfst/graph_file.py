@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from asrkit.wfst.graph import EPSILON, Graph
 from asrkit.wfst.token_passing import SearchGraph
 
 FORMAT = "1"
+MOST_WORDS = 100
+"""So many are looked at to tell whether a graph is of another tokenizer."""
 _ARRAYS = ("finals", "begins", "inputs", "outputs", "costs", "targets")
 _GRAMMAR = tuple(name for name in _ARRAYS if name != "outputs")
 
@@ -103,18 +106,28 @@ def _grammar(texts: dict[str, Any], arrays: dict[str, Any]) -> Graph | None:
     return Graph(int(texts["grammar_start"]), outputs=written, **arrays)
 
 
-def require_spellings(graph: DecodingGraph, num_labels: int, path: Path) -> None:
-    """Checks that a graph's words are spelled by labels that there are.
+def require_spellings(
+    graph: DecodingGraph, spelled: Callable[[str], list[int] | None], path: Path
+) -> None:
+    """Checks that a graph's words are spelled as a run's tokenizer spells them.
+
+    Args:
+        graph: The graph, of whose words some are looked at.
+        spelled: Returns the labels of a word; None if there are none.
+        path: Of the graph.
 
     Raises:
-        UserError: If one is beyond the vocabulary.
+        UserError: If one is spelled otherwise.
     """
-    highest = max((label for labels in graph.spellings for label in labels), default=-1)
-    if highest >= num_labels:
-        raise UserError(
-            f"{path} spells words by label {highest}, the run has {num_labels} labels: it was made "
-            "with another tokenizer; make it again with `asrkit graph`"
-        )
+    step = max(len(graph.words) // MOST_WORDS, 1)
+    for word, labels in zip(graph.words[::step], graph.spellings[::step], strict=True):
+        own = spelled(word)
+        if own != labels:
+            raise UserError(
+                f"{path} spells {word!r} by the labels {labels}, and the run's tokenizer by "
+                f"{own or 'none'}: it was made with another tokenizer; make it again with "
+                "`asrkit graph`"
+            )
 
 
 def require_labels(graph: DecodingGraph, labels: list[str], path: Path) -> None:

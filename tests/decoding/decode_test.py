@@ -135,6 +135,19 @@ def test_lists_hold_distinct_words_and_the_first_stays(tmp_path: Path) -> None:
     assert distinct([], FakeTokenizer()) == []
 
 
+def test_utterances_without_a_hypothesis_are_counted_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(tmp_path, Model())
+    assert not caplog.text
+    found = FakeSearch.run
+    monkeypatch.setattr(
+        FakeSearch, "run", lambda *of: [one if one[0].labels[0] else [] for one in found(*of)]
+    )
+    run(tmp_path, Model(), key="other")
+    assert "1 of 5 utterances have no hypothesis, such as u0: no path was left" in caplog.text
+
+
 def test_lines_say_that_nothing_is_known_of_what_was_spoken(tmp_path: Path) -> None:
     def untold() -> Iterator[DecodeBatch]:
         for batch, infos in batches():

@@ -27,7 +27,13 @@ from asrkit.search.lattices import hypotheses_of
 from asrkit.search.search import LoadedSearch
 from asrkit.wfst.decoding_graph import ctc_graph
 from asrkit.wfst.grammar_scores import grammar_of
-from asrkit.wfst.graph_file import DecodingGraph, read_graph, require_labels, write_graph
+from asrkit.wfst.graph_file import (
+    DecodingGraph,
+    read_graph,
+    require_labels,
+    require_spellings,
+    write_graph,
+)
 from asrkit.wfst.lattice_file import lattices_fingerprint, read_lattices, write_lattices
 from asrkit.wfst.lexicon import Pronunciation
 from asrkit.wfst.token_passing import search_graph
@@ -167,8 +173,18 @@ def test_files_that_are_no_graphs_and_graphs_of_other_labels_are_refused(tmp_pat
     path.write_bytes(b"no arrays at all")
     with pytest.raises(UserError, match="can't be read"):
         read_graph(path)
+    write_graph(path, GRAPH)
+    whole = path.read_bytes()
+    for size in (4, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:size])
+        with pytest.raises(UserError, match="can't be read .*make it again"):
+            read_graph(path)
     with pytest.raises(UserError, match="made for other labels"):
         require_labels(GRAPH, ["x", "y"], path)
+    own = dict(zip(GRAPH.words, GRAPH.spellings, strict=True))
+    require_spellings(GRAPH, lambda word: own[word], path)
+    with pytest.raises(UserError, match="and the run's tokenizer by none: .*another tokenizer"):
+        require_spellings(GRAPH, lambda _: None, path)
     with pytest.raises(UserError, match="reads 4 symbols, but scorer 'ctc' scores 5"):
         loaded().run(Heard(torch.zeros(1, 3, 5), torch.tensor([3])))
 
@@ -241,6 +257,14 @@ def test_lattices_are_kept_and_come_back_from_their_file(tmp_path: Path) -> None
     path.write_bytes(b"nothing of the kind")
     with pytest.raises(UserError, match="decode the set again"):
         list(read_lattices(path))
+    few = apart(1.0, 0.8, lattices=True, lattice_arcs=30)
+    best = few.run(encoded)
+    (smaller, _), (whole, _) = few.take_lattices(), kept
+    assert smaller is not None
+    assert whole is not None
+    assert not smaller.lattice.whole
+    assert len(smaller.lattice.words) < len(whole.lattice.words)
+    assert len(best[0]) < len(lists[0])
 
 
 def test_a_graph_has_one_language_model_and_must_tell_its_scores() -> None:
