@@ -132,8 +132,8 @@ def _weights(runs: Sequence[Path], sets: Sequence[str], searches: Sequence[str])
         for search in searches:
             there = _has_scored(run, search, sets)
             node = node_of(run, search, sets) if there else None
-            known = isinstance(node, dict)
-            cells.append(weights_text(node, tuned_weights(run, search)) if known else NONE)
+            tuned = tuned_weights(run, search)
+            cells.append(weights_text(node, tuned) if isinstance(node, dict) else NONE)
         rows.append(cells)
     return Cells(["model", *searches], rows)
 

@@ -12,6 +12,7 @@ from asrkit.reports.ablation.cells import (
     applied_alike,
     applied_table,
     main_table,
+    scores_table,
     searches_gains,
     searches_table,
 )
@@ -78,14 +79,14 @@ def rows() -> list[RowNumbers]:
     draw = np.random.default_rng(0)
     errors = draw.integers(0, 4, 60).tolist()
     base = scored(errors, draw.integers(0, 4, 60).tolist())
-    found = [RowNumbers("base", "", [], 10, {1: 0.5}, {AT: rate_of(base)})]
+    found = [RowNumbers("base", "", [], 10, {1: 0.5}, {}, {AT: rate_of(base)})]
     for number in range(19):
         noise = scored((np.array(errors) + draw.integers(-1, 2, 60)).clip(0).tolist())
         rates = {AT: rate_of(noise, base)}
-        found.append(RowNumbers(f"row{number}", "A <row>.", ["a: 1 -> 2"], 11, {}, rates))
+        found.append(RowNumbers(f"row{number}", "A <row>.", ["a: 1 -> 2"], 11, {}, {}, rates))
     worse = scored((np.array(errors) + 2).tolist())
     rates = {AT: rate_of(worse, base)}
-    found.append(RowNumbers("worse", "", ["b: 1 -> 2"], 12, {}, rates, notes=["idle"]))
+    found.append(RowNumbers("worse", "", ["b: 1 -> 2"], 12, {}, {}, rates, notes=["idle"]))
     return corrected(found)
 
 
@@ -158,3 +159,17 @@ def test_what_was_applied_is_shown_where_rows_differ() -> None:
     table = applied_table(told)
     assert table.header == ["row", "b.masked"]
     assert [row[1] for row in table.rows] == ["0.2000", "0.4000", "–"]
+
+
+def test_a_study_that_is_not_decoded_has_the_scores_of_its_trainings() -> None:
+    told = [
+        RowNumbers("base", "", [], 2_000_000, {1: 0.5, 2: 1.5}, {1: 2.0, 2: 4.0}),
+        RowNumbers("wide", "", ["a: 1 -> 2"], 3_000_000),
+    ]
+    assert scores_table(told).rows == [
+        ["base", "2.00 M", "1.00", "2", "3.0000 ± 1.4142"],
+        ["wide", "3.00 M", "–", "0", "–"],
+    ]
+    text = as_markdown(contents("t", told, Decoded([], [2], []), [], None))
+    assert "Nothing was decoded" in text
+    assert "± 1.4142" in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -89,11 +90,19 @@ def _numbers(
         changes=planned.changes,
         parameters=planned.parameters,
         hours={seed: log[-1]["seconds"] / 3600 for seed, log in logs.items() if log},
+        scores={seed: judged(log[-1], planned) for seed, log in logs.items() if log},
         rates=_rates(scored, {} if is_base else of_base),
         missing=[f"{name}: {problems[name]}" for name in names if name in problems],
         notes=[] if is_base else notes_on(planned.changes, logs, _logs(study, base)),
         applied=applied_of(first),
     )
+
+
+def judged(entry: Mapping[str, Any], planned: Planned) -> float:
+    """Returns what a training is judged by after an epoch of its log; lower is better."""
+    judged_by = planned.tree["training"].get("judged_by")
+    found = entry.get("objective") if judged_by is None else entry["dev"].get(judged_by)
+    return math.nan if found is None else float(found)  # older logs lack it
 
 
 def _rates(scored: Mapping[Place, Scored], base: Mapping[Place, Scored]) -> dict[Place, Rate]:

@@ -19,7 +19,7 @@ from asrkit.config.explain import difference
 from asrkit.config.yaml_loader import load
 from asrkit.errors import UserError
 from asrkit.experiment.ablation.plan import Planned, Study, planned
-from asrkit.experiment.ablation.report import log_of, numbers_of, write_report
+from asrkit.experiment.ablation.report import judged, log_of, numbers_of, write_report
 from asrkit.experiment.ablation.space import Point
 from asrkit.experiment.ablation.study import run_rows
 from asrkit.experiment.ablation.variants import Variant, write_variant
@@ -118,10 +118,13 @@ def sweep(
 
     def run(trials: Sequence[Planned], until: int | None) -> Mapping[str, str]:
         rows = [row for each in trials for row in each.rows]
-        return run_rows(study, rows, jobs, cluster, until) if train else {}
+        return run_rows(study, rows, jobs, cluster, until)
 
-    with owned(study.folder.path, "a sweep"):
-        left, problems = climb(asked, plan, run)
+    if train:
+        with owned(study.folder.path, "a sweep"):
+            left, problems = climb(asked, plan, run)
+    else:
+        left, problems = climb(asked, plan, lambda *_: {})
     return _reported(asked, plan, left, problems)
 
 
@@ -161,12 +164,7 @@ def score_at(asked: Sweep, trial: Planned, epoch: int) -> float | None:
     log = [e for e in log_of(asked.study, trial.rows[0].name) if e["epoch"] <= epoch]
     if not log or (log[-1]["epoch"] < epoch and training.get("early_stopping") is None):
         return None
-    return _score(log[-1], training)
-
-
-def _score(entry: Mapping[str, Any], training: Mapping[str, Any]) -> float:
-    judged_by = training.get("judged_by")
-    return float(entry["objective"] if judged_by is None else entry["dev"][judged_by])
+    return judged(log[-1], trial)
 
 
 def _refuse_incomparable(asked: Sweep, base: Planned) -> None:
@@ -208,7 +206,7 @@ def _numbers(asked: Sweep, trial: Planned, problems: Mapping[str, str]) -> Trial
     return TrialNumbers(
         trial.variant.name,
         {key: value_at(trial.tree, key) for key in asked.keys},
-        {entry["epoch"]: _score(entry, trial.tree["training"]) for entry in log},
+        {entry["epoch"]: judged(entry, trial) for entry in log},
         problems.get(trial.rows[0].name, ""),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean, stdev
 
 from asrkit.reports.ablation.numbers import LEVEL, Place, Rate, RowNumbers, Versus, shares_differ
 from asrkit.reports.parts import Cells
@@ -22,6 +23,12 @@ SEARCHES_EXPLAINED = (
     "base with the same search for certain, P(Holm) being corrected for all rows and searches. The "
     "second table has what each search differs from {first} with the same weights; there, the "
     "correction is for all cells of the table."
+)
+
+SCORES_EXPLAINED = (
+    "Nothing was decoded. The score is what trainings are judged by on their dev set, lower is "
+    "better: a loss, unless the spec names another; the mean where a row has several seeds, with "
+    "± its standard deviation. What changes the loss itself changes it, too."
 )
 
 
@@ -124,6 +131,24 @@ def searches_gains(
             cells += _versus_cells(None if rate is None else rate.versus_first)
         found.append(cells)
     return Cells(header, found)
+
+
+def scores_table(rows: Sequence[RowNumbers]) -> Cells:
+    """Returns what trainings are judged by, a row for each variant."""
+    found = []
+    for row in rows:
+        hours, scores = list(row.hours.values()), list(row.scores.values())
+        spread = f" ± {stdev(scores):.4f}" if scores[1:] else ""
+        found.append(
+            [
+                row.name,
+                f"{row.parameters / 1e6:.2f} M",
+                f"{fmean(hours):.2f}" if hours else NONE,
+                str(len(scores)),
+                f"{fmean(scores):.4f}{spread}" if scores else NONE,
+            ]
+        )
+    return Cells(["row", "parameters", "hours", "seeds", "score"], found)
 
 
 def applied_table(rows: Sequence[RowNumbers]) -> Cells:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from asrkit.reports.ablation.cells import (
     EXPLAINED,
+    SCORES_EXPLAINED,
     SEARCHES_EXPLAINED,
     applied_alike,
     applied_table,
     epochs_table,
     main_table,
+    scores_table,
     searches_gains,
     searches_table,
 )
@@ -71,6 +73,8 @@ def contents(
         parts.append(Paragraph([EXPLAINED]))
         for name in decoded.sets:
             parts += _of_set(rows, decoded, name)
+    elif rows:
+        parts += [Paragraph([SCORES_EXPLAINED]), scores_table(rows)]
     if forest is not None:
         parts.append(Picture(f"{title}: differences to the base", forest))
     return [*parts, *_notes(rows), *_changes(rows), *_applied(rows)]

@@ -106,6 +106,7 @@ class RowNumbers:
         changes: A line for each key that it changes.
         parameters: Of its model.
         hours: Of training, by seed.
+        scores: What trainings are judged by after their last epoch so far, by seed.
         rates: By set, epoch and search; those that are there.
         missing: What is not there, and why.
         notes: What must be known of it: a change that was not applied.
@@ -117,6 +118,7 @@ class RowNumbers:
     changes: list[str]
     parameters: int
     hours: dict[int, float] = field(default_factory=dict)
+    scores: dict[int, float] = field(default_factory=dict)
     rates: dict[Place, Rate] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
