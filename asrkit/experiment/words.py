@@ -7,7 +7,6 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,34 +19,30 @@ from asrkit.experiment.align import aligner_of
 from asrkit.experiment.align_states import StateOptions
 from asrkit.experiment.decode import searched_with
 from asrkit.experiment.hypothesis_times import HypothesisTimes, hypothesis_times
-from asrkit.experiment.lattice_lists import has_lattices
 from asrkit.experiment.record import record_command
 from asrkit.experiment.spec import available_device
 from asrkit.experiment.system import System
-from asrkit.experiment.tuned_values import values_of
+from asrkit.experiment.word_evidence import Evidence, WordEvidence, joined
 from asrkit.files import json_line, write_lines, write_text
 from asrkit.run_files import BelievedLine, BelievedWord, NbestLine, read_nbest
-from asrkit.run_folder import DecodedSet, RunFolder
+from asrkit.run_folder import RunFolder
 from asrkit.scoring.believed_words import confidences_of, read_believed, read_calibration
 from asrkit.scoring.confidence import (
     Bin,
     Calibration,
     calibrated,
-    nbest_confidences,
     normalised_cross_entropy,
     plot_reliability,
     reliability,
 )
 from asrkit.scoring.nist.ctm import CtmWord, write_ctm
 from asrkit.scoring.wer import transcribed
-from asrkit.search.lattices import placed_words
 from asrkit.search.search import Search
-from asrkit.wfst.lattice_file import read_lattices
 
 log = logging.getLogger(__name__)
 Spans = Sequence[tuple[float, float]]
 CHANNEL = "1"
-SHARPNESS = (2.0, 1.0, 0.7, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05)
+SHARPNESS = (1.0, 2.0, 0.5, 0.25, 0.125, 0.0625)
 """Factors of scores that calibration tries: their scale is that of the search."""
 
 
@@ -126,9 +121,9 @@ def words(
     calibration = read_calibration(known) if known.is_file() else None
     if sharpness is None:
         sharpness = 1.0 if calibration is None else calibration.sharpness
-    shares = _Posteriors(place, node, lines)(sharpness)
+    evidence = WordEvidence(place, node, lines)(sharpness)
     found = [
-        _believed(line, spans.get(name, []), shares[name], calibration)
+        _believed(line, spans.get(name, []), evidence[name], calibration)
         for name, line in lines.items()
     ]
     record_command(run)
@@ -161,22 +156,25 @@ def calibrate(run: Path, set_name: str, search: str) -> CalibrationReport:
     node, _ = searched_with(place.folder, OpenSets())
     lines = {line.id: line for line in transcribed(read_nbest(place.nbest))}
     found = [one for one in believed if one.id in lines]
-    posteriors = _Posteriors(place, node, lines)
-    tried, right = [], list[bool]()
-    for sharpness in SHARPNESS:
-        shares = posteriors(sharpness)
-        told, right = confidences_of([_with(one, shares[one.id]) for one in found], lines)
-        if not right:
-            raise UserError(f"{place.believed_words} has no words of known texts to learn from")
-        tried.append((calibrated(told, right, set_name, sharpness), told))
+    _, right = confidences_of(found, lines)
+    if not right:
+        raise UserError(f"{place.believed_words} has no words of known texts to learn from")
     if len(set(right)) < 2:
         log.warning(
             "%s of the %d words of %s are right: a larger set would tell more of confidences",
             "all" if right[0] else "none", len(right), place.believed_words,
         )  # fmt: skip
-    learnt, told = max(tried, key=lambda one: -np.inf if one[0].nce is None else one[0].nce)
+    evidence = WordEvidence(place, node, lines)
+    tried = []
+    for sharpness in SHARPNESS:
+        known = evidence(sharpness)
+        all_words = joined(known[one.id] for one in found)
+        told, features = all_words.posteriors, all_words.features
+        tried.append((calibrated(told, right, set_name, sharpness, features), all_words))
+    learnt, best = max(tried, key=lambda one: -np.inf if one[0].nce is None else one[0].nce)
+    told = learnt(best.posteriors, best.features)
     path = RunFolder(run).calibration(search)
-    picture, bins = path.with_suffix(".png"), reliability(learnt(told), right)
+    picture, bins = path.with_suffix(".png"), reliability(told, right)
     record_command(run)
     write_text(path, json.dumps(asdict(learnt), indent=2) + "\n")
     plot_reliability(bins, f"{run.name}, {search}, {set_name}", picture)
@@ -207,50 +205,16 @@ def _spans(
     return found
 
 
-class _Posteriors:
-    """Posterior probabilities of the words of best hypotheses, from lattices or n-best lists.
-
-    Args:
-        place: The decoded set.
-        node: The spec node of its search.
-        lines: Its lists, by utterance.
-    """
-
-    def __init__(self, place: DecodedSet, node: Any, lines: Mapping[str, NbestLine]) -> None:
-        self.weights = values_of(node, []) if isinstance(node, dict) else {}
-        self.lines = lines
-        known = has_lattices(place.folder)
-        self.lattices = dict(read_lattices(place.lattices)) if known else {}
-
-    def __call__(self, sharpness: float) -> dict[str, list[float]]:
-        """Returns them by utterance; scores are multiplied by a factor first."""
-        return {name: self._of(line, sharpness) for name, line in self.lines.items()}
-
-    def _of(self, line: NbestLine, sharpness: float) -> list[float]:
-        lattice = self.lattices.get(line.id)
-        if lattice is not None and line.hypotheses:
-            weights = {name: sharpness * weight for name, weight in self.weights.items()}
-            placed = placed_words(lattice, weights, line.hypotheses[0].labels)
-            if placed is not None and [one.word for one in placed] == line.words:
-                return [one.confidence for one in placed]
-        return nbest_confidences(line, sharpness)
-
-
-def _with(line: BelievedLine, confidences: Sequence[float]) -> BelievedLine:
-    """Returns an utterance with other confidences."""
-    pairs = zip(line.words, confidences, strict=True)
-    return replace(line, words=[replace(word, confidence=value) for word, value in pairs])
-
-
 def _believed(
-    line: NbestLine, spans: Spans, shares: Sequence[float], calibration: Calibration | None
+    line: NbestLine, spans: Spans, evidence: Evidence, calibration: Calibration | None
 ) -> BelievedLine:
     """Returns the words of an utterance; at even distances where they could not be aligned."""
     aligned = len(spans) == len(line.words)
     if not aligned:
         shift = line.seconds / max(len(line.words), 1)
         spans = [(shift * place, shift * (place + 1)) for place in range(len(line.words))]
-    told = shares if calibration is None else calibration(shares)
+    shares = evidence.posteriors
+    told = shares if calibration is None else calibration(shares, evidence.features)
     return BelievedLine(
         line.id,
         aligned,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +22,28 @@ STEPS = 100
 LITTLE = 1e-9
 RIDGE = 1e-3
 """Keeps the fit finite where all words are right, or all are wrong."""
+FEATURES_RIDGE = 1.0
+"""Few words say little of features."""
 Values = NDArray[np.float64]
+Features = Mapping[str, Sequence[float]]
+"""What else is known of words, by name."""
 
 
 def nbest_confidences(line: NbestLine, sharpness: float = 1.0) -> list[float]:
     """Returns the share of the votes that each word of the best hypothesis has.
 
-    Each hypothesis of the list votes by its probability, as in a `rover` search.
+    Args:
+        line: An utterance.
+        sharpness: Factor of the scores where they become probabilities.
+    """
+    return [share for share, _ in nbest_votes(line, sharpness)]
+
+
+def nbest_votes(line: NbestLine, sharpness: float = 1.0) -> list[tuple[float, int]]:
+    """Returns the share of the votes that each word has, and how many words have some there.
+
+    Words are those of the best hypothesis. Each hypothesis of the list votes by its probability, as
+    in a `rover` search.
 
     Args:
         line: An utterance.
@@ -38,7 +53,7 @@ def nbest_confidences(line: NbestLine, sharpness: float = 1.0) -> list[float]:
     said = [tuple(one.text.split()) for one in line.hypotheses]
     slots = network(summed(zip(said, shares, strict=True)))
     return [
-        0.0 if slot is None else slot.votes.get(word, 0.0)
+        (0.0, 1) if slot is None else (slot.votes.get(word, 0.0), len(slot.votes))
         for slot, word in aligned(slots, tuple(line.words))
         if word is not None
     ]
@@ -46,7 +61,9 @@ def nbest_confidences(line: NbestLine, sharpness: float = 1.0) -> list[float]:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Makes confidences of a search ones that can be believed: sigmoid(slope * logit(c) + shift).
+    """Makes confidences of a search ones that can be believed.
+
+    They are sigmoid(slope * logit(c) + shift), with more terms where features are known.
 
     Args:
         slope: Below 1, a search is surer than it should be.
@@ -56,6 +73,7 @@ class Calibration:
         sharpness: Factor of the scores where they become the probabilities that are calibrated.
         nce_before: Normalised cross entropy of that set's confidences as they were.
         nce: The same after calibration.
+        weights: Of features of words, by name.
     """
 
     slope: AnyFloat
@@ -65,15 +83,24 @@ class Calibration:
     sharpness: AnyFloat = 1.0
     nce_before: AnyFloat | None = None
     nce: AnyFloat | None = None
+    weights: dict[str, AnyFloat] = field(default_factory=dict)
 
-    def __call__(self, confidences: Sequence[float]) -> list[float]:
-        """Returns calibrated confidences."""
-        found = _sigmoid(self.slope * _logits(confidences) + self.shift)
-        return [float(value) for value in found]
+    def __call__(
+        self, confidences: Sequence[float], features: Features | None = None
+    ) -> list[float]:
+        """Returns calibrated confidences; features without weight count as nothing."""
+        told = self.slope * _logits(confidences) + self.shift
+        for name, values in (features or {}).items():
+            told += self.weights.get(name, 0.0) * np.array(values, np.float64)
+        return [float(value) for value in _sigmoid(told)]
 
 
 def calibrated(
-    confidences: Sequence[float], right: Sequence[bool], set_name: str, sharpness: float = 1.0
+    confidences: Sequence[float],
+    right: Sequence[bool],
+    set_name: str,
+    sharpness: float = 1.0,
+    features: Features | None = None,
 ) -> Calibration:
     """Returns the calibration under which right and wrong words are likeliest.
 
@@ -82,41 +109,50 @@ def calibrated(
         right: Whether they were said.
         set_name: The set that they are of.
         sharpness: That they were made with.
+        features: Of the same words; of little size, as large weights are thought unlikely.
     """
-    slope, shift = _fitted(_logits(confidences), np.array(right, np.float64))
-    found = Calibration(slope, shift, set_name, len(right), sharpness)
+    columns, logits = features or {}, _logits(confidences)
+    inputs = np.column_stack([logits, np.ones_like(logits), *columns.values()])  # (N, 2 + K)
+    slope, shift, *weights = _fitted(inputs, np.array(right, np.float64))
+    named = dict(zip(columns, weights, strict=True))
+    found = Calibration(slope, shift, set_name, len(right), sharpness, weights=named)
     return replace(
         found,
         nce_before=normalised_cross_entropy(confidences, right),
-        nce=normalised_cross_entropy(found(confidences), right),
+        nce=normalised_cross_entropy(found(confidences, columns), right),
     )
 
 
-def _fitted(logits: Values, wanted: Values) -> tuple[float, float]:
-    """Returns slope and shift of the likeliest calibration, by Newton's method.
+def _fitted(inputs: Values, wanted: Values) -> list[float]:
+    """Returns the weights of the likeliest calibration, by Newton's method.
 
-    Steps that make it worse are halved. Little is known where all logits are alike; then these stay
-    as they are as far as they can.
+    Steps that make it worse are halved. Little is known where all inputs are alike; then slope and
+    shift, which come first, stay as they are as far as they can.
+
+    Args:
+        inputs: (N, 2 + K) logits, ones, and features of words.
+        wanted: (N,) 1 of those that were said.
     """
-    inputs = np.stack([logits, np.ones_like(logits)], axis=1)  # (N, 2)
-    start = weights = np.array([1.0, 0.0])
+    count = inputs.shape[1]
+    ridge = np.array([RIDGE] * 2 + [FEATURES_RIDGE] * (count - 2))
+    start = weights = np.array([1.0] + [0.0] * (count - 1))
 
     def loss(at: Values) -> float:
         told = inputs @ at
         doubt = np.logaddexp(0, -told) * wanted + np.logaddexp(0, told) * (1 - wanted)
-        return float(doubt.sum() + RIDGE / 2 * ((at - start) ** 2).sum())
+        return float(doubt.sum() + (ridge / 2 * (at - start) ** 2).sum())
 
     for _ in range(STEPS):
         told = _sigmoid(inputs @ weights)
-        slope = inputs.T @ (told - wanted) + RIDGE * (weights - start)
-        curve = (inputs * (told * (1 - told))[:, None]).T @ inputs + RIDGE * np.eye(2)
+        slope = inputs.T @ (told - wanted) + ridge * (weights - start)
+        curve = (inputs * (told * (1 - told))[:, None]).T @ inputs + np.diag(ridge)
         step = np.linalg.solve(curve, slope)
         while np.abs(step).max() > LITTLE and loss(weights - step) > loss(weights):
             step = step / 2
         weights = weights - step
         if np.abs(step).max() <= LITTLE:
             break
-    return float(weights[0]), float(weights[1])
+    return [float(weight) for weight in weights]
 
 
 def normalised_cross_entropy(confidences: Sequence[float], right: Sequence[bool]) -> float | None:
@@ -179,6 +215,11 @@ def plot_reliability(found: Sequence[Bin], title: str, path: Path) -> None:
     axes.set_title(title)
     with replaced(path) as partial:
         figure.savefig(partial, dpi=110)
+
+
+def logits_of(confidences: Sequence[float]) -> list[float]:
+    """Returns log(c / (1 - c)), of which none is infinite."""
+    return [float(value) for value in _logits(confidences)]
 
 
 def _logits(confidences: Sequence[float]) -> Values:

@@ -69,7 +69,7 @@ def placed_words(
         labels: Of a hypothesis.
     """
     factors, lattice = part_weights(found, weights), found.lattice
-    path = _path_of(found, factors, tuple(labels))
+    path = path_of(found, factors, tuple(labels))
     if path is None:
         return None
     return [
@@ -82,10 +82,8 @@ def placed_words(
     ]
 
 
-def _path_of(
-    found: NamedLattice, factors: PartWeights, labels: tuple[int, ...]
-) -> list[int] | None:
-    """Returns the arcs of the best path that spells labels."""
+def path_of(found: NamedLattice, factors: PartWeights, labels: tuple[int, ...]) -> list[int] | None:
+    """Returns the arcs of the best path that spells labels; None where there is none."""
     lattice = found.lattice
     costs, ends = weighted_costs(lattice, factors)
     spelled = [tuple(found.spellings[word - 1]) for word in lattice.words.tolist()]

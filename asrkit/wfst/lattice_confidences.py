@@ -41,6 +41,14 @@ def confidences(lattice: WordLattice, weights: PartWeights, path: Sequence[int])
     return found
 
 
+def alternatives(lattice: WordLattice, path: Sequence[int]) -> list[int]:
+    """Returns how many different words are on arcs that overlap with each arc of a path."""
+    begins, stops = _spans(lattice)
+    return [
+        len(np.unique(lattice.words[(begins < stops[arc]) & (stops > begins[arc])])) for arc in path
+    ]
+
+
 def _spans(lattice: WordLattice) -> tuple[Ints, Ints]:
     begins = lattice.frames[lattice.sources]
     return begins, np.maximum(lattice.frames[lattice.targets], begins + 1)

@@ -12,6 +12,7 @@ from asrkit.run_files import NbestLine, WrittenHypothesis
 from asrkit.scoring.confidence import (
     calibrated,
     nbest_confidences,
+    nbest_votes,
     normalised_cross_entropy,
     plot_reliability,
     reliability,
@@ -31,6 +32,9 @@ def test_words_have_the_probabilities_of_the_hypotheses_with_them() -> None:
     alone = nbest_confidences(line(("a a", -7.0)))
     assert alone == pytest.approx([1.0, 1.0])
     assert nbest_confidences(line(("", -1.0), ("a", -2.0))) == []
+    votes = nbest_votes(line(("a b", -1.0), ("a c", -1.0), ("a", -40.0)))
+    assert [count for _, count in votes] == [1, 3]
+    assert [share for share, _ in votes] == pytest.approx([1.0, 0.5])
     flat = nbest_confidences(line(("a", -1.0), ("b", -2.0)), sharpness=1e-6)
     assert flat == pytest.approx([0.5], abs=1e-4)
 
@@ -73,6 +77,24 @@ def test_calibration_never_makes_the_set_that_it_learns_from_worse() -> None:
         assert found.nce_before is not None
         assert found.nce > found.nce_before
         assert found([certain]) == pytest.approx([500 / 520], abs=0.01)
+
+
+def test_calibration_learns_from_what_else_is_known_of_words() -> None:
+    draw = np.random.default_rng(0)
+    told, size = draw.uniform(0.05, 0.98, 20000), draw.normal(size=20000)
+    logits = np.log(told / (1 - told)) + 0.7 * size
+    right = (draw.uniform(size=20000) < 1 / (1 + np.exp(-logits))).tolist()
+    noise = draw.normal(size=20000).tolist()
+    without = calibrated(told.tolist(), right, "dev")
+    features = {"noise": noise, "size": size.tolist()}
+    found = calibrated(told.tolist(), right, "dev", features=features)
+    assert found.weights == pytest.approx({"noise": 0.0, "size": 0.7}, abs=0.05)
+    assert (found.slope, found.shift) == pytest.approx((1.0, 0.0), abs=0.05)
+    assert found.nce is not None
+    assert without.nce is not None
+    assert found.nce > without.nce + 0.03
+    # What has no weight, such as in files of older versions, changes nothing.
+    assert without(told.tolist(), features) == without(told.tolist())
 
 
 def test_words_of_equal_confidence_are_counted_together(tmp_path: Path) -> None:

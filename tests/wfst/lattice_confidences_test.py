@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from asrkit.wfst.determinised import WordLattice, determinised
-from asrkit.wfst.lattice_confidences import confidences
+from asrkit.wfst.lattice_confidences import alternatives, confidences
 from asrkit.wfst.lattice_lists import PartWeights, best_words
 from tests.wfst.word_lattice_test import LATTICES
 
@@ -42,6 +42,12 @@ def test_words_are_as_probable_as_all_paths_say(lattice: WordLattice, weights: P
         assert len(sure) == len(found.words)
         for arc, confidence in zip(found.arcs, sure, strict=True):
             frames, word = spans_frames(lattice, arc), lattice.words[arc]
+            overlapping = {
+                int(lattice.words[other])
+                for other in range(len(lattice.words))
+                if frames & spans_frames(lattice, other)
+            }
+            assert alternatives(lattice, [arc]) == [len(overlapping)]
             having = [
                 share
                 for arcs, share in paths
