@@ -494,3 +494,28 @@ def test_a_network_learns_by_lf_mmi_and_decodes(place: Path) -> None:
     assert [word.word for word in aligned] == [word.word for word in trained]
     apart = [abs(a.start - b.start) for a, b in zip(aligned, trained, strict=True)]
     assert float(np.median(apart)) <= 0.06
+
+
+def test_a_network_learns_from_transcripts_alone(place: Path) -> None:
+    mixtures, flat, run = place / "gmm/lda_mllt", place / "flat", place / "flat-run"
+    for name in ("train", "dev"):
+        done("features", "--run", mixtures, "--data", place / "data", "--set", name)
+    at = ("chain", "--run", flat, "--data", place / "data", "--set", "train")
+    lexicon = mixtures / "hmm/lexicon.txt"
+    assert " transcripts" in done(*at, "--lexicon", lexicon).output
+    assert not (flat / "align").exists()
+    spec = CHAIN.format(chain=flat).replace("epochs: 6", "epochs: 2")
+    head = "states: 400, tolerance: null, chunk: null"
+    (place / "flat.yaml").write_text(spec.replace("states: 40", head))
+    done("train", place / "flat.yaml", "--data", mixtures / "data", "--run", run)
+    epochs = [json.loads(line)["train"] for line in (run / "log.jsonl").read_text().splitlines()]
+    assert epochs[-1]["chain.loss"] < epochs[0]["chain.loss"]
+    assert epochs[-1]["chain.no_path"] == 0
+    assert (run / "hmm/tree.json").read_bytes() == (flat / "hmm/tree.json").read_bytes()
+    for wrong, told in (
+        ((), "either --alignments or --lexicon"),
+        (("--lexicon", lexicon, "--states", 9), "--states are of alignments"),
+    ):
+        refused = asrkit(*at, *wrong)
+        assert refused.exit_code == 2
+        assert told in " ".join(refused.output.split())

@@ -150,7 +150,11 @@ def _graph(options: Options) -> list[Path]:
 
 
 def _chained(options: Options) -> list[Path]:
-    sets, aligned = (*options["sets"], *options["dev"]), RunFolder(options["source"])
+    sets = (*options["sets"], *options["dev"])
+    if options["source"] is None:
+        lexica = [] if options["lexicon"] is None else [options["lexicon"]]
+        return [*lexica, *_manifests(options, *sets)]
+    aligned = RunFolder(options["source"])
     return [*map(aligned.frames, sets), *_manifests(options, *options["sets"])]
 
 

@@ -5,7 +5,7 @@ from asrkit.experiment.ablation.sweep import sweep
 from asrkit.experiment.ablation.variants import check_variant
 from asrkit.experiment.align import align
 from asrkit.experiment.align_states import StateOptions
-from asrkit.experiment.chain import ChainSettings, chain
+from asrkit.experiment.chain import ChainSettings, chain, flat_chain
 from asrkit.experiment.check import CheckReport, check, explain, show
 from asrkit.experiment.compare import diff
 from asrkit.experiment.decode import average, decode, score
@@ -36,6 +36,7 @@ __all__ = [
     "average",
     "calibrate",
     "chain",
+    "flat_chain",
     "check",
     "check_variant",
     "count_prior",

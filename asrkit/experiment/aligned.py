@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,26 +18,42 @@ from asrkit.experiment.runs import require_vocabulary
 from asrkit.experiment.said_phones import read_phones
 from asrkit.experiment.spec import Experiment
 from asrkit.hmm.denominator_file import read_denominator
-from asrkit.hmm.hmm_folder import copy_hmm, digest_of
-from asrkit.models.heads.lf_mmi import LfMmiHead
+from asrkit.hmm.graphs import GraphCompiler
+from asrkit.hmm.hmm_folder import copy_hmm, digest_of, read_hmm
+from asrkit.hmm.said_graphs import SaidGraphs
+from asrkit.losses.mmi_graphs import Denominator
+from asrkit.losses.said_graphs import SaidGraph
+from asrkit.models.heads.lf_mmi import Graphs, LfMmiHead
 from asrkit.models.interfaces import TrainableModel
 from asrkit.run_folder import RunFolder
 from asrkit.text.outputs import Outputs
 from asrkit.text.tokenizers import Tokenizer
 
 log = logging.getLogger(__name__)
+GRAPHS = 5_000
+"""Graphs of transcripts that are kept, of about 30 kB each."""
 
 
 def alignment_problems(experiment: Experiment, model: TrainableModel) -> list[str]:
     """Returns why a model can't be trained with or without alignments; nothing where it can."""
     heads = {n: h.given_targets for n, h in model.named_heads().items() if h.given_targets}
     given = experiment.data.alignments
+    flat = [
+        n for n, h in model.named_heads().items() if isinstance(h, LfMmiHead) and n not in heads
+    ]
+    if flat and given is None:
+        return [
+            f"model.heads.{flat[0]} needs tied states, data.alignments is null: give the run "
+            "folder that `asrkit chain --lexicon` has made of transcripts"
+        ]
     if heads and given is None:
         return [
             f"model.heads.{next(iter(heads))} is trained on alignments, data.alignments is null: "
             "give the run folder whose `asrkit align` wrote them, or another criterion"
         ]
     if given is None:
+        return []
+    if not heads and flat:
         return []
     if not heads:
         return [
@@ -152,8 +168,20 @@ def keep_hmm(
         )
 
 
-def give_denominators(experiment: Experiment, model: TrainableModel) -> None:
+def state_targets(model: TrainableModel) -> FrameTargets | None:
+    """Returns the tied states, or whatever else has an HMM, that a model is trained on."""
+    heads = model.named_heads().values()
+    flat = (head.state_targets for head in heads if isinstance(head, LfMmiHead))
+    return model.given_targets or next(flat, None)
+
+
+def give_denominators(experiment: Experiment, model: TrainableModel, tokenizer: Tokenizer) -> None:
     """Gives heads of LF-MMI what phones can say, which is with the alignments.
+
+    Args:
+        experiment: Whose data.alignments tells where that is.
+        model: Whose heads get it.
+        tokenizer: Tells the words of labels, where nothing is aligned.
 
     Raises:
         UserError: If there is none, or it has more states than a head.
@@ -162,9 +190,25 @@ def give_denominators(experiment: Experiment, model: TrainableModel) -> None:
     for name, head in model.named_heads().items():
         if isinstance(head, LfMmiHead) and source is not None:
             try:
-                head.learn_from(read_denominator(RunFolder(source).hmm))
+                denominator = read_denominator(RunFolder(source).hmm)
+                flat = head.given_targets is None
+                graphs = _graphs(RunFolder(source).hmm, denominator, tokenizer) if flat else None
+                head.learn_from(denominator, graphs)
             except ValueError as error:
                 raise UserError(f"model.heads.{name}: {error}") from error
+
+
+def _graphs(hmm: Path, denominator: Denominator, tokenizer: Tokenizer) -> Graphs:
+    """Returns what makes graphs of labels, by the lexicon of an HMM."""
+    found = read_hmm(hmm)
+    compiler = GraphCompiler(found.lexicon, found.tree.phones, unknown_as_noise=True)
+    make = SaidGraphs(compiler, denominator)
+
+    @lru_cache(maxsize=GRAPHS)
+    def made(labels: tuple[int, ...]) -> SaidGraph | None:
+        return make(tokenizer.decode(list(labels)).split())
+
+    return lambda labels: made(tuple(labels))
 
 
 def require_same_hmm(experiment: Experiment, run: Path) -> None:

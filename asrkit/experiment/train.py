@@ -23,6 +23,7 @@ from asrkit.experiment.aligned import (
     give_denominators,
     keep_hmm,
     require_same_hmm,
+    state_targets,
 )
 from asrkit.experiment.arithmetic import arithmetic_of, refuse_impossible
 from asrkit.experiment.claim import claim_run
@@ -198,7 +199,7 @@ def trainer_of(
     if stage.has_begun:
         require_vocabulary(run, tokenizer.vocabulary)
         require_same_hmm(experiment, run)
-    give_denominators(experiment, model)
+    give_denominators(experiment, model, tokenizer)
     opened = OpenData(experiment, data, tokenizer, sets, model.given_targets)
     train_data = None
     if world.rank == 0:  # nothing is written before it is known that this can be trained
@@ -238,7 +239,7 @@ def record_run(
         inherit_files(before.run, run)
     write_unusable(RunFolder(run).left_out, left_out)
     record_tokenizer(run, opened.tokenizer)
-    keep_hmm(stage.experiment, model.given_targets, run, stage.has_begun)
+    keep_hmm(stage.experiment, state_targets(model), run, stage.has_begun)
     if trains:
         record_command(run)
         record_environment(run, parameters=count_parameters(model))

@@ -143,7 +143,7 @@ class GraphCompiler:
         frontier = found.pause([(_BEGIN, 0.0)], silence, self.pause, self.no_pause)
         for place, word in enumerate(words):
             ends = []
-            for variant in self._variants(word):
+            for variant in self.variants(word):
                 ids = [self.phones.ids[phone] for phone in variant.phones]
                 ends.append((found.chain(frontier, ids, place, variant.cost), 0.0))
             frontier = found.pause(ends, silence, self.pause, self.no_pause)
@@ -151,7 +151,12 @@ class GraphCompiler:
         found.ends.pop(_BEGIN, None)  # something must be there, if only silence
         return found
 
-    def _variants(self, word: str) -> tuple[Pronunciation, ...]:
+    def variants(self, word: str) -> tuple[Pronunciation, ...]:
+        """Returns the pronunciations of a word.
+
+        Raises:
+            UserError: If it has none.
+        """
         known = self.lexicon.get(word, self.unknown)
         if known is None:
             raise UserError(

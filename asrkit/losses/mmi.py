@@ -17,17 +17,22 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from asrkit.acceleration import triton_serves
 from asrkit.losses.mmi_graphs import Denominator, Numerator, sum_said
-from asrkit.losses.mmi_sums import backward_sums, forward_sums
+from asrkit.losses.mmi_sums import Ways, backward_sums, forward_sums
+from asrkit.losses.said_graphs import SaidGraph
 
 HIGHEST = 30.0
 """Scores below the best of their frame by more count as if they were not."""
 
 
 class Chunk(NamedTuple):
-    """A part of an utterance: frames from `begin` on; None where nothing is known to be said."""
+    """A part of an utterance: frames from `begin` on; None where nothing is known to be said.
 
-    said: Numerator | None
+    A graph of a transcript is of the whole utterance, which begins at 0.
+    """
+
+    said: Numerator | SaidGraph | None
     begin: int
 
 
@@ -65,8 +70,10 @@ def numerator_sums(
     posteriors = np.zeros_like(exact)
     totals = np.full(len(exact), -np.inf)
     for b, (chunk, length) in enumerate(zip(chunks, lengths.tolist(), strict=True)):
-        if chunk.said is not None:
-            said = chunk.said
+        said = chunk.said
+        if isinstance(said, SaidGraph):
+            totals[b] = said.sum(exact[b, :length], posteriors[b])
+        elif said is not None:
             totals[b] = sum_said(
                 exact[b, :length], said.firsts, said.stays, said.entries, said.loops, said.initial,
                 said.earliest, said.latest, chunk.begin, posteriors[b],
@@ -80,27 +87,37 @@ def denominator_sums(
     """Returns logs of sums (B,) and posteriors (B, T, S)."""
     best = scores.max(2, keepdim=True).values  # (B, T, 1)
     shifted = (scores - best).clamp(min=-HIGHEST).exp()  # (B, T, S)
-    exps = shifted.permute(1, 2, 0).contiguous().cpu().numpy()  # (T, S, B)
-    frames, _, batch = exps.shape
-    kind, graph = exps.dtype, denominator
+    exps = shifted.permute(1, 2, 0).contiguous()  # (T, S, B)
+    if triton_serves(exps):
+        from asrkit.losses import triton_mmi
+
+        totals, posteriors = triton_mmi.sums(exps, lengths, denominator, leak)
+    else:
+        totals, posteriors = _sums(exps, lengths, denominator, leak)
+    frames = torch.arange(len(exps), device=lengths.device)
+    constants = (best[..., 0] * (frames < lengths[:, None])).double().sum(1)  # (B,)
+    sums = totals.to(constants) + constants
+    return sums.to(scores), posteriors.to(scores).permute(2, 0, 1)
+
+
+def _sums(
+    exps: Tensor, lengths: Tensor, denominator: Denominator, leak: float
+) -> tuple[Tensor, Tensor]:
+    """Returns logs of sums (B,) without the constants, and posteriors (T, S, B), on the CPU."""
+    exponents, size, graph = exps.cpu().numpy(), lengths.cpu().numpy(), denominator
+    frames, _, batch = exponents.shape
+    kind = exponents.dtype
     forward = np.empty((frames + 1, len(graph.stays), batch), kind)
-    totals, posteriors = np.zeros(batch, np.float64), np.zeros_like(exps)
+    totals, posteriors = np.zeros(batch, np.float64), np.zeros_like(exponents)
     stay_weights, initial, weights = (
         each.astype(kind) for each in (graph.stay_weights, graph.initial, graph.weights)
     )
-    size, start = lengths.cpu().numpy(), (graph.stays, stay_weights, initial)
-    forward_sums(
-        exps, size, *start, *graph.by_target, graph.sources, graph.states, weights, kind.type(leak),
-        forward, totals,
-    )  # fmt: skip
-    backward_sums(
-        exps, size, *start, *graph.by_source, graph.targets, graph.states, weights, kind.type(leak),
-        forward, posteriors,
-    )  # fmt: skip
-    valid = torch.arange(frames, device=lengths.device) < lengths[:, None]  # (B, T)
-    constants = (best[..., 0] * valid).double().sum(1)  # (B,)
-    sums = torch.from_numpy(totals).to(constants) + constants
-    return sums.to(scores), torch.from_numpy(posteriors).to(scores).permute(2, 0, 1)
+    start, end = (graph.stays, stay_weights, initial), (graph.states, weights)
+    entering = Ways(*start, *graph.by_target, graph.sources, *end)
+    leaving = Ways(*start, *graph.by_source, graph.targets, *end)
+    forward_sums(exponents, size, entering, kind.type(leak), forward, totals)
+    backward_sums(exponents, size, leaving, kind.type(leak), forward, posteriors)
+    return torch.from_numpy(totals), torch.from_numpy(posteriors)
 
 
 class _Mmi(torch.autograd.Function):

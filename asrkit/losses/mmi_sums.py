@@ -9,25 +9,42 @@ MMI"; Kaldi's chain/chain-denominator.cc.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from asrkit.compiled import compiled_sums
 
 
+class Ways(NamedTuple):
+    """The denominator, with its arcs in the order of one of their ends.
+
+    Args:
+        stays: (N,) tied states of frames that stay in a history; -1 where none can.
+        stay_weights: (N,).
+        initial: (N,).
+        offsets: (N + 1,) of the arcs.
+        arcs: (A,) in that order.
+        others: (A,) histories at the other ends of arcs.
+        states: (A,).
+        weights: (A,).
+    """
+
+    stays: Any
+    stay_weights: Any
+    initial: Any
+    offsets: Any
+    arcs: Any
+    others: Any
+    states: Any
+    weights: Any
+
+
 @compiled_sums
 def forward_sums(  # noqa: C901 - compiled loops
     exps: Any,
     lengths: Any,
-    stays: Any,
-    stay_weights: Any,
-    initial: Any,
-    offsets: Any,
-    arcs: Any,
-    sources: Any,
-    states: Any,
-    weights: Any,
+    ways: Ways,
     leak: Any,
     forward: Any,
     totals: Any,
@@ -37,18 +54,12 @@ def forward_sums(  # noqa: C901 - compiled loops
     Args:
         exps: (T, S, B) exponents of scores, for which a constant of each frame was left out.
         lengths: (B,) frames of the chunks.
-        stays: (N,) and what follows: of the denominator.
-        stay_weights: (N,).
-        initial: (N,).
-        offsets: (N + 1,) of the arcs by target.
-        arcs: (A,).
-        sources: (A,).
-        states: (A,).
-        weights: (A,).
+        ways: Of N histories, in the order of what arcs lead to.
         leak: Probability of moving anywhere, before a frame.
         forward: (T + 1, N, B) result: before a frame, after moving; they sum up to 1 + leak.
         totals: (B,) result: log of the sum over all paths, without the constants.
     """
+    stays, stay_weights, initial, offsets, arcs, sources, states, weights = ways
     frames, _, batch = exps.shape
     histories = len(stays)
     scale, sums = np.empty(batch, exps.dtype), np.empty(batch, exps.dtype)
@@ -89,14 +100,7 @@ def forward_sums(  # noqa: C901 - compiled loops
 def backward_sums(  # noqa: C901 - compiled loops
     exps: Any,
     lengths: Any,
-    stays: Any,
-    stay_weights: Any,
-    initial: Any,
-    offsets: Any,
-    arcs: Any,
-    targets: Any,
-    states: Any,
-    weights: Any,
+    ways: Ways,
     leak: Any,
     forward: Any,
     posteriors: Any,
@@ -106,18 +110,12 @@ def backward_sums(  # noqa: C901 - compiled loops
     Args:
         exps: (T, S, B) as for the forward probabilities.
         lengths: (B,).
-        stays: (N,).
-        stay_weights: (N,).
-        initial: (N,).
-        offsets: (N + 1,) of the arcs by source.
-        arcs: (A,).
-        targets: (A,).
-        states: (A,).
-        weights: (A,).
+        ways: In the order of where arcs begin.
         leak: As for the forward probabilities.
         forward: (T + 1, N, B) as these were filled in.
         posteriors: (T, S, B) result; zeros are given.
     """
+    stays, stay_weights, initial, offsets, arcs, targets, states, weights = ways
     frames, _, batch = exps.shape
     histories = len(stays)
     after, before = (

@@ -55,6 +55,7 @@ class WordTimes:
     Args:
         seconds: That boundaries may differ by.
         words: How many words are in both, at the same place of the text.
+        words_within: Share of these of which neither begin nor end differs by more.
         other_words: How many words of the first and of the second have no partner.
         recordings: How many recordings are in both.
         lacking: Names of recordings that only the first and only the second file has.
@@ -65,6 +66,7 @@ class WordTimes:
 
     seconds: float
     words: int
+    words_within: float
     other_words: tuple[int, int]
     recordings: int
     lacking: tuple[list[str], list[str]]
@@ -85,6 +87,7 @@ class WordTimes:
                 told.append(f"only in the {which}: {len(names)}: {', '.join(names[:5])}{more}")
         parts = ("boundaries", self.all), ("begins", self.begins), ("ends", self.ends)
         limit = f"{1000 * self.seconds:.0f} ms"
+        told.append(f"words ({limit}): {100 * self.words_within:.2f} % within, begin and end")
         return [*told, *(part.told(f"{name} ({limit})") for name, part in parts)]
 
 
@@ -113,6 +116,7 @@ def compare_word_times(first: Path, second: Path, seconds: float = WITHIN) -> Wo
     return WordTimes(
         seconds,
         len(pairs),
+        _share_within(np.maximum(np.abs(begins), np.abs(ends)), seconds),
         (_count(one) - len(pairs), _count(two) - len(pairs)),
         len(shared),
         (_names(one, two), _names(two, one)),
@@ -155,5 +159,8 @@ def _differences(later: npt.NDArray[np.float64], seconds: float) -> Differences:
     quantiles = {
         f"{100 * at:g} %": float(value) for at, value in zip(QUANTILES, found, strict=True)
     }
-    share = float((apart <= seconds + _ROUNDING).mean())
-    return Differences(len(apart), share, float(later.mean()), quantiles)
+    return Differences(len(apart), _share_within(apart, seconds), float(later.mean()), quantiles)
+
+
+def _share_within(apart: npt.NDArray[np.float64], seconds: float) -> float:
+    return float((apart <= seconds + _ROUNDING).mean())

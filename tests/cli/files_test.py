@@ -91,6 +91,9 @@ READS = {
     f"chain {RUN} {DATA} --alignments gmm --set train --dev dev-b": [
         "gmm/align/train.safetensors", "gmm/align/dev-b.safetensors", "data/manifests/train.jsonl"
     ],
+    f"chain {RUN} {DATA} --lexicon words.txt --set train": [
+        "words.txt", "data/manifests/train.jsonl"
+    ],
     f"perplexity {RUN} {DATA} --set dev-b": [WEIGHTS, DEV],
     f"prior {RUN} {DATA} --set none": [WEIGHTS, "data/manifests/none.jsonl"],
     f"align {RUN} {DATA} --set dev-b --checkpoint best": ["run/x/checkpoints/index.json", DEV],

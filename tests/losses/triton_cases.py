@@ -7,7 +7,9 @@ GPU. There one may also start it by hand: pytest tests/losses/triton_cases.py.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import triton
@@ -19,10 +21,12 @@ from asrkit.lattice.cells import valid_lattice
 from asrkit.lattice.lattice import Lattice
 from asrkit.lattice.topologies import CtcTopology, RnaTopology, RnntTopology, Topology
 from asrkit.losses import joiner_loss as joiner_module
-from asrkit.losses import softmax, triton_softmax
+from asrkit.losses import mmi, softmax, triton_softmax
 from asrkit.losses.full_sum import full_sum_loss
 from asrkit.losses.joiner import Joiner
 from asrkit.losses.joiner_loss import joiner_loss
+from asrkit.losses.mmi import denominator_sums
+from asrkit.losses.mmi_graphs import ring
 from asrkit.losses.symbols import SigmoidBlank, SoftmaxBlank, SymbolDistribution
 
 DEVICE = "cpu" if triton.knobs.runtime.interpret else "cuda"
@@ -103,6 +107,33 @@ def test_what_is_not_a_number_is_seen() -> None:
     alpha, beta = triton_recursions.both_scores(on_device(lattice))
     assert_same(alpha, reference.forward_scores(lattice))
     assert_same(beta, reference.backward_scores(lattice))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("histories", "batch"), [(3, 1), (21, 3), (40, 70)])
+def test_sums_of_lf_mmi_are_those_of_the_cpu(
+    histories: int, batch: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(5)
+    given = ring(2 * (histories - 1))
+    draw = np.random.default_rng(5)
+    # More arcs from each history, some none, to some others and to itself.
+    pairs = draw.choice(histories * (histories - 1), 2 * histories - 3, replace=False)
+    sources, phones = np.divmod(np.unique(pairs).astype(np.int32), histories - 1)
+    given = replace(
+        given,
+        sources=sources,
+        targets=phones + 1,
+        states=2 * phones,
+        weights=draw.uniform(0.1, 0.4, len(phones)).astype(np.float32),
+    )
+    scores = 3 * torch.randn(batch, 5, given.num_states, dtype=dtype)
+    lengths = torch.randint(1, 6, (batch,))
+    totals, posteriors = denominator_sums(scores, lengths, given, 0.1)
+    monkeypatch.setattr(mmi, "triton_serves", lambda tensor: True)
+    found = denominator_sums(moved(scores), moved(lengths), given, 0.1)
+    assert_same(found[0], totals, 1e-5)
+    assert_same(found[1], posteriors, 1e-5)
 
 
 # Classes of one, two and more blocks of columns; even rows and those cut from longer ones.

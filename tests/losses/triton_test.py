@@ -97,6 +97,19 @@ def test_softmax_kernels_compile(
         assert compiled(kernel, pointers, constants, triton_softmax._warps(block))
 
 
+@pytest.mark.usefixtures("triton_compiler")
+@pytest.mark.parametrize("kind", ["*fp32", "*fp64"])
+@pytest.mark.parametrize("posteriors", [False, True])
+def test_kernel_of_lf_mmi_compiles(kind: str, posteriors: bool) -> None:
+    from asrkit.losses import triton_mmi
+
+    numbers = ("exps", "values", "result", "forward", "posteriors", "stay_weights", "weights")
+    pointers = dict.fromkeys(numbers, kind)
+    pointers |= dict.fromkeys(("stays", "offsets", "others", "states"), "*i32")
+    constants = {"POSTERIORS": posteriors, "BLOCK_N": 16, "BLOCK_B": 64}
+    assert compiled(triton_mmi._frame_kernel, pointers, constants, triton_mmi.WARPS)
+
+
 def test_kernels_serve_on_a_gpu_where_nothing_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     def serves(cuda: bool, requires_grad: bool = False) -> bool:
         tensor = SimpleNamespace(is_cuda=cuda, requires_grad=requires_grad)

@@ -34,6 +34,7 @@ def test_boundaries_of_words_that_both_have_are_compared(tmp_path: Path) -> None
     assert (found.words, found.other_words, found.recordings) == (3, (2, 2), 2)
     assert found.lacking == (["d"], ["c"])
     # the: 0 and +50 ms (which is within); sat: -90 and +10 ms; so: 0 and +80 ms.
+    assert found.words_within == pytest.approx(1 / 3)
     assert found.all.boundaries == 6
     assert found.all.within == pytest.approx(4 / 6)
     assert (found.begins.within, found.ends.within) == pytest.approx((2 / 3, 2 / 3))
@@ -44,14 +45,15 @@ def test_boundaries_of_words_that_both_have_are_compared(tmp_path: Path) -> None
     lines = found.lines()
     assert lines[0].startswith("3 words of 2 recordings are in both files; without partner: 2")
     assert lines[1:3] == ["only in the first: 1: d", "only in the second: 1: c"]
-    assert "boundaries (50 ms): 66.67 % of 6 within" in lines[3]
+    assert lines[3] == "words (50 ms): 33.33 % within, begin and end"
+    assert "boundaries (50 ms): 66.67 % of 6 within" in lines[4]
     assert compare_word_times(*files(tmp_path, FIRST, SECOND), seconds=0.1).all.within == 1.0
 
 
 def test_equal_files_agree(tmp_path: Path) -> None:
     found = compare_word_times(*files(tmp_path, FIRST, FIRST), seconds=0.0)
     assert (found.words, found.all.within, found.all.mean) == (5, 1.0, 0.0)
-    assert found.lines()[1].startswith("boundaries")
+    assert found.lines()[2].startswith("boundaries")
 
 
 def test_files_that_share_no_words_are_refused(tmp_path: Path) -> None:

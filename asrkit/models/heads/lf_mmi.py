@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +13,8 @@ from torch import Tensor, nn
 from asrkit.data.batch import Batch
 from asrkit.data.frame_targets import PADDING, FrameTargets
 from asrkit.losses.mmi import Chunk, mmi_loss
-from asrkit.losses.mmi_graphs import Denominator, NumeratorCompiler, ring
+from asrkit.losses.mmi_graphs import Denominator, Numerator, NumeratorCompiler, ring
+from asrkit.losses.said_graphs import SaidGraph, stand_in
 from asrkit.models.interfaces import (
     Encoded,
     Encoder,
@@ -30,6 +32,8 @@ from asrkit.text.outputs import Outputs
 from asrkit.text.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
+Graphs = Callable[[Sequence[int]], SaidGraph | None]
+"""Makes the graphs of labels; None where these have no pronunciation."""
 MEASURED = 30_000
 """Frames of features of which it is counted how many an encoder makes."""
 
@@ -49,8 +53,10 @@ class LfMmiHead(Head):
         cross_entropy: Factor of the cross-entropy of a second output on what was said; 0 for none.
         l2: Half of it times the square of each score is added to the loss.
         leak: Probability of moving to any history of the phone n-gram before a frame.
-        tolerance: Frames of features that phones may begin earlier and end later than aligned.
-        chunk: Most frames that are summed over at a time; whole utterances where null.
+        tolerance: Frames of features that phones may begin earlier and end later than aligned; null
+            where they may be anywhere and nothing is aligned ("flat start").
+        chunk: Most frames that are summed over at a time; whole utterances where null, as they must
+            be without alignments.
         hidden: Size of a layer before each output, with ReLU and normalisation; none where null.
         tap: Block, counted from 1, whose output is read; the last where null.
         dropout: Before the outputs.
@@ -59,7 +65,8 @@ class LfMmiHead(Head):
         ValueError: If the encoder has no such tap, or a number is impossible.
 
     Source: Povey et al. 2016, "Purely sequence-trained neural networks for ASR based on
-        lattice-free MMI"; factors of Kaldi's egs/mini_librispeech/s5.
+        lattice-free MMI"; factors of Kaldi's egs/mini_librispeech/s5. Without alignments: Hadian et
+        al. 2018, "End-to-end speech recognition using lattice-free MMI".
     """
 
     def __init__(
@@ -71,7 +78,7 @@ class LfMmiHead(Head):
         cross_entropy: float = 0.1,
         l2: float = 5e-5,
         leak: float = 0.1,
-        tolerance: int = 5,
+        tolerance: int | None = 5,
         chunk: int | None = 50,
         hidden: int | None = None,
         tap: int | None = None,
@@ -88,7 +95,8 @@ class LfMmiHead(Head):
         measured = torch.tensor([MEASURED], device="cpu")
         self.step = round(MEASURED / int(encoder.output_lengths(measured)[0]))
         self.outputs = Outputs.states(states)
-        self.given_targets = FrameTargets(self.outputs, rate="features")
+        self.state_targets = FrameTargets(self.outputs, rate="features")
+        self.given_targets = None if tolerance is None else self.state_targets
         self.output = _branch(encoder.dim, hidden, states, dropout)
         self.second = _branch(encoder.dim, hidden, states, dropout) if cross_entropy else None
         last = self.output[-1]
@@ -96,10 +104,15 @@ class LfMmiHead(Head):
         nn.init.zeros_(last.weight)  # all paths are alike at first
         self.denominator: Denominator | None = None
         self._compiler: NumeratorCompiler | None = None
+        self._graphs: Graphs | None = None
         self._told: set[str] = set()
 
-    def learn_from(self, denominator: Denominator) -> None:
+    def learn_from(self, denominator: Denominator, graphs: Graphs | None = None) -> None:
         """Sets what can be said.
+
+        Args:
+            denominator: All of it.
+            graphs: What is said by labels, where nothing is aligned.
 
         Raises:
             ValueError: If it has more tied states than there are outputs.
@@ -110,7 +123,8 @@ class LfMmiHead(Head):
                 f"{denominator.num_states}"
             )
         self.denominator = denominator
-        self._compiler = NumeratorCompiler(denominator, self.step, self.tolerance)
+        self._compiler = NumeratorCompiler(denominator, self.step, self.tolerance or 0)
+        self._graphs = graphs
 
     def loss(self, encoded: Encoded, batch: Batch) -> LossReport:
         """Returns the loss and the cross-entropy per frame, and the share of chunks without path.
@@ -120,7 +134,7 @@ class LfMmiHead(Head):
         """
         if self.denominator is None or self._compiler is None:
             # Only where a model is tried without data, of whose utterances nothing need be said.
-            self.learn_from(ring(len(self.outputs)))
+            self.learn_from(ring(len(self.outputs)), lambda labels: stand_in())
             self._told.update(batch.ids)
         assert self.denominator is not None
         frames, owners, lengths, chunks = self._chunks(encoded, batch)
@@ -147,25 +161,35 @@ class LfMmiHead(Head):
 
     def _chunks(self, encoded: Encoded, batch: Batch) -> tuple[Tensor, Tensor, Tensor, list[Chunk]]:
         """Returns frames (B', T', D), their utterances and lengths (B',), and what was said."""
-        assert batch.alignment is not None, "phones are known by given alignments"
-        assert self._compiler is not None
         x, chunks = encoded.at(self.tap), list[Chunk]()  # (B, T, D)
         owners, begins, sizes = list[int](), list[int](), list[int]()
-        symbols = batch.alignment.cpu().numpy().astype(np.int32)
+        every = self._said(batch, encoded.lengths.tolist())
         for place, length in enumerate(encoded.lengths.tolist()):
-            own = symbols[place]
-            said = self._compiler(own[own != PADDING], length)
             parts = 1 if self.chunk is None else -(-length // self.chunk)
             bounds = [length * part // parts for part in range(parts + 1)]
             for begin, end in pairwise(bounds):
                 owners.append(place)
                 begins.append(begin)
                 sizes.append(end - begin)
-                chunks.append(Chunk(said, begin))
+                chunks.append(Chunk(every[place], begin))
         whose, lengths = (torch.tensor(values, device=x.device) for values in (owners, sizes))
         first = torch.tensor(begins, device=x.device)
         places = first[:, None] + torch.arange(max(sizes), device=x.device)  # (B', T')
         return x[whose[:, None], places.clamp(max=x.shape[1] - 1)], whose, lengths, chunks
+
+    def _said(self, batch: Batch, lengths: Sequence[int]) -> Sequence[Numerator | SaidGraph | None]:
+        """Returns what was said in utterances of so many frames."""
+        if self.tolerance is None:
+            assert self._graphs is not None
+            pairs = zip(batch.labels.tolist(), batch.label_lengths.tolist(), strict=True)
+            return [self._graphs(labels[:count]) for labels, count in pairs]
+        assert batch.alignment is not None, "phones are known by given alignments"
+        assert self._compiler is not None
+        symbols = batch.alignment.cpu().numpy().astype(np.int32)
+        return [
+            self._compiler(own[own != PADDING], length)
+            for own, length in zip(symbols, lengths, strict=True)
+        ]
 
     def _tell(self, names: list[str]) -> None:
         """Names utterances once, of which a part has no path."""
@@ -193,12 +217,14 @@ def _branch(dim: int, hidden: int | None, states: int, dropout: float) -> nn.Seq
 
 
 def _require_numbers(
-    states: int, cross_entropy: float, l2: float, tolerance: int, chunk: int | None
+    states: int, cross_entropy: float, l2: float, tolerance: int | None, chunk: int | None
 ) -> None:
     if states < 2:
         raise ValueError(f"states ({states}) must be at least 2")
+    if tolerance is None and chunk is not None:
+        raise ValueError(f"chunk ({chunk}) must be null where tolerance is: nothing is aligned")
     for name, value in (("cross_entropy", cross_entropy), ("l2", l2), ("tolerance", tolerance)):
-        if value < 0:
+        if value is not None and value < 0:
             raise ValueError(f"{name} ({value}) must be at least 0")
     if chunk is not None and chunk < 1:
         raise ValueError(f"chunk ({chunk}) must be at least 1")
