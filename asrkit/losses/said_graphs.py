@@ -152,4 +152,4 @@ def log_add(one: float, other: float) -> float:
     best = max(one, other)
     if best == -np.inf:
         return -np.inf
-    return float(best + np.log(np.exp(one - best) + np.exp(other - best)))
+    return float(best + np.log1p(np.exp(min(one, other) - best)))

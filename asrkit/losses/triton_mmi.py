@@ -8,8 +8,10 @@ so that their last digits differ from run to run.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import triton
 import triton.language as tl
@@ -102,7 +104,7 @@ def _inverse(totals: Tensor) -> Tensor:
 def _ways(given: Denominator, grouped: tuple[Ints, Ints], others: Ints, like: Tensor) -> _Ways:
     offsets, order = grouped
 
-    def moved(values: np.ndarray) -> Tensor:  # type: ignore[type-arg]
+    def moved(values: npt.NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).to(like.device)
 
     return _Ways(
