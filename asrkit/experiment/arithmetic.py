@@ -13,6 +13,7 @@ from asrkit.config.problems import Problem, SpecError
 from asrkit.data.amounts import Amounts, mean_amounts
 from asrkit.data.dataset import CutData
 from asrkit.data.text import TextData
+from asrkit.experiment.phases import phase_ends
 from asrkit.experiment.spec import Experiment
 from asrkit.training.planning import SAMPLED, Accumulation, count_updates
 from asrkit.training.schedules import Schedule
@@ -39,6 +40,7 @@ class Arithmetic:
         amounts: Of one (sub-)epoch, on average.
         schedule: Learning rates.
         processes: How many train together.
+        in_phases: Updates of all phases, if these last updates.
     """
 
     epochs: int
@@ -47,6 +49,7 @@ class Arithmetic:
     amounts: Amounts
     schedule: Schedule
     processes: int = 1
+    in_phases: int = 0
 
     @property
     def updates(self) -> int:
@@ -71,6 +74,7 @@ class Arithmetic:
     def problems(self) -> Iterator[Problem]:
         """Yields why a training can't work as it is planned."""
         yield from self.too_few_batches()
+        yield from self.long_phases()
         yield from self.odd_rates()
 
     def too_few_batches(self) -> Iterator[Problem]:
@@ -85,6 +89,15 @@ class Arithmetic:
                     f"an update is of {number} batches of each process, an epoch has {batches:.0f} "
                     f"of all: expected {expected}, or smaller batches",
                 )
+
+    def long_phases(self) -> Iterator[Problem]:
+        """Yields where phases leave nothing for what follows them."""
+        if 0 < self.updates <= self.in_phases:
+            yield Problem(
+                "phases",
+                f"they last {self.in_phases} updates, and the training is of {self.updates}: some "
+                "must be left for the whole model; expected shorter phases, or more epochs",
+            )
 
     def odd_rates(self) -> Iterator[Problem]:
         """Yields where learning rates are those of another, longer training."""
@@ -179,4 +192,5 @@ def _planned(
         mean_amounts([amounts(n) for n in range(1, min(epochs, SAMPLED) + 1)]),
         settings["schedule"],
         processes,
+        max((end for end in phase_ends(experiment.phases) if end is not None), default=0),
     )

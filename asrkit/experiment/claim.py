@@ -104,7 +104,8 @@ def _phases(resolved: dict[str, Any]) -> list[Any]:
     """Returns what the phases of a spec train, however they name what they change."""
     phases = build(list[Phase], resolved.get("phases") or [])
     trees = phase_trees({**resolved, "phases": []}, phases)
-    return [(phase.epochs, tree["model"]) for phase, tree in zip(phases, trees, strict=True)]
+    pairs = zip(phases, trees, strict=True)
+    return [(phase.epochs, phase.updates, tree["model"]) for phase, tree in pairs]
 
 
 def _trained_with(row: str) -> bool:

@@ -29,7 +29,7 @@ from asrkit.experiment.arithmetic import arithmetic_of, refuse_impossible
 from asrkit.experiment.claim import claim_run
 from asrkit.experiment.model_tree import count_parameters
 from asrkit.experiment.open_data import OpenData
-from asrkit.experiment.phases import phase_folder, phase_trees
+from asrkit.experiment.phases import phase_ends, phase_folder, phase_trees
 from asrkit.experiment.pictures import DevPictures
 from asrkit.experiment.record import record_command, record_environment
 from asrkit.experiment.runs import record_tokenizer, require_vocabulary
@@ -60,11 +60,19 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of training with its own spec and run folder: a phase, or what follows."""
+    """A part of training with its own spec and run folder: a phase, or what follows.
+
+    Args:
+        experiment: Its checked spec.
+        resolved: Every value of it.
+        run: Its folder.
+        last_update: Its end, if it is not that of an epoch.
+    """
 
     experiment: Experiment
     resolved: dict[str, Any]
     run: Path
+    last_update: int | None = None
 
     @property
     def has_begun(self) -> bool:
@@ -133,6 +141,8 @@ def train_stages(
     first = max((n for n, stage in enumerate(stages) if stage.has_begun), default=0)
     sets = OpenSets()
     updates = partial(all_updates, stages[-1].experiment, data, sets, world) if stages[1:] else None
+    if updates is not None and not first and stages[0].last_update is not None:
+        updates()  # refuses phases that are too long
     for number in range(first, len(stages)):
         before = stages[number - 1] if number else None
         trainer = trainer_of(stages[number], before, data, sets, world, updates)
@@ -155,20 +165,29 @@ def stages_of(experiment: Experiment, resolved: dict[str, Any], run: Path) -> li
     Raises:
         UserError: If a phase's spec is wrong.
     """
-    stages = []
-    for number, tree in enumerate(phase_trees(resolved, experiment.phases), start=1):
+    stages, phases = [], experiment.phases
+    pairs = zip(phase_trees(resolved, phases), phase_ends(phases), strict=True)
+    for number, (tree, last_update) in enumerate(pairs, start=1):
         try:
-            stages.append(Stage(*resolve_spec(Spec(tree)), phase_folder(run, number)))
+            whole = resolve_spec(Spec(tree))
+            stages.append(Stage(*whole, phase_folder(run, number), last_update))
         except UserError as error:
             raise UserError(f"phases[{number - 1}]: {error}") from error
     return [*stages, Stage(experiment, resolved, run)]
 
 
 def all_updates(experiment: Experiment, data: Path, sets: OpenSets, world: World) -> int:
-    """Returns the number of updates of training with phases, assuming the data of the last one."""
+    """Returns the number of updates of training with phases, assuming the data of the last one.
+
+    Raises:
+        SpecError: If phases last all of them.
+    """
     opened = OpenData(experiment, data, make_tokenizer(experiment, data), sets)
     found = arithmetic_of(experiment, opened.counted(), world.size)
     assert found is not None, "only asrkit's trainer asks"
+    problems = list(found.long_phases())
+    if problems:
+        raise SpecError(problems)
     return found.updates
 
 
@@ -218,7 +237,7 @@ def trainer_of(
     if before is None:
         import_start(experiment, model, tokenizer.vocabulary, run, world)
     pictures = DevPictures(tokenizer, dev_data)
-    job = Job(train_data, dev_data, run, experiment.seed, pictures, updates)
+    job = Job(train_data, dev_data, run, experiment.seed, pictures, updates, stage.last_update)
     make_trainer = partial(experiment.training, job=job)
     if before is None or stage.has_begun:
         return make_trainer(model=model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from asrkit.bounds import refuse_below, refuse_not_above
 from asrkit.config.registry import Registry
 from asrkit.training.distributed import World
 
@@ -22,6 +24,11 @@ class Exchange(ABC):
     All of them make the same number of updates, though one may have no batch left for the last one
     or no memory for its utterances. So nothing is sent from within a backward pass.
     """
+
+    @property
+    @abstractmethod
+    def period(self) -> int | None:
+        """Updates from one state that all processes share to the next; None if that may vary."""
 
     @abstractmethod
     def factor(self, count: Tensor | None, world: World) -> float:
@@ -40,8 +47,8 @@ class Exchange(ABC):
         """
 
     @abstractmethod
-    def joins(self, step: int) -> bool:
-        """Returns whether all processes are equal after a number of updates."""
+    def joins(self, step: int, world: World) -> bool:
+        """Returns whether all processes are made alike after a number of updates; all agree."""
 
     @abstractmethod
     def join(self, model: nn.Module, optimizer: Optimizer, world: World) -> None:
@@ -61,6 +68,11 @@ def start_alike(model: nn.Module, world: World) -> None:
 @exchanges.register("average_gradients")
 class GradientAverage(Exchange):
     """Every update is that of one process with all batches."""
+
+    @property
+    def period(self) -> int | None:
+        """1: processes are always alike."""
+        return 1
 
     def factor(self, count: Tensor | None, world: World) -> float:
         """Returns processes / count of all: the average over processes is to be a sum."""
@@ -83,7 +95,7 @@ class GradientAverage(Exchange):
         for buffer in model.buffers():
             world.from_first(buffer)
 
-    def joins(self, step: int) -> bool:
+    def joins(self, step: int, world: World) -> bool:
         """Returns True: processes are always alike."""
         return True
 
@@ -98,23 +110,39 @@ class ParameterAverage(Exchange):
     So little is sent between updates, and each is based on the batches of one process. Weights,
     statistics of norms and the optimiser's moments are averaged, also at the end of an epoch. A
     checkpoint, and an end on request, waits until then, so that a run that continues computes what
-    it would have computed anyway.
+    it would have computed anyway: with `seconds`, apart from when it averages.
 
     Args:
         steps: Updates from one average to the next.
+        seconds: Seconds from one average to the next, instead: after the update in which they have
+            passed in any process.
 
     Raises:
-        ValueError: If that is not positive.
+        ValueError: If not exactly one of them is given, or it is not positive.
 
     Source: McDonald et al. 2010, "Distributed training strategies for the structured perceptron"
         (iterative parameter mixing); Stich 2019, "Local SGD converges fast and communicates
         little".
     """
 
-    def __init__(self, steps: int) -> None:
-        if steps < 1:
-            raise ValueError(f"steps ({steps}) must be at least 1")
-        self.steps, self._made = steps, 0
+    def __init__(self, steps: int | None = None, seconds: float | None = None) -> None:
+        if (steps is None) == (seconds is None):
+            raise ValueError(
+                "give either steps, such as 100, or seconds, such as 100.0, from one average to "
+                "the next"
+            )
+        refuse_below(1, steps=steps)
+        if seconds is not None:
+            refuse_not_above(0, seconds=seconds)
+        self.steps, self.seconds, self._made = steps, seconds, 0
+        self._joined_at = time.monotonic()
+        self._agreed = 0, False
+        """The update of which processes have agreed last, and whether they join after it."""
+
+    @property
+    def period(self) -> int | None:
+        """The steps, if given."""
+        return self.steps
 
     def factor(self, count: Tensor | None, world: World) -> float:
         """Returns 1 / count of this process."""
@@ -132,9 +160,15 @@ class ParameterAverage(Exchange):
             if not optimizer.state or parameter in optimizer.state:
                 parameter.grad = torch.zeros_like(parameter)
 
-    def joins(self, step: int) -> bool:
+    def joins(self, step: int, world: World) -> bool:
         """Returns whether it is time to average."""
-        return step % self.steps == 0
+        if self.steps is not None:
+            return step % self.steps == 0
+        if self._agreed[0] != step:
+            assert self.seconds is not None
+            due = time.monotonic() - self._joined_at >= self.seconds
+            self._agreed = step, world.any(due)
+        return self._agreed[1]
 
     @torch.no_grad()
     def join(self, model: nn.Module, optimizer: Optimizer, world: World) -> None:
@@ -142,6 +176,7 @@ class ParameterAverage(Exchange):
 
         Processes with fewer batches count less.
         """
+        self._joined_at = time.monotonic()
         if world.size == 1:
             return
         most, share = world.most(self._made), 1.0

@@ -21,6 +21,7 @@ class Job:
         seed: Of all randomness.
         describe: Called with model, TensorBoard writer and epoch after each evaluation, if set.
         updates: Returns the updates of the whole training, if it has other parts.
+        last_update: Training ends after this update, counted from that of the first part, if set.
     """
 
     train: EpochSource
@@ -29,3 +30,4 @@ class Job:
     seed: int
     describe: Describe | None = None
     updates: Callable[[], int] | None = None
+    last_update: int | None = None

@@ -108,8 +108,13 @@ def refuse_other_tensors(model: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 
 def _refuse_save_between(update: Update, checkpoints: Checkpoints) -> None:
-    steps = checkpoints.save_steps
-    if steps is not None and not update.exchange.joins(steps):
+    steps, period = checkpoints.save_steps, update.exchange.period
+    if steps is not None and period is None:
+        raise ValueError(
+            f"checkpoints.save_steps ({steps}) does not fit processes that are alike every "
+            "update.exchange.seconds only: expected save_minutes instead, or exchange.steps"
+        )
+    if steps is not None and period is not None and steps % period:
         raise ValueError(
             f"checkpoints.save_steps ({steps}) must be a multiple of update.exchange.steps"
         )

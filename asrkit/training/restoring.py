@@ -75,6 +75,14 @@ def diverged(store: CheckpointStore, world: World, step: int, nonfinite: int) ->
     )
 
 
+def ended_before(last_update: int | None, step: int, epochs: int) -> UserError:
+    """Returns the error of a phase whose last update is never made: epochs end at `step`."""
+    return UserError(
+        f"a phase lasts until update {last_update}, but training.epochs ({epochs}) ends after "
+        f"{step} updates: expected fewer updates, or more epochs"
+    )
+
+
 def go_back(store: CheckpointStore, world: World, step: int, nonfinite: int) -> str:
     """Removes the checkpoints of a diverged training run; returns what is left.
 

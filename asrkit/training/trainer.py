@@ -33,7 +33,7 @@ from asrkit.training.optimizers import OptimizerFactory, load_moments
 from asrkit.training.planning import planned_updates
 from asrkit.training.progress import EpochProgress, epoch_line
 from asrkit.training.refusals import refuse_settings
-from asrkit.training.restoring import diverged, newest_state
+from asrkit.training.restoring import diverged, ended_before, newest_state
 from asrkit.training.schedules import Schedule
 from asrkit.training.signals import InterruptedTrainingError, StopRequests
 from asrkit.training.sources import go_on, mark, reading, require_batches
@@ -83,6 +83,7 @@ class Trainer:
         self.model = model.to(self.world.device)
         self.train, self.dev = job.train, job.dev
         self.run_folder, self.describe = job.run, job.describe
+        self.last_update = job.last_update
         self.has_dev = bool(self.world.sum(torch.tensor(float(self.dev.num_batches(epoch=1)))) > 0)
         settings = (epochs, optimizer, schedule, freeze, early_stopping, update, checkpoints)
         others = (log_steps, judged_by, moving_average)
@@ -111,7 +112,8 @@ class Trainer:
             until: An earlier epoch, after which it ends for now, if set.
 
         Raises:
-            UserError: If the run was interrupted, diverged, or can't be saved.
+            UserError: If the run was interrupted, diverged, or can't be saved, or its epochs end
+                before its last update.
         """
         self.restore()
         if self._leads:  # what was shown of the epoch at this step stays, if the epoch is finished
@@ -119,12 +121,16 @@ class Trainer:
             self.log = MetricLog(self.run_folder, self.epoch - 1, hidden_from)
         with self.stop:
             last = self.epochs if until is None else min(until, self.epochs)
-            while self.epoch <= last and not self._stopped_early():
+            while self.epoch <= last and not self._stopped_early() and self._left != 0:
                 self.reload()
-                self.train_epoch()
-                self.finish_epoch()
+                if self.train_epoch():
+                    self.finish_epoch()
+                else:
+                    self._end_within_epoch()
         if self.log is not None:
             self.log.board.close()
+        if self._left and self.epoch > self.epochs:
+            raise ended_before(self.last_update, self.step, self.epochs)
 
     def reload(self) -> None:
         """Goes back to a better one of the last epochs, if an epoch begins and there is one."""
@@ -140,8 +146,8 @@ class Trainer:
         if self._leads:
             log.info("epoch %d continues from epoch %d, which was better", self.epoch, entry.epoch)
 
-    def train_epoch(self) -> None:
-        """Makes the updates of one epoch, from batch `self.batch` on."""
+    def train_epoch(self) -> bool:
+        """Makes updates of an epoch, from batch `self.batch` on; returns whether it has ended."""
         train_mode(self.model)
         per_step = self.update.batches(self.epoch)
         left = self.world.most(self.train.num_batches(self.epoch) - self.batch)
@@ -151,7 +157,8 @@ class Trainer:
         self._saved_at = started = time.monotonic()
         loading, used = 0.0, 0
         with reading(self.train.batches(self.epoch, start=self.batch)) as batches, progress:
-            for _ in range(updates):  # the last one may be of fewer batches, or of none here
+            within = updates if self._left is None else min(updates, self._left)
+            for _ in range(within):  # the last one may be of fewer batches, or of none here
                 begin = time.monotonic()
                 micro_batches = self.stop.take(batches, per_step)
                 if micro_batches is None:
@@ -168,6 +175,7 @@ class Trainer:
         if left > 0:
             require_batches(self.world.most(used), self.epoch)
         self.load_share = loading / max(time.monotonic() - started, 1e-9)
+        return within == updates
 
     def train_step(self, batches: Sequence[Batch]) -> tuple[Totals, float]:
         """Makes one update from micro-batches; returns their sums and the gradient's norm."""
@@ -191,7 +199,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.applied.add_batches(batches)
         self.step, self.batch = self.step + 1, self.batch + len(batches)
-        if self.update.exchange.joins(self.step):
+        if self.update.exchange.joins(self.step, self.world):
             self.update.exchange.join(self.model, self.optimizer, self.world)
             if finite:
                 self.average.update(self.model)
@@ -293,6 +301,8 @@ class Trainer:
     def take_over(self, state: dict[str, Any], same_model: bool) -> None:
         """Continues where another trainer ended: epochs, updates and schedule, but not best epochs.
 
+        What is left of an epoch comes in this trainer's batches.
+
         Args:
             state: The other trainer's last checkpoint; the model has its weights already.
             same_model: Whether models and optimisers are alike, so that its moments still hold.
@@ -302,9 +312,19 @@ class Trainer:
         self.average.load_state_dict(state if same_model else {})
         self.gradients.scaler.load_state_dict(state.get("loss_scale", {}))
         self.schedule.load_state_dict(state["schedule"])
-        for name in ("epoch", "step", "nonfinite", "seconds"):
+        self.totals.load_state_dict(state["totals"])
+        self.applied.load_state_dict(state.get("applied", {}))
+        for name in ("epoch", "batch", "step", "nonfinite", "seconds"):
             setattr(self, name, state["progress"][name])
         self.best_epoch = self.epoch - 1
+        changed = go_on(self.train, self.epoch, self.batch, state.get("place", {}))
+        if self._leads and changed:
+            log.info("%s", changed)
+
+    @property
+    def _left(self) -> int | None:
+        """Updates until the last one, if it is set."""
+        return None if self.last_update is None else max(self.last_update - self.step, 0)
 
     @property
     def _leads(self) -> bool:
@@ -328,8 +348,14 @@ class Trainer:
         if self.nonfinite >= self.update.max_nonfinite:
             raise diverged(self.store, self.world, self.step + 1, self.nonfinite)
 
+    def _end_within_epoch(self) -> None:
+        """Saves what another trainer takes over."""
+        self.update.exchange.join(self.model, self.optimizer, self.world)
+        self.save(dev=None)
+        self._stop_if_asked()
+
     def _save_if_due(self) -> None:
-        if not self.update.exchange.joins(self.step):
+        if not self.update.exchange.joins(self.step, self.world):
             return
         due = self.checkpoints.is_due(self.step, time.monotonic() - self._saved_at)
         # While no loss is finite, weights don't change, and may be unfit to continue from.

@@ -3,6 +3,8 @@ from __future__ import annotations
 import importlib
 import json
 import re
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from asrkit.errors import UserError
 from asrkit.experiment.check import check
 from asrkit.experiment.train import train
 from asrkit.training.checkpoints import CheckpointStore, load, load_weights, resolve
+from asrkit.training.trainer import Trainer
 from tests.training.resume_test import read
 from tests.training.whole_resume_test import make_data
 
@@ -31,6 +34,16 @@ PHASES = [
     },
     {"epochs": 1, "changes": {"model.encoder.num_layers": 1}},
     {"epochs": 1, "changes": {"training.update.accumulate": 2}},
+]
+
+
+BY_UPDATES = [
+    {
+        "updates": 2,
+        "changes": {"model.encoder.num_layers": 1, "data.batches.max_seconds": 3.0},
+        "without": ["model.heads.attention"],
+    },
+    {"updates": 5, "changes": {"model.encoder.num_layers": 1}},
 ]
 
 
@@ -104,6 +117,50 @@ def check_sizes(run: Path) -> None:
     assert load(resolve(run / "phases/2", "last"))["progress"]["step"] == steps[1]
 
 
+def count_ids(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[int, str]]:
+    """Returns how often utterances are trained on in each epoch, as training goes on."""
+    original, seen = Trainer.train_step, Counter[tuple[int, str]]()
+
+    def train_step(self: Trainer, batches: Any) -> Any:
+        seen.update((self.epoch, name) for batch in batches for name in batch.ids)
+        return original(self, batches)
+
+    monkeypatch.setattr(Trainer, "train_step", train_step)
+    return seen
+
+
+def test_phases_may_end_within_epochs_and_lose_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_spec(tmp_path, phases=BY_UPDATES)
+    data, epochs = tmp_path / "data", ["training.epochs=3"]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    with monkeypatch.context() as patch:
+        seen = count_ids(patch)
+        train(spec, epochs, data, whole)
+    assert seen == {(epoch, f"u{n}"): 1 for epoch in (1, 2, 3) for n in range(12)}
+    folders = [whole / "phases/1", whole / "phases/2", whole]
+    progress = [load(resolve(folder, "last"))["progress"] for folder in folders]
+    assert [(each["epoch"], each["step"]) for each in progress[:2]] == [(1, 2), (2, 7)]
+    assert progress[0]["batch"] > 0 < progress[1]["batch"]
+    for saves in (1, 2, 1):
+        with monkeypatch.context() as patch, suppress(KilledError):
+            kill_after(patch, saves)
+            train(spec, epochs, data, killed)
+    train(spec, epochs, data, killed)
+    (log, weights), (log_killed, weights_killed) = read(whole), read(killed)
+    assert [entry["epoch"] for entry in log] == [1, 2, 3]
+    assert log == log_killed
+    assert all(torch.equal(tensor, weights_killed[name]) for name, tensor in weights.items())
+
+
+def test_phases_that_leave_no_updates_are_refused(tmp_path: Path) -> None:
+    spec = make_spec(tmp_path, phases=[{"updates": 900, "changes": {"training.log_steps": 5}}])
+    with pytest.raises(UserError, match="phases: they last 900 updates, and the training is of"):
+        train(spec, [], tmp_path / "data", tmp_path / "run")
+    assert any("they last 900 updates" in p for p in check(spec, data=tmp_path / "data").problems)
+
+
 def phase_folders(run: Path) -> list[Path]:
     return [run / "phases" / str(number) for number in (1, 2, 3)]
 
@@ -138,6 +195,9 @@ def test_what_a_phase_leaves_out_comes_back_after_it(tmp_path: Path) -> None:
         ({"epochs": 1, "changes": {"seed": 2}}, "a phase can't change 'seed'"),
         ({"epochs": 1, "changes": {"training.epochs": 9}}, "can't change 'training.epochs'"),
         ({"epochs": 0}, "must be at least 1"),
+        ({"updates": 0}, "must be at least 1"),
+        ({"epochs": 1, "updates": 1}, "give one of both"),
+        ({"changes": {"model.encoder.num_layers": 1}}, "give one of both"),
     ],
 )
 def test_wrong_phases_are_refused(tmp_path: Path, phase: dict[str, Any], message: str) -> None:
@@ -148,3 +208,8 @@ def test_wrong_phases_are_refused(tmp_path: Path, phase: dict[str, Any], message
         problems = str(error)
     assert problems
     assert re.search(message, problems.replace("\n", " ")), problems
+
+
+def test_phases_of_epochs_and_of_updates_are_not_mixed(tmp_path: Path) -> None:
+    spec = make_spec(tmp_path, phases=[{"epochs": 1}, {"updates": 3}])
+    assert "all must last epochs, or all must last updates" in "\n".join(check(spec).problems)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from asrkit.training.checkpoints import load_weights, resolve
+from asrkit.training.distributed import World
 from asrkit.training.exchange import ParameterAverage
 from asrkit.training.optimizers import AdamW
 from asrkit.training.schedules import Noam
@@ -45,6 +46,17 @@ class Worker:
         parameters = list(self.model.parameters())
         moments = [self.optimizer.state[p] for p in parameters]
         return [*parameters, *(m[k] for m in moments for k in ("exp_avg", "exp_avg_sq"))]
+
+
+class OneOfTwo(World):
+    """A process alone, which another one would tell that its seconds have passed, or not."""
+
+    def __init__(self, other: bool) -> None:
+        super().__init__(0, 1, torch.device("cpu"))
+        object.__setattr__(self, "other", other)
+
+    def any(self, condition: bool) -> bool:
+        return condition or bool(self.__dict__["other"])
 
 
 def average(workers: list[Worker]) -> None:
@@ -88,3 +100,28 @@ def test_steps_that_make_no_sense_are_refused(tmp_path: Path) -> None:
         ParameterAverage(0)
     with pytest.raises(ValueError, match=r"save_steps \(2\) must be a multiple"):
         toy.make_trainer(tmp_path, 1, exchange=ParameterAverage(3))
+    with pytest.raises(ValueError, match=r"save_steps \(2\) does not fit"):
+        toy.make_trainer(tmp_path, 1, exchange=ParameterAverage(seconds=60.0))
+    with pytest.raises(ValueError, match="give either steps"):
+        ParameterAverage()
+    with pytest.raises(ValueError, match=r"seconds \(0\) must be above 0"):
+        ParameterAverage(seconds=0)
+
+
+def test_processes_average_when_the_seconds_of_one_have_passed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, model = [100.0], toy.ToyModel()
+    monkeypatch.setattr("asrkit.training.exchange.time.monotonic", lambda: now[0])
+    exchange = ParameterAverage(seconds=60.0)
+    alone, other_is_due = OneOfTwo(False), OneOfTwo(True)
+    assert exchange.period is None
+    assert not exchange.joins(1, alone)
+    now[0] = 159.0
+    assert not exchange.joins(2, alone)
+    assert exchange.joins(3, other_is_due)
+    now[0] = 161.0
+    assert exchange.joins(4, alone)
+    exchange.join(model, AdamW()(model), alone)
+    assert exchange.joins(4, alone)  # of an update, processes agree once
+    assert not exchange.joins(5, alone)
