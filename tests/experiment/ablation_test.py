@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from asrkit.ablation_folder import AblationFolder
 from asrkit.cli import main
 from asrkit.errors import UserError
+from asrkit.experiment.ablation import plan
 from asrkit.experiment.ablation import study as studies
 from asrkit.experiment.ablation.applied import notes_on
 from asrkit.experiment.ablation.plan import Study, planned
@@ -116,6 +117,16 @@ def test_rows_have_seeds_and_what_they_really_change(place: Path) -> None:
     assert found[1].parameters > found[0].parameters
     assert found[1].tree["training"]["checkpoints"]["keep_epochs"] == [1, 2]
     assert found[0].tree["training"]["epochs"] == 2
+
+
+def test_the_last_epoch_of_a_base_is_read_with_all_names(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[str] = []
+    monkeypatch.setattr(plan, "import_all", lambda: called.append("names"))
+    monkeypatch.setattr(plan, "import_plugins", lambda *_: called.append("plugins"))
+    assert plan.last_epoch(Path("base.yaml"), ["training.epochs=7"]) == 7
+    assert called == ["names", "plugins"]
 
 
 def test_variants_that_change_nothing_or_do_not_fit_are_all_named_before_any_work(

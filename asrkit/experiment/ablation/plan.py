@@ -13,6 +13,8 @@ from typing import Any
 
 from asrkit.ablation_folder import AblationFolder
 from asrkit.config.explain import difference
+from asrkit.config.plugins import import_plugins
+from asrkit.config.registry import import_all
 from asrkit.config.yaml_loader import load
 from asrkit.errors import UserError
 from asrkit.experiment.ablation.variants import BASE, Variant
@@ -121,7 +123,10 @@ class Planned:
 
 def last_epoch(base: Path, overrides: Sequence[str]) -> int:
     """Returns the last epoch of a base's training."""
-    _, tree = resolve_spec(load(base, overrides))
+    spec = load(base, overrides)
+    import_all()
+    import_plugins(spec, base)
+    _, tree = resolve_spec(spec)
     return int(tree["training"]["epochs"])
 
 
