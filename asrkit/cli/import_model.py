@@ -12,7 +12,7 @@ from asrkit.terminal import say
 
 
 @click.command("import")
-@click.argument("toolkit", type=click.Choice(["espnet"]))
+@click.argument("toolkit", type=click.Choice(["espnet", "returnn"]))
 @click.argument("checkpoint", type=FILE)
 @click.option("--out", type=FOLDER, required=True, help="Run folder that is made.")
 @click.option(
@@ -25,6 +25,9 @@ from asrkit.terminal import say
 @click.option(
     "--may-leave", multiple=True, help="Pattern: tensors of these names there may be left."
 )
+@click.option(
+    "--decoder-of", type=FOLDER, help="Run of the recogniser whose internal language model it is."
+)
 def import_model(
     toolkit: Any,
     checkpoint: Path,
@@ -33,6 +36,7 @@ def import_model(
     bpe: Path | None,
     may_miss: tuple[str, ...],
     may_leave: tuple[str, ...],
+    decoder_of: Path | None,
 ) -> Any:
     """Make a run folder of a CHECKPOINT of another TOOLKIT.
 
@@ -40,7 +44,9 @@ def import_model(
     """
     from asrkit import experiment
 
-    found = experiment.import_model(toolkit, checkpoint, out, config, bpe, may_miss, may_leave)
+    found = experiment.import_model(
+        toolkit, checkpoint, out, config, bpe, may_miss, may_leave, decoder_of
+    )
     say(f"{found.run}: {found.tensors} tensors with {found.numbers:,} numbers")
     for name in found.missing:
         say(f"starts afresh: {name}")

@@ -114,7 +114,7 @@ def decode(
         files[place.search] = _as_text(note)
     if lattices is not None:
         lattices.finish(sorted(names))
-    # Beside the lists there is never a judgement of others, or the settings of others.
+    # DecoderOf the lists there is never a judgement of others, or the settings of others.
     void = (*place.judgements, *([place.lattices, place.words] if lattices is None else []))
     results.finish(files, void)
     return summary

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import torch
 import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from asrkit.config.registry import import_all
@@ -18,21 +20,24 @@ from asrkit.config.yaml_loader import Spec, dump
 from asrkit.errors import UserError
 from asrkit.experiment.model_tree import count_parameters
 from asrkit.experiment.record import record_command, record_environment
-from asrkit.experiment.runs import record_tokenizer
+from asrkit.experiment.runs import open_run, record_tokenizer
 from asrkit.experiment.spec import resolve_spec
 from asrkit.files import copy_file, read_lines, write_lines
 from asrkit.foreign.espnet.asr import asr_model
-from asrkit.foreign.model import ForeignModel, Units
+from asrkit.foreign.model import DecoderOf, ForeignModel, Given, Units
+from asrkit.foreign.returnn.model import returnn_model
 from asrkit.foreign.rules import Renamed, renamed
 from asrkit.run_folder import RunFolder
 from asrkit.tables import write_rows
-from asrkit.training.checkpoint_files import load, write_atomic
+from asrkit.training.checkpoint_files import load, load_weights, write_atomic
 
 log = logging.getLogger(__name__)
 
-Toolkit = Literal["espnet"]
-ReadsConfig = Callable[[Mapping[str, Any], Path, Path | None], ForeignModel]
-TOOLKITS: dict[str, ReadsConfig] = {"espnet": asr_model}
+Toolkit = Literal["espnet", "returnn"]
+TOOLKITS: dict[str, Callable[[Given], ForeignModel]] = {
+    "espnet": asr_model,
+    "returnn": returnn_model,
+}
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,7 @@ def import_model(
     bpe: Path | None = None,
     may_miss: Sequence[str] = (),
     may_leave: Sequence[str] = (),
+    decoder_of: Path | None = None,
 ) -> ImportedModel:
     """Makes a run folder of a checkpoint of another toolkit.
 
@@ -75,6 +81,7 @@ def import_model(
         bpe: Its SentencePiece model; where the configuration says if None.
         may_miss: Patterns, searched in names here: tensors that may start afresh.
         may_leave: Patterns, searched in names there: tensors that may be left.
+        decoder_of: Run folder of the recogniser whose internal language model it is, if it is one.
 
     Raises:
         UserError: If the model can't be expressed here, or tensors are missing or left that no
@@ -83,9 +90,12 @@ def import_model(
     if RunFolder(run).path.exists():
         raise UserError(f"{run} exists already: choose another --out folder")
     place = config or checkpoint.parent / "config.yaml"
-    described = describe(toolkit, place, bpe)
-    theirs = _tensors(load(checkpoint), checkpoint)
+    tensors = read_tensors(checkpoint)
     import_all()
+    described = describe(
+        toolkit, place, bpe, tensors, None if decoder_of is None else _decoder_of(decoder_of)
+    )
+    theirs = tensors if described.tensors is None else described.tensors
     experiment, resolved = resolve_spec(Spec(described.tree))
     torch.manual_seed(experiment.seed)
     text = _units_folder(described.units, RunFolder(run))
@@ -108,18 +118,56 @@ def import_model(
     )
 
 
-def describe(toolkit: Toolkit, config: Path, bpe: Path | None) -> ForeignModel:
+def describe(
+    toolkit: Toolkit,
+    config: Path,
+    bpe: Path | None,
+    tensors: Mapping[str, Tensor] | None = None,
+    decoder_of: DecoderOf | None = None,
+) -> ForeignModel:
     """Returns what a configuration of another toolkit is here.
 
     Args:
         toolkit: Which one.
         config: Its configuration.
         bpe: Its SentencePiece model; where the configuration says if None.
+        tensors: The checkpoint, which some configurations say little without.
+        decoder_of: The decoder that it stands next to, if it is an internal language model.
 
     Raises:
         UserError: If it can't be read or expressed here.
     """
-    return TOOLKITS[toolkit](_read_config(config), config, bpe)
+    return TOOLKITS[toolkit](Given(_read_config(config), config, bpe, tensors or {}, decoder_of))
+
+
+def read_tensors(checkpoint: Path) -> dict[str, Tensor]:
+    """Returns the named tensors of a checkpoint, a file of PyTorch or of safetensors.
+
+    Raises:
+        UserError: If it is missing, damaged or something else; nothing but tensors is read.
+    """
+    if checkpoint.suffix != ".safetensors":
+        return _tensors(load(checkpoint), checkpoint)
+    try:
+        return load_file(checkpoint)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{checkpoint} can't be read: {error}") from error
+
+
+def _decoder_of(run: Path) -> DecoderOf:
+    """Returns the decoder of a recogniser's run.
+
+    Raises:
+        UserError: If it has none.
+    """
+    tree = open_run(run).resolved["model"]
+    head = tree.get("heads", {}).get("attention")
+    if head is None:
+        raise UserError(f"{run} has no attention head that a language model could stand next to")
+    start = "heads.attention.decoder."
+    weights = load_weights(RunFolder(run).average)
+    inside = {n.removeprefix(start): t for n, t in weights.items() if n.startswith(start)}
+    return DecoderOf(head["decoder"], tree["encoder"]["dim"], inside)
 
 
 def _read_config(path: Path) -> Mapping[str, Any]:
@@ -146,6 +194,8 @@ def _units_folder(units: Units, run: RunFolder) -> Path:
     write_lines(run.text / "units.units.txt", units.symbols)
     if units.sentencepiece is not None:
         copy_file(units.sentencepiece, run.text / "units.model")
+    if units.merges is not None:
+        copy_file(units.merges, run.text / "units.codes")
     return run.text
 
 

@@ -10,6 +10,7 @@ import sentencepiece
 from asrkit.errors import UserError
 from asrkit.files import read_lines
 from asrkit.text.normalization import normalized
+from asrkit.text.subwords import Subwords, joined
 from asrkit.text.tokenizers import Tokenizer, tokenizers
 from asrkit.text.vocabulary import Vocabulary
 
@@ -18,11 +19,12 @@ SPACE = "<space>"
 
 @tokenizers.register("listed")
 class ListedUnits(Tokenizer):
-    """Units of a SentencePiece model, characters or words: those that a file lists, in its order.
+    """Units of a SentencePiece model or of merges, characters or words, as a file lists them.
 
     Args:
         directory: Folder of tokenizer files.
-        name: The file is NAME.units.txt, a unit per line; and NAME.model, of SentencePiece.
+        name: The file is NAME.units.txt, a unit per line; and NAME.model of SentencePiece, or
+            NAME.codes, merges of subword-nmt.
         units: What texts are split into; among characters, `<space>` stands between words.
         unknown: The unit for everything that is not listed; without it, that is an error.
 
@@ -34,7 +36,7 @@ class ListedUnits(Tokenizer):
         self,
         directory: Path,
         name: str,
-        units: Literal["sentencepiece", "characters", "words"],
+        units: Literal["sentencepiece", "subwords", "characters", "words"],
         unknown: str | None = None,
     ) -> None:
         path = directory / f"{name}.units.txt"
@@ -55,6 +57,10 @@ class ListedUnits(Tokenizer):
             except (OSError, RuntimeError) as error:
                 raise UserError(f"{model} is not a SentencePiece model: {error}") from error
 
+        if units == "subwords":
+            self.files = [path, directory / f"{name}.codes"]
+            self._subwords = Subwords(self.files[1])
+
     def encode(self, text: str) -> list[int]:
         """Returns the label ids of a text."""
         self._require_known(text)
@@ -66,6 +72,8 @@ class ListedUnits(Tokenizer):
         found = [self.vocabulary.symbols[label] for label in ids]
         if self._units == "sentencepiece":
             return str(self._model.DecodePieces(found))
+        if self._units == "subwords":
+            return joined(found)
         if self._units == "words":
             return " ".join(found)
         return " ".join("".join(" " if each == SPACE else each for each in found).split())
@@ -80,6 +88,8 @@ class ListedUnits(Tokenizer):
         text = normalized(text)
         if self._units == "sentencepiece":
             return [str(piece) for piece in self._model.EncodeAsPieces(text)]
+        if self._units == "subwords":
+            return self._subwords.split(text)
         if self._units == "words":
             return text.split()
         return [SPACE if sign == " " else sign for sign in text]

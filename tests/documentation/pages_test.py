@@ -27,7 +27,7 @@ DOCS = ROOT / "docs"
 TESTED = {
     "ablations.md": ["yaml", "yaml"],
     "hybrid.md": ["yaml"] * 7,
-    "import.md": ["sh"],
+    "import.md": ["sh", "yaml", "sh"],
     "own-data.md": ["sh", "yaml"],
     "training.md": [],  # its tables have examples: training_page_test.py
     "use-a-model.md": ["sh", "python", "python"],
@@ -114,8 +114,13 @@ def test_lines_of_the_shell_convert_audio(place: Path) -> None:
 
 
 def test_the_model_of_another_toolkit_is_imported_decoded_and_scored(place: Path) -> None:
-    shell(blocks(DOCS / "import.md", "sh")[0])
+    page = DOCS / "import.md"
+    shell(blocks(page, "sh")[0])
     assert (place / "run" / "espnet" / "decode" / "joint" / "test" / "score.json").is_file()
+    config = blocks(page, "yaml")[0].replace("num_mels: 80", "num_mels: 12")
+    (place / "exp" / "aed" / "config.yaml").write_text(config)
+    shell(blocks(page, "sh")[1])
+    assert (place / "run" / "aed" / "decode" / "all" / "test" / "score.json").is_file()
 
 
 def test_the_components_of_the_page_are_checked_trained_and_decoded_with(place: Path) -> None:

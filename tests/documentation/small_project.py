@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from asrkit.cli import main
 from asrkit.data.manifests import Source, write_manifest
 from tests.documentation.commands import ROOT
-from tests.foreign.stored_models import put_espnet
+from tests.foreign.stored_models import put_espnet, put_returnn_models
 
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 SPEC = """
@@ -97,6 +97,7 @@ def make(folder: Path) -> None:
         soundfile.write(folder / name, heard, 16000, subtype="PCM_16")
     own(folder)
     put_espnet(folder / "exp" / "asr")
+    put_returnn_models(folder / "exp")
     (folder / "cv").mkdir()
     (folder / "cv" / "clips").symlink_to(folder / "recordings" / "train")
     rows = ["client_id\tpath\tsentence", *(f"c\t{n}.wav\t{WORDS[n]}" for n in range(9))]

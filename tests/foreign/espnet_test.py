@@ -26,7 +26,6 @@ from asrkit.foreign.rules import restored
 from asrkit.losses.cross_entropy import cross_entropy
 from asrkit.losses.ctc import ctc_loss
 from asrkit.models.asr_model import AsrModel
-from asrkit.models.conformer import Conformer
 from asrkit.models.decoders.transformer import TransformerDecoder
 from asrkit.models.heads.attention import AttentionHead
 from asrkit.models.heads.ctc import CtcHead
@@ -34,6 +33,7 @@ from asrkit.models.interfaces import Encoded
 from asrkit.nn.masking import length_mask
 from asrkit.run_files import read_nbest
 from asrkit.run_folder import RunFolder
+from tests.foreign.comparison import agree, layers_of
 from tests.foreign.stored_models import put_espnet
 
 HERE = Path(__file__).parent
@@ -90,22 +90,6 @@ def model(run: Path) -> Iterator[AsrModel]:
         yield found
 
 
-def agree(ours: Tensor, theirs: Tensor) -> None:
-    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=5e-5)
-
-
-def outputs_of(modules: dict[str, nn.Module]) -> dict[str, Tensor]:
-    """Returns where the modules' outputs go when they compute."""
-    found: dict[str, Tensor] = {}
-    for name, module in modules.items():
-
-        def keep(module: nn.Module, inputs: Any, output: Any, name: str = name) -> None:
-            found[name] = output[0] if isinstance(output, tuple) else output
-
-        module.register_forward_hook(keep)
-    return found
-
-
 def encoded_alone(model: AsrModel, stored: Stored, number: str) -> Encoded:
     signal = stored.tensors[f"signal.{number}"][None]
     return model.encode(signal, torch.tensor([signal.shape[1]]))
@@ -115,15 +99,9 @@ def encoded_alone(model: AsrModel, stored: Stored, number: str) -> Encoded:
 def test_features_and_each_layer_of_the_encoder_agree(
     model: AsrModel, stored: Stored, number: str
 ) -> None:
-    encoder = model.encoder
-    assert isinstance(encoder, Conformer)
-    places = {"features": model.features, "embed": encoder.frontends}
-    places |= {f"block{n}": norm for n, norm in enumerate(encoder.norms, start=1)}
-    found = outputs_of(places)
-    encoded = encoded_alone(model, stored, number)
+    encoded, found = layers_of(model, stored.tensors[f"signal.{number}"])
     for name, output in found.items():
         agree(output, stored.tensors[f"{number}.{name}"])
-    agree(encoded.frames, stored.tensors[f"{number}.frames"])
     assert encoded.lengths.tolist() == stored.tensors[f"{number}.lengths"].tolist()
 
 

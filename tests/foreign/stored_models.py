@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 HERE = Path(__file__).parent
+LABELS = "labels: {vocab_file: bpe.vocab, bpe_file: bpe.codes}\n"
+RECOGNISER = LABELS + "features: {num_mels: 12}\n"
+RETURNN = {
+    "aed": RECOGNISER,
+    "tf": RECOGNISER,
+    "mini_lstm": LABELS,
+    "lstm_lm": LABELS,
+    "transformer_lm": LABELS + "language_model: {num_heads: 2}\n",
+    "transformer_lm-gelu": LABELS
+    + "language_model: {num_heads: 2, ff_activation: gelu, pos_enc: null}\n",
+}
+"""What the tensors of the small models don't tell, and what is not as in the public setups."""
 
 
 def put_espnet(folder: Path, kind: str = "conformer", name: str = "valid.acc.ave.pth") -> Path:
@@ -27,3 +40,36 @@ def put_espnet(folder: Path, kind: str = "conformer", name: str = "valid.acc.ave
     weights = {n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")}
     torch.save(weights, folder / name)
     return folder / name
+
+
+def put_returnn(
+    folder: Path, kind: str = "aed", suffix: str = ".pt", without: str = "nothing"
+) -> Path:
+    """Returns the path of a RETURNN checkpoint, next to its configuration and labels.
+
+    Args:
+        folder: Where they are put.
+        kind: Of the model.
+        suffix: Of the checkpoint: PyTorch's, or that of a dump of TensorFlow's.
+        without: Pattern of names of tensors that are left out.
+    """
+    source = HERE / "returnn"
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in ("bpe.vocab", "bpe.codes"):
+        shutil.copy(source / each, folder)
+    tensors = load_file(source / f"{kind}.safetensors")
+    weights = {n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")}
+    weights = {name: t for name, t in weights.items() if re.match(without, name) is None}
+    path = folder / f"{kind}{suffix}"
+    if suffix == ".pt":
+        torch.save({"model": weights, "epoch": 1, "step": 0}, path)
+    else:
+        save_file(weights, path)
+    (folder / "config.yaml").write_text(RETURNN[kind], encoding="utf-8")
+    return path
+
+
+def put_returnn_models(folder: Path) -> None:
+    """Puts a recogniser, a language model and an internal one into folders of their own."""
+    for name, kind in {"aed": "aed", "ilm": "mini_lstm", "lm": "transformer_lm"}.items():
+        put_returnn(folder / name, kind)

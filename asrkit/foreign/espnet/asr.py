@@ -9,7 +9,7 @@ from typing import Any
 from asrkit.foreign.espnet.decoder import attention, ctc
 from asrkit.foreign.espnet.encoder import encoder
 from asrkit.foreign.espnet.features import features
-from asrkit.foreign.model import ForeignModel, Units
+from asrkit.foreign.model import ForeignModel, Given, Units
 from asrkit.foreign.settings import Problems
 
 BLANK, END, UNKNOWN = "<blank>", "<sos/eos>", "<unk>"
@@ -22,18 +22,16 @@ NOT_NEEDED = {
 }
 
 
-def asr_model(config: Mapping[str, Any], place: Path, bpe: Path | None) -> ForeignModel:
+def asr_model(given: Given) -> ForeignModel:
     """Returns what a configuration says.
 
     Args:
-        config: What config.yaml holds.
-        place: Its path.
-        bpe: The SentencePiece model, if that is not where the configuration says.
+        given: What config.yaml holds.
 
     Raises:
         UserError: If something can't be expressed here; names everything.
     """
-    problems = Problems(str(place))
+    config, problems = given.config, Problems(str(given.place))
     for key in ABSENT:
         if config.get(key) is not None:
             problems.add(f"{key} is {config[key]!r}, expected null")
@@ -46,7 +44,8 @@ def asr_model(config: Mapping[str, Any], place: Path, bpe: Path | None) -> Forei
     speech = features(config, problems)
     encoded = encoder(config, problems)
     heads, rules = _heads(config, int(encoded.tree["dim"]), tokens, problems)
-    sentencepiece = units_file(config, place, bpe, problems) if kind == "bpe" else None
+    there = (given.place, given.sentencepiece, problems)
+    sentencepiece = units_file(config, *there) if kind == "bpe" else None
     problems.refuse()
     tree = {
         "text": _text(tokens, KINDS[str(kind)]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asrkit.foreign.espnet.features import Part
+from asrkit.foreign.part import Part
 from asrkit.foreign.rules import Rule, rename
 from asrkit.foreign.settings import Problems, Settings
 from asrkit.foreign.transforms import Joined, Rows

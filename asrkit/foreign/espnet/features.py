@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from asrkit.foreign.part import Part
 from asrkit.foreign.rules import Rule, rename
 from asrkit.foreign.settings import Problems, Settings
 
@@ -27,19 +27,6 @@ FRONTEND = {
     "apply_stft": True,
 }
 MULTIPLES = {"k": 1000, "": 1}
-
-
-@dataclass
-class Part:
-    """A part of a model: its tree in a spec, and where its tensors come from.
-
-    Args:
-        tree: The part of the spec.
-        rules: For its tensors.
-    """
-
-    tree: dict[str, Any]
-    rules: list[Rule] = field(default_factory=list)
 
 
 def features(config: Mapping[str, Any], problems: Problems) -> Part:

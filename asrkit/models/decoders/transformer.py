@@ -40,14 +40,18 @@ class TransformerDecoder(AttendingDecoder):
         embedding_dim: Size of label embeddings, brought to D by a linear layer; D where null.
         position: What is added to embeddings, sinusoids of either layout; without it, only the
             causal mask gives positions.
+        position_first: Whether sinusoids are added to embeddings before the linear layer that
+            brings these to D.
         norm_eps: Added to the variance in all norms.
         unused_outputs: How many outputs come after end of sentence that are never a label, but take
             probability: other toolkits also have blank in this softmax.
 
     Raises:
-        ValueError: If the heads do not divide D, or there is no layer.
+        ValueError: If the heads do not divide D, there is no layer, or position_first has nothing
+            to be before.
 
-    Source: Vaswani et al. 2017, with norms before the sublayers (Wang et al. 2019).
+    Source: Vaswani et al. 2017, with norms before the sublayers (Wang et al. 2019); position_first:
+        Irie et al. 2019, "Language modeling with deep Transformers", rwth-i6/returnn-experiments.
     """
 
     def __init__(
@@ -64,8 +68,11 @@ class TransformerDecoder(AttendingDecoder):
         position: Literal["sinusoidal", "interleaved", "none"] = "sinusoidal",
         norm_eps: float = 1e-5,
         unused_outputs: int = 0,
+        position_first: bool = False,
     ) -> None:
         super().__init__()
+        if position_first and (embedding_dim is None or position == "none"):
+            raise ValueError("position_first needs positions and an embedding_dim")
         self.num_outputs = len(outputs)
         if num_layers < 1:
             raise ValueError(f"num_layers ({num_layers}) must be at least 1")
@@ -74,7 +81,7 @@ class TransformerDecoder(AttendingDecoder):
         self.embedding = nn.Embedding(len(outputs) + unused_outputs, size)
         nn.init.normal_(self.embedding.weight, std=size**-0.5)
         self.widen = nn.Identity() if embedding_dim is None else nn.Linear(size, dim)
-        self.position = position
+        self.position, self.position_first = position, position_first
         self.dropout = Dropout(dropout)
         self.blocks = nn.ModuleList(
             DecoderBlock(dim, encoder_dim, num_heads, hidden_dim, dropout, activation, norm_eps)
@@ -133,8 +140,7 @@ class TransformerDecoder(AttendingDecoder):
 
     def embed(self, labels: Tensor) -> Tensor:
         """Returns embeddings (..., D) of labels (...), without their positions."""
-        scale = self.embedding.embedding_dim**0.5
-        embedded: Tensor = self.widen(self.embedding(labels) * scale)
+        embedded: Tensor = self.widen(self._narrow(labels))
         return embedded
 
     def in_context(self, labels: Tensor, context: Tensor) -> Tensor:
@@ -181,11 +187,23 @@ class TransformerDecoder(AttendingDecoder):
         return log_probs[:, : self.num_outputs]
 
     def _embed(self, labels: Tensor, places: Tensor) -> Tensor:
-        embedded = self.embed(labels)
-        if self.position != "none":
-            layout: Layout = "interleaved" if self.position == "interleaved" else "halves"
-            embedded = embedded + sinusoids(places, self.dim, layout).to(embedded.dtype)
-        return self.dropout(embedded)  # type: ignore[no-any-return]
+        if self.position_first:
+            x: Tensor = self.dropout(self._placed(self._narrow(labels), places))
+            return self.widen(x)  # type: ignore[no-any-return]
+        return self.dropout(self._placed(self.embed(labels), places))  # type: ignore[no-any-return]
+
+    def _narrow(self, labels: Tensor) -> Tensor:
+        """Returns embeddings (..., E) as they are before the linear layer, scaled."""
+        scale = self.embedding.embedding_dim**0.5
+        embedded: Tensor = self.embedding(labels) * scale
+        return embedded
+
+    def _placed(self, embedded: Tensor, places: Tensor) -> Tensor:
+        """Returns embeddings (..., E) with sinusoids of their places (...) added."""
+        if self.position == "none":
+            return embedded
+        layout: Layout = "interleaved" if self.position == "interleaved" else "halves"
+        return embedded + sinusoids(places, embedded.shape[-1], layout).to(embedded.dtype)
 
     def _blocks(self) -> list[DecoderBlock]:
         return [block for block in self.blocks if isinstance(block, DecoderBlock)]

@@ -1,0 +1,41 @@
+"""What an imported model computes next to what the other toolkit computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from asrkit.models.asr_model import AsrModel
+from asrkit.models.conformer import Conformer
+from asrkit.models.interfaces import Encoded
+
+
+def agree(ours: Tensor, theirs: Tensor) -> None:
+    """Asserts that tensors agree as far as single precision does."""
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=5e-5)
+
+
+def outputs_of(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    """Returns where the modules' outputs go when they compute."""
+    found: dict[str, Tensor] = {}
+    for name, module in modules.items():
+
+        def keep(module: nn.Module, inputs: Any, output: Any, name: str = name) -> None:
+            found[name] = output[0] if isinstance(output, tuple) else output
+
+        module.register_forward_hook(keep)
+    return found
+
+
+def layers_of(model: AsrModel, signal: Tensor) -> tuple[Encoded, dict[str, Tensor]]:
+    """Returns the frames of a signal (N,), and the outputs of features and each layer before."""
+    encoder = model.encoder
+    assert isinstance(encoder, Conformer)
+    places: dict[str, nn.Module] = {"features": model.features, "embed": encoder.frontends}
+    places |= {f"block{n}": norm for n, norm in enumerate(encoder.norms, start=1)}
+    found = outputs_of(places)
+    encoded = model.encode(signal[None], torch.tensor([len(signal)]))
+    return encoded, found | {"frames": encoded.frames}

@@ -1,0 +1,5 @@
+"""Sizes of the small RETURNN models."""
+
+MELS, DIM, HIDDEN, LAYERS, HEADS, KERNEL, CLIP = 12, 12, 16, 2, 2, 8, 3
+EMBEDDING, STATE, KEY, READOUT = 10, 8, 6, 12
+CHANNELS = (3, 4, 4)
