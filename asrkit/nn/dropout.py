@@ -61,6 +61,39 @@ class Dropout(nn.Module):
         return str(self.probability)
 
 
+class ContinuousDropout(nn.Module):
+    """Scales each of the D values of an utterance by a random factor in training.
+
+    Factors are drawn between 1 - 2 p and 1 + 2 p, one for all frames, and so are 1 in the mean.
+
+    Args:
+        probability: p, as large as the probability of ordinary dropout of the same effect.
+
+    Raises:
+        ValueError: If the probability is not in [0, 0.5].
+
+    Source: GeneralDropoutComponent of kaldi-asr/kaldi, src/nnet3/nnet-general-component.h, with
+        `continuous` and one mask for all frames.
+    """
+
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        if not 0.0 <= probability <= 0.5:
+            raise ValueError(f"dropout ({probability}) must be at least 0 and at most 0.5")
+        self.probability = probability
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Returns frames (B, T, D) of frames (B, T, D)."""
+        if not (self.training and self.probability):
+            return x
+        draws = torch.rand(x.shape[0], 1, x.shape[2], device=x.device) * 2 - 1
+        return x * (1 + 2 * self.probability * draws).to(x.dtype)
+
+    def extra_repr(self) -> str:
+        """Returns the probability, for printing."""
+        return str(self.probability)
+
+
 @dataclass(frozen=True)
 class SharedMasks:
     """Dropout whose masks are the same for all utterances of a batch, all frames, or both.

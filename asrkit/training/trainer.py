@@ -18,6 +18,7 @@ import torch
 from asrkit.config.registry import Registry
 from asrkit.data.batch import Batch
 from asrkit.models.interfaces import TrainableModel
+from asrkit.nn.constraints import constrain
 from asrkit.run_folder import RunFolder
 from asrkit.training.applied import AppliedTotals, Sampling
 from asrkit.training.checkpoints import load, read_index
@@ -191,6 +192,7 @@ class Trainer:
         finite, loss = self._finite(norm, sums)
         if finite:
             self.optimizer.step()
+            constrain(self.model, self.step + 1)
             self.gradients.scaler.fits()
             self.nonfinite = 0
             self.totals.add_all(report for _, report in done)

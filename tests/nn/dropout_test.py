@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from asrkit.nn.attention import SelfAttention, attend
-from asrkit.nn.dropout import Axis, Dropout, SharedMasks, dropout
+from asrkit.nn.dropout import Axis, ContinuousDropout, Dropout, SharedMasks, dropout
 from asrkit.nn.masking import SequenceContext
 
 
@@ -28,6 +28,20 @@ def test_evaluation_changes_nothing() -> None:
     assert not torch.equal(Dropout(0.5)(x), x)
     with pytest.raises(ValueError, match=r"dropout \(1.5\)"):
         Dropout(1.5)
+
+
+def test_continuous_dropout_scales_values_of_whole_utterances() -> None:
+    torch.manual_seed(0)
+    factors = ContinuousDropout(0.2)(torch.ones(50, 4, 200))
+    assert torch.equal(factors, factors[:, :1].expand_as(factors))
+    assert 0.6 <= float(factors.min()) < 0.62
+    assert 1.38 < float(factors.max()) <= 1.4
+    assert float(factors.mean()) == pytest.approx(1.0, abs=0.01)
+    x = torch.randn(2, 3, 4)
+    assert torch.equal(ContinuousDropout(0.2).eval()(x), x)
+    assert torch.equal(ContinuousDropout(0.0)(x), x)
+    with pytest.raises(ValueError, match=r"dropout \(0.6\) must be .* at most 0.5"):
+        ContinuousDropout(0.6)
 
 
 def test_both_ways_to_attend_agree() -> None:

@@ -491,3 +491,28 @@ def test_an_epoch_without_a_usable_batch_is_no_epoch(tmp_path: Path) -> None:
     trainer.train.batches = lambda epoch, start=0: iter(())
     with pytest.raises(UserError, match="no utterance of epoch 1 can be used"):
         trainer.train_epoch()
+
+
+class Demanding(toy.ToyModel):  # type: ignore[name-defined, misc]
+    """Notes when it may change its weights, and what they are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted: list[int] = []
+
+    def constrain(self, updates: int) -> None:
+        self.noted.append(updates)
+        self.layers[3].weight.fill_(0.5)
+
+
+def test_modules_may_change_their_weights_after_every_update(tmp_path: Path) -> None:
+    trainer = toy.make_trainer(tmp_path, 1)
+    trainer.model = model = Demanding()
+    trainer.optimizer = AdamW()(model)
+    trainer.train_step([toy.make_batch(1, 2)])
+    assert bool((model.layers[3].weight == 0.5).all())  # after the step of the optimiser
+    bad = toy.make_batch(2, 2)
+    bad.signal.fill_(math.nan)
+    trainer.train_step([bad])  # no update
+    trainer.train_step([toy.make_batch(3, 2)])
+    assert model.noted == [1, 3]
