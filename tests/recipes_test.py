@@ -29,6 +29,14 @@ MIXTURES = sorted(RECIPES.glob("*/conf/gmm/*.yaml"))
 SEARCHES = sorted(RECIPES.glob("*/conf/decode/*.yaml"))
 
 
+def match_layers(node: dict[str, Any]) -> None:
+    """Gives an encoder as many layers as its lists have entries, or one."""
+    if "pools" in node and "num_layers" in node:
+        node["num_layers"] = len(node["pools"])
+    if node.get("type") == "tdnnf":
+        node["strides"] = [1]
+
+
 def shrink(node: Any) -> None:
     """Makes a model's sizes tiny, in place; its parts stay what they are."""
     tiny: dict[str, Any] = {"hidden_dim": 16, "dim": 16, "num_layers": 1, "num_heads": 2}
@@ -41,8 +49,7 @@ def shrink(node: Any) -> None:
             if key == "channels":
                 node[key] = [2] * len(value)
             shrink(value)
-        if "pools" in node and "num_layers" in node:
-            node["num_layers"] = len(node["pools"])
+        match_layers(node)
     elif isinstance(node, list):
         for value in node:
             shrink(value)

@@ -122,13 +122,17 @@ features_of() {
 }
 
 # network_on MIXTURES DEV TEST...: stages 5 to 9 of a network that learns alignments of mixtures, and
-# hears their features or the audio. Its head is named for what it learns: states, or phones.
+# hears their features or the audio. Its head is named for what it learns: states, phones, or, of
+# lattice-free MMI, the chain of both.
 network_on() {
   local mixtures=$1 dev=$2 set speed heard=() heads=() from=$data learnt=(train)
-  local searches=$network_searches
+  local searches=$network_searches learns=$1
   shift
   lines_of heads python -m asrkit files heads "$network"
-  if [[ ${heads[0]} == phones ]]; then searches=conf/decode/ctc-phones.yaml; fi
+  case ${heads[0]} in
+    phones) searches=conf/decode/ctc-phones.yaml ;;
+    chain) searches=conf/decode/lfmmi.yaml learns=$chain_run ;;
+  esac
   lines_of heard python -m asrkit files hears "$network"
   run=$mixtures features_of train reference
   if [[ ${heard[0]} == features ]]; then
@@ -143,12 +147,26 @@ network_on() {
       asrkit align --run "$mixtures" --data "$mixtures/data" --set "$set" --head states \
       --lexicon "$data/lexicon/words.txt"
   done
+  if [[ $learns == "$chain_run" ]]; then chain_of "$mixtures" "$dev" "${learnt[@]}"; fi
   stage 5 "train" -- "${trainer[@]}" train "$network" --data "$from" --run "$run" \
-    "data.alignments=$(as_yaml "$mixtures")" "${overrides[@]}"
+    "data.alignments=$(as_yaml "$learns")" "${overrides[@]}"
   # One alone: in a few epochs, those before the last are far behind.
   stage 6 "average checkpoints" -- asrkit average --run "$run" --best 1
-  stage 6 "priors of ${heads[0]}" -- \
-    asrkit prior --run "$run" --data "$from" --set train --head "${heads[0]}"
+  if [[ ${heads[0]} != chain ]]; then
+    stage 6 "priors of ${heads[0]}" -- \
+      asrkit prior --run "$run" --data "$from" --set train --head "${heads[0]}"
+  fi
   word_graph
   tuned_words "$from" words "$searches" "$@"
+}
+
+# chain_of MIXTURES DEV TRAIN...: stage 6, tied states and a phone n-gram of the same alignments, which
+# networks of lattice-free MMI learn from.
+chain_of() {
+  local mixtures=$1 dev=$2 sets=() set
+  shift 2
+  for set in "$@"; do sets+=(--set "$set"); done
+  run=$chain_run stage 6 "tied states and phones for lattice-free MMI" -- \
+    asrkit chain --run "$chain_run" --data "$mixtures/data" --alignments "$mixtures" \
+    "${sets[@]}" --dev "$dev" --states "$states"
 }

@@ -17,7 +17,7 @@ unset CDPATH   # else cd may go elsewhere, and prints where
 tools=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 first_stage=0 stop_stage=99 jobs=2 gpus=1 toy=false
 lm='' ngram=0 ilm='' decoding='' table='' decodes=3
-gmm='' network='' lexicon=cmudict entropy=0 speeds=(0.9 1.1) lm_units=4000
+gmm='' network='' lexicon=cmudict entropy=0 states=2000 speeds=(0.9 1.1) lm_units=4000
 word_searches=conf/decode/gmm.yaml first_searches=conf/decode/gmm-first.yaml
 network_searches=conf/decode/hybrid.yaml
 overrides=() lm_text=() searches=() sets=() manifest_options=() hearing=() trainer=(asrkit)
@@ -57,6 +57,7 @@ usage: run.sh [options] [key=value ...]
   --gmm FILE        spec of Gaussian mixtures: a hybrid system, with a lexicon and a graph of words
   --network FILE    with --gmm, spec of a network that is trained on their alignments
   --lexicon WORD    with --gmm, cmudict, graphemes or the file of a lexicon  ($lexicon)
+  --states N        of a network of lattice-free MMI: most tied states    ($states)
   --entropy X       with --gmm, first passes lack n-grams that change perplexity by less  ($entropy)
   --results FILE    where the table of results is written    (RESULTS.md next to the run)
   --decodes N       decodes that each search is tuned with, after the first    ($decodes)
@@ -81,7 +82,7 @@ parse_options() {
       --allow-missing) manifest_options+=("$1"); shift; continue ;;
       --corpus | --data | --run | --conf | --stage | --stop-stage | --jobs | --gpus | --channel) ;;
       --lm | --lm-text | --ngram | --ilm | --decoding | --search | --sets | --table | --decodes | --results) ;;
-      --gmm | --network | --lexicon | --entropy) ;;
+      --gmm | --network | --lexicon | --entropy | --states) ;;
       --*) [[ " ${recipe_options:-} " == *" $name "* ]] || fail "unknown option $1; --help lists them" ;;
       *=*)
         overrides+=("$1")
@@ -112,6 +113,7 @@ parse_options() {
   command -v asrkit >/dev/null || fail "asrkit is not installed in this environment; see README.md"
   run=${run/<spec>/"$(basename -- "${network:-$conf}" .yaml)"} # quoted: & would stand for <spec>
   gmm_run=$(dirname -- "$run")/gmm-$(basename -- "$gmm" .yaml)
+  chain_run=$(dirname -- "$run")/chain-$(basename -- "$gmm" .yaml)
   results=${results:-$(dirname -- "$run")/RESULTS.md}
   # Decode specs find it by its name, because it is next to the run.
   lm_run=$(dirname -- "$run")/lm-$(basename -- "$lm" .yaml)
@@ -141,7 +143,7 @@ set_option() {
     search) searches+=("$2") ;;
     sets) sets+=("$2") ;;
     channel) manifest_options+=(--channel "$2") ;;
-    ngram | decodes) printf -v "$1" %s "$(number "--$1" "$2")" ;;
+    ngram | decodes | states) printf -v "$1" %s "$(number "--$1" "$2")" ;;
     stage) first_stage=$(number --stage "$2") ;;
     stop-stage) stop_stage=$(number --stop-stage "$2") ;;
     jobs) jobs=$(number --jobs "$2") ;;

@@ -19,7 +19,7 @@ recipe_usage="  --parts NAME      mini, 100h or 960h: what to train on (inferred
 if is_toy "$@"; then
   corpus=toy data=toy/data run='toy/run/<spec>' conf=conf/toy.yaml parts=mini results=toy/RESULTS.md
   lm=conf/lm/toy.yaml ngram=3 lm_text=(toy/LibriSpeech/lm-text.txt.gz) table=conf/decode/toy.yaml
-  ilm=conf/lm/mini_lstm_ilm_toy.yaml decodes=1 speeds=(1.1) entropy=1e-4
+  ilm=conf/lm/mini_lstm_ilm_toy.yaml decodes=1 speeds=(1.1) entropy=1e-4 states=80
 fi
 parse_options "$@"
 case ${parts:-$(basename "${gmm:-$conf}")} in

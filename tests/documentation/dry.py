@@ -35,6 +35,7 @@ case $* in
   "-m asrkit files hears conf/hybrid.yaml"*) echo audio ;;
   "-m asrkit files hears"*) echo features ;;
   "-m asrkit files heads conf/ctc-phones"*) echo phones ;;
+  "-m asrkit files heads conf/lfmmi"*) echo chain ;;
   "-m asrkit files heads"*) echo states ;;
   "-m asrkit files run"*) echo "$4/tune/joint.yaml" ;;
 esac
