@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from asrkit.bounds import refuse_below
 from asrkit.errors import UserError
 from asrkit.models.kinds import SpeechModel
+from asrkit.training.dropout_schedules import DropoutSchedule
 from asrkit.training.importing import freeze as freeze_parameters
 from asrkit.training.keeping import Checkpoints
 from asrkit.training.moving_average import MovingAverage
@@ -33,6 +34,7 @@ def refuse_settings(
     log_steps: int = 1,
     judged_by: str | None = None,
     moving_average: MovingAverage | None = None,
+    dropout_schedules: Mapping[str, DropoutSchedule] = {},  # noqa: B006 - never changed
 ) -> None:
     """Checks that a model can be trained with these settings.
 
@@ -49,6 +51,7 @@ def refuse_settings(
         log_steps: Updates from one point of a curve to the next.
         judged_by: The dev score that decides.
         moving_average: Of the weights; its own checks are enough.
+        dropout_schedules: How dropout changes.
 
     Raises:
         ValueError: If it can't; lists everything that is wrong.
@@ -60,6 +63,7 @@ def refuse_settings(
         partial(freeze_parameters, model, freeze),
         partial(_try, optimizer, model),
         *(partial(selected, model, change.pattern) for change in changes),
+        *(partial(each.layers, model) for each in dropout_schedules.values()),
         partial(_refuse_save_between, update, checkpoints),
         partial(_refuse_score, model, judged_by),
     ]

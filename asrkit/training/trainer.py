@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from asrkit.config.ordered import Ordered
 from asrkit.config.registry import Registry
 from asrkit.data.batch import Batch
 from asrkit.models.interfaces import TrainableModel
@@ -23,6 +24,7 @@ from asrkit.run_folder import RunFolder
 from asrkit.training.applied import AppliedTotals, Sampling
 from asrkit.training.checkpoints import load, read_index
 from asrkit.training.distributed import init_distributed
+from asrkit.training.dropout_schedules import DropoutSchedule
 from asrkit.training.evaluation import evaluate, require_some
 from asrkit.training.exchange import start_alike
 from asrkit.training.importing import train_mode
@@ -60,6 +62,7 @@ class Trainer:
         judged_by: The dev score that schedule, best checkpoints and early stopping look at, lower
             is better, such as `attention.errors`; the weighted sum of all losses where null.
         moving_average: Of the weights, if set: it is judged, and decoded.
+        dropout_schedules: How dropout changes, by name: the last that selects a layer holds.
 
     Raises:
         ValueError: If the settings do not fit together, or lack a dev set.
@@ -79,6 +82,7 @@ class Trainer:
         log_steps: int = 20,
         judged_by: str | None = None,
         moving_average: MovingAverage | None = None,
+        dropout_schedules: Ordered[DropoutSchedule] = Ordered(),  # noqa: B008 - never changed
     ) -> None:
         self.world = init_distributed()
         self.model = model.to(self.world.device)
@@ -87,7 +91,7 @@ class Trainer:
         self.last_update = job.last_update
         self.has_dev = bool(self.world.sum(torch.tensor(float(self.dev.num_batches(epoch=1)))) > 0)
         settings = (epochs, optimizer, schedule, freeze, early_stopping, update, checkpoints)
-        others = (log_steps, judged_by, moving_average)
+        others = (log_steps, judged_by, moving_average, dropout_schedules)
         refuse_settings(self.model, self.has_dev, *settings, *others)
         self.epochs, self.early_stopping, self.log_steps = epochs, early_stopping, log_steps
         self.update, self.checkpoints, self.judged_by = update, checkpoints, judged_by
@@ -95,6 +99,9 @@ class Trainer:
         own = partial(planned_updates, self.train, self.world, update.accumulation, epochs)
         known = job.updates or own
         self.schedule = schedule.over(known()) if schedule.needs_updates else schedule
+        self.dropouts, self.all_updates = [*dropout_schedules.values()], 0
+        if self.dropouts:
+            self.all_updates = known()
         self.store = checkpoints.store(RunFolder(job.run).checkpoints)
         start_alike(self.model, self.world)
         self.average = Averaging(moving_average, self.model)
@@ -184,6 +191,8 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["lr_scale"]
         self.sampling.begin(self.step)
+        for each in self.dropouts:
+            each.apply(self.model, self.step / self.all_updates)
         done, norm = self.gradients.make(self.model, self.optimizer, batches, self.step)
         sums = Totals()
         sums.add_all(report for _, report in done)
