@@ -45,6 +45,22 @@ class Batch:
             alignment=None if self.alignment is None else self.alignment.to(device),
         )
 
+    def repeated(self, times: int) -> Batch:
+        """Returns a batch of all utterances, then all of them again, so many times."""
+
+        def rows(tensor: Tensor) -> Tensor:
+            return tensor.repeat(times, *([1] * (tensor.dim() - 1)))
+
+        return Batch(
+            self.ids * times,
+            rows(self.signal),
+            rows(self.signal_lengths),
+            rows(self.labels),
+            rows(self.label_lengths),
+            None if self.alignment is None else rows(self.alignment),
+            self.speeds * times,
+        )
+
     def halves(self) -> tuple[Batch, Batch]:
         """Splits the batch in two, each cut to its own longest utterance.
 

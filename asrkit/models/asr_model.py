@@ -17,6 +17,7 @@ from asrkit.models.interfaces import (
     Encoded,
     Encoder,
     Head,
+    LossPart,
     LossReport,
     models,
 )
@@ -47,12 +48,15 @@ class AsrModel(SpeechModel):
             and layers that none draws are as they come.
         dropout_masks: Where dropout has the same mask for all utterances or frames of a batch, by
             name; nowhere where there is none.
+        views: How many views of each utterance there are in training: as many times it is changed
+            by `augment` and encoded, for heads that compare two. Losses are means of them.
 
     Raises:
-        ValueError: If there is no head, the name of one can't be that of a module, an augmentation
-            changes samples where features are made of none, a head is to be aligned by one that is
-            no CTC head, or utterances can't be cut: no head has given alignments, a head needs
-            labels that these don't tell, or chunks would end within a frame.
+        ValueError: If there is no head, the name of one can't be that of a module, one compares
+            views that there are not, an augmentation changes samples where features are made of
+            none, a head is to be aligned by one that is no CTC head, or utterances can't be cut: no
+            head has given alignments, a head needs labels that these don't tell, or chunks would
+            end within a frame.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class AsrModel(SpeechModel):
         training_chunks: Chunking | None = None,
         initialization: Ordered[Initialization] = Ordered(),  # noqa: B006, B008 - never changed
         dropout_masks: Ordered[SharedMasks] = Ordered(),  # noqa: B006, B008 - never changed
+        views: int = 1,
     ) -> None:
         super().__init__()
         if not heads:
@@ -78,6 +83,8 @@ class AsrModel(SpeechModel):
         self.heads = named_modules(made, "a head")
         self.applied = Applied()
         _require_aligners(self.named_heads())
+        self.views = views
+        self._require_views()
         self.training_chunks = training_chunks
         if training_chunks is not None:
             require_chunkable(training_chunks, self.encoder.output_lengths, self.named_heads())
@@ -95,10 +102,29 @@ class AsrModel(SpeechModel):
             for part, value in self._loss(name, head, encoded, batch).items()
         }
 
+    def _require_views(self) -> None:
+        """Raises a ValueError if heads can't compare the views that there are."""
+        if self.views < 1:
+            raise ValueError(f"views ({self.views}) must be at least 1")
+        for name, head in self.named_heads().items():
+            if head.compares_views and self.views != 2:
+                raise ValueError(
+                    f"heads.{name} compares two views of each utterance (consistency): expected "
+                    f"views: 2 in the model, got {self.views}"
+                )
+            if head.compares_views and self.moves_frames():
+                raise ValueError(
+                    f"heads.{name} compares frames of two views, which don't stay in their places: "
+                    f"{', '.join(self.moves_frames())}"
+                )
+
     def _loss(self, name: str, head: Head, encoded: Encoded, batch: Batch) -> LossReport:
         """Returns the loss parts of a head, whose alignment another one may find."""
         aligned = self._aligned(head, encoded, batch)
-        return head.loss(self._watched(encoded, name), aligned)
+        report = head.loss(self._watched(encoded, name), aligned)
+        if encoded.views == 1:
+            return report
+        return {part: _mean_of_views(value, encoded.views) for part, value in report.items()}
 
     def _watched(self, encoded: Encoded, head: str) -> Encoded:
         """Returns the same frames; the norm of the gradient that a head gives them is counted."""
@@ -167,10 +193,14 @@ class AsrModel(SpeechModel):
                 batch = self._cut(batch, features, lengths, self.training_chunks)
                 self.applied.count("chunks_per_utterance", len(batch.signal), count)
                 features, lengths = batch.signal, batch.signal_lengths
+            views = self.views if self.training else 1
+            if views > 1:
+                batch = batch.repeated(views)
+                features, lengths = features.repeat(views, 1, 1), lengths.repeat(views)
             if self.training:
                 for augment in self.augment.values():
                     features, lengths = augment(features, lengths, step)
-        return self._frames(features, lengths), batch
+        return replace(self._frames(features, lengths), views=views), batch
 
     def _signal(self, batch: Batch, step: int) -> Tensor:
         """Returns the samples (B, N) of a batch, changed in training."""
@@ -199,6 +229,14 @@ class AsrModel(SpeechModel):
         assert self.given_targets is not None, "chunks need given alignments"
         encoder = self.encoder.output_lengths
         return cut_batch(batch, features, lengths, chunking, encoder, self.given_targets)
+
+
+def _mean_of_views(part: LossPart, views: int) -> LossPart:
+    """Returns a part of the loss as a mean of views of the same utterances."""
+    each = part.per_utterance
+    if each is not None:
+        each = each.unflatten(0, (views, -1)).mean(0)
+    return replace(part, total=part.total / views, count=part.count // views, per_utterance=each)
 
 
 def _require_aligners(heads: Mapping[str, Head]) -> None:

@@ -75,12 +75,14 @@ class Encoded:
         taps: Outputs of tapped blocks, (B, T, D) by block number, counted from 1.
         feature_lengths: (B,) valid feature frames that went in, which the model adds for heads
             that score feature frames.
+        views: How often each utterance is there, in training: all once, then all again.
     """
 
     frames: Tensor
     lengths: Tensor
     taps: Mapping[int, Tensor] = field(default_factory=dict)
     feature_lengths: Tensor | None = None
+    views: int = 1
 
     def at(self, tap: int | None) -> Tensor:
         """Returns the last frames, or those of a tapped block."""
@@ -124,12 +126,14 @@ class Head(nn.Module, ABC):
 
     Implementations set `outputs`, the symbols that it gives probabilities to; and `given_targets`,
     if it is trained on given alignments (`batch.alignment`): what these hold; or `aligned_by`, the
-    name of the CTC head whose best paths it is given in their place.
+    name of the CTC head whose best paths it is given in their place; or `compares_views`, if its
+    loss needs two views of each utterance.
     """
 
     outputs: Outputs
     given_targets: FrameTargets | None = None
     aligned_by: str | None = None
+    compares_views: bool = False
 
     @abstractmethod
     def loss(self, encoded: Encoded, batch: Batch) -> LossReport:

@@ -145,3 +145,48 @@ def test_each_head_s_part_of_the_gradient_is_counted() -> None:
     assert one == once > 0
     assert thrice == pytest.approx(3 * two)
     assert not torch.equal(plain, changed)
+
+
+class Doubled(Augment):
+    """Doubles the second half of what it gets, which are second views."""
+
+    def forward(self, features: Tensor, lengths: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        factors = torch.ones(len(features), 1, 1)
+        factors[len(features) // 2 :] = 2
+        return features * factors, lengths
+
+
+def viewed(views: int, consistency: float = 0.0, **augment: Augment) -> AsrModel:
+    torch.manual_seed(0)
+    heads = {"ctc": partial(CtcHead, weight=1.0, dropout=0.0, consistency=consistency)}
+    vocabulary = Vocabulary(["a", "b"])
+    return AsrModel(vocabulary, Pairs(), Halves, heads, Ordered(**augment), views=views)  # type: ignore[arg-type]
+
+
+def test_losses_are_means_of_views_which_are_compared() -> None:
+    one, two = viewed(1)(BATCH), viewed(2, 0.2)(BATCH)
+    for name in ("ctc.loss", "ctc.infeasible"):
+        torch.testing.assert_close(two[name].total, one[name].total)
+        assert two[name].count == one[name].count
+    each = two["ctc.loss"].per_utterance
+    assert each is not None
+    torch.testing.assert_close(each, one["ctc.loss"].per_utterance)
+    assert two["ctc.consistency"].weight == 0.2
+    assert float(two["ctc.consistency"].total.detach()) == pytest.approx(0.0, abs=1e-5)
+    other = viewed(2, 0.2, doubled=Doubled())
+    assert float(other(BATCH)["ctc.consistency"].total.detach()) > 0.1
+    assert list(other.eval()(BATCH)) == ["ctc.loss", "ctc.infeasible"]
+
+
+def test_views_that_can_not_be_compared_are_refused() -> None:
+    class Moving(AddStep):
+        keeps_time = False
+
+    with pytest.raises(ValueError, match=r"heads.ctc compares two views .* got 1"):
+        viewed(1, 0.2)
+    with pytest.raises(ValueError, match=r"compares frames of two views.*model.augment.moving"):
+        viewed(2, 0.2, moving=Moving())
+    with pytest.raises(ValueError, match=r"views \(0\) must be at least 1"):
+        viewed(0)
+    with pytest.raises(ValueError, match="consistency"):
+        viewed(2, -0.2)

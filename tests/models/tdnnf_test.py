@@ -26,7 +26,8 @@ def encoder(**changes: Any) -> TdnnfEncoder:
 
 
 def whole(made: TdnnfEncoder, features: Tensor) -> Tensor:
-    return made(features, torch.tensor([features.shape[1]])).frames
+    frames: Tensor = made(features, torch.tensor([features.shape[1]])).frames
+    return frames
 
 
 def test_a_layer_hears_a_frame_before_and_a_bottleneck_after() -> None:

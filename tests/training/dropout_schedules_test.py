@@ -49,7 +49,7 @@ def test_what_can_not_be_is_refused(
         DropoutSchedule(points, pattern).layers(nn.Sequential(ContinuousDropout(0.1)))
 
 
-class Noting(toy.ToyModel):  # type: ignore[name-defined, misc]
+class Noting(toy.ToyModel):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.drop = Dropout(0.9)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from asrkit.bounds import refuse_below
 from asrkit.data.batch import Batch
 from asrkit.data.frame_targets import FrameTargets
 from asrkit.lattice.cells import frame_scores
 from asrkit.lattice.greedy import greedy_labels
 from asrkit.lattice.topologies import CtcTopology
 from asrkit.lattice.viterbi import Alignment, best_alignment
+from asrkit.losses.consistency import view_divergence
 from asrkit.losses.ctc import Smoothed, ctc_loss, smoothed_ctc_loss
 from asrkit.models.interfaces import (
     Encoded,
@@ -50,12 +52,16 @@ class CtcHead(Head):
             to others, in training; the loss itself is not smoothed.
         smoothed: What gives and gets it: all `symbols`; `labels` among each other; or
             `labels_and_blank`, where labels also get a share of what blank has, which keeps it all.
+        consistency: Factor of the divergence of two views of each utterance (`model.views: 2`),
+            which `model.augment` has masked in different ways; 0 for none. It is added to the
+            loss; 0.2 is published.
 
     Raises:
-        ValueError: If the encoder has no such tap, or the smoothing is not a share.
+        ValueError: If the encoder has no such tap, the smoothing is not a share, or the factor is
+            below 0.
 
-    Source: Graves et al. 2006; with eos, rwth-i6/i6_experiments,
-        users/gaudino/experiments/rf_conformer_att_2023.
+    Source: Graves et al. 2006; with consistency, Yao et al. 2024 (CR-CTC); with eos,
+        rwth-i6/i6_experiments, users/gaudino/experiments/rf_conformer_att_2023.
     """
 
     by_chunk: frozenset[Kind] = frozenset({"frames"})
@@ -71,12 +77,15 @@ class CtcHead(Head):
         unused_outputs: int = 0,
         label_smoothing: float = 0.0,
         smoothed: Smoothed = "symbols",
+        consistency: float = 0.0,
     ) -> None:
         super().__init__()
         require_tap(encoder, tap)
         require_weight(weight)
         require_share("label_smoothing", label_smoothing)
+        refuse_below(0, consistency=consistency)
         self.weight, self.tap = weight, tap
+        self.consistency, self.compares_views = consistency, consistency > 0
         self.label_smoothing, self.smoothed = label_smoothing, smoothed
         self.dropout = Dropout(dropout)
         self.outputs = Outputs.labels_with_blank(vocabulary)
@@ -105,20 +114,27 @@ class CtcHead(Head):
         labels, label_lengths = batch.labels, batch.label_lengths
         if self.eos is not None:
             labels, label_lengths = appended(labels, label_lengths, self.eos)
-        given = (self.symbol_log_probs(encoded), encoded.lengths, labels, label_lengths)
+        log_probs = self.symbol_log_probs(encoded)
+        given = (log_probs, encoded.lengths, labels, label_lengths)
         if self.training and self.label_smoothing:
             losses, feasible = smoothed_ctc_loss(*given, self.label_smoothing, self.smoothed)
         else:
             losses, feasible = ctc_loss(*given)
-        return {
+        count = int(label_lengths.sum())
+        report = {
             "loss": LossPart(
                 total=losses.sum(),
-                count=int(label_lengths.sum()),
+                count=count,
                 weight=self.weight,
                 per_utterance=losses.detach().masked_fill(~feasible, float("inf")),
             ),
             "infeasible": LossPart((~feasible).sum().float(), len(batch), weight=0.0),
         }
+        if self.compares_views and encoded.views == 2:
+            divergences = view_divergence(log_probs, encoded.lengths)  # (B / 2,)
+            weight = self.weight * self.consistency
+            report["consistency"] = LossPart(divergences.sum(), count, weight)
+        return report
 
     def align(self, encoded: Encoded, labels: Tensor, label_lengths: Tensor) -> Alignment:
         """Returns the best alignment of labels (B, U) with lengths (B,)."""
