@@ -117,15 +117,9 @@ def run(words: str) -> Any:
     return CliRunner().invoke(main, shlex.split(words))
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with audio, a data folder, a trained and scored run, and a language model."""
-    place = tmp_path_factory.mktemp("json")
+def make_data(place: Path) -> list[str]:
+    """Writes audio and manifests; returns the names of utterances."""
     (place / "audio").mkdir()
-    (place / "kaldi").mkdir()
-    (place / "arrays").mkdir()
-    np.save(place / "arrays" / "u.npy", np.ones((9, 3)))
-    (place / "arrays" / "u.txt").write_text("AB")
     draw, names = np.random.default_rng(0), [f"u{index}" for index in range(6)]
     for index, name in enumerate(names):
         samples = draw.integers(-3000, 3000, 8000 + 800 * index).astype(np.int16)
@@ -137,6 +131,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     write_manifest(place / "data", "train", sources[:4])
     write_manifest(place / "data", "dev", sources[4:])
+    return names
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with audio, a data folder, a trained and scored run, and a language model."""
+    place = tmp_path_factory.mktemp("json")
+    (place / "kaldi").mkdir()
+    (place / "arrays").mkdir()
+    np.save(place / "arrays" / "u.npy", np.ones((9, 3)))
+    (place / "arrays" / "u.txt").write_text("AB")
+    names = make_data(place)
     put_espnet(place / "exp")
     (place / "spec.yaml").write_text(SPEC)
     (place / "space.yaml").write_text("training.schedule.value: [1e-3, 1e-2]")

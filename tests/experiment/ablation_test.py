@@ -22,7 +22,7 @@ from asrkit.experiment.ablation.applied import notes_on
 from asrkit.experiment.ablation.plan import Study, planned
 from asrkit.experiment.ablation.variants import read_variant, read_variants
 from asrkit.queues.processes import Ended, Task
-from tests.cli.json_test import folder as made
+from tests.cli.json_test import make_data
 
 SPEC = """
 text: words
@@ -53,14 +53,14 @@ VARIANTS = {
     "lost": "data.train: [nowhere]",
     "wide": "# Wider.\nmodel.encoder.blocks.ffn.module.hidden_dim: 16",
 }
-folder = made
 
 
 @pytest.fixture
-def place(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with data, a base and its variants."""
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(folder / "data", "data")
+    make_data(tmp_path)
+    assert asrkit("tokenizer words --data data").exit_code == 0
     Path("base.yaml").write_text(SPEC)
     for name, text in VARIANTS.items():
         variant(name, text)

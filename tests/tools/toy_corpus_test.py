@@ -14,23 +14,26 @@ from numpy.typing import NDArray
 
 from asrkit.data.cuts import read_cut
 from asrkit.data.manifests import open_set
+from tests.programs import run_program
 
 ROOT = Path(__file__).parents[2]
+TOOL = ROOT / "tools" / "make_toy_corpus.py"
 
 
-def run(*words: object) -> subprocess.CompletedProcess[str]:
+def start(*words: object) -> subprocess.Popen[str]:
+    """Starts a process of its own, whose speech can't depend on what was spoken before."""
     command = [sys.executable, *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.mark.parametrize("layout", ["librispeech", "an4", "tedlium2", "switchboard"])
 def test_toy_corpora_are_prepared_and_repeatable(tmp_path: Path, layout: str) -> None:
-    for name in ("one", "two"):
-        made = run(
-            ROOT / "tools/make_toy_corpus.py", "--layout", layout, "--out", tmp_path / name,
-            "--utterances", 20,
-        )  # fmt: skip
-        assert made.returncode == 0, made.stderr
+    places = [tmp_path / "one", tmp_path / "two"]
+    options = ("--layout", layout, "--utterances", 20)
+    makers = [start(TOOL, *options, "--out", place) for place in places]
+    for maker in makers:
+        _, said = maker.communicate()
+        assert maker.returncode == 0, said
     one, two = (
         {p.relative_to(tmp_path / n): p.read_bytes() for p in (tmp_path / n).rglob("*.*")}
         for n in ("one", "two")
@@ -40,9 +43,9 @@ def test_toy_corpora_are_prepared_and_repeatable(tmp_path: Path, layout: str) ->
     size = ["--size", "mini"] if layout == "librispeech" else []
     prepare = ROOT / "recipes" / layout / "prepare.py"
     search = "find" if layout == "switchboard" else "download"
-    found = run(prepare, search, "--corpus", corpus, *size)
+    found = run_program(prepare, search, "--corpus", corpus, *size)
     assert "found" in found.stdout, found.stderr
-    made = run(prepare, "manifests", "--corpus", corpus, *size, "--data", tmp_path / "data")
+    made = run_program(prepare, "manifests", "--corpus", corpus, *size, "--data", tmp_path / "data")
     assert made.returncode == 0, made.stderr
     assert (tmp_path / "data" / "manifests" / "train.jsonl").stat().st_size > 0
 
@@ -51,7 +54,7 @@ def test_toy_corpora_are_prepared_and_repeatable(tmp_path: Path, layout: str) ->
 def test_a_missing_corpus_is_named(tmp_path: Path, layout: str) -> None:
     size = ["--size", "mini"] if layout == "librispeech" else []
     options = ["--corpus", tmp_path / "nowhere", *size, "--data", tmp_path / "data"]
-    failed = run(ROOT / "recipes" / layout / "prepare.py", "manifests", *options)
+    failed = run_program(ROOT / "recipes" / layout / "prepare.py", "manifests", *options)
     assert failed.returncode == 1
     assert "nowhere" in failed.stderr
     assert "Traceback" not in failed.stderr
@@ -79,11 +82,11 @@ def librispeech(folder: Path) -> dict[str, NDArray[np.int16]]:
 
 def test_chapters_of_librispeech_become_talks(tmp_path: Path) -> None:
     spoken = librispeech(tmp_path / "real")
-    make = [ROOT / "tools/make_toy_corpus.py", "--layout", "tedlium2", "--out", tmp_path / "ted"]
-    made = run(*make, "--source", tmp_path / "real")
+    layout = ("--layout", "tedlium2", "--out", tmp_path / "ted")
+    made = run_program(TOOL, *layout, "--source", tmp_path / "real")
     assert made.returncode == 0, made.stderr
     prepare = ROOT / "recipes/tedlium2/prepare.py"
-    made = run(
+    made = run_program(
         prepare, "manifests", "--corpus", tmp_path / "ted", "--data", tmp_path / "data",
         "--jobs", 1,
     )  # fmt: skip
@@ -112,8 +115,8 @@ def test_what_can_not_be_relaid_is_said(
 ) -> None:
     librispeech(tmp_path / "real")
     shutil.rmtree(tmp_path / "real" / "LibriSpeech" / "dev-clean-2")
-    make = [ROOT / "tools/make_toy_corpus.py", "--source", tmp_path / "real"]
-    failed = run(*make, "--out", tmp_path / "out", *options)
+    places = ("--source", tmp_path / "real", "--out", tmp_path / "out")
+    failed = run_program(TOOL, *places, *options)
     assert failed.returncode == code
     assert message in failed.stderr
 
@@ -143,11 +146,10 @@ def test_readers_talk_to_each_other(tmp_path: Path) -> None:
         tmp_path / "out",
         tmp_path / "d",
     )
-    tool = ROOT / "tools/make_toy_corpus.py"
-    made = run(tool, "--layout", "switchboard", "--out", out, "--source", source.parent)
+    made = run_program(TOOL, "--layout", "switchboard", "--out", out, "--source", source.parent)
     assert made.returncode == 0, made.stderr
     assert "18 utterances" in made.stdout
-    prepared = run(
+    prepared = run_program(
         ROOT / "recipes/switchboard/prepare.py", "manifests", "--corpus", out, "--data", data
     )
     assert prepared.returncode == 0, prepared.stderr
@@ -162,5 +164,5 @@ def test_readers_talk_to_each_other(tmp_path: Path) -> None:
     segments = open_set(data, ["hub5e_00"])
     assert len(segments) == 6
     assert {cut.supervisions[0].text.split()[0] for cut in segments} == {"say"}
-    refused = run(tool, "--layout", "an4", "--out", out, "--source", source)
+    refused = run_program(TOOL, "--layout", "an4", "--out", out, "--source", source)
     assert "--source is only for --layout tedlium2 or switchboard" in refused.stderr
