@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from asrkit.errors import UserError
+from asrkit.experiment import import_model
 from asrkit.experiment.import_model import describe, read_tensors
+from asrkit.foreign.returnn.labels import labels
 from asrkit.foreign.returnn.tensorflow import as_frontend, is_left
-from tests.foreign.stored_models import put_returnn
+from asrkit.foreign.settings import Problems
+from asrkit.run_folder import RunFolder
+from asrkit.training.checkpoint_files import load_weights
+from tests.foreign.stored_models import HERE, put_returnn
 
 REC = "output/rec/"
 LSTM = {
@@ -118,6 +124,38 @@ def test_one_model_of_several_is_taken_by_its_prefix(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(config + "prefix: lm.\n")
     with pytest.raises(UserError, match=r"no tensor's name begins with 'lm\.'"):
         describe("returnn", tmp_path / "config.yaml", None, given)
+
+
+def test_labels_are_those_of_a_sentencepiece_model_or_of_a_list(tmp_path: Path) -> None:
+    place, problems = tmp_path / "config.yaml", Problems("config.yaml")
+    shutil.copy(HERE / "espnet-conformer" / "bpe.model", tmp_path)
+    config = {"labels": {"model_file": "bpe.model", "eos_label": "</s>", "unknown_label": "<unk>"}}
+    found = labels(config, place, None, problems)
+    assert found.tree["units"] == "sentencepiece"
+    assert found.tree["unknown"] == "<unk>"
+    assert found.rows.order == (0, 1, *range(3, 26), 2)
+    assert "</s>" not in found.units.symbols
+    (tmp_path / "words").write_text("one\ntwo\n<eos>\n")
+    found = labels({"labels": {"vocab_file": "words", "eos_label": 2}}, place, None, problems)
+    assert (found.units.symbols, found.tree["units"]) == (["one", "two"], "words")
+    assert not problems.found
+    (tmp_path / "words").write_text("{'one': 0, 'two': 2}\n")
+    labels({"labels": {"vocab_file": "words", "eos_label": "three"}}, place, None, problems)
+    assert "expected the numbers from 0 to 1" in problems.found[0]
+    assert "got 'three'" in problems.found[1]
+
+
+def test_features_are_normalised_with_the_numbers_of_files(tmp_path: Path) -> None:
+    checkpoint = put_returnn(tmp_path)
+    (tmp_path / "mean").write_text("\n".join(map(str, range(12))))
+    (tmp_path / "stdev").write_text(" ".join(["2.5"] * 12))
+    config = (tmp_path / "config.yaml").read_text()
+    files = "{num_mels: 12, mean_file: mean, stdev_file: stdev}"
+    (tmp_path / "config.yaml").write_text(config.replace("{num_mels: 12}", files))
+    run = import_model("returnn", checkpoint, tmp_path / "run").run
+    weights = load_weights(RunFolder(run).average)
+    assert weights["features.normalization.mean"].tolist() == list(range(12))
+    assert weights["features.normalization.deviation"].tolist() == [2.5] * 12
 
 
 def test_a_damaged_file_of_tensors_is_one_message(tmp_path: Path) -> None:
