@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,14 +11,14 @@ import pytest
 
 from asrkit.data.cuts import read_cut
 from asrkit.data.manifests import open_set
+from tests.programs import run_program
 
 ROOT = Path(__file__).parents[1]
 CORPORA = os.environ.get("ASRKIT_CORPORA", "")
 
 
 def prepare(recipe: str, *options: str) -> None:
-    command = [sys.executable, f"recipes/{recipe}/prepare.py", "manifests", *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = run_program(ROOT / "recipes" / recipe / "prepare.py", "manifests", *options)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -63,9 +61,10 @@ def test_librispeech_mini_has_all_its_utterances(tmp_path: Path) -> None:
 )
 def test_readers_on_the_telephone_are_cut_out_again(tmp_path: Path) -> None:
     source, out, data = CORPORA, tmp_path / "out", tmp_path / "data"
-    tool = ["tools/make_toy_corpus.py", "--layout", "switchboard", "--utterances", "56"]
-    command = [sys.executable, *tool, "--source", source, "--out", str(out)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    layout = ("--layout", "switchboard", "--utterances", 56)
+    done = run_program(
+        ROOT / "tools" / "make_toy_corpus.py", *layout, "--source", source, "--out", out
+    )
     assert done.returncode == 0, done.stderr
     prepare("switchboard", "--corpus", str(out), "--data", str(data))
     cuts = list(open_set(data, ["train_dev"]))
