@@ -239,6 +239,11 @@ class RunFolder:
         return self.path / "imported.tsv"
 
     @property
+    def foreign_config(self) -> Path:
+        """The configuration of the other toolkit that its model comes from."""
+        return self.path / "imported.yaml"
+
+    @property
     def searches(self) -> Path:
         """Which searches its tables compare."""
         return self.path / "searches.json"

@@ -11,6 +11,7 @@ from asrkit.cli.data_features import data_features
 from asrkit.cli.decode import decode
 from asrkit.cli.diff import diff
 from asrkit.cli.explain import explain
+from asrkit.cli.export_model import export_model
 from asrkit.cli.features import features
 from asrkit.cli.files import files
 from asrkit.cli.gmm import gmm
@@ -50,6 +51,7 @@ for verb in (
     decode,
     diff,
     explain,
+    export_model,
     features,
     files,
     gmm,

@@ -10,6 +10,7 @@ from asrkit.experiment.check import CheckReport, check, explain, show
 from asrkit.experiment.compare import diff
 from asrkit.experiment.decode import average, decode, score
 from asrkit.experiment.decode_spec import table
+from asrkit.experiment.export_model import export_model
 from asrkit.experiment.gmm import gmm
 from asrkit.experiment.gmm_features import features
 from asrkit.experiment.graph import graph
@@ -44,6 +45,7 @@ __all__ = [
     "diff",
     "estimate_prior",
     "explain",
+    "export_model",
     "features",
     "gmm",
     "graph",

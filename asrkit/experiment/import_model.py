@@ -23,7 +23,7 @@ from asrkit.experiment.record import record_command, record_environment
 from asrkit.experiment.runs import open_run, record_tokenizer
 from asrkit.experiment.spec import resolve_spec
 from asrkit.files import copy_file, read_lines, write_lines
-from asrkit.foreign.espnet.asr import asr_model
+from asrkit.foreign.espnet.read import espnet_model
 from asrkit.foreign.model import DecoderOf, ForeignModel, Given, Units
 from asrkit.foreign.returnn.model import returnn_model
 from asrkit.foreign.rules import Renamed, renamed
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 Toolkit = Literal["espnet", "returnn"]
 TOOLKITS: dict[str, Callable[[Given], ForeignModel]] = {
-    "espnet": asr_model,
+    "espnet": espnet_model,
     "returnn": returnn_model,
 }
 
@@ -109,6 +109,7 @@ def import_model(
         _remove(RunFolder(run))
         raise
     _write(run, resolved, model, found, checkpoint)
+    copy_file(place, RunFolder(run).foreign_config)
     record_tokenizer(run, tokenizer)
     record_command(run)
     record_environment(run, parameters=count_parameters(model))
@@ -137,7 +138,7 @@ def describe(
     Raises:
         UserError: If it can't be read or expressed here.
     """
-    return TOOLKITS[toolkit](Given(_read_config(config), config, bpe, tensors or {}, decoder_of))
+    return TOOLKITS[toolkit](Given(read_config(config), config, bpe, tensors or {}, decoder_of))
 
 
 def read_tensors(checkpoint: Path) -> dict[str, Tensor]:
@@ -170,7 +171,12 @@ def _decoder_of(run: Path) -> DecoderOf:
     return DecoderOf(head["decoder"], tree["encoder"]["dim"], inside)
 
 
-def _read_config(path: Path) -> Mapping[str, Any]:
+def read_config(path: Path) -> Mapping[str, Any]:
+    """Returns the configuration of another toolkit.
+
+    Raises:
+        UserError: If it can't be read.
+    """
     try:
         config = yaml.safe_load("\n".join(read_lines(path)))
     except yaml.YAMLError as error:

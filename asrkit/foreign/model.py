@@ -73,6 +73,7 @@ class ForeignModel:
         notes: What is not as there, a sentence each.
         tensors: The tensors that the rules name, where these are not those of the checkpoint as
             they are: renamed, fewer, or more.
+        buffers: Tensors that are stored there and computed here: the buffer here for each.
     """
 
     tree: dict[str, Any]
@@ -81,3 +82,4 @@ class ForeignModel:
     not_needed: dict[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
     tensors: Mapping[str, Tensor] | None = None
+    buffers: dict[str, str] = field(default_factory=dict)

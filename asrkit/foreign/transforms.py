@@ -128,6 +128,32 @@ class Rows(Transform):
 
 
 @dataclass(frozen=True)
+class InTurn(Transform):
+    """One transform after the other.
+
+    Args:
+        parts: The first may take several tensors, the others one.
+    """
+
+    parts: tuple[Transform, ...]
+
+    def here(self, theirs: Sequence[Tensor]) -> Tensor:
+        """Returns what all of them make, the first one first."""
+        tensors = list(theirs)
+        for part in self.parts:
+            tensors = [part.here(tensors)]
+        return tensors[0]
+
+    def there(self, ours: Tensor) -> list[Tensor]:
+        """Returns what all of them take, the last one first."""
+        tensors = [ours]
+        for part in reversed(self.parts):
+            (tensor,) = tensors
+            tensors = part.there(tensor)
+        return tensors
+
+
+@dataclass(frozen=True)
 class OppositeDistances(Transform):
     """A projection (D, D) of interleaved sinusoids of the distance from key to query.
 

@@ -17,8 +17,8 @@ from asrkit.nn.contexts import EncoderContext
 from asrkit.nn.dropout import Dropout
 from asrkit.nn.feed_forward import FeedForward
 from asrkit.nn.masking import SequenceContext
-from asrkit.nn.norms import LayerNorm
-from asrkit.nn.positions import sinusoids
+from asrkit.nn.norms import LayerNorm, Norm
+from asrkit.nn.positions import Layout, sinusoids
 from asrkit.nn.resampling import Frontend, FrontendStack
 from asrkit.nn.residual import Place, Residual
 
@@ -53,6 +53,9 @@ class TransformerEncoder(Encoder):
         context: What frames see of each other.
         taps: Blocks, counted from 1, whose outputs heads may read.
         dropout: Everywhere.
+        attention_dropout: Of the attention weights; `dropout` where null.
+        norm: Before each sublayer, and the last one.
+        layout: Of the sinusoids.
 
     Raises:
         ValueError: If a tap is not a block.
@@ -71,16 +74,21 @@ class TransformerEncoder(Encoder):
         context: EncoderContext = EncoderContext(),  # noqa: B008 - has no state
         taps: list[int] = [],  # noqa: B006 - never changed
         dropout: float = 0.1,
+        attention_dropout: float | None = None,
+        norm: Factory[Norm] = LayerNorm,
+        layout: Layout = "halves",
     ) -> None:
         super().__init__()
         self.dim, self.num_layers, self.context = dim, num_layers, context
+        self.layout: Layout = layout
         self.taps = checked_taps(taps, num_layers)
         self.frontends = FrontendStack(frontend.values(), input_dim)
         self.input = nn.Linear(self.frontends.dim, dim)
         self.dropout = Dropout(dropout)
 
         def attention(dim: int) -> SelfAttention:
-            return SelfAttention(dim, num_heads, dropout=dropout)
+            share = dropout if attention_dropout is None else attention_dropout
+            return SelfAttention(dim, num_heads, dropout=share)
 
         def ffn(dim: int) -> FeedForward:
             return FeedForward(dim, feed_forward.hidden_dim, feed_forward.activation, dropout)
@@ -91,10 +99,13 @@ class TransformerEncoder(Encoder):
             parts = {"attention": attention, "ffn": ffn}
             self.blocks.append(
                 nn.ModuleDict(
-                    {n: Residual(dim, place, m, dropout=dropout) for n, m in parts.items()}
+                    {
+                        n: Residual(dim, place, m, norm=norm, dropout=dropout)
+                        for n, m in parts.items()
+                    }
                 )
             )
-        self.norm = LayerNorm(dim)
+        self.norm = norm(dim=dim)
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Returns (B,) frames that come out for (B,) feature frames."""
@@ -110,7 +121,8 @@ class TransformerEncoder(Encoder):
     def _outputs(self, frames: Tensor, context: SequenceContext) -> dict[int, Tensor]:
         """Returns the outputs (B, T, D) of tapped blocks by number, and of the last norm."""
         places = torch.arange(frames.shape[1], device=frames.device)
-        frames = self.dropout(frames + sinusoids(places, self.dim).to(frames.dtype))
+        added = sinusoids(places, self.dim, self.layout)
+        frames = self.dropout(frames + added.to(frames.dtype))
         outputs: dict[int, Tensor] = {}
         for number, block in enumerate(self.blocks, start=1):
             assert isinstance(block, nn.ModuleDict)

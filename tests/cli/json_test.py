@@ -92,6 +92,7 @@ COMMANDS = {
     "features": "--run mixtures/mono --data data --set dev",
     "chain": "--run chain --data mixtures/mono/data --alignments mixtures/mono --set dev",
     "import": "espnet exp/valid.acc.ave.pth --out foreign",
+    "export": "espnet foreign --out exported",
     "files spec": "spec.yaml",
     "files hears": "spec.yaml",
     "files heads": "spec.yaml",

@@ -159,7 +159,7 @@ WAYS: dict[str, Callable[[Places, Command, str], None]] = {
     r"asrkit .*": Places.asrkit,
     r"torchrun .*": Places.parallel,
     r"(python )?tools/results_table\.py .*": Places.script,
-    r"python tools/(make_toy_corpus|comparison/\w+|benchmark/\w+)\.py.*": Places.options,
+    r"python tools/(make_toy_corpus|(comparison|benchmark|parity)/\w+)\.py.*": Places.options,
     r"python tools/dump_tensorflow\.py.*": Places.options,
     r"source .venv/bin/activate": Places.shell,
     r"tensorboard .*": Places.tensorboard,

@@ -27,7 +27,7 @@ DOCS = ROOT / "docs"
 TESTED = {
     "ablations.md": ["yaml", "yaml"],
     "hybrid.md": ["yaml"] * 7,
-    "import.md": ["sh", "yaml", "sh"],
+    "import.md": ["sh", "yaml", "sh", "sh", "yaml", "sh"],
     "own-data.md": ["sh", "yaml"],
     "training.md": [],  # its tables have examples: training_page_test.py
     "use-a-model.md": ["sh", "python", "python"],
@@ -117,9 +117,14 @@ def test_the_model_of_another_toolkit_is_imported_decoded_and_scored(place: Path
     page = DOCS / "import.md"
     shell(blocks(page, "sh")[0])
     assert (place / "run" / "espnet" / "decode" / "joint" / "test" / "score.json").is_file()
-    config = blocks(page, "yaml")[0].replace("num_mels: 80", "num_mels: 12")
+    (place / "conf" / "with-lm.yaml").write_text(blocks(page, "yaml")[0])
+    for line in "".join(blocks(page, "sh")[1:3]).splitlines():
+        small_project.run(line.removeprefix("asrkit "))
+    assert (place / "run" / "espnet" / "decode" / "with_lm" / "test" / "nbest.jsonl").is_file()
+    assert (place / "exp" / "exported" / "model.pth").is_file()
+    config = blocks(page, "yaml")[1].replace("num_mels: 80", "num_mels: 12")
     (place / "exp" / "aed" / "config.yaml").write_text(config)
-    shell(blocks(page, "sh")[1])
+    shell(blocks(page, "sh")[3])
     assert (place / "run" / "aed" / "decode" / "all" / "test" / "score.json").is_file()
 
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from asrkit.cli import main
 from asrkit.data.manifests import Source, write_manifest
 from tests.documentation.commands import ROOT
-from tests.foreign.stored_models import put_espnet, put_returnn_models
+from tests.foreign.stored_models import put_espnet, put_one_of, put_returnn_models
 
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 SPEC = """
@@ -98,6 +98,7 @@ def make(folder: Path) -> None:
     own(folder)
     put_espnet(folder / "exp" / "asr")
     put_returnn_models(folder / "exp")
+    put_one_of("espnet-lms", "transformer", folder / "exp" / "lm_train", "valid.loss.ave.pth")
     (folder / "cv").mkdir()
     (folder / "cv" / "clips").symlink_to(folder / "recordings" / "train")
     rows = ["client_id\tpath\tsentence", *(f"c\t{n}.wav\t{WORDS[n]}" for n in range(9))]
@@ -116,7 +117,8 @@ def make(folder: Path) -> None:
         run(command)
     for name in ("second", "third", "a", "b", "base", "variant"):
         shutil.copytree(folder / "run" / "first", folder / "run" / name)
-    for name in ("run", "data"):
+    run("import espnet exp/asr/valid.acc.ave.pth --out run/imported")
+    for name in ("run", "data", "exp"):
         shutil.copytree(folder / name, folder / "fresh" / name)
     (folder / "tools").symlink_to(ROOT / "tools")
     (folder / ".venv").symlink_to(sys.prefix)
@@ -148,7 +150,7 @@ def own(folder: Path) -> None:
 
 def renew() -> None:
     """Makes the current folder as it was, whatever other commands left there."""
-    for name in ("run", "data"):
+    for name in ("run", "data", "exp"):
         shutil.rmtree(name)
         shutil.copytree(Path("fresh", name), name)
 

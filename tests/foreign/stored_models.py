@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 HERE = Path(__file__).parent
 LABELS = "labels: {vocab_file: bpe.vocab, bpe_file: bpe.codes}\n"
@@ -73,3 +78,42 @@ def put_returnn_models(folder: Path) -> None:
     """Puts a recogniser, a language model and an internal one into folders of their own."""
     for name, kind in {"aed": "aed", "ilm": "mini_lstm", "lm": "transformer_lm"}.items():
         put_returnn(folder / name, kind)
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """One of several models of a file, put into a folder as ESPnet writes it.
+
+    Args:
+        checkpoint: Its weights, next to config.yaml and, for BPE, bpe.model.
+        tensors: What it computed, and its weights below `model.`, by name.
+        hypotheses: N-best lists of (text, tokens, score).
+    """
+
+    checkpoint: Path
+    tensors: dict[str, Tensor]
+    hypotheses: list[Any]
+
+
+def put_one_of(
+    file: str, name: str, folder: Path, checkpoint: str = "valid.ave.pth"
+) -> StoredModel:
+    """Returns a model of a file of several.
+
+    Args:
+        file: Name of the file, without its ending.
+        name: Of the model.
+        folder: Where it is put.
+        checkpoint: Name of its weights.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with safe_open(HERE / f"{file}.safetensors", "pt") as stored:
+        metadata = stored.metadata()
+        names = [each for each in stored.keys() if "/" not in each or each.startswith(f"{name}/")]  # noqa: SIM118
+        tensors = {each.removeprefix(f"{name}/"): stored.get_tensor(each) for each in names}
+    (folder / "config.yaml").write_text(metadata[f"{name}/config"], encoding="utf-8")
+    shutil.copy(HERE / "espnet-conformer" / "bpe.model", folder)
+    weights = {n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")}
+    torch.save(weights, folder / checkpoint)
+    hypotheses = json.loads(metadata[f"{name}/hypotheses"])
+    return StoredModel(folder / checkpoint, tensors, hypotheses)

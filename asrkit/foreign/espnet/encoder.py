@@ -1,10 +1,12 @@
-"""ESPnet's Conformer and E-Branchformer encoders, as an encoder here."""
+"""ESPnet's encoders here: Conformer and E-Branchformer are blocks of named sublayers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from asrkit.foreign.espnet.input_layers import NORM, input_layer
+from asrkit.foreign.espnet.transformer import transformer
 from asrkit.foreign.part import Part
 from asrkit.foreign.rules import Rule, rename
 from asrkit.foreign.settings import Problems, Settings
@@ -65,17 +67,8 @@ E_BRANCHFORMER = {
     "merge_conv_kernel": 3,
     "gradient_checkpoint_layers": [],
 }
-CONVOLUTIONS = {
-    "conv2d": ([3, 3], [2, 2]),
-    "conv2d1": ([3, 3], [1, 1]),
-    "conv2d2": ([3, 3], [2, 1]),
-    "conv2d6": ([3, 5], [2, 3]),
-    "conv2d8": ([3, 3, 3], [2, 2, 2]),
-}
-"""Kernel sizes and strides of the input layers."""
 ACTIVATIONS = {"swish": "swish", "relu": "relu", "gelu": "gelu"}
-NORM = {"type": "layer_norm", "eps": 1e-12}
-"""ESPnet's LayerNorm."""
+IDENTITY = {"type": "identity"}
 OURS, THEIRS = "encoder.blocks.*", "encoder.encoders.*"
 
 
@@ -85,9 +78,10 @@ def encoder(config: Mapping[str, Any], problems: Problems) -> Part:
     makers: dict[object, Callable[[object, Problems], Part]] = {
         "conformer": _conformer,
         "e_branchformer": _e_branchformer,
+        "transformer": transformer,
     }
     if kind not in makers:
-        problems.add(f"encoder is {kind!r}, expected 'conformer' or 'e_branchformer'")
+        problems.add(f"encoder is {kind!r}, expected {', '.join(map(repr, makers))}")
         return Part({"dim": 1})
     return makers[kind](config.get("encoder_conf"), problems)
 
@@ -107,7 +101,8 @@ def _conformer(conf: object, problems: Problems) -> Part:
         first = _feed_forward(given, activation, scale, "feed_forward_macaron", "norm_ff_macaron")
         parts = {"ffn1": first, **parts}
     parts["ffn2"] = last
-    return _whole(given, parts)
+    # ESPnet's blocks end in a norm only where they have convolutions.
+    return _whole(given, parts, NORM if given["use_cnn_module"] else IDENTITY)
 
 
 def _e_branchformer(conf: object, problems: Problems) -> Part:
@@ -122,42 +117,29 @@ def _e_branchformer(conf: object, problems: Problems) -> Part:
         parts = {"ffn1": first, **parts}
     if given["use_ffn"]:
         parts["ffn2"] = _feed_forward(given, activation, scale, "feed_forward", "norm_ff")
-    return _whole(given, parts)
+    return _whole(given, parts, NORM)
 
 
-def _whole(given: Settings, parts: Mapping[str, Part]) -> Part:
+def _whole(given: Settings, parts: Mapping[str, Part], final_norm: Mapping[str, Any]) -> Part:
     """Returns the encoder of such blocks."""
     for key in ("pos_enc_layer_type", "zero_triu", "positionwise_layer_type"):
         given.require(key, SHARED[key])
     for key in ("interctc_use_conditioning", "qk_norm"):
         given.require(key, False)
-    given.require("input_layer", *CONVOLUTIONS)
     dim = given.number("output_size")
-    kernels, strides = CONVOLUTIONS.get(given["input_layer"], CONVOLUTIONS["conv2d"])
+    below = input_layer(given, dim, dim)
     tree = {
         "type": "conformer",
         "dim": dim,
         "num_layers": given.number("num_blocks"),
         "dropout": given.share("positional_dropout_rate"),
-        "frontend": {
-            "conv2d": {
-                "type": "conv2d",
-                "channels": [dim] * len(kernels),
-                "strides": list(strides),
-                "kernel_sizes": list(kernels),
-                "dim": dim,
-                "windows": "whole",
-            }
-        },
+        "frontend": below.tree,
         "blocks": {name: part.tree for name, part in parts.items()},
-        "final_norm": NORM,
+        "final_norm": dict(final_norm),
         "last_norm": NORM,
     }
     rules = [
-        *(
-            rename(f"encoder.frontends.0.convolutions.{n}", f"encoder.embed.conv.{2 * n}")
-            for n in range(len(kernels))
-        ),
+        *below.rules,
         rename("encoder.frontends.0.output", "encoder.embed.out.0", transform=Scaled(dim**0.5)),
         *(
             Rule(rule.ours.format(part=f"{OURS}.{name}"), rule.theirs, rule.transform)

@@ -29,6 +29,8 @@ class StackedLstmDecoder(LabelDecoder):
             linear layer.
         autocast: Whether LSTMs, too, compute in the precision of `training.update`; otherwise in
             that of their weights. In bf16 they are twice as fast on CPUs with instructions for it.
+        unused_outputs: How many outputs come after end of sentence that are never a label, but take
+            probability: other toolkits also have blank in this softmax.
 
     Raises:
         ValueError: If there are frames.
@@ -46,11 +48,13 @@ class StackedLstmDecoder(LabelDecoder):
         dropout: float = 0.0,
         tied: bool = False,
         autocast: bool = False,
+        unused_outputs: int = 0,
     ) -> None:
         super().__init__()
+        self.num_outputs = len(outputs)
         if encoder_dim is not None:
             raise ValueError("a stacked_lstm reads no frames: use it in a language_model")
-        self.embedding = nn.Embedding(len(outputs), embedding_dim)
+        self.embedding = nn.Embedding(len(outputs) + unused_outputs, embedding_dim)
         sizes = [embedding_dim] + [hidden_dim] * (num_layers - 1)
         self.layers = nn.ModuleList(nn.LSTM(size, hidden_dim, batch_first=True) for size in sizes)
         self.dropout = Dropout(dropout)
@@ -58,7 +62,9 @@ class StackedLstmDecoder(LabelDecoder):
         self.narrow: nn.Module = nn.Identity()
         if tied and hidden_dim != embedding_dim:
             self.narrow = nn.Linear(hidden_dim, embedding_dim)
-        self.output = nn.Linear(embedding_dim if tied else hidden_dim, len(outputs))
+        self.output = nn.Linear(
+            embedding_dim if tied else hidden_dim, len(outputs) + unused_outputs
+        )
         if tied:
             nn.init.normal_(self.embedding.weight, std=embedding_dim**-0.5)
             self.output.weight = self.embedding.weight
@@ -98,7 +104,8 @@ class StackedLstmDecoder(LabelDecoder):
             x = self.dropout(x)
             states.append(after)
         scores = self.output(self.narrow(x[:, 0]))
-        return torch.log_softmax(scores.float(), dim=1), states
+        log_probs = torch.log_softmax(scores.float(), dim=1)
+        return log_probs[:, : self.num_outputs], states
 
     def _embed(self, labels: Tensor) -> Tensor:
         embedded: Tensor = self.embedding(labels)

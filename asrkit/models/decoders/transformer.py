@@ -45,10 +45,11 @@ class TransformerDecoder(AttendingDecoder):
         norm_eps: Added to the variance in all norms.
         unused_outputs: How many outputs come after end of sentence that are never a label, but take
             probability: other toolkits also have blank in this softmax.
+        widening: What brings embeddings to D: a linear layer, or one with a norm and ReLU.
 
     Raises:
-        ValueError: If the heads do not divide D, there is no layer, or position_first has nothing
-            to be before.
+        ValueError: If the heads do not divide D, there is no layer, or position_first or widening
+            has nothing to do.
 
     Source: Vaswani et al. 2017, with norms before the sublayers (Wang et al. 2019); position_first:
         Irie et al. 2019, "Language modeling with deep Transformers", rwth-i6/returnn-experiments.
@@ -69,6 +70,7 @@ class TransformerDecoder(AttendingDecoder):
         norm_eps: float = 1e-5,
         unused_outputs: int = 0,
         position_first: bool = False,
+        widening: Literal["linear", "normalized"] = "linear",
     ) -> None:
         super().__init__()
         if position_first and (embedding_dim is None or position == "none"):
@@ -76,11 +78,15 @@ class TransformerDecoder(AttendingDecoder):
         self.num_outputs = len(outputs)
         if num_layers < 1:
             raise ValueError(f"num_layers ({num_layers}) must be at least 1")
+        if widening == "normalized" and embedding_dim is None:
+            raise ValueError("widening: normalized needs the embedding_dim that is widened")
         self.dim, self.embedding_dim, self.context_dim = dim, dim, num_layers * dim
         size = dim if embedding_dim is None else embedding_dim
         self.embedding = nn.Embedding(len(outputs) + unused_outputs, size)
         nn.init.normal_(self.embedding.weight, std=size**-0.5)
         self.widen = nn.Identity() if embedding_dim is None else nn.Linear(size, dim)
+        if widening == "normalized":
+            self.widen = nn.Sequential(nn.Linear(size, dim), nn.LayerNorm(dim), nn.ReLU())
         self.position, self.position_first = position, position_first
         self.dropout = Dropout(dropout)
         self.blocks = nn.ModuleList(
