@@ -22,6 +22,7 @@ from asrkit.errors import UserError
 from asrkit.experiment import decode, export_model, import_model
 from asrkit.experiment.import_model import describe
 from asrkit.experiment.runs import open_run
+from asrkit.foreign.espnet.labels import END
 from asrkit.losses.ctc import ctc_loss
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.heads.attention import AttentionHead
@@ -76,6 +77,11 @@ def agree(ours: Tensor, theirs: Tensor) -> None:
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=5e-5)
 
 
+def same(ours: Tensor, theirs: Tensor) -> None:
+    """Statistics are there in double precision."""
+    torch.testing.assert_close(ours, theirs.to(ours.dtype), rtol=1e-6, atol=1e-7)
+
+
 def test_all_variants_are_tested() -> None:
     with safe_open(HERE / f"{FILE}.safetensors", "pt") as file:
         names = [name.removesuffix("/config") for name in file.metadata() if "/config" in name]
@@ -114,8 +120,9 @@ def test_the_same_is_found(kind: str, run: Path, stored: StoredModel, tmp_path: 
     text, tokens, total = stored.hypotheses[0][0]
     best = line.hypotheses[0]
     symbols = open_run(run).vocabulary.symbols
-    assert [symbols[label] for label in best.labels] == tokens
-    assert line.text == " ".join(text.split())
+    # At its limit of labels, ESPnet adds a second end of sentence to hypotheses that have ended.
+    assert [symbols[label] for label in best.labels] == [each for each in tokens if each != END]
+    assert line.text == " ".join(text.removesuffix(END).split())
     agree(torch.tensor(best.score), torch.tensor(total))
 
 
@@ -130,8 +137,7 @@ def test_an_exported_model_has_all_tensors_that_espnet_has(
     assert theirs.keys() - before.keys() == {"frontend.logmel.melmat"}  # not stored: it is computed
     assert not before.keys() - theirs.keys()
     for name, tensor in before.items():
-        assert theirs[name].dtype == tensor.dtype
-        torch.testing.assert_close(theirs[name], tensor, rtol=1e-6, atol=1e-7)
+        same(theirs[name], tensor)
     config = yaml.safe_load((tmp_path / "there" / "config.yaml").read_text())
     given = json.loads((stored.checkpoint.parent / "config.yaml").read_text())
     paths = {"bpemodel", "normalize_conf"}
@@ -142,7 +148,7 @@ def test_an_exported_model_has_all_tensors_that_espnet_has(
     ours, new = (open_run(each).model("average")[0].state_dict() for each in (run, again))
     assert ours.keys() == new.keys()
     for name, tensor in ours.items():
-        torch.testing.assert_close(new[name], tensor, rtol=1e-6, atol=1e-7)
+        same(new[name], tensor)
 
 
 def test_filters_and_statistics_are_exported_as_espnet_has_them(tmp_path: Path) -> None:
@@ -152,7 +158,7 @@ def test_filters_and_statistics_are_exported_as_espnet_has_them(tmp_path: Path) 
     before = torch.load(tmp_path / "exp" / "valid.acc.ave.pth", weights_only=True)
     assert theirs.keys() == before.keys()
     for name, tensor in before.items():
-        torch.testing.assert_close(theirs[name], tensor, rtol=1e-6, atol=1e-7)
+        same(theirs[name], tensor)
     config = yaml.safe_load((tmp_path / "there" / "config.yaml").read_text())
     statistics = np.load(config["normalize_conf"]["stats_file"])
     mean = statistics["sum"] / statistics["count"]

@@ -45,11 +45,13 @@ class Found:
 @click.argument("theirs", type=click.Path(path_type=Path))
 def main(ours: Path, theirs: Path) -> None:
     """Compares OURS with THEIRS."""
-    lines = read_nbest(DecodedSet(ours).nbest)
+    every = read_nbest(DecodedSet(ours).nbest)
     found = _read(theirs)
-    missing = [line.id for line in lines if line.id not in found]
-    if missing:
-        raise UserError(f"{theirs} has nothing of {len(missing)} utterances, such as {missing[0]}")
+    lines = [line for line in every if line.id in found]
+    if not lines:
+        raise UserError(f"{theirs} has none of the utterances of {ours}")
+    if len(lines) < len(every):
+        click.echo(f"{len(every) - len(lines)} of {len(every)} are not in {theirs}: left out")
     texts = {"asrkit": [line.text for line in lines], "ESPnet": [found[x.id].text for x in lines]}
     for name, each in texts.items():
         errors = [

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from asrkit.data.cuts import read_cut, text_of
 from asrkit.data.manifests import open_set
 from asrkit.files import write_lines
-from asrkit.foreign.espnet.asr import BLANK, END, UNKNOWN
+from asrkit.foreign.espnet.labels import BLANK, END, UNKNOWN
 from asrkit.text.listed_units import SPACE
 from asrkit.text.tokenizers import SPACE as OUR_SPACE
 from asrkit.text.tokenizers import (

@@ -1,6 +1,6 @@
 """Makes tiny random ESPnet2 models of many kinds, and stores what they compute, for tests.
 
-Run it where espnet_asr.py runs, which it goes on from:
+Run it in the environment of espnet_asr.py, whose parts it uses:
 
     export PYTHONPATH=$PWD
     cd tests/foreign

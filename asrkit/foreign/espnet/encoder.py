@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from asrkit.foreign.espnet.input_layers import NORM, input_layer
+from asrkit.foreign.espnet.input_layers import NORM, input_layer, linear_layer
 from asrkit.foreign.espnet.transformer import transformer
 from asrkit.foreign.part import Part
 from asrkit.foreign.rules import Rule, rename
@@ -140,7 +140,7 @@ def _whole(given: Settings, parts: Mapping[str, Part], final_norm: Mapping[str, 
     }
     rules = [
         *below.rules,
-        rename("encoder.frontends.0.output", "encoder.embed.out.0", transform=Scaled(dim**0.5)),
+        rename("encoder.frontends.0.output", linear_layer(given), transform=Scaled(dim**0.5)),
         *(
             Rule(rule.ours.format(part=f"{OURS}.{name}"), rule.theirs, rule.transform)
             for name, part in parts.items()

@@ -14,6 +14,8 @@ CONVOLUTIONS = {
     "conv2d8": ([3, 3, 3], [2, 2, 2]),
 }
 """Kernel sizes and strides of the input layers."""
+OUTPUTS = {"conv2d8": "encoder.embed.out"}
+"""Linear layers after them that have another name than most."""
 NORM = {"type": "layer_norm", "eps": 1e-12}
 """ESPnet's LayerNorm."""
 
@@ -43,3 +45,8 @@ def input_layer(given: Settings, channels: int, dim: int | None) -> Part:
         for n in range(len(kernels))
     ]
     return Part(tree, rules)
+
+
+def linear_layer(given: Settings) -> str:
+    """Returns the name there of the linear layer after the convolutions."""
+    return OUTPUTS.get(given["input_layer"], "encoder.embed.out.0")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asrkit.foreign.espnet.input_layers import NORM, input_layer
+from asrkit.foreign.espnet.input_layers import NORM, input_layer, linear_layer
 from asrkit.foreign.part import Part
 from asrkit.foreign.rules import rename
 from asrkit.foreign.settings import Problems, Settings
@@ -59,7 +59,7 @@ def transformer(conf: object, problems: Problems) -> Part:
     attention, ffn = f"{BLOCK}.attention", f"{BLOCK}.ffn"
     rules = [
         *below.rules,
-        rename("encoder.input", "encoder.embed.out.0"),
+        rename("encoder.input", linear_layer(given)),
         rename(f"{attention}.norm.norm", f"{THEIRS}.norm1"),
         rename(f"{attention}.module.query_key_value", *parts, transform=Joined(3)),
         rename(f"{attention}.module.output", f"{THEIRS}.self_attn.linear_out"),

@@ -84,7 +84,7 @@ class TransformerDecoder(AttendingDecoder):
         size = dim if embedding_dim is None else embedding_dim
         self.embedding = nn.Embedding(len(outputs) + unused_outputs, size)
         nn.init.normal_(self.embedding.weight, std=size**-0.5)
-        self.widen = nn.Identity() if embedding_dim is None else nn.Linear(size, dim)
+        self.widen: nn.Module = nn.Identity() if embedding_dim is None else nn.Linear(size, dim)
         if widening == "normalized":
             self.widen = nn.Sequential(nn.Linear(size, dim), nn.LayerNorm(dim), nn.ReLU())
         self.position, self.position_first = position, position_first
