@@ -53,7 +53,7 @@ def asr_model(given: Given) -> ForeignModel:
         [*speech.rules, *encoded.rules, *rules],
         NOT_NEEDED,
         _notes(config),
-        {"frontend.logmel.melmat": "features.filters"},
+        buffers={"frontend.logmel.melmat": "features.filters"},
     )
 
 
