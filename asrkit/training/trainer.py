@@ -40,7 +40,7 @@ from asrkit.training.restoring import diverged, ended_before, newest_state
 from asrkit.training.schedules import Schedule
 from asrkit.training.signals import InterruptedTrainingError, StopRequests
 from asrkit.training.sources import go_on, mark, reading, require_batches
-from asrkit.training.updates import Done, Gradients, Update, warn_of_nonfinite
+from asrkit.training.updates import Done, Gradients, Update, all_finite, warn_of_nonfinite
 
 log = logging.getLogger(__name__)
 
@@ -198,7 +198,7 @@ class Trainer:
         sums.add_all(report for _, report in done)
         if done:
             sums.judged(self.judged_by)  # refused now, not after an epoch
-        finite, loss = self._finite(norm, sums)
+        finite, loss = all_finite(norm, sums.objective(), self.world)
         if finite:
             self.optimizer.step()
             constrain(self.model, self.step + 1)
@@ -312,8 +312,6 @@ class Trainer:
     def take_over(self, state: dict[str, Any], same_model: bool) -> None:
         """Continues where another trainer ended: epochs, updates and schedule, but not best epochs.
 
-        What is left of an epoch comes in this trainer's batches.
-
         Args:
             state: The other trainer's last checkpoint; the model has its weights already.
             same_model: Whether models and optimisers are alike, so that its moments still hold.
@@ -340,13 +338,6 @@ class Trainer:
     @property
     def _leads(self) -> bool:
         return self.world.rank == 0
-
-    def _finite(self, norm: float, sums: Totals) -> tuple[bool, bool]:
-        """Returns whether gradient and loss are finite in all processes, and the loss alone."""
-        loss = math.isfinite(sums.objective())
-        own = torch.tensor([float(loss and math.isfinite(norm)), float(loss)])
-        both, losses = self.world.sum(own).tolist()
-        return both == self.world.size, losses == self.world.size
 
     def _skip(self, done: Done, norm: float) -> None:
         """Counts an update without a finite loss and gradient.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -211,6 +212,14 @@ class Gradients:
     def step_seed(self, step: int, purpose: int) -> int:
         """Returns a seed of a step, the same in all processes and not that of a micro-batch."""
         return ((self.seed * 1_000_003 + step) * 65_537 + 65_536 - purpose) % (2**63)
+
+
+def all_finite(norm: float, objective: float, world: World) -> tuple[bool, bool]:
+    """Returns whether gradient and loss are finite in all processes, and the loss alone."""
+    loss = math.isfinite(objective)
+    own = torch.tensor([float(loss and math.isfinite(norm)), float(loss)])
+    both, losses = world.sum(own).tolist()
+    return both == world.size, losses == world.size
 
 
 def warn_of_nonfinite(done: Done, step: int, norm: float) -> None:
