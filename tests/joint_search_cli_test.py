@@ -208,6 +208,11 @@ def test_tuning_never_ends_worse_than_it_began(joint: Path) -> None:
     tuned = joint / "run" / "tune" / "everything.yaml"
     again = asrkit("decode", *options, "--spec", tuned, "--search", "everything")
     assert again.exit_code == 0, again.output
+    lists = sorted((joint / "run" / "tune" / "everything").glob("*/nbest.jsonl"))
+    written = [path.stat().st_mtime_ns for path in lists]
+    continued = asrkit("tune", *options, *spec, *vary)
+    assert continued.exit_code == 0, continued.output
+    assert [path.stat().st_mtime_ns for path in lists] == written, "nothing is decoded twice"
     wrong = asrkit("tune", *options, *spec, "--vary", "none=0:1")
     assert wrong.exit_code == 2
     assert "no scorer 'none' to tune" in wrong.output

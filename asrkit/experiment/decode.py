@@ -18,6 +18,7 @@ from asrkit.experiment.decode_settings import split
 from asrkit.experiment.decode_spec import chosen_search
 from asrkit.experiment.decoded_sets import require_whole, set_facts
 from asrkit.experiment.hypothesis_times import hypothesis_times
+from asrkit.experiment.lattice_lists import has_lattices
 from asrkit.experiment.prior import hash_of
 from asrkit.experiment.record import record_command, this_command
 from asrkit.experiment.references import warn_of_references
@@ -86,6 +87,7 @@ def decode_into(
     set_name: str,
     sets: OpenSets,
     max_hypotheses: int = 10,
+    keep_finished: bool = False,
 ) -> Summary:
     """Decodes one set with a prepared system; records next to the result how it was found.
 
@@ -98,6 +100,8 @@ def decode_into(
         set_name: The set.
         sets: Those that the command has opened.
         max_hypotheses: Most hypotheses that are written per utterance; no two have the same words.
+        keep_finished: Nothing is decoded again where the same was decoded before, as by a tuning
+            that continues.
 
     Returns:
         The summary that is also written to summary.json.
@@ -110,6 +114,8 @@ def decode_into(
     fingerprint = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
     note = SearchNote(node, str(system.checkpoint), this_command(), fingerprint)
     with owned(out, f"decoding of {set_name}"):
+        if keep_finished and _is_finished(out, fingerprint, search.search.gives_lattices):
+            return read_run_file(DecodedSet(out).summary, Summary)
         return decode_set(
             model=system,
             batches=decode_batches(cuts, system.speech),
@@ -124,6 +130,16 @@ def decode_into(
             note=note,
             aligned=hypothesis_times(system, search.search),
         )
+
+
+def _is_finished(out: Path, fingerprint: str, with_lattices: bool) -> bool:
+    """Returns whether a folder has a whole result that depends on the same."""
+    place = DecodedSet(out)
+    there = place.nbest, place.summary, place.search
+    if place.partial.exists() or not all(path.is_file() for path in there):
+        return False
+    same = read_run_file(place.search, SearchNote).fingerprint == fingerprint
+    return same and (not with_lattices or has_lattices(out))
 
 
 def searched_with(folder: Path, sets: OpenSets) -> tuple[Any, str]:

@@ -259,7 +259,7 @@ def _decoded(
 ) -> Score:
     chosen = build(Search, node, f"decoding.{search}")
     loaded = system.prepare(chosen)
-    decode_into(out, system, node, loaded, data, set_name, sets, max_hypotheses)
+    decode_into(out, system, node, loaded, data, set_name, sets, max_hypotheses, keep_finished=True)
     return score_run(DecodedSet(out).nbest, out, coverage=require_whole(out, sets))
 
 
