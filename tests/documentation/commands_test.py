@@ -156,6 +156,7 @@ WAYS: dict[str, Callable[[Places, Command, str], None]] = {
     r"(?s)(.* )?(\S*/)?run\.sh .*": Places.dry,
     r"asrkit align .*(\$speeds|--head transducer).*": Places.options_of_verb,
     r"asrkit (alignments|chain|features|gmm|lattices) .*": Places.options_of_verb,  # of mixtures
+    r"asrkit tokenizer .*--text words\.txt\.gz.*": Places.understood,  # of more text than is here
     r"asrkit .*": Places.asrkit,
     r"torchrun .*": Places.parallel,
     r"(python )?tools/results_table\.py .*": Places.script,
