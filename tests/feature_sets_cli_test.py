@@ -130,3 +130,15 @@ def test_what_is_no_number_is_named(tmp_path: Path, place: Path) -> None:
     write_feature_set(tmp_path, "bad", [(cut, frames)])
     with pytest.raises(AudioError, match=f"frame 7 of the features of cut {cut.id}"):
         read_signal(next(iter(open_set(tmp_path, ["bad"]))), 100)
+
+
+def test_features_that_are_not_where_they_were_are_told_in_one_line(
+    tmp_path: Path, place: Path
+) -> None:
+    cut = next(iter(open_set(place / "audio", ["dev"])))
+    write_feature_set(tmp_path, "moved", [(cut, np.zeros((50, 3), np.float32))])
+    (tmp_path / "features" / "moved").rename(tmp_path / "elsewhere")
+    with pytest.raises(AudioError, match=f"the features of cut {cut.id} can't be read") as told:
+        read_signal(next(iter(open_set(tmp_path, ["moved"]))), 100)
+    assert "make them again" in str(told.value)
+    assert "extra info" not in str(told.value), "the arguments of lhotse's functions"

@@ -184,6 +184,11 @@ def _check_part(path: Path, total: int, start: int, count: int | None) -> None:
         raise AudioError(f"{path} has {total} samples, expected some from {start} to {end}")
 
 
+def said_by_lhotse(error: Exception) -> str:
+    """Returns the message of an error, without the arguments of all functions that lhotse adds."""
+    return str(error).split("\n[extra info]", 1)[0]
+
+
 def reason(path: Path, error: Exception) -> str:
     """Returns why a file can't be read, and what to do about it if that is known."""
     if not path.stat().st_size:

@@ -18,7 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchaudio.transforms import Resample
 
-from asrkit.data.audio import AudioError, read_samples, require_whole, to_int16
+from asrkit.data.audio import (
+    AudioError,
+    read_samples,
+    require_whole,
+    said_by_lhotse,
+    to_int16,
+)
 from asrkit.data.channels import Channel
 from asrkit.data.feature_sets import frame_rate, has_only_features, read_features
 from asrkit.data.lookups import costs_one_utterance
@@ -125,9 +131,7 @@ def _read_by_lhotse(cut: Any) -> NDArray[np.int16]:
         read_sphere_without_sph2pipe()
         samples = np.atleast_2d(cut.load_audio())
     except Exception as error:  # backends of lhotse may raise anything
-        said = str(error).split("\n[extra info]")[
-            0
-        ]  # followed by the arguments of all its functions
+        said = said_by_lhotse(error)
         raise AudioError(f"cut {cut.id} can't be read by lhotse: {said}") from error
     if len(samples) > 1 and not (getattr(cut, "custom", None) or {}).get(MIXED):
         raise AudioError(f"cut {cut.id} has {len(samples)} channels, expected one")

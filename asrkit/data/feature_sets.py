@@ -17,7 +17,7 @@ from lhotse.features.base import Features
 from lhotse.features.io import NumpyFilesWriter
 from numpy.typing import NDArray
 
-from asrkit.data.audio import AudioError
+from asrkit.data.audio import AudioError, said_by_lhotse
 from asrkit.data.lookups import costs_one_utterance
 from asrkit.data_folder import DataFolder
 from asrkit.errors import UserError
@@ -75,7 +75,10 @@ def read_features(cut: Any) -> Frames:
     try:
         found = np.asarray(cut.load_features(), dtype=np.float32)
     except Exception as error:  # storages of lhotse may raise anything
-        raise AudioError(f"the features of cut {cut.id} can't be read: {error}") from error
+        raise AudioError(
+            f"the features of cut {cut.id} can't be read: {said_by_lhotse(error)}; if their folder "
+            "was moved, make them again"
+        ) from error
     if found.ndim != 2 or not len(found):
         raise AudioError(f"the features of cut {cut.id} have shape {found.shape}, expected (T, F)")
     wrong = np.flatnonzero(~(np.abs(found) < LARGEST).all(axis=1))
