@@ -153,7 +153,7 @@ print("left")
 
 def test_a_pool_can_be_left_while_its_processes_write_results() -> None:
     words = [sys.executable, "-c", LEFT_WHILE_RESULTS_COME]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)
     assert done.stdout == "left\n", done.stderr
 
 

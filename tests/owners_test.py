@@ -43,7 +43,7 @@ def test_a_second_process_is_refused_and_told_by_whom(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=said), owned(tmp_path, "a decode"):
         pass
     process.send_signal(signal.SIGTERM)
-    process.wait(timeout=20)
+    process.wait(timeout=300)
     assert not (tmp_path / LOCK).exists(), "given back by a process that was asked to end"
     with owned(tmp_path, "a decode"):
         assert (tmp_path / LOCK).is_file()

@@ -3,7 +3,7 @@
 It runs where TensorFlow is installed; asrkit need not be there, nor the toolkit that trained:
 
     pip install safetensors
-    python dump_tensorflow.py net-model/network.023 network.023.safetensors
+    python tools/dump_tensorflow.py net-model/network.023 network.023.safetensors
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ def train(folder: Path, spec: dict[str, Any], run: str) -> str:
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     return done.stdout + done.stderr
 

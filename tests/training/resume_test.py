@@ -41,7 +41,7 @@ def start(words: list[str]) -> subprocess.Popen[bytes]:
 
 def finish(words: list[str]) -> None:
     process = start(words)
-    out, errors = process.communicate(timeout=120)
+    out, errors = process.communicate(timeout=300)
     assert process.returncode == 0, (out + errors).decode()
 
 
@@ -102,7 +102,7 @@ def test_interrupted_runs_save_and_say_so(tmp_path: Path) -> None:
         time.sleep(0.05)
         assert process.poll() is None
     os.kill(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert b"the same command continues from here" in errors
     finish(command(tmp_path / "run", 1, 0.0))
     assert len(read(tmp_path / "run")[0]) == 3

@@ -84,7 +84,7 @@ def start(folder: Path, run: str) -> subprocess.Popen[bytes]:
 
 def finish(folder: Path, run: str) -> None:
     process = start(folder, run)
-    out, _ = process.communicate(timeout=120)
+    out, _ = process.communicate(timeout=300)
     assert process.returncode == 0, out.decode()
 
 
