@@ -14,7 +14,8 @@ import torch
 from asrkit.config.build import build
 from asrkit.config.yaml_loader import Spec
 from asrkit.cpu import multiply_with_onednn
-from asrkit.data.audio import AudioError, Channel
+from asrkit.data.audio import AudioError
+from asrkit.data.channels import Channel
 from asrkit.data.cuts import resampled
 from asrkit.data.given_audio import Samples, from_file, from_samples, tell_oddities
 from asrkit.errors import UserError

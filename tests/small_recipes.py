@@ -19,6 +19,7 @@ from asrkit.experiment import Experiment, load_spec
 from asrkit.experiment.decode_spec import searches_of
 from asrkit.experiment.system import Encodings, Reads
 from asrkit.lm.corpus import index_sentences
+from asrkit.lm.interpolation import InterpolationWeights
 from asrkit.lm.kneser_ney import estimate
 from asrkit.lm.ngram import NgramModel
 from asrkit.models.asr_model import AsrModel
@@ -27,7 +28,7 @@ from asrkit.models.heads.phone_ctc import PhoneCtcHead
 from asrkit.models.interfaces import TrainableModel
 from asrkit.models.language_model import LanguageModel
 from asrkit.nn.ready_made import ReadyMade
-from asrkit.scorers.interfaces import Hypothesis
+from asrkit.scorers.interfaces import Hypothesis, SentenceScores
 from asrkit.scorers.loader import FoundHead, NgramUnits
 from asrkit.scorers.stand_ins import NO_GRAPH
 from asrkit.search.forced import forced
@@ -199,6 +200,11 @@ class Parts:
 
     def lists(self, search: str, run: Path | None, most: int) -> Callable[[str], list[Hypothesis]]:
         raise NotImplementedError("small recipes have decoded nothing")
+
+    def interpolation(
+        self, arpa: Path, run: Path, checkpoint: str, weights: InterpolationWeights
+    ) -> SentenceScores:
+        raise NotImplementedError("small recipes have no n-gram model of words")
 
     def graph(self, path: Path) -> DecodingGraph:
         return NO_GRAPH

@@ -53,7 +53,7 @@ def linear_cross_entropy(
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
     bias = weight.new_zeros(len(weight)) if bias is None else bias
     with torch.autocast(kind, enabled=False):
-        total, each, errors = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
+        total, each, errors = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call, unused-ignore]
             x.to(dtype), weight.to(dtype), bias.to(dtype), targets, label_smoothing, chunk
         )
     return LinearLoss(total, each, errors)
