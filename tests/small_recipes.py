@@ -46,7 +46,8 @@ VOCABULARY = Vocabulary([f"l{i}" for i in range(12)])
 SECONDS = (0.32, 0.26, 0.24)
 BASES = {"an4": "conformer", "librispeech": "base", "tedlium2": "base"}
 PER_STEP = ("optimizer", "freeze", "weight_changes", "gradient_noise", "accumulate")
-HYBRID = ("gmm", "gmm-first", "hybrid", "ablation", "ctc-phones", "lfmmi", "lfmmi-combined")
+HYBRID = ("states", "lists")
+"""Scorers of searches that need a graph of an HMM, or what such searches have found."""
 FILES = ("prior", "arpa", "run")
 NUMBERS = ("name", "prior_scale", "weight")
 HEADS = ("attention", "ctc", "transducer")
@@ -253,6 +254,13 @@ def base_of(path: Path) -> Path:
     return RECIPES / recipe / "conf" / f"{BASES[recipe]}.yaml"
 
 
+def is_hybrid(node: Any) -> bool:
+    """Returns whether a scorer of a search, or of one within it, is of a hybrid system."""
+    if not isinstance(node, dict):
+        return False
+    return node.get("type") in HYBRID or any(is_hybrid(value) for value in node.values())
+
+
 def all_searches() -> list[Any]:
     """Returns base spec and node of all searches in recipes, those that differ in numbers once.
 
@@ -260,13 +268,11 @@ def all_searches() -> list[Any]:
     """
     found: dict[str, Any] = {}
     for path in [*SEARCHES, *SPECS]:
-        if path.stem in HYBRID:
-            continue
-        base = base_of(path)
         for name, search in searches_of(load_spec(path)).items():
             node = search.node
-            if node is None:
+            if node is None or is_hybrid(node):
                 continue
+            base = base_of(path)
             heads = spec(base).tree["model"].get("heads")
             key = json.dumps([kinds_of(node), kinds_of(heads)], sort_keys=True)
             label = f"{path.parts[-4 if path in SEARCHES else -3]}-{path.stem}-{name}"
