@@ -47,9 +47,10 @@ def read_integers(path: Path) -> Iterator[tuple[str, Integers]]:
                 at = begin + found.nbytes
             else:
                 stop = data.find(b"\n", end)
-                stop = len(data) if stop < 0 else stop
+                if stop < 0:
+                    raise ValueError("its last line has no end: was the file cut off?")
                 if key:
-                    yield key, np.array([int(word) for word in data[end:stop].split()], np.int32)
+                    yield key, np.array(_integers(data[end:stop]), np.int32)
                 at = stop + 1
     except (ValueError, IndexError, OverflowError) as error:
         after = f" at or after utterance {key!r}" if key else ""
@@ -89,6 +90,13 @@ def _content(path: Path) -> bytes:
         return gzip.decompress(data) if data.startswith(_GZIP) else data
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path} can't be uncompressed: {error}") from error
+
+
+def _integers(line: bytes) -> list[int]:
+    for word in line.split():
+        if not word.removeprefix(b"-").isdigit():
+            raise ValueError(f"{word.decode(errors='replace')!r} is not an integer")
+    return [int(word) for word in line.split()]
 
 
 def _end_of_key(data: bytes, at: int) -> int:

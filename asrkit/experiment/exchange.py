@@ -114,13 +114,16 @@ def _number_of_states(
     found: dict[tuple[str, float], Symbols], given: int | None, path: Path
 ) -> int:
     """Returns how many states there are: as many as are given, or as there seem to be."""
-    filled = [one for one in found.values() if len(one)]
-    least = min((int(one.min()) for one in filled), default=0)
-    largest = max((int(one.max()) for one in filled), default=0)
+    filled = {name: one for (name, _), one in found.items() if len(one)}
+    largest = max((int(one.max()) for one in filled.values()), default=0)
     count = largest + 1 if given is None else given
-    if least < 0 or largest >= count:
-        wrong = least if least < 0 else largest
-        raise UserError(f"{path}: state {wrong} is not one of {count}: 0 to {count - 1}")
+    for name, states in filled.items():
+        wrong = states[(states < 0) | (states >= count)]
+        if len(wrong):
+            raise UserError(
+                f"{path}: state {wrong[0]} of utterance {name} is not one of {count}: "
+                f"0 to {count - 1}"
+            )
     return count
 
 

@@ -265,16 +265,18 @@ def test_what_can_not_be_exchanged_is_told(run: Path) -> None:
     folder = run.parent
     options = ("--from", "kaldi", "--run", folder / "new", "--set", "train")
     (folder / "a").write_text("u 1 x\n")
-    assert "is not an archive of integers at or after utterance 'u'" in refused(
-        "import", folder / "a", *options
+    assert "is not an archive of integers at or after utterance 'u': 'x' is not an integer" in (
+        refused("import", folder / "a", *options)
     )
+    (folder / "a").write_text("u 1 1\nv 1 1")
+    assert "utterance 'v': its last line has no end" in refused("import", folder / "a", *options)
     (folder / "a").write_bytes(b"u \0B\4\x09\0\0\0\4\1\0\0\0")
     assert "is not an archive of integers" in refused("import", folder / "a", *options)
     (folder / "a").write_text("u 1\nu 2\n")
     assert "utterance u is there twice" in refused("import", folder / "a", *options)
     (folder / "a").write_text(f"u 1 {TREE.num_states}\n")
     said = refused("import", folder / "a", *options, "--hmm", run)
-    assert f"state {TREE.num_states} is not one of {TREE.num_states}" in said
+    assert f"state {TREE.num_states} of utterance u is not one of {TREE.num_states}" in said
     assert "there is no archive" in refused("import", folder / "none", *options)
     assert "--state-tying has no meaning for --from kaldi" in refused(
         "import", folder / "a", *options, "--state-tying", folder / "a"
