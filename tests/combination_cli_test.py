@@ -169,6 +169,13 @@ def test_words_have_times_and_confidences(place: Path, spec: Path, search: str) 
     told = (place / "RESULTS.md").read_text()
     assert f"- {search} on dev: " in told
     assert f"results/run-{search}-confidences.png" in told
+    if search == "placed":
+        (folder / "lattices.jsonl.gz").rename(folder / "lattices")
+        said = " ".join(done(place, "words", *DEV, "--search", search).output.split())
+        assert "4 of them are not calibrated: the calibration learnt from lattices" in said
+        for line in (folder / "words.jsonl").read_text().splitlines():
+            assert all(one["confidence"] == one["posterior"] for one in json.loads(line)["words"])
+        (folder / "lattices").rename(folder / "lattices.jsonl.gz")
     decode(place, search, *options)
     assert not (folder / "words.jsonl").exists()  # it was said of older lists
     (place / "run" / "calibration" / f"{search}.json").unlink()

@@ -58,6 +58,12 @@ def words(
     say(f"{report.ctm}: {report.words:,} words of {report.utterances:,} utterances")
     if report.spread:
         say(f"the words of {report.spread:,} of them can't be aligned: they are spread evenly")
+    if report.uncalibrated:
+        say(
+            f"{report.uncalibrated:,} of them are not calibrated: the calibration learnt from "
+            "lattices and they have n-best lists, or the other way round; decode the sets alike "
+            "and calibrate again"
+        )
     if report.nce is not None:
         by = (
             "not calibrated"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,20 +33,22 @@ class Evidence:
         features: More of each, by name: the logit of its `blunt` posterior, the logarithms of how
             many `alternatives` and `letters` there are, its score by the language model of the
             lattice (`lm`), and the logit of the mean posterior of the `utterance`.
+        lattices: Whether it is from lattices; else from n-best lists, which tell less.
     """
 
     posteriors: list[float]
     features: Features
+    lattices: bool
 
 
-def joined(parts: Iterable[Evidence]) -> Evidence:
+def joined(parts: Sequence[Evidence]) -> Evidence:
     """Returns what is known of the words of several utterances, in order."""
     posteriors, features = list[float](), defaultdict[str, list[float]](list)
     for one in parts:
         posteriors.extend(one.posteriors)
         for name, values in one.features.items():
             features[name].extend(values)
-    return Evidence(posteriors, dict(features))
+    return Evidence(posteriors, dict(features), all(one.lattices for one in parts))
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,18 @@ class WordEvidence:
         """Returns it by utterance; scores are multiplied by a factor before they are shares."""
         return {name: self._of(line, sharpness) for name, line in self.lines.items()}
 
+    def alike(self, names: Sequence[str]) -> tuple[list[str], bool]:
+        """Returns the utterances of the commoner kind of evidence, and whether it is lattices.
+
+        Posteriors of lattices and of n-best lists are not sure of words alike.
+        """
+        kinds = {
+            kind: [name for name in names if (self.places[name] is not None) == kind]
+            for kind in (True, False)
+        }
+        kind = len(kinds[True]) >= len(kinds[False])
+        return kinds[kind], kind
+
     def _of(self, line: NbestLine, sharpness: float) -> Evidence:
         shares, counts = self._shares(line, sharpness)
         blunt, _ = self._shares(line, BLUNTER * sharpness)
@@ -107,7 +121,7 @@ class WordEvidence:
             "lm": lm,
             "utterance": logits_of([mean] * count),
         }
-        return Evidence(shares, features)
+        return Evidence(shares, features, place is not None)
 
     def _shares(self, line: NbestLine, sharpness: float) -> tuple[list[float], list[int]]:
         """Returns the posterior probabilities of words, and how many words there are instead."""

@@ -56,6 +56,8 @@ class WordsReport:
         utterances: Of how many utterances.
         spread: Utterances whose words could not be aligned: they are at even distances.
         calibration: What confidences were calibrated by, if anything.
+        uncalibrated: Utterances that it is not for: it learnt from lattices and they have n-best
+            lists alone, or the other way round.
         nce: Normalised cross entropy of the confidences, if texts are known.
     """
 
@@ -64,6 +66,7 @@ class WordsReport:
     utterances: int
     spread: int
     calibration: Path | None
+    uncalibrated: int
     nce: float | None
 
 
@@ -136,6 +139,7 @@ def words(
         len(found),
         sum(not one.aligned for one in found),
         None if calibration is None else known,
+        sum(not _is_for(calibration, one) for one in evidence.values()),
         normalised_cross_entropy(told, right),
     )
 
@@ -155,8 +159,12 @@ def calibrate(run: Path, set_name: str, search: str) -> CalibrationReport:
     believed = read_believed(place)
     node, _ = searched_with(place.folder, OpenSets())
     lines = {line.id: line for line in transcribed(read_nbest(place.nbest))}
-    found = [one for one in believed if one.id in lines]
-    _, right = confidences_of(found, lines)
+    evidence = WordEvidence(place, node, lines)
+    names, lattices = evidence.alike([one.id for one in believed if one.id in lines])
+    if len(names) < len(lines):
+        kind, left = "lattices" if lattices else "n-best lists alone", len(lines) - len(names)
+        log.warning("%d of %d utterances are left out: others have %s", left, len(lines), kind)
+    _, right = confidences_of([one for one in believed if one.id in set(names)], lines)
     if not right:
         raise UserError(f"{place.believed_words} has no words of known texts to learn from")
     if len(set(right)) < 2:
@@ -164,14 +172,8 @@ def calibrate(run: Path, set_name: str, search: str) -> CalibrationReport:
             "%s of the %d words of %s are right: a larger set would tell more of confidences",
             "all" if right[0] else "none", len(right), place.believed_words,
         )  # fmt: skip
-    evidence = WordEvidence(place, node, lines)
-    tried = []
-    for sharpness in SHARPNESS:
-        known = evidence(sharpness)
-        all_words = joined(known[one.id] for one in found)
-        told, features = all_words.posteriors, all_words.features
-        tried.append((calibrated(told, right, set_name, sharpness, features), all_words))
-    learnt, best = max(tried, key=lambda one: -np.inf if one[0].nce is None else one[0].nce)
+    learnt, best = _likeliest(evidence, names, right, set_name)
+    learnt = replace(learnt, lattices=lattices)
     told = learnt(best.posteriors, best.features)
     path = RunFolder(run).calibration(search)
     picture, bins = path.with_suffix(".png"), reliability(told, right)
@@ -179,6 +181,19 @@ def calibrate(run: Path, set_name: str, search: str) -> CalibrationReport:
     write_text(path, json.dumps(asdict(learnt), indent=2) + "\n")
     plot_reliability(bins, f"{run.name}, {search}, {set_name}", picture)
     return CalibrationReport(path, picture, learnt, bins)
+
+
+def _likeliest(
+    evidence: WordEvidence, names: Sequence[str], right: Sequence[bool], set_name: str
+) -> tuple[Calibration, Evidence]:
+    """Returns the calibration of the sharpness with which it tells most, and what it then knows."""
+    tried = []
+    for sharpness in SHARPNESS:
+        found = evidence(sharpness)
+        known = joined([found[name] for name in names])
+        learnt = calibrated(known.posteriors, right, set_name, sharpness, known.features)
+        tried.append((learnt, known))
+    return max(tried, key=lambda one: -np.inf if one[0].nce is None else one[0].nce)
 
 
 def _spans(
@@ -213,8 +228,9 @@ def _believed(
     if not aligned:
         shift = line.seconds / max(len(line.words), 1)
         spans = [(shift * place, shift * (place + 1)) for place in range(len(line.words))]
-    shares = evidence.posteriors
-    told = shares if calibration is None else calibration(shares, evidence.features)
+    told = shares = evidence.posteriors
+    if calibration is not None and _is_for(calibration, evidence):
+        told = calibration(shares, evidence.features)
     return BelievedLine(
         line.id,
         aligned,
@@ -223,6 +239,11 @@ def _believed(
             for word, (begin, end), share, c in zip(line.words, spans, shares, told, strict=True)
         ],
     )
+
+
+def _is_for(calibration: Calibration | None, evidence: Evidence) -> bool:
+    """Returns whether confidences become those of a calibration, or there is none."""
+    return calibration is None or calibration.lattices in (None, evidence.lattices)
 
 
 def _ctm(found: Sequence[BelievedLine]) -> Iterator[CtmWord]:

@@ -74,6 +74,8 @@ class Calibration:
         nce_before: Normalised cross entropy of that set's confidences as they were.
         nce: The same after calibration.
         weights: Of features of words, by name.
+        lattices: Whether probabilities were those of lattices, else of n-best lists; other ones
+            are not calibrated by it. None of older files, which did not tell.
     """
 
     slope: AnyFloat
@@ -84,6 +86,7 @@ class Calibration:
     nce_before: AnyFloat | None = None
     nce: AnyFloat | None = None
     weights: dict[str, AnyFloat] = field(default_factory=dict)
+    lattices: bool | None = None
 
     def __call__(
         self, confidences: Sequence[float], features: Features | None = None
