@@ -136,6 +136,30 @@ class UnmaskedBatchNorm(BatchNorm):
         return super().forward(x, torch.ones_like(mask))
 
 
+@norms.register("tracking_batch_norm")
+class TrackingBatchNorm(BatchNorm):
+    """Batch norm whose running statistics follow what is evaluated, as well as what is trained.
+
+    So a result depends on what was evaluated before, and training on its dev set. This is only
+    meant for comparisons with systems that do it.
+
+    Args:
+        dim: D.
+        momentum: Share of the newest batch in the running statistics.
+        eps: Added to the variance.
+
+    Source: the batch_norm layer of rwth-i6/returnn before its behaviour version 12:
+        `update_sample_only_in_training` and `delay_sample_update` are off.
+    """
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Returns normalised frames (B, T, D)."""
+        if not self.training and bool(mask.any()):
+            frames = x[mask].to(torch.promote_types(x.dtype, torch.float32))  # (N, D)
+            self._track(frames.mean(0), frames.var(0, unbiased=False), mask.sum())
+        return super().forward(x, mask)
+
+
 @norms.register("group_norm")
 class GroupNorm(Norm):
     """Normalises each utterance over its valid frames and the values of a group.

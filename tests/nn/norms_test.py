@@ -7,7 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from asrkit.nn.masking import length_mask
-from asrkit.nn.norms import BatchNorm, GroupNorm, LayerNorm, Norm, RMSNorm, UnmaskedBatchNorm
+from asrkit.nn.norms import (
+    BatchNorm,
+    GroupNorm,
+    LayerNorm,
+    Norm,
+    RMSNorm,
+    TrackingBatchNorm,
+    UnmaskedBatchNorm,
+)
 
 LENGTHS = torch.tensor([7, 4, 1])
 
@@ -50,6 +58,18 @@ def test_unmasked_batch_norm_is_that_of_torch_on_all_frames() -> None:
         torch.testing.assert_close(ours(x, mask), expected, rtol=1e-4, atol=1e-5)
     expected = theirs.eval()(x.transpose(1, 2)).transpose(1, 2)
     torch.testing.assert_close(ours.eval()(x, mask), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_tracking_batch_norm_first_follows_what_it_evaluates() -> None:
+    x, mask = padded(float("nan"))
+    ours, theirs = TrackingBatchNorm(6), BatchNorm(6)
+    torch.testing.assert_close(ours(x, mask)[mask], theirs(x, mask)[mask])
+    theirs(x, mask)  # as the other one does in evaluation
+    found = ours.eval()(x, mask)[mask]
+    torch.testing.assert_close(found, theirs.eval()(x, mask)[mask], rtol=0.02, atol=0.02)
+    for name in ("running_mean", "running_var"):
+        torch.testing.assert_close(*(n.norm.state_dict()[name] for n in (ours, theirs)))
+    assert bool(ours(x, torch.zeros_like(mask)).isnan().any())  # nothing to follow
 
 
 def test_batch_norm_of_one_frame_is_its_bias() -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from asrkit.config.build import build
 from asrkit.config.explain import difference
-from asrkit.config.yaml_loader import load
+from asrkit.config.yaml_loader import Spec, load
 from asrkit.experiment import load_spec
 from asrkit.experiment.ablation.variants import Variant, read_variants
-from asrkit.experiment.spec import resolve_spec
+from asrkit.experiment.spec import Experiment, resolve_spec
 from asrkit.experiment.train import stages_of
+from asrkit.nn.residual import StochasticDepth
 from asrkit.text.vocabulary import Vocabulary
+from asrkit.training.schedules import Schedule
 
 CONF = Path(__file__).parents[2] / "recipes/librispeech/conf"
 LARGE, SMALL, AED = (CONF / f"{name}.yaml" for name in ("hybrid-ping", "hybrid-small", "aed"))
@@ -32,6 +36,8 @@ PUBLISHED = {
     "squeeze-excite-conv": 87_228_194,
     "down-up-2": 28_341_745,
 }
+CHANGE_MORE = {"l2-1e-4-dropout-0.03", "xl-stochastic-depth"}
+"""Rows that change several things at once, in up to 6 lines."""
 BASES = {path: resolve_spec(load_spec(path))[1] for path in (LARGE, SMALL, AED)}
 ADDED = {  # parameters, with 10,024 units
     "two-lstms": 4 * 1024 * (1024 + 1024 + 1),
@@ -51,7 +57,7 @@ def test_variants_fit_their_base_and_change_it(base: Path, variant: Variant) -> 
     assert variant.path is not None
     lines = variant.path.read_text().splitlines()
     assert lines[0].startswith("# ")
-    assert len(lines) - 1 <= (6 if variant.name.startswith("l2") else 3)
+    assert len(lines) - 1 <= (6 if variant.name in CHANGE_MORE else 3)
     published = variant.name in PUBLISHED
     few = [] if published else ["model.encoder.num_layers=8"]  # as many as skips need
     experiment, tree = resolve_spec(load(base, [*few, *variant.changes]))
@@ -96,6 +102,30 @@ def test_variants_of_the_small_attention_model_fit_it_and_change_it() -> None:
         assert len(sizes) == (3 if variant.name == "growing" else 1)
 
 
+def test_rates_and_survivals_are_the_published_ones() -> None:
+    given = {variant.name: variant for base, variant in CASES if base == LARGE}
+
+    def built(name: str) -> tuple[Experiment, dict[str, Any]]:
+        return resolve_spec(load(LARGE, list(given[name].changes)))
+
+    _, tree = built("shorter-learning-rates")
+    rates = build(Schedule, Spec(tree["training"]["schedule"]))
+    assert rates.lr(1, 20) == pytest.approx(5e-4)
+    assert rates.lr(1, 120) == pytest.approx(6.63e-5, rel=1e-3)
+    _, tree = built("newbob")
+    assert tree["training"]["schedule"]["threshold"] == -0.01  # the framework's own
+    survivals = {
+        "linear-survival-1.0-0.5": [1 - 0.5 * place / 23 for place in range(24)],
+        "depth-scale-0.2": [1 - 0.8 * block / 12 for block in range(1, 13) for _ in range(2)],
+    }
+    for name, expected in survivals.items():
+        experiment, _ = built(name)
+        with torch.device("meta"):
+            model = experiment.model(vocabulary=Vocabulary(["a", "b"]))
+        found = [m.survival for m in model.modules() if isinstance(m, StochasticDepth)]
+        assert found == pytest.approx(expected), name
+
+
 def _assigned(line: str) -> str:
     """Returns the override that gives a line of a difference."""
     return line.partition(": ")[0] + "=" + line.rpartition(" -> ")[2]
@@ -103,8 +133,8 @@ def _assigned(line: str) -> str:
 
 def test_the_list_of_the_study_is_complete() -> None:
     names = [variant.name for base, variant in CASES if base == LARGE]
-    assert len(names) == 41
+    assert len(names) == 50
     assert sum(name.startswith("seed-") for name in names) == 5
     assert sum(name.startswith("same-seed-") for name in names) == 5
-    assert len(CASES) - len(names) == 48
+    assert len(CASES) - len(names) == 49
     assert len(AED_VARIANTS) == 18
