@@ -19,7 +19,7 @@ from asrkit.experiment.said_phones import read_phones
 from asrkit.experiment.spec import Experiment
 from asrkit.hmm.denominator_file import read_denominator
 from asrkit.hmm.graphs import GraphCompiler
-from asrkit.hmm.hmm_folder import copy_hmm, digest_of, read_hmm
+from asrkit.hmm.hmm_folder import Hmm, copy_hmm, digest_of, read_hmm
 from asrkit.hmm.said_graphs import SaidGraphs
 from asrkit.losses.mmi_graphs import Denominator
 from asrkit.losses.said_graphs import SaidGraph
@@ -191,17 +191,17 @@ def give_denominators(experiment: Experiment, model: TrainableModel, tokenizer: 
         if isinstance(head, LfMmiHead) and source is not None:
             try:
                 denominator = read_denominator(RunFolder(source).hmm)
+                hmm = read_hmm(RunFolder(source).hmm)
                 flat = head.given_targets is None
-                graphs = _graphs(RunFolder(source).hmm, denominator, tokenizer) if flat else None
-                head.learn_from(denominator, graphs)
+                graphs = _graphs(hmm, denominator, tokenizer) if flat else None
+                head.learn_from(denominator, graphs, hmm.tree.phones.independent)
             except ValueError as error:
                 raise UserError(f"model.heads.{name}: {error}") from error
 
 
-def _graphs(hmm: Path, denominator: Denominator, tokenizer: Tokenizer) -> Graphs:
+def _graphs(hmm: Hmm, denominator: Denominator, tokenizer: Tokenizer) -> Graphs:
     """Returns what makes graphs of labels, by the lexicon of an HMM."""
-    found = read_hmm(hmm)
-    compiler = GraphCompiler(found.lexicon, found.tree.phones, unknown_as_noise=True)
+    compiler = GraphCompiler(hmm.lexicon, hmm.tree.phones, unknown_as_noise=True)
     make = SaidGraphs(compiler, denominator)
 
     @lru_cache(maxsize=GRAPHS)

@@ -85,19 +85,32 @@ def denominator_sums(
     scores: Tensor, lengths: Tensor, denominator: Denominator, leak: float
 ) -> tuple[Tensor, Tensor]:
     """Returns logs of sums (B,) and posteriors (B, T, S)."""
-    best = scores.max(2, keepdim=True).values  # (B, T, 1)
-    shifted = (scores - best).clamp(min=-HIGHEST).exp()  # (B, T, S)
-    exps = shifted.permute(1, 2, 0).contiguous()  # (T, S, B)
+    exps, constants = scaled_exps(scores, lengths)  # (T, S, B), (B,)
     if triton_serves(exps):
         from asrkit.losses import triton_mmi
 
         totals, posteriors = triton_mmi.sums(exps, lengths, denominator, leak)
     else:
         totals, posteriors = _sums(exps, lengths, denominator, leak)
-    frames = torch.arange(len(exps), device=lengths.device)
-    constants = (best[..., 0] * (frames < lengths[:, None])).double().sum(1)  # (B,)
     sums = totals.to(constants) + constants
     return sums.to(scores), posteriors.to(scores).permute(2, 0, 1)
+
+
+def scaled_exps(scores: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns exponents (T, S, B) of scores (B, T, S), less the best of each frame.
+
+    Args:
+        scores: (B, T, S).
+        lengths: (B,) valid frames.
+
+    Returns:
+        Also what was left out of the logs of their sums, (B,) float64.
+    """
+    best = scores.max(2, keepdim=True).values  # (B, T, 1)
+    shifted = (scores - best).clamp(min=-HIGHEST).exp()  # (B, T, S)
+    exps = shifted.permute(1, 2, 0).contiguous()  # (T, S, B)
+    frames = torch.arange(len(exps), device=lengths.device)
+    return exps, (best[..., 0] * (frames < lengths[:, None])).double().sum(1)
 
 
 def _sums(

@@ -9,11 +9,17 @@ MMI"; Kaldi's chain/chain-denominator.cc.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from asrkit.compiled import compiled_sums
+
+Pass = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], None]
+"""Goes through a frame: adds up exponents (2, S, B) and values (2, N, B) to a result (2, N, B); and
+with forward sums (2, N, B), which may be of 0 histories, to posteriors (2, S, B)."""
 
 
 class Ways(NamedTuple):

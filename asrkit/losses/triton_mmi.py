@@ -8,6 +8,7 @@ so that their last digits differ from run to run.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ import triton.language as tl
 from torch import Tensor
 
 from asrkit.losses.mmi_graphs import Denominator, Ints
+from asrkit.losses.mmi_sums import Pass
 
 HISTORIES, CHUNKS, WARPS = 16, 64, 4
 """So many histories and chunks, at most, belong to a program."""
@@ -60,6 +62,40 @@ def sums(
     leaving = _ways(denominator, denominator.by_source, denominator.targets, exps)
     forward, totals = _forward(exps, lengths, entering, initial, leak)
     return totals, _posteriors(exps, lengths, leaving, initial, leak, forward)
+
+
+def dual_passes(exps: Tensor, denominator: Denominator) -> tuple[Pass, Pass]:
+    """Returns what goes through a frame, as `dual_sums.pass_frame` does on the CPU.
+
+    Args:
+        exps: (T, S, B) tells type and device.
+        denominator: All that can be said.
+
+    Returns:
+        From the sources of arcs, and from their targets.
+    """
+    entering = _ways(denominator, denominator.by_target, denominator.sources, exps)
+    leaving = _ways(denominator, denominator.by_source, denominator.targets, exps)
+    return partial(_pass_frame, entering), partial(_pass_frame, leaving)
+
+
+def _pass_frame(
+    ways: _Ways, exps: Tensor, values: Tensor, result: Tensor, forward: Tensor, posteriors: Tensor
+) -> None:
+    """Adds up the ways through a frame, and their derivatives: each factor's, one by one."""
+    collects = forward.shape[1] > 0
+
+    def launch(score: int, value: int, sums: Tensor, before: int, kept: int) -> None:
+        given = (forward[before], posteriors[kept]) if collects else ()
+        _launch(exps[score], values[value], sums, ways, *given)
+
+    other = torch.empty_like(result[1])
+    launch(0, 0, result[0], 0, 0)
+    launch(1, 0, result[1], 0, 1)
+    launch(0, 1, other, 0, 1)
+    result[1] += other
+    if collects:
+        launch(0, 0, other, 1, 1)
 
 
 def _forward(

@@ -20,8 +20,10 @@ from asrkit.lattice import triton_recursions
 from asrkit.lattice.cells import valid_lattice
 from asrkit.lattice.lattice import Lattice
 from asrkit.lattice.topologies import CtcTopology, RnaTopology, RnntTopology, Topology
+from asrkit.losses import dual_sums as dual_module
 from asrkit.losses import joiner_loss as joiner_module
 from asrkit.losses import mmi, softmax, triton_softmax
+from asrkit.losses.dual_sums import dual_sums
 from asrkit.losses.full_sum import full_sum_loss
 from asrkit.losses.joiner import Joiner
 from asrkit.losses.joiner_loss import joiner_loss
@@ -134,6 +136,20 @@ def test_sums_of_lf_mmi_are_those_of_the_cpu(
     found = denominator_sums(moved(scores), moved(lengths), given, 0.1)
     assert_same(found[0], totals, 1e-5)
     assert_same(found[1], posteriors, 1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_sums_of_smbr_are_those_of_the_cpu(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(6)
+    exps, accuracy = torch.rand(2, 4, 40, 3, dtype=dtype)
+    lengths = torch.tensor([4, 1, 3])
+    expected = dual_sums(exps, accuracy, lengths, ring(40), 0.1)
+    monkeypatch.setattr(dual_module, "triton_serves", lambda tensor: True)
+    found = dual_sums(moved(exps), moved(accuracy), moved(lengths), ring(40), 0.1)
+    for one, right in zip(found, expected, strict=True):
+        assert_same(one, right, 1e-5)
 
 
 # Classes of one, two and more blocks of columns; even rows and those cut from longer ones.

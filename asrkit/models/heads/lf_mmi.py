@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from asrkit.data.batch import Batch
 from asrkit.data.frame_targets import PADDING, FrameTargets
-from asrkit.losses.mmi import Chunk, mmi_loss
+from asrkit.losses.mmi import Chunk
 from asrkit.losses.mmi_graphs import Denominator, Numerator, NumeratorCompiler, ring
 from asrkit.losses.said_graphs import SaidGraph, stand_in
+from asrkit.losses.sequence_criteria import Competition, Mmi, SequenceCriterion
 from asrkit.models.interfaces import (
     Encoded,
     Encoder,
@@ -60,6 +61,7 @@ class LfMmiHead(Head):
         hidden: Size of a layer before each output, with ReLU and normalisation; none where null.
         tap: Block, counted from 1, whose output is read; the last where null.
         dropout: Before the outputs.
+        criterion: What its scores are trained for.
 
     Raises:
         ValueError: If the encoder has no such tap, or a number is impossible.
@@ -83,6 +85,7 @@ class LfMmiHead(Head):
         hidden: int | None = None,
         tap: int | None = None,
         dropout: float = 0.0,
+        criterion: SequenceCriterion = Mmi(),  # noqa: B008 - never changed
     ) -> None:
         super().__init__()
         require_tap(encoder, tap)
@@ -91,6 +94,7 @@ class LfMmiHead(Head):
         _require_numbers(states, cross_entropy, l2, tolerance, chunk)
         self.weight, self.tap, self.cross_entropy, self.l2 = weight, tap, cross_entropy, l2
         self.leak, self.tolerance, self.chunk = leak, tolerance, chunk
+        self.criterion = criterion
         # On the CPU, wherever the model is made: this is about sizes only.
         measured = torch.tensor([MEASURED], device="cpu")
         self.step = round(MEASURED / int(encoder.output_lengths(measured)[0]))
@@ -102,17 +106,23 @@ class LfMmiHead(Head):
         last = self.output[-1]
         assert isinstance(last, nn.Linear)
         nn.init.zeros_(last.weight)  # all paths are alike at first
-        self.denominator: Denominator | None = None
+        self.against: Competition | None = None
         self._compiler: NumeratorCompiler | None = None
         self._graphs: Graphs | None = None
         self._told: set[str] = set()
 
-    def learn_from(self, denominator: Denominator, graphs: Graphs | None = None) -> None:
+    def learn_from(
+        self,
+        denominator: Denominator,
+        graphs: Graphs | None = None,
+        silence: Collection[int] = (),
+    ) -> None:
         """Sets what can be said.
 
         Args:
             denominator: All of it.
             graphs: What is said by labels, where nothing is aligned.
+            silence: Phones of silence and noise.
 
         Raises:
             ValueError: If it has more tied states than there are outputs.
@@ -122,24 +132,25 @@ class LfMmiHead(Head):
                 f"states ({len(self.outputs)}) must be at least as many as the alignments have: "
                 f"{denominator.num_states}"
             )
-        self.denominator = denominator
+        self.against = Competition(denominator, self.leak, silence)
         self._compiler = NumeratorCompiler(denominator, self.step, self.tolerance or 0)
         self._graphs = graphs
 
     def loss(self, encoded: Encoded, batch: Batch) -> LossReport:
-        """Returns the loss and the cross-entropy per frame, and the share of chunks without path.
+        """Returns losses per frame, and the share of chunks without path.
 
         Those have no path whose phones are more than their frames, or which say what the phone
         n-gram can't: they count as 0, and the log names their utterances once.
         """
-        if self.denominator is None or self._compiler is None:
+        if self.against is None or self._compiler is None:
             # Only where a model is tried without data, of whose utterances nothing need be said.
             self.learn_from(ring(len(self.outputs)), lambda labels: stand_in())
             self._told.update(batch.ids)
-        assert self.denominator is not None
+        assert self.against is not None
         frames, owners, lengths, chunks = self._chunks(encoded, batch)
         scores = self.output(frames).float()  # (B', T', S)
-        losses, said = mmi_loss(scores, lengths, chunks, self.denominator, self.leak)
+        judged = self.criterion(scores, lengths, chunks, self.against)
+        losses, said = judged.losses, judged.said  # (B',), (B', T', S)
         said_frames = said.sum(2) > 0.5  # (B', T') valid, and of chunks with a path
         count, found = int(said_frames.sum()), said_frames.any(1)
         self._tell([batch.ids[i] for i, one in zip(owners.tolist(), found, strict=True) if not one])
@@ -149,6 +160,8 @@ class LfMmiHead(Head):
             "loss": LossPart((losses + squares).sum(), count, self.weight, each),
             "no_path": LossPart((~found).sum().float(), len(found), 0.0),
         }
+        for name, values in judged.statistics.items():
+            report[name] = LossPart(values.sum(), count, 0.0)
         if self.second is not None:
             logs = self.second(frames).float().log_softmax(2)  # (B', T', S)
             weight = self.weight * self.cross_entropy

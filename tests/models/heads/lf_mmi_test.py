@@ -11,6 +11,7 @@ import torch
 from asrkit.data.batch import Batch
 from asrkit.losses.mmi import Chunk, mmi_loss
 from asrkit.losses.mmi_graphs import NumeratorCompiler, ring
+from asrkit.losses.sequence_criteria import Mmi, SequenceCriterion, Smbr
 from asrkit.models.heads.lf_mmi import LfMmiHead
 from asrkit.models.identity import IdentityEncoder
 from asrkit.models.interfaces import Encoded
@@ -80,8 +81,25 @@ def test_what_has_no_path_is_named_and_counted(caplog: pytest.LogCaptureFixture)
     assert caplog.text.count("u0") == 1
 
 
-def test_the_batch_learns_what_was_said() -> None:
-    made, frames = head(chunk=4), encoded()
+@torch.no_grad()
+def test_smbr_says_errors_and_mmi_apart() -> None:
+    frames = encoded()
+    mmi = head(chunk=4, l2=0.0).loss(frames, batch())
+    smbr = head(chunk=4, l2=0.0, criterion=Smbr("phones", mmi=0.2))
+    report = smbr.loss(frames, batch())
+    assert report["mmi"].total.item() == pytest.approx(mmi["loss"].total.item(), rel=1e-4)
+    assert 0 < report["errors"].total.item() < report["errors"].count == 15
+    expected = report["errors"].total + 0.2 * report["mmi"].total
+    assert report["loss"].total.item() == pytest.approx(expected.item(), rel=1e-4)
+    assert [report[name].weight for name in ("loss", "errors", "mmi")] == [1, 0, 0]
+    smbr.learn_from(ring(STATES), silence=range(STATES))
+    errors = smbr.loss(frames, batch())["errors"]
+    assert errors.total.item() == pytest.approx(0, abs=1e-4), "silence is right for silence"
+
+
+@pytest.mark.parametrize(("criterion", "share"), [(Mmi(), 0.5), (Smbr(), 0.7)])
+def test_the_batch_learns_what_was_said(criterion: SequenceCriterion, share: float) -> None:
+    made, frames = head(chunk=4, criterion=criterion), encoded()
     optimizer = torch.optim.Adam(made.parameters(), lr=0.1)
     losses = []
     for _ in range(20):
@@ -90,7 +108,7 @@ def test_the_batch_learns_what_was_said() -> None:
         torch.stack([part.weight * part.total for part in report.values()]).sum().backward()
         optimizer.step()
         losses.append(report["loss"].total.item())
-    assert losses[-1] < losses[0] / 2
+    assert losses[-1] < share * losses[0]
 
 
 def test_scores_are_those_of_encoder_frames() -> None:
