@@ -14,7 +14,7 @@ from asrkit.experiment.ablation.applied import applied_of
 from asrkit.experiment.decode_spec import DecodeSpec, is_decode_spec
 from asrkit.experiment.gmm_spec import GmmSpec, is_gmm_spec
 from asrkit.experiment.spec import Experiment, load_spec
-from asrkit.reports.ablation.numbers import shares_differ
+from asrkit.reports.ablation.numbers import share_text, shares_differ
 from asrkit.run_files import read_epochs
 from asrkit.run_folder import RunFolder
 
@@ -102,4 +102,4 @@ def applied_difference(first: Path, second: Path) -> list[str]:
 
 
 def _share(share: float | None) -> str:
-    return "(none)" if share is None else f"{share:.4f}"
+    return "(none)" if share is None else share_text(share)

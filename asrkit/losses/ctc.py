@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from asrkit.lattice.topologies import min_frames
+from asrkit.nn.applied import Applied
 
 
 def ctc_loss(
@@ -50,6 +51,7 @@ def smoothed_ctc_loss(
     label_lengths: Tensor,
     smoothing: float,
     smoothed: Smoothed = "symbols",
+    applied: Applied | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Returns the losses of `ctc_loss`, with the gradient of smoothed targets.
 
@@ -63,6 +65,7 @@ def smoothed_ctc_loss(
         smoothing: Probability that goes from a target to other symbols.
         smoothed: Which symbols give and get it: all; labels, among each other; or labels, which
             also get a share of what blank has, although it keeps all of it.
+        applied: Counts how much probability symbols give away.
 
     Returns:
         (B,) losses and (B,) bool, True where the labels fit.
@@ -72,7 +75,11 @@ def smoothed_ctc_loss(
     """
     losses, feasible = ctc_loss(log_probs, lengths, labels, label_lengths)
     targets = _occupations(log_probs.detach(), lengths, labels, label_lengths)
-    scores = (_smooth(targets, smoothing, smoothed) * log_probs.float()).sum((1, 2))  # (B,)
+    smooth = _smooth(targets, smoothing, smoothed)
+    if applied is not None and applied.sampled:
+        given = (targets - smooth).clamp(min=0.0).sum()
+        applied.count("smoothed_probability", given, targets.sum())
+    scores = (smooth * log_probs.float()).sum((1, 2))  # (B,)
     return losses.detach() - (scores - scores.detach()), feasible
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from asrkit.config.registry import Registry
 from asrkit.losses.softmax import pick_log_probs, put_gradient
+from asrkit.nn.applied import Applied
 
 
 class SymbolDistribution(ABC):
@@ -71,6 +72,7 @@ class SoftmaxBlank(SymbolDistribution):
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
         self.label_smoothing = _checked(label_smoothing)
+        self.applied = Applied()
 
     def log_probs(self, logits: Tensor) -> Tensor:
         """Returns the log-softmax (..., V + 1)."""
@@ -86,6 +88,7 @@ class SoftmaxBlank(SymbolDistribution):
         """Returns (..., V + 1): total occupation times the softmax, minus that of each class."""
         size = logits.shape[-1]
         weights, floor = _share_out(occupation, occupation, self.label_smoothing, size)
+        _count(self.applied, occupation, weights, floor)
         put_gradient(logits, normaliser, weights, _with_blank(targets, size - 1), floor)
         return logits
 
@@ -118,6 +121,7 @@ class SigmoidBlank(SymbolDistribution):
         smoothed: Literal["labels", "symbols", "labels_and_emission"] = "labels",
     ) -> None:
         self.label_smoothing, self.smoothed = _checked(label_smoothing), smoothed
+        self.applied = Applied()
 
     def log_probs(self, logits: Tensor) -> Tensor:
         """Returns (..., V + 1): labels' log-softmax plus that of emission; blank's log-sigmoid."""
@@ -138,10 +142,13 @@ class SigmoidBlank(SymbolDistribution):
         blank, labels = occupation[0], occupation[1:]
         if self.smoothed == "symbols":
             weights, floor = _share_out(occupation, occupation, self.label_smoothing, size + 1)
+            _count(self.applied, occupation, weights, floor)
             blank, labels = weights[0] if floor is None else weights[0] + floor, weights[1:]
         else:
             of = labels if self.smoothed == "labels" else occupation
-            labels, floor = _share_out(labels, of, self.label_smoothing, size)
+            given = labels
+            labels, floor = _share_out(given, of, self.label_smoothing, size)
+            _count(self.applied, given, labels, floor)
         emitted = labels.sum(0) if floor is None else labels.sum(0) + size * floor
         probability = logits[..., -1].to(occupation.dtype).sigmoid()
         logits[..., -1] = blank * probability - emitted * (1 - probability)
@@ -167,6 +174,20 @@ def _share_out(
         return weights, None
     share = smoothing / max(classes - 1, 1)
     return (1 - classes * share) * weights, share * shared.sum(0)
+
+
+def _count(applied: Applied, before: Tensor, after: Tensor, floor: Tensor | None) -> None:
+    """Counts how much weight targets give away.
+
+    Args:
+        applied: Counts.
+        before: (Y, ...) of the targets.
+        after: (Y, ...) smoothed.
+        floor: (...) that each class gets in addition; None if nothing is smoothed.
+    """
+    if floor is not None and applied.sampled:
+        kept = (after + floor).minimum(before)
+        applied.count("smoothed_probability", (before - kept).sum(), before.sum())
 
 
 def _checked(share: float) -> float:

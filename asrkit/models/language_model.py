@@ -19,6 +19,7 @@ from asrkit.models.decoders.targets import with_eos
 from asrkit.models.heads.attention import AttentionHead
 from asrkit.models.interfaces import LossPart, LossReport, models, require_share
 from asrkit.models.kinds import TextModel
+from asrkit.nn.applied import Applied
 from asrkit.scorers.interfaces import Kind, LabelScorer
 from asrkit.text.outputs import Outputs
 from asrkit.text.vocabulary import Vocabulary
@@ -52,6 +53,7 @@ class LanguageModel(TextModel):
         super().__init__()
         require_share("label_smoothing", label_smoothing)
         self.vocabulary, self.label_smoothing = vocabulary, label_smoothing
+        self.applied = Applied()
         self.outputs = Outputs.labels_with_eos(vocabulary)
         self.decoder = decoder(outputs=self.outputs, encoder_dim=None)
         self.softmax_chunk = softmax_chunk
@@ -79,7 +81,7 @@ class LanguageModel(TextModel):
         frames = self._no_frames(inputs[:, 0])
         if self.softmax_chunk is None:
             logits = self.decoder(inputs, None, frames)
-            losses = cross_entropy(logits, targets, mask, smoothing)
+            losses = cross_entropy(logits, targets, mask, smoothing, applied=self.applied)
             return losses.sum(), losses, label_errors(logits, targets, mask)
         assert isinstance(self.decoder, LinearOutput)
         output = self.decoder.output
@@ -87,6 +89,8 @@ class LanguageModel(TextModel):
         found = linear_cross_entropy(
             x, output.weight, output.bias, targets[mask], smoothing, self.softmax_chunk
         )
+        if smoothing:
+            self.applied.count("smoothed_probability", smoothing * len(x), len(x))
         each = torch.zeros(mask.shape, device=mask.device).masked_scatter(mask, found.each)
         return found.total, each.sum(1), found.errors
 

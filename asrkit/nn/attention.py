@@ -8,7 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asrkit.config.registry import Factory
+from asrkit.nn.applied import Applied
 from asrkit.nn.dropout import dropout
+from asrkit.nn.fused_attention import count_dropped_keys
 from asrkit.nn.gates import Gate, IdentityGate
 from asrkit.nn.masking import SequenceContext
 from asrkit.nn.positions import NoPosition, Position
@@ -112,6 +114,7 @@ class SelfAttention(Sublayer):
         self.output = projections.output(dim)
         self.gate = gate(dim=dim)
         self.score_gradient = score_gradient
+        self.applied = Applied()
 
     def joined_shapes(self) -> dict[str, tuple[int, ...]]:
         """Returns the shapes that separate queries, keys, values and heads."""
@@ -127,7 +130,7 @@ class SelfAttention(Sublayer):
         allowed = context.attention[:, None]  # (B, 1, T or 1, T)
         probability = self.dropout if self.training else 0.0
         factors = self.score_gradient.factors(x.shape[1], x.device) if self.training else None
-        options = (bias, probability, factors, self.share_dropout)
+        options = (bias, probability, factors, self.share_dropout, self.applied)
         attended = attend(query, key, value, allowed, *options)
         gathered = self.output(attended.transpose(1, 2).flatten(2))
         gated: Tensor = self.gate(gathered, context.mask)
@@ -161,6 +164,7 @@ def attend(
     dropout_probability: float = 0.0,
     gradient_factors: Tensor | None = None,
     share_dropout: bool = False,
+    applied: Applied | None = None,
 ) -> Tensor:
     """Returns the weighted sum of values for each query.
 
@@ -173,6 +177,7 @@ def attend(
         dropout_probability: Of each attention weight.
         gradient_factors: (L, T) factors of the gradient of the scores; 1 where None.
         share_dropout: Whether all queries, heads and utterances lose the same keys.
+        applied: Counts the weights that dropout sets to zero.
 
     Returns:
         (B, K, L, C).
@@ -188,6 +193,11 @@ def attend(
             scores = scale_gradient(scores, gradient_factors)
         weights = scores.masked_fill_(~allowed, float("-inf")).softmax(3)
         mask_shape = [1, 1, 1, key.shape[2]] if share_dropout else None
-        return dropout(weights, dropout_probability, mask_shape) @ value
+        kept = dropout(weights, dropout_probability, mask_shape)
+        if dropout_probability and applied is not None:
+            applied.count_dropped(weights, kept)
+        return kept @ value
+    if dropout_probability and applied is not None:
+        count_dropped_keys(query, key, allowed, dropout_probability, applied)
     mask = allowed if bias is None else bias.masked_fill(~allowed, float("-inf"))
     return F.scaled_dot_product_attention(query, key, value, mask, dropout_p=dropout_probability)

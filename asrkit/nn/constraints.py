@@ -11,6 +11,8 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from asrkit.nn.applied import Applied
+
 
 @runtime_checkable
 class Constrained(Protocol):
@@ -64,6 +66,7 @@ class SemiOrthogonalLinear(nn.Module):
         self.interval = interval
         self.weight = nn.Parameter(torch.empty(output_dim, input_dim))
         nn.init.normal_(self.weight, std=input_dim**-0.5)
+        self.applied = Applied()
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns M x (..., output_dim) of x (..., input_dim)."""
@@ -72,7 +75,9 @@ class SemiOrthogonalLinear(nn.Module):
     def constrain(self, updates: int) -> None:
         """Moves the matrix nearer to a multiple of a semi-orthogonal one, if it is time to."""
         if self.weight.requires_grad and updates % self.interval == 0:
-            self.weight.copy_(nearer_semi_orthogonal(self.weight))
+            nearer = nearer_semi_orthogonal(self.weight)
+            self.applied.count("moved", (nearer - self.weight).norm(), self.weight.norm())
+            self.weight.copy_(nearer)
 
 
 def nearer_semi_orthogonal(matrix: Tensor) -> Tensor:

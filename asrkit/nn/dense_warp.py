@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from asrkit.nn.applied import Applied
 from asrkit.nn.augment import Augment, augments
 
 
@@ -71,15 +72,27 @@ class DenseWarp(Augment):
             )
         self.flows = sorted(flows, key=lambda flow: flow.from_step)
         self.frame_spacing, self.feature_spacing = frame_spacing, feature_spacing
+        self.applied = Applied()
 
     def forward(self, features: Tensor, lengths: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """Returns warped features (B, T, F) and the same lengths."""
         reached = [flow for flow in self.flows if flow.from_step <= step]
         if not reached:
+            self.applied.count("shift", 0.0, features.shape[0] * features.shape[1])
             return features, lengths
         rows = self.moved(features, reached[-1].time, dim=1)
         columns = self.moved(features, reached[-1].frequency, dim=2)
+        self._count(rows, columns)
         return sample(features, rows, columns, lengths), lengths
+
+    def _count(self, rows: Tensor, columns: Tensor) -> None:
+        """Counts how far values (B, T, F) come along time and frequency, if this is sampled."""
+        if not self.applied.sampled:
+            return
+        for name, found, axis in (("shift", rows, 1), ("feature_shift", columns, 2)):
+            places = torch.arange(found.shape[axis], device=found.device)
+            places = places[:, None] if axis == 1 else places
+            self.applied.count(name, (found - places).abs().sum(), found.numel())
 
     def moved(self, features: Tensor, deviation: float, dim: int) -> Tensor:
         """Returns (B, T, F) positions along a dimension to take values from."""

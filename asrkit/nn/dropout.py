@@ -81,13 +81,16 @@ class ContinuousDropout(nn.Module):
         if not 0.0 <= probability <= 0.5:
             raise ValueError(f"dropout ({probability}) must be at least 0 and at most 0.5")
         self.probability = probability
+        self.applied = Applied()
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns frames (B, T, D) of frames (B, T, D)."""
         if not (self.training and self.probability):
             return x
         draws = torch.rand(x.shape[0], 1, x.shape[2], device=x.device) * 2 - 1
-        return x * (1 + 2 * self.probability * draws).to(x.dtype)
+        changes = 2 * self.probability * draws
+        self.applied.count("change", changes.abs().sum(), changes.numel())
+        return x * (1 + changes).to(x.dtype)
 
     def extra_repr(self) -> str:
         """Returns the probability, for printing."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from asrkit.config.registry import Registry
+from asrkit.nn.applied import Applied
 from asrkit.nn.dropout import Dropout
 
 
@@ -59,15 +60,18 @@ class DistanceGradient(ScoreGradient):
             raise ValueError(f"whole_share ({whole_share}) must be between 0 and 1")
         self.rate, self.whole_share = rate, whole_share
         self.dropout = Dropout(dropout, shareable=False)
+        self.applied = Applied()
 
     def factors(self, num_frames: int, device: torch.device) -> Tensor:
         """Returns (T, T); without shares it has 1 on the diagonal."""
         places = torch.arange(num_frames, device=device, dtype=torch.float32)
         factors = (-self.rate * (places[:, None] - places).abs()).exp()
         kept: Tensor = self.dropout(factors)
-        if not self.whole_share:
-            return kept
-        return kept.masked_fill(torch.rand_like(kept) < self.whole_share, 1.0)
+        if self.whole_share:
+            kept = kept.masked_fill(torch.rand_like(kept) < self.whole_share, 1.0)
+        if self.applied.sampled:
+            self.applied.count("change", (1 - kept).abs().sum(), kept.numel())
+        return kept
 
 
 def scale_gradient(values: Tensor, factors: Tensor) -> Tensor:

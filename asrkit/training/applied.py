@@ -36,17 +36,18 @@ class AppliedTotals:
 
     def __init__(self) -> None:
         self._sums: dict[str, list[float]] = {}
-        self._speeds = Applied()
+        self._read = Applied()
 
     def add_batches(self, batches: Sequence[Batch]) -> None:
-        """Counts the speeds that utterances are played at."""
+        """Counts what reading drew: speeds of utterances, and labels, of random units more."""
         for batch in batches:
             for speed in batch.speeds:
-                self._speeds.count(f"speed.{speed:g}", 1.0, 0.0)
+                self._read.count(f"speed.{speed:g}", 1.0, 0.0)
+            self._read.count("labels_per_utterance", batch.label_lengths.sum(), len(batch))
 
     def collect(self, model: nn.Module, update: Applied | None = None) -> None:
         """Adds what was counted since the last time, in a model and by its updates."""
-        self._add("", self._speeds)
+        self._add("", self._read)
         if update is not None:
             self._add("update.", update)
         for name, applied in applied_in(model):
@@ -66,7 +67,7 @@ class AppliedTotals:
         for name, (part, _) in self._sums.items():
             groups[_group(name)] = groups.get(_group(name), 0.0) + part
         return {
-            name: round(part / (of or groups[_group(name)] or 1.0), 6)
+            name: float(f"{part / (of or groups[_group(name)] or 1.0):.6g}")
             for name, (part, of) in sorted(self._sums.items())
         }
 

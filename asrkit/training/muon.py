@@ -89,6 +89,10 @@ class Muon(OptimizerFactory):
             )
         return Together(parts)
 
+    def is_decoupled(self) -> bool:
+        """Returns True."""
+        return True
+
     def _matrices(self, model: nn.Module) -> set[int]:
         """Returns the ids of the parameters that take orthogonal steps."""
         unused, found = set(self.adamw), set()

@@ -26,6 +26,10 @@ class OptimizerFactory(ABC):
     def make(self, groups: list[dict[str, Any]]) -> Optimizer:
         """Returns the optimiser of torch parameter groups."""
 
+    def is_decoupled(self) -> bool:
+        """Returns whether weight decay is a share of the weights, not a part of the gradient."""
+        return False
+
     def sorted_groups(self, model: nn.Module) -> list[dict[str, Any]]:
         """Returns the torch parameter groups of all trainable parameters of a model."""
         return parameter_groups(model, [*self.groups.values()], self.weight_decay)
@@ -92,6 +96,10 @@ class AdamW(OptimizerFactory):
         """Returns the optimiser of torch parameter groups."""
         return torch.optim.AdamW(groups, lr=0.0, betas=self.betas, eps=self.eps, fused=True)
 
+    def is_decoupled(self) -> bool:
+        """Returns True."""
+        return True
+
 
 @optimizers.register("adam")
 @dataclass(frozen=True)
@@ -151,6 +159,10 @@ class NAdam(OptimizerFactory):
             momentum_decay=RISE if self.momentum == "rising" else AT_ONCE,
             decoupled_weight_decay=self.decoupled,
         )
+
+    def is_decoupled(self) -> bool:
+        """Returns whether weight decay is a share of the weights."""
+        return self.decoupled
 
 
 @optimizers.register("sgd")

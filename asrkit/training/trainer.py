@@ -105,7 +105,7 @@ class Trainer:
         self.store = checkpoints.store(RunFolder(job.run).checkpoints)
         start_alike(self.model, self.world)
         self.average = Averaging(moving_average, self.model)
-        self.gradients = Gradients(self.world, job.seed, update)
+        self.gradients = Gradients(self.world, job.seed, update, optimizer.is_decoupled())
         self.sampling = Sampling(self.model, self.gradients.applied)
         self.epoch, self.batch, self.step, self.nonfinite = 1, 0, 0, 0
         self.best, self.best_epoch, self.seconds = math.inf, 0, 0.0

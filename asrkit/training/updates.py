@@ -17,6 +17,7 @@ from asrkit.config.ordered import Ordered
 from asrkit.data.batch import Batch
 from asrkit.models.interfaces import LossReport
 from asrkit.nn.applied import Applied
+from asrkit.training.decay import count_decay
 from asrkit.training.distributed import World
 from asrkit.training.exchange import Exchange, GradientAverage
 from asrkit.training.loss_scale import LossScale, Scaler
@@ -101,9 +102,11 @@ class Gradients:
         world: All processes.
         seed: Of all randomness.
         settings: How an update is made.
+        decoupled: Whether the optimiser's weight decay is, for counting what it does.
     """
 
-    def __init__(self, world: World, seed: int, settings: Update) -> None:
+    def __init__(self, world: World, seed: int, settings: Update, decoupled: bool = False) -> None:
+        self.decoupled = decoupled
         self.world, self.seed, self.settings = world, seed, settings
         self.exchange = settings.exchange
         self.memory = ShortMemory("training")
@@ -129,6 +132,8 @@ class Gradients:
             settings.gradient_noise.add(model, step + 1, seed, self.applied)
         norm = float(nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm))
         self.applied.count("clipped", float(norm > settings.max_grad_norm), 1.0)
+        if math.isfinite(norm):
+            count_decay(optimizer, self.decoupled, self.applied)
         return done, norm
 
     def add(

@@ -12,6 +12,9 @@ Log = Sequence[Mapping[str, Any]]
 AFTER_TRAINING = ("decoding", "parent")
 """Parts of a spec that training does not use."""
 
+OF_OPTIMIZER = ("update.weight_decay", "update.l2_gradient")
+"""What weight decay does."""
+
 
 def applied_of(log: Log) -> dict[str, float]:
     """Returns what augmentation and regularisation did: mean shares over epochs and layers.
@@ -56,16 +59,18 @@ def notes_on(changes: Sequence[str], ours: Mapping[int, Log], base: Mapping[int,
 
 
 def _by_module(applied: Mapping[str, float]) -> dict[str, list[float]]:
-    """Returns what each module did; losses, speeds and clipping are of no module."""
+    """Returns what each module did; losses, data and clipping are of no module."""
     found: dict[str, list[float]] = {}
     for name, share in applied.items():
-        if not name.startswith(("gradient.", "speed.", "update.clipped")):
+        if not name.startswith(("gradient.", "speed.", "labels_per", "update.clipped")):
             found.setdefault(_module(name), []).append(share)
     return found
 
 
 def _module(name: str) -> str:
     """Returns the key path of what has done something: model.encoder.blocks.ffn1.keep."""
+    if name in OF_OPTIMIZER:
+        return "training.optimizer"
     if name.startswith("update."):
         return f"training.{name}"
     return "model." + name.rpartition(".")[0].replace(".*", "")

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from asrkit.config.registry import Factory
 from asrkit.models.decoders.past import Past
 from asrkit.nn.activations import Activation
+from asrkit.nn.applied import Applied
 from asrkit.nn.attention import attend, attention_shapes, head_size
 from asrkit.nn.dropout import Dropout
 
@@ -131,7 +132,7 @@ class CausalAttention(nn.Module):
     def __init__(self, dim: int, num_heads: int, dropout: float) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.dropout = dropout
+        self.dropout, self.applied = dropout, Applied()
         self.query_key_value = nn.Linear(dim, 3 * dim)
         self.output = nn.Linear(dim, dim)
 
@@ -144,7 +145,9 @@ class CausalAttention(nn.Module):
         query, key, value = self._project(x)
         past = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
         dropout = self.dropout if self.training else 0.0
-        attended = attend(query, key, value, past, dropout_probability=dropout)
+        attended = attend(
+            query, key, value, past, dropout_probability=dropout, applied=self.applied
+        )
         return self.output(attended.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
     def step(self, x: Tensor, past: Past) -> tuple[Tensor, Past]:
@@ -169,7 +172,7 @@ class CrossAttention(nn.Module):
     def __init__(self, dim: int, encoder_dim: int, num_heads: int, dropout: float) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.dropout = dropout
+        self.dropout, self.applied = dropout, Applied()
         self.query = nn.Linear(dim, dim)
         self.key_value = nn.Linear(encoder_dim, 2 * dim)
         self.output = nn.Linear(dim, dim)
@@ -201,7 +204,9 @@ class CrossAttention(nn.Module):
         query = self.query(x).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
         dropout = self.dropout if self.training else 0.0
         allowed = _for_heads(mask)
-        attended = attend(query, *memory, allowed, dropout_probability=dropout)
+        attended = attend(
+            query, *memory, allowed, dropout_probability=dropout, applied=self.applied
+        )
         return self.output(attended.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
     def weights(self, x: Tensor, memory: KeyValue, mask: Tensor) -> Tensor:

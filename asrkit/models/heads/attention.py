@@ -26,6 +26,7 @@ from asrkit.models.interfaces import (
     require_weight,
 )
 from asrkit.models.taps import require_tap
+from asrkit.nn.applied import Applied
 from asrkit.nn.masking import length_mask
 from asrkit.nn.switchout import Switchout
 from asrkit.text.outputs import Outputs
@@ -66,6 +67,7 @@ class AttentionHead(Head):
         require_weight(weight)
         require_share("label_smoothing", label_smoothing)
         self.weight, self.tap, self.label_smoothing = weight, tap, label_smoothing
+        self.applied = Applied()
         self.switchout = Switchout(switchout, len(vocabulary))
         self.outputs = Outputs.labels_with_eos(vocabulary)
         self.eos = self.outputs.eos
@@ -81,7 +83,7 @@ class AttentionHead(Head):
         frames = encoded.at(self.tap)
         logits = self.decoder(inputs, frames, length_mask(encoded.lengths, frames.shape[1]))
         smoothing = self.label_smoothing if self.training else 0.0  # dev: what the decoder knows
-        losses = cross_entropy(logits, targets, mask, smoothing)
+        losses = cross_entropy(logits, targets, mask, smoothing, applied=self.applied)
         count = int(batch.label_lengths.sum()) + len(batch)
         return {
             "loss": LossPart(losses.sum(), count, self.weight, losses.detach()),

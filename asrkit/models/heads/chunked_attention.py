@@ -31,6 +31,7 @@ from asrkit.models.interfaces import (
     require_weight,
 )
 from asrkit.models.taps import require_tap
+from asrkit.nn.applied import Applied
 from asrkit.nn.masking import length_mask, zero_padding
 from asrkit.scorers.interfaces import Kind, State, select
 from asrkit.text.outputs import Outputs
@@ -83,6 +84,7 @@ class ChunkedAttentionHead(Head):
         require_weight(weight)
         require_share("label_smoothing", label_smoothing)
         self.weight, self.tap, self.label_smoothing = weight, tap, label_smoothing
+        self.applied = Applied()
         self.chunk_frames = _frames_of_chunk(encoder, chunk_frames)
         self.outputs = Outputs.labels_with_eos(vocabulary)
         self.end = self.outputs.eos
@@ -115,7 +117,7 @@ class ChunkedAttentionHead(Head):
         aligned = _spells(found, batch)  # (B,)
         mask = found.mask() & aligned[:, None]
         smoothing = self.label_smoothing if self.training else 0.0
-        losses = cross_entropy(logits, found.targets, mask, smoothing)
+        losses = cross_entropy(logits, found.targets, mask, smoothing, applied=self.applied)
         count = int((found.lengths * aligned).sum())
         wrong = label_errors(logits, found.targets, mask).float()
         return {

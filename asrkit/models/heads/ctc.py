@@ -26,6 +26,7 @@ from asrkit.models.interfaces import (
     require_weight,
 )
 from asrkit.models.taps import require_tap
+from asrkit.nn.applied import Applied
 from asrkit.nn.dropout import Dropout
 from asrkit.scorers.ctc_prefix import CtcPrefixScorer
 from asrkit.scorers.interfaces import FrameScores, Kind, LabelScorer
@@ -87,7 +88,7 @@ class CtcHead(Head):
         self.weight, self.tap = weight, tap
         self.consistency, self.compares_views = consistency, consistency > 0
         self.label_smoothing, self.smoothed = label_smoothing, smoothed
-        self.dropout = Dropout(dropout)
+        self.dropout, self.applied = Dropout(dropout), Applied()
         self.outputs = Outputs.labels_with_blank(vocabulary)
         self.topology = CtcTopology()
         self.aligned_targets = FrameTargets(self.outputs, self.topology.labels_repeat)
@@ -117,7 +118,8 @@ class CtcHead(Head):
         log_probs = self.symbol_log_probs(encoded)
         given = (log_probs, encoded.lengths, labels, label_lengths)
         if self.training and self.label_smoothing:
-            losses, feasible = smoothed_ctc_loss(*given, self.label_smoothing, self.smoothed)
+            how = self.label_smoothing, self.smoothed, self.applied
+            losses, feasible = smoothed_ctc_loss(*given, *how)
         else:
             losses, feasible = ctc_loss(*given)
         count = int(label_lengths.sum())

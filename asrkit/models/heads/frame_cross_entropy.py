@@ -22,6 +22,7 @@ from asrkit.models.interfaces import (
     require_weight,
 )
 from asrkit.models.taps import require_tap
+from asrkit.nn.applied import Applied
 from asrkit.nn.dropout import Dropout
 from asrkit.nn.masking import length_mask, zero_padding
 from asrkit.nn.upsampling import Upsampling
@@ -73,6 +74,7 @@ class FrameCrossEntropyHead(Head):
         if states < 2:
             raise ValueError(f"states ({states}) must be at least 2")
         self.weight, self.tap, self.focal, self.smoothing = weight, tap, focal, label_smoothing
+        self.applied = Applied()
         self.outputs = Outputs.states(states)
         self.given_targets = FrameTargets(self.outputs, rate="features")
         self.upsampling = None if upsampling is None else upsampling(dim=encoder.dim)
@@ -90,8 +92,8 @@ class FrameCrossEntropyHead(Head):
         logits, states = logits[:, :frames], batch.alignment[:, :frames]  # (B, T)
         mask = length_mask(lengths, frames) & (states >= 0)
         targets, count = states.clamp(min=0), int(mask.sum())
-        smoothing = self.smoothing if self.training else 0.0
-        losses = cross_entropy(logits, targets, mask, smoothing, self.focal)  # (B,)
+        smoothing, applied = (self.smoothing, self.applied) if self.training else (0.0, None)
+        losses = cross_entropy(logits, targets, mask, smoothing, self.focal, applied)  # (B,)
         wrong = label_errors(logits, targets, mask).float()
         return {
             "loss": LossPart(losses.sum(), count, self.weight, losses.detach()),

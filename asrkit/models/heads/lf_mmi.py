@@ -27,6 +27,7 @@ from asrkit.models.interfaces import (
     require_weight,
 )
 from asrkit.models.taps import require_tap
+from asrkit.nn.applied import Applied
 from asrkit.nn.dropout import Dropout
 from asrkit.scorers.interfaces import FrameScores
 from asrkit.text.outputs import Outputs
@@ -93,6 +94,7 @@ class LfMmiHead(Head):
         require_share("leak", leak)
         _require_numbers(states, cross_entropy, l2, tolerance, chunk)
         self.weight, self.tap, self.cross_entropy, self.l2 = weight, tap, cross_entropy, l2
+        self.applied = Applied()
         self.leak, self.tolerance, self.chunk = leak, tolerance, chunk
         self.criterion = criterion
         # On the CPU, wherever the model is made: this is about sizes only.
@@ -155,6 +157,8 @@ class LfMmiHead(Head):
         count, found = int(said_frames.sum()), said_frames.any(1)
         self._tell([batch.ids[i] for i, one in zip(owners.tolist(), found, strict=True) if not one])
         squares = 0.5 * self.l2 * (scores.square().sum(2) * said_frames).sum(1)  # (B',)
+        if self.training and self.l2:
+            self.applied.count("l2_loss", squares.detach().sum(), (losses + squares).detach().sum())
         each = losses.detach().new_zeros(len(batch)).index_add(0, owners, losses.detach())
         report = {
             "loss": LossPart((losses + squares).sum(), count, self.weight, each),

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean, stdev
 
-from asrkit.reports.ablation.numbers import LEVEL, Place, Rate, RowNumbers, Versus, shares_differ
+from asrkit.reports.ablation.numbers import (
+    LEVEL,
+    Place,
+    Rate,
+    RowNumbers,
+    Versus,
+    share_text,
+    shares_differ,
+)
 from asrkit.reports.parts import Cells
 
 NONE = "–"
@@ -156,7 +164,7 @@ def applied_table(rows: Sequence[RowNumbers]) -> Cells:
     known = sorted({name for row in rows for name in row.applied})
     names = [name for name in known if not _is_alike(rows, name)]
     found = [
-        [row.name, *(f"{row.applied[n]:.4f}" if n in row.applied else NONE for n in names)]
+        [row.name, *(share_text(row.applied[n]) if n in row.applied else NONE for n in names)]
         for row in rows
     ]
     return Cells(["row", *names], found)
@@ -165,7 +173,7 @@ def applied_table(rows: Sequence[RowNumbers]) -> Cells:
 def applied_alike(rows: Sequence[RowNumbers]) -> list[str]:
     """Returns what was applied alike in all rows, with its share in the first that was trained."""
     first = next((row.applied for row in rows if row.applied), {})
-    return [f"{name} {share:.4f}" for name, share in first.items() if _is_alike(rows, name)]
+    return [f"{name} {share_text(share)}" for name, share in first.items() if _is_alike(rows, name)]
 
 
 def _is_alike(rows: Sequence[RowNumbers], name: str) -> bool:

@@ -235,6 +235,11 @@ def reading(rows: Sequence[RowNumbers], place: Place) -> list[str]:
     return lines
 
 
+def share_text(share: float) -> str:
+    """Returns a share with four decimals, or with two digits where it is too small for these."""
+    return f"{share:.4f}" if share == 0.0 or abs(share) >= 1e-3 else f"{share:.1e}"
+
+
 def shares_differ(one: float | None, other: float | None) -> bool:
     """Returns whether two trainings applied something clearly differently; None: not at all."""
     if one is None or other is None:

@@ -15,6 +15,7 @@ from asrkit.lattice.topologies import Topology
 from asrkit.losses.frame_loss import frame_losses
 from asrkit.losses.symbols import SymbolDistribution
 from asrkit.models.interfaces import Encoded, LossPart, LossReport
+from asrkit.nn.applied import Applied
 from asrkit.nn.masking import length_mask
 
 
@@ -24,6 +25,7 @@ class Transducer(Protocol):
     weight: float
     topology: Topology
     blank: SymbolDistribution
+    training: bool
 
     def full_sum_losses(self, encoded: Encoded, batch: Batch) -> dict[str, tuple[Tensor, float]]:
         """Returns the losses (B,) over all alignments by name, with their weights."""
@@ -111,7 +113,7 @@ class GivenAlignment(Criterion):
     def __init__(self, focal: float = 0.0) -> None:
         if focal < 0:
             raise ValueError(f"focal ({focal}) must be at least 0")
-        self.focal = focal
+        self.focal, self.applied = focal, Applied()
 
     def check(self, topology: Topology, reader: str | None, pruned: bool) -> None:
         """Refuses pruning, and alignments with several symbols in a frame."""
@@ -139,6 +141,9 @@ class GivenAlignment(Criterion):
         logits = head.path_logits(encoded, symbols.masked_fill(~mask, -1))
         known = symbols.masked_fill(~mask, 0)
         losses = frame_losses(logits, known, head.blank, self.focal).where(mask, 0.0)
+        if self.focal and head.training and self.applied.sampled:
+            whole = frame_losses(logits.detach(), known, head.blank).where(mask, 0.0).sum()
+            self.applied.count("focal_loss", whole - losses.detach().sum(), whole)
         with torch.no_grad():
             wrong = (head.blank.log_probs(logits).argmax(2) != known) & mask
         count = int(encoded.lengths.sum())
