@@ -40,6 +40,8 @@ def _seeds(
         name, _, number = word.rpartition("=")
         if not number.isdecimal() or int(number) < 1:
             raise click.BadParameter(f"{word!r}: expected a number, such as 3, or NAME=3")
+        if name in found:
+            raise click.BadParameter(f"{word!r}: seeds of {name or 'all rows'} are given twice")
         found[name] = int(number)
     return found
 

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="Number of processes (GPUs) in training.",
 )
-@click.option("--base", type=FILE, help="Spec file that SPEC, a variant of `ablate`, is put on.")
+@click.option(
+    "--base",
+    type=FILE,
+    help="Spec file that SPEC is put on: a variant of `ablate`, or a folder of them.",
+)
 @overrides_argument
 def check(
     spec: Path, data: Path | None, processes: int, base: Path | None, overrides: tuple[str, ...]
@@ -37,6 +41,7 @@ def check(
     what can't work.
 
     Example: asrkit check conf/conformer.yaml --data data
+    Example: asrkit check v --base conf/x.yaml
     """
     from asrkit import experiment
 

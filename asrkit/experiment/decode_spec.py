@@ -141,7 +141,7 @@ def pick(searches: dict[str, NamedSearch], name: str) -> NamedSearch:
         return searches[name]
     names = ", ".join(searches) or "none"
     hint = did_you_mean(name, list(searches))
-    raise UserError(f"there is no search {name!r} below decoding:{hint}; there are: {names}")
+    raise UserError(f"there is no search {name!r} below decoding{hint}; there are: {names}")
 
 
 def chosen_search(

@@ -11,7 +11,7 @@ def count_decay(optimizer: Optimizer, decoupled: bool, applied: Applied) -> None
     """Counts what weight decay is about to do, if this is a sampled update.
 
     Of decoupled decay that is the share of decayed weights that the step removes; of L2, how large
-    its gradient is beside that of the loss.
+    its gradient is in relation to that of the loss.
 
     Args:
         optimizer: Of weights with gradients.

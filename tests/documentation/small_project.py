@@ -50,6 +50,7 @@ decoding:
       lm: {type: language_model, weight: 0.2, run: run/lm}
 """
 SPACE = "training.schedule.peak: [0.001, 0.002]\n"
+VARIANT = "# Wider.\nmodel.encoder.blocks.ffn.module.hidden_dim: 16\n"
 LM = """
 text: {type: sentencepiece, name: bpe}
 data: {type: text, train: [train], dev: [dev], batch_labels: 100}
@@ -104,6 +105,7 @@ def make(folder: Path) -> None:
     rows = ["client_id\tpath\tsentence", *(f"c\t{n}.wav\t{WORDS[n]}" for n in range(9))]
     (folder / "cv" / "validated.tsv").write_text("\n".join(rows) + "\n")
     specs = {"space": SPACE, "x": SPEC, "conformer": SPEC, "decode/table": TABLE, "lm/lstm": LM}
+    specs["../v/wider"] = VARIANT
     for name, text in specs.items():
         path = folder / "conf" / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -20,8 +20,11 @@ from asrkit.experiment.ablation import plan
 from asrkit.experiment.ablation import study as studies
 from asrkit.experiment.ablation.applied import notes_on
 from asrkit.experiment.ablation.plan import Study, planned
+from asrkit.experiment.ablation.report import _rates
 from asrkit.experiment.ablation.variants import read_variant, read_variants
 from asrkit.queues.processes import Ended, Task
+from asrkit.reports.ablation.numbers import Place
+from asrkit.scoring.edits import Errors
 from tests.cli.json_test import make_data
 
 SPEC = """
@@ -145,6 +148,55 @@ def test_variants_that_change_nothing_or_do_not_fit_are_all_named_before_any_wor
         study(["wide"], seeds={"wid": 2})
 
 
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"searches": ["jiont"]}, "there is no search 'jiont' below decoding; did you mean"),
+        ({"sets": ["dev", "tset"]}, "there is no set 'tset' in data"),
+        ({"overrides": ["training.epochs=5"]}, "training.epochs=5: the epochs of all rows are"),
+        ({"seeds": {"seven": 2}}, "seven: --seeds seven=2: it sets the seed itself, to 7"),
+    ],
+)
+def test_what_would_fail_after_training_is_refused_before(
+    place: Path, settings: dict[str, Any], problem: str
+) -> None:
+    variant("seven", "seed: 7")
+    with pytest.raises(UserError) as caught:
+        planned(study(["seven"], **settings))
+    assert problem in str(caught.value)
+    assert not Path("out").exists()
+
+
+def test_a_variant_without_the_search_is_refused_and_equal_epochs_are_not(place: Path) -> None:
+    variant("mute", "decoding.joint: null")
+    with pytest.raises(UserError, match="mute: there is no search 'joint'"):
+        planned(study(["mute"]))
+    planned(study([], overrides=["training.epochs=2", "training.checkpoints.keep_epochs=[1,2]"]))
+
+
+def test_variants_and_seeds_that_are_given_twice_are_refused(place: Path) -> None:
+    paths = [Path("variants"), Path("variants", "wide.yaml")]
+    with pytest.raises(UserError, match=r"variants/wide.yaml is given twice"):
+        read_variants(paths)
+    Path("more").mkdir()
+    shutil.copy(paths[1], "more")
+    with pytest.raises(UserError, match=r"variants/wide.yaml and more/wide.yaml: rename one"):
+        read_variants([paths[1], Path("more")])
+    done = asrkit("ablate --base base.yaml --data data --out o --seeds base=2 --seeds base=3")
+    assert "seeds of base are given twice" in done.stderr
+
+
+def test_a_row_that_was_scored_on_other_data_is_told_and_stops_no_other() -> None:
+    at = Place("dev", 2, "joint")
+    ours, base = ({1: {name: Errors(1, 0, 0, 10)}} for name in ("new", "old"))
+    rates, unlike = _rates({at: ours}, {at: base})
+    assert rates == {}
+    assert unlike[0].startswith(
+        "dev, epoch 2, joint: rows and base were scored on other utterances"
+    )
+    assert list(_rates({at: ours}, {at: ours})[0]) == [at]
+
+
 def in_this_process(
     counted: list[str],
 ) -> Callable[[Sequence[Task], int, Callable[[Ended], None]], list[Ended]]:
@@ -231,6 +283,26 @@ def test_a_variant_is_checked_on_a_base(place: Path) -> None:
     done = asrkit(f"check {path} --base base.yaml")
     assert done.exit_code == 2
     assert "it changes nothing" in done.stderr
+
+
+def test_all_variants_of_a_folder_are_checked_and_sized(place: Path) -> None:
+    done = asrkit("check variants --base base.yaml")
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    assert lines[0] == "variants: no problems"
+    assert [line.partition(":")[0] for line in lines[1:]] == sorted(VARIANTS)
+    assert lines[-1] == "wide: 0.00 M parameters, one value changed"
+    variant("odd", "model.encoder.blocks.ffn.module.hidden: 8")
+    variant("same", "model.encoder.dim: 8")
+    done = asrkit("check variants --base base.yaml")
+    assert done.exit_code == 2
+    assert "2 problem(s) in variants" in done.stderr
+    assert "same: it changes nothing" in done.stderr
+    assert "odd: " in done.stderr
+    assert "no problems" not in done.stderr
+    assert "--data with a folder" in asrkit("check variants --base base.yaml --data data").stderr
+    wrong = asrkit("check variants --base base.yaml model.encoder.num_layers=0")
+    assert "1 problem(s) in variants" in wrong.stderr  # that of the base, not of each
 
 
 def test_a_row_that_is_not_in_the_study_is_refused(place: Path) -> None:

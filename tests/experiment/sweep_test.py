@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -159,8 +160,22 @@ def test_a_sweep_is_trained_resumed_and_told(place: Path, monkeypatch: pytest.Mo
     assert tables(Path("out/sweep.md").read_text()) == tables(text)
     assert json.loads(asrkit(words + " --report").stdout)["best"] == best
     Path("weights.yaml").write_text("model.heads.ctc.weight: [1.0, 2.0]\n")
+    commands = Path("out/commands.txt").read_text()
     refused = asrkit(words.replace("space.yaml", "weights.yaml"))
     assert "can't be compared by the sum of their losses" in refused.stderr
+    # Another sweep in the same folder leaves the files of one that runs as they are.
+    Path("others.yaml").write_text("training.schedule.value: [1e-4, 1e-5, 1e-6]\n")
+    monkeypatch.setattr(studies, "owned", in_use)
+    refused = asrkit(words.replace("space.yaml", "others.yaml"))
+    assert "asrkit: out is in use" in refused.stderr
+    assert Path("out/trials/trial-002.yaml").read_text() == "training.schedule.value: 0.01\n"
+    assert Path("out/commands.txt").read_text() == commands
+
+
+@contextmanager
+def in_use(folder: Path, work: str) -> Iterator[None]:
+    raise UserError(f"{folder} is in use")
+    yield
 
 
 def tables(text: str) -> list[list[str]]:

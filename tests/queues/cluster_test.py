@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from asrkit.errors import UserError
 from asrkit.queues import cluster as clusters
 from asrkit.queues.cluster import Cluster, RowJob, run_jobs
-from asrkit.queues.processes import Ended, Task
+from asrkit.queues.processes import Ended
+from tests.queues.interrupted import is_found_again, task
 
 LIMIT = {"timeout_min": 5}
-
-
-def task(folder: Path, name: str, code: str) -> Task:
-    return Task(name, [sys.executable, "-c", code], folder / "logs" / f"{name}.log")
 
 
 def test_jobs_end_as_processes_do_and_one_that_runs_is_not_submitted_again(
@@ -25,29 +21,7 @@ def test_jobs_end_as_processes_do_and_one_that_runs_is_not_submitted_again(
 ) -> None:
     submitit = pytest.importorskip("submitit")
     place = Cluster("local", LIMIT, tmp_path / "cluster")
-    note, may_end = tmp_path / "note", tmp_path / "may_end"
-    code = (
-        f"import time; from pathlib import Path; open({str(note)!r}, 'a').write('x')\n"
-        f"for _ in range(600):\n    if Path({str(may_end)!r}).exists(): break\n    time.sleep(0.05)"
-    )
-    tasks = [task(tmp_path, "fails", "print('asrkit: no'); exit(2)"), task(tmp_path, "runs", code)]
-
-    def leave(ended: Ended) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run_jobs(tasks, 2, leave, place)
-    found_again = clusters._submitted
-
-    def then_end(*arguments: Any) -> dict[str, Any]:
-        found = found_again(*arguments)
-        may_end.touch()
-        return found
-
-    monkeypatch.setattr(clusters, "_submitted", then_end)
-    ended = run_jobs(tasks[1:], 2, print, place)
-    assert ended == [Ended("runs", None)]
-    assert note.read_text() == "x"
+    is_found_again(place, tmp_path, monkeypatch)
     job = submitit.LocalJob(place.folder, clusters._known(place)["fails"])
     assert job.result() == Ended("fails", "no")
 

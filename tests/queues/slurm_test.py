@@ -8,21 +8,19 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from asrkit.queues import cluster as clusters
 from asrkit.queues.cluster import Cluster, run_jobs
-from asrkit.queues.processes import Ended, Task
 from tests.cli.json_test import folder as made
 from tests.experiment.ablation_test import asrkit
 from tests.experiment.ablation_test import place as project
+from tests.queues.interrupted import is_found_again, task
 
 folder, place = made, project
 
@@ -132,37 +130,10 @@ def wait_for(there: Callable[[], bool], processes: list[subprocess.Popen[bytes]]
         time.sleep(0.1)
 
 
-def task(folder: Path, name: str, code: str) -> Task:
-    return Task(name, [sys.executable, "-c", code], folder / "logs" / f"{name}.log")
-
-
 def test_jobs_of_slurm_end_as_processes_do_are_found_again_and_may_be_cancelled(
     slurm: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    note, may_end = tmp_path / "note", tmp_path / "may_end"
-    waits = (
-        f"import os, time; from pathlib import Path; open({str(note)!r}, 'a').write('x')\n"
-        f"while not Path({str(may_end)!r}).exists(): time.sleep(0.1)"
-    )
-    tasks = [task(tmp_path, "fails", "print('asrkit: no'); exit(2)"), task(tmp_path, "runs", waits)]
-
-    def leave(ended: Ended) -> None:
-        assert ended == Ended("fails", "no")
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run_jobs(tasks, 2, leave, slurm)
-    found_again = clusters._submitted
-
-    def then_end(*arguments: Any) -> dict[str, Any]:
-        found = found_again(*arguments)
-        may_end.touch()
-        return found
-
-    monkeypatch.setattr(clusters, "_submitted", then_end)
-    assert run_jobs(tasks[1:], 2, print, slurm) == [Ended("runs", None)]
-    assert note.read_text() == "x"  # it was not submitted twice
-    monkeypatch.setattr(clusters, "_submitted", found_again)
+    is_found_again(slurm, tmp_path, monkeypatch)
     # A job that ends without a result is told as lost, though this cluster stores no states.
     monkeypatch.setattr(clusters, "GRACE", 1.0)
     cancel = "import os, subprocess; subprocess.run(['scancel', os.environ['SLURM_JOB_ID']])\n"

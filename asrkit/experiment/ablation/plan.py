@@ -15,10 +15,13 @@ from asrkit.ablation_folder import AblationFolder
 from asrkit.config.explain import difference
 from asrkit.config.plugins import import_plugins
 from asrkit.config.registry import import_all
-from asrkit.config.yaml_loader import load
+from asrkit.config.yaml_loader import Spec, load
+from asrkit.config.yaml_text import parse
+from asrkit.data.manifests import find_manifest
 from asrkit.errors import UserError
 from asrkit.experiment.ablation.variants import BASE, Variant
 from asrkit.experiment.check import model_tree
+from asrkit.experiment.decode_spec import chosen_search
 from asrkit.experiment.spec import Experiment, load_spec, resolve_spec
 from asrkit.reports.ablation.contents import Decoded
 
@@ -136,9 +139,11 @@ def planned(study: Study) -> list[Planned]:
     Raises:
         UserError: If a spec has problems, or a variant changes nothing; names all of them.
     """
+    _refuse_other_epochs(study)
     shared = study.shared()
     spec = load_spec(study.base, shared)
     experiment, base = resolve_spec(spec)
+    _require_decoding(study, base)
     size = model_tree(spec, study.data).model.parameters
     rows = _rows(study, BASE, shared, experiment.seed)
     found = [Planned(Variant(BASE), [], base, size, rows)]
@@ -152,6 +157,39 @@ def planned(study: Study) -> list[Planned]:
         lines = [f"{len(problems)} variant(s) can't be put on {study.base}", *problems]
         raise UserError("\n".join(lines))
     return found
+
+
+def _refuse_other_epochs(study: Study) -> None:
+    """Refuses changes to the base that the study's own epochs would replace.
+
+    Raises:
+        UserError: If there is one.
+    """
+    kept = sorted(set(study.epochs))
+    for key, wanted in (("epochs", kept[-1]), ("checkpoints.keep_epochs", kept)):
+        for change in study.overrides:
+            name, _, value = change.partition("=")
+            if name == f"training.{key}" and parse(value, change) != wanted:
+                raise UserError(
+                    f"{change}: the epochs of all rows are those of the study, "
+                    f"{', '.join(map(str, kept))}: leave it out, or change --epochs"
+                )
+
+
+def _require_decoding(study: Study, base: dict[str, Any]) -> None:
+    """Checks that all sets and searches are there, before hours are spent on training.
+
+    Raises:
+        UserError: If one is missing; names those that there are.
+    """
+    for name in study.sets:
+        find_manifest(study.data, name)
+    _require_searches(study, base)
+
+
+def _require_searches(study: Study, tree: dict[str, Any]) -> None:
+    for name in study.searches:
+        chosen_search(Spec(tree), name, study.search_file)
 
 
 def _planned(
@@ -169,7 +207,14 @@ def _planned(
     trained = tree["training"]["epochs"], tree["training"]["checkpoints"]["keep_epochs"]
     if trained != (max(study.epochs), sorted(set(study.epochs))):
         raise UserError("training.epochs and keep_epochs are those of the study: --epochs")
+    if study.search_file is None:
+        _require_searches(study, tree)
     own = changed.seed != experiment.seed or any(c.startswith("seed=") for c in variant.changes)
+    if own and study.seeds.get(variant.name, 1) > 1:
+        raise UserError(
+            f"--seeds {variant.name}={study.seeds[variant.name]}: it sets the seed itself, to "
+            f"{changed.seed}, and so is one row"
+        )
     count = 1 if own else study.number_of_seeds(variant.name)
     size = model_tree(spec, study.data).model.parameters
     of_seeds = _rows(study, variant.name, overrides, changed.seed, count)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from asrkit.errors import UserError
 from asrkit.experiment.ablation.applied import applied_of, notes_on
 from asrkit.experiment.ablation.plan import Planned, Study
 from asrkit.files import write_text
@@ -30,9 +31,6 @@ def numbers_of(
         study: What was asked for.
         plan: Its base and variants.
         problems: Why rows are not done, by row.
-
-    Raises:
-        UserError: If rows were scored on other utterances than the base.
     """
     base = {place: _scored(study, plan[0], place) for place in study.decoded.places()}
     return corrected([_numbers(study, each, plan[0], base, problems) for each in plan])
@@ -84,6 +82,7 @@ def _numbers(
     scored = {place: _scored(study, planned, place) for place in of_base}
     logs = {row.seed: log_of(study, row.name) for row in planned.rows}
     first, names = logs[planned.rows[0].seed], [row.name for row in planned.rows]
+    rates, unlike = _rates(scored, {} if is_base else of_base)
     return RowNumbers(
         name=planned.variant.name,
         remark=planned.variant.remark,
@@ -91,8 +90,8 @@ def _numbers(
         parameters=planned.parameters,
         hours={seed: log[-1]["seconds"] / 3600 for seed, log in logs.items() if log},
         scores={seed: judged(log[-1], planned) for seed, log in logs.items() if log},
-        rates=_rates(scored, {} if is_base else of_base),
-        missing=[f"{name}: {problems[name]}" for name in names if name in problems],
+        rates=rates,
+        missing=[*(f"{name}: {problems[name]}" for name in names if name in problems), *unlike],
         notes=[] if is_base else notes_on(planned.changes, logs, _logs(study, base)),
         applied=applied_of(first),
     )
@@ -105,20 +104,27 @@ def judged(entry: Mapping[str, Any], planned: Planned) -> float:
     return math.nan if found is None else float(found)  # older logs lack it
 
 
-def _rates(scored: Mapping[Place, Scored], base: Mapping[Place, Scored]) -> dict[Place, Rate]:
+def _rates(
+    scored: Mapping[Place, Scored], base: Mapping[Place, Scored]
+) -> tuple[dict[Place, Rate], list[str]]:
     """Returns the error rates of a row, where it has some, against the base and the first search.
+
+    Also returns why it has none where it was scored on something else.
 
     Args:
         scored: Of the row, those of the first search first.
         base: Of the base; empty for itself.
     """
-    found = {}
+    found, unlike = {}, []
     for place, ours in scored.items():
         first = next(each for each in scored if (each.set_name, each.epoch) == _table(place))
         if ours:
             others = None if first == place else scored[first]
-            found[place] = rate_of(ours, base.get(place), others)
-    return found
+            try:
+                found[place] = rate_of(ours, base.get(place), others)
+            except UserError as error:
+                unlike.append(f"{place}: {error}")
+    return found, unlike
 
 
 def _table(place: Place) -> tuple[str, int]:

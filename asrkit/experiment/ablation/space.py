@@ -10,6 +10,7 @@ A space is a YAML mapping of key paths to lists of values, or to ranges that val
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ import numpy as np
 from asrkit.bounds import refuse_not_above
 from asrkit.config.yaml_text import read_yaml
 from asrkit.errors import UserError
+
+log = logging.getLogger(__name__)
 
 DIGITS = 4
 """Of numbers that are drawn: more say nothing."""
@@ -132,6 +135,8 @@ def drawn(space: Space, trials: int, seed: int) -> list[Point]:
     """
     draws = (_draw(space, np.random.default_rng([seed, number])) for number in count())
     found = {json.dumps(point): point for point in islice(draws, PATIENCE * trials)}
+    if len(found) < trials:
+        log.warning("the space has only %d different points, not %d", len(found), trials)
     return list(found.values())[:trials]
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,11 +93,9 @@ def ablate(
     """
     plan = planned(study)
     rows = [row for each in plan for row in each.rows]
-    study.folder.path.mkdir(parents=True, exist_ok=True)
-    record_command(study.folder.path)
     problems: dict[str, str] = {}
-    if train:
-        with owned(study.folder.path, "an ablation study"):
+    with opened(study.folder.path, "an ablation study" if train else None):
+        if train:
             problems = run_rows(study, rows, jobs, cluster)
     states = [_state(study, row, problems.get(row.name)) for row in rows]
     missing = {state.row: state.problem for state in states if not state.done}
@@ -104,6 +103,23 @@ def ablate(
     files = write_report(study, numbers)
     text = study.folder.section.read_text(encoding="utf-8")
     return AblationReport(states, numbers, files, text)
+
+
+@contextmanager
+def opened(folder: Path, work: str | None) -> Iterator[None]:
+    """Records the command in the folder of a study, which is this process's within the block.
+
+    Args:
+        folder: The folder.
+        work: What is done there, for messages to others; None where it is only looked at.
+
+    Raises:
+        UserError: If another process works there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with nullcontext() if work is None else owned(folder, work):
+        record_command(folder)
+        yield
 
 
 def run_rows(

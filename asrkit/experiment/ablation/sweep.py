@@ -21,11 +21,9 @@ from asrkit.errors import UserError
 from asrkit.experiment.ablation.plan import Planned, Study, planned
 from asrkit.experiment.ablation.report import judged, log_of, numbers_of, write_report
 from asrkit.experiment.ablation.space import Point
-from asrkit.experiment.ablation.study import run_rows
-from asrkit.experiment.ablation.variants import Variant, write_variant
-from asrkit.experiment.record import record_command
+from asrkit.experiment.ablation.study import opened, run_rows
+from asrkit.experiment.ablation.variants import Variant, variant_of, write_variant
 from asrkit.experiment.spec import load_spec, resolve_spec
-from asrkit.owners import owned
 from asrkit.queues.cluster import Cluster
 from asrkit.reports.ablation.numbers import RowNumbers
 from asrkit.reports.ablation.trials import TrialNumbers, best_first, trial_parts
@@ -78,18 +76,18 @@ class SweepReport:
 def trial_variants(
     points: Sequence[Point], base: Path, overrides: Sequence[str], folder: Path
 ) -> list[Variant]:
-    """Writes a file of a variant for each point, but not for what the base has already.
+    """Returns a variant for each point, but not for what the base has already.
 
     Args:
         points: Values by key.
         base: Spec file of the base.
         overrides: Changes to it.
-        folder: Where the files go.
+        folder: Where their files will be.
     """
     _, unchanged = resolve_spec(load_spec(base, overrides))
     found = []
     for number, point in enumerate(points, start=1):
-        variant = write_variant(folder / f"trial-{number:03d}.yaml", dict(point))
+        variant = variant_of(folder / f"trial-{number:03d}.yaml", dict(point))
         _, tree = resolve_spec(load(base, [*overrides, *variant.changes]))
         if difference(unchanged, tree):
             found.append(variant)
@@ -113,18 +111,15 @@ def sweep(
     study = asked.study
     plan = planned(study)
     _refuse_incomparable(asked, plan[0])
-    study.folder.path.mkdir(parents=True, exist_ok=True)
-    record_command(study.folder.path)
 
     def run(trials: Sequence[Planned], until: int | None) -> Mapping[str, str]:
         rows = [row for each in trials for row in each.rows]
         return run_rows(study, rows, jobs, cluster, until)
 
-    if train:
-        with owned(study.folder.path, "a sweep"):
-            left, problems = climb(asked, plan, run)
-    else:
-        left, problems = climb(asked, plan, lambda *_: {})
+    with opened(study.folder.path, "a sweep" if train else None):
+        for variant in study.variants if train else ():
+            write_variant(variant)
+        left, problems = climb(asked, plan, run if train else lambda *_: {})
     return _reported(asked, plan, left, problems)
 
 

@@ -20,7 +20,7 @@ from asrkit.config.explain import difference
 from asrkit.config.yaml_loader import load
 from asrkit.config.yaml_text import read_yaml
 from asrkit.errors import UserError
-from asrkit.experiment.check import CheckReport, check
+from asrkit.experiment.check import CheckReport, check, model_tree
 from asrkit.experiment.spec import Experiment
 from asrkit.files import matching, read_lines, write_text
 from asrkit.names import require_name
@@ -81,47 +81,82 @@ def read_variants(places: Sequence[Path]) -> list[Variant]:
         if not found:
             raise UserError(f"{place} has no variants: expected files NAME.yaml")
         files += found
+    for file in files:
+        if [path.resolve() for path in files].count(file.resolve()) > 1:
+            raise UserError(f"{file} is given twice, perhaps also by its folder: leave one out")
     variants = [read_variant(path) for path in files]
     names = [variant.name for variant in variants]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise UserError(f"two variants are called {twice[0]!r}: rename one of the files")
+        paths = " and ".join(str(v.path) for v in variants if v.name == twice[0])
+        raise UserError(f"two variants are called {twice[0]!r}, {paths}: rename one of the files")
     return variants
 
 
-def write_variant(path: Path, values: Mapping[str, Any]) -> Variant:
-    """Writes a variant to a file, and returns it.
+def variant_of(path: Path, values: Mapping[str, Any]) -> Variant:
+    """Returns a variant whose file is not there yet; see `write_variant`.
 
     Args:
         path: The file.
         values: What each key is set to.
     """
-    write_text(path, "".join(f"{key}: {_inline(value)}\n" for key, value in values.items()))
-    return read_variant(path)
+    changes = tuple(f"{key}={_inline(value)}" for key, value in values.items())
+    return Variant(require_name(path.stem, "a variant"), changes, "", path)
+
+
+def write_variant(variant: Variant) -> None:
+    """Writes the file of a variant."""
+    assert variant.path is not None, "only the base has none"
+    lines = [change.partition("=") for change in variant.changes]
+    write_text(variant.path, "".join(f"{key}: {value}\n" for key, _, value in lines))
 
 
 def check_variant(
     variant: Path, base: Path, overrides: Sequence[str], data: Path | None, processes: int = 1
 ) -> CheckReport:
-    """Checks a variant on a base; see `check`.
+    """Checks a variant on a base, or all of a folder; see `check`.
 
     Args:
-        variant: Its file.
+        variant: Its file, or the folder.
         base: Spec file of the base.
         overrides: `key=value` changes to the base.
         data: Data folder, if its utterances are checked.
         processes: How many will train together.
 
     Raises:
-        UserError: If the variant is malformed.
+        UserError: If a variant is malformed, or there are utterances to check with each of many.
     """
-    changes = read_variant(variant).changes
-    report = check(base, [*overrides, *changes], data, processes)
-    before = filled(Experiment, load(base, overrides))
-    if not report.problems and not difference(
-        before, filled(Experiment, load(base, [*overrides, *changes]))
-    ):
+    if not variant.is_dir():
+        return _checked(read_variant(variant), base, overrides, data, processes)
+    if data is not None:
+        raise UserError(f"--data with a folder, {variant}: check one of its variants with it")
+    report = CheckReport([f"{base}: {problem}" for problem in check(base, overrides).problems])
+    for each in read_variants([variant]) if not report.problems else ():
+        try:
+            found = _checked(each, base, overrides, None, processes)
+        except UserError as error:
+            found = CheckReport([str(error)])
+        report.problems += [f"{each.name}: {problem}" for problem in found.problems]
+        report.remarks += [f"{each.name}: {remark}" for remark in found.remarks]
+    return report
+
+
+def _checked(
+    variant: Variant, base: Path, overrides: Sequence[str], data: Path | None, processes: int
+) -> CheckReport:
+    """Checks a variant on a base, and tells its size and how many values it changes."""
+    changed = [*overrides, *variant.changes]
+    report = check(base, changed, data, processes)
+    if report.problems:
+        return report
+    after = load(base, changed)
+    lines = difference(filled(Experiment, load(base, overrides)), filled(Experiment, after))
+    if not lines:
         report.problems.append(f"it changes nothing: {base} has these values already")
+        return report
+    parameters = model_tree(after, data).model.parameters
+    count = f"{len(lines)} values" if lines[1:] else "one value"
+    report.remarks.insert(0, f"{parameters / 1e6:.2f} M parameters, {count} changed")
     return report
 
 
