@@ -186,6 +186,10 @@ def test_norms_masks_first_weights_and_smoothing(facts: Facts, staged: list[Stag
         augments = model["augment"]
         counts = {augments[name]["counts"] for name in augments["order"]}
         assert counts == {facts["masks"]}
+        batches = stage.resolved["training"]["update"]["accumulate"]
+        for name in augments["order"]:
+            _, *later = [each["from_step"] * batches for each in augments[name]["strengths"]]
+            assert later == pytest.approx(facts["stronger"], abs=batches / 2)
         blank = model["heads"]["transducer"]["joiner"]["blank"]
         assert blank["label_smoothing"] == facts["label_smoothing"]
         if "norm" in facts:
