@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import log
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from asrkit.data.batch import Batch
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.conformer import Conformer
+from asrkit.models.heads.attention import AttentionHead
 from asrkit.models.interfaces import Encoded
 
 
@@ -39,3 +42,15 @@ def layers_of(model: AsrModel, signal: Tensor) -> tuple[Encoded, dict[str, Tenso
     found = outputs_of(places)
     encoded = model.encode(signal[None], torch.tensor([len(signal)]))
     return encoded, found | {"frames": encoded.frames}
+
+
+def decoder_loss(head: AttentionHead, encoded: Encoded, batch: Batch, smoothed: bool) -> Tensor:
+    """Returns () the loss, with labels smoothed or not, and without dropout."""
+    head.training = smoothed
+    return head.loss(encoded, batch)["loss"].total
+
+
+def least_loss(smoothing: float, size: int) -> float:
+    """Returns the least loss of a smoothed label of so many, which other toolkits subtract."""
+    right, others = 1 - smoothing, smoothing / (size - 1)
+    return -right * log(right) - (size - 1) * others * log(others)

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
+from asrkit.data.batch import Batch
 from asrkit.experiment import import_model
 from asrkit.experiment.import_model import Toolkit
 from asrkit.experiment.runs import open_run
@@ -25,10 +26,9 @@ from asrkit.models.heads.attention import AttentionHead
 from asrkit.models.heads.ctc import CtcHead
 from asrkit.models.language_model import LanguageModel
 from asrkit.nn.masking import length_mask
-from tests.foreign.comparison import layers_of
+from tests.foreign.comparison import decoder_loss, layers_of, least_loss
 from tests.foreign.stored_models import HERE, put_espnet, put_returnn
 
-LAYERS = ["features", "embed", "block1", "block2", "frames", "ctc", "attention"]
 TOLD = {
     "features": "features",
     "embed": "convolutions",
@@ -37,6 +37,8 @@ TOLD = {
     "frames": "encoder",
     "ctc": "log-probabilities of CTC",
     "attention": "scores of the decoder",
+    "loss_ctc": "loss of CTC, relative",
+    "loss_attention": "loss of the decoder, relative",
 }
 LANGUAGE_MODELS = {
     "transformer_lm": "Transformer",
@@ -56,6 +58,8 @@ class Model:
         put: Writes its checkpoint into a folder, and returns the path.
         stored: What it computed.
         ctc: Name of a CTC head here and there.
+        loss: Name of the decoder's loss there.
+        smoothed: Whether that is the loss of smoothed labels, less the least that it can be.
         order: Returns their number of each output here, of V there, for CTC and the decoder.
     """
 
@@ -64,6 +68,8 @@ class Model:
     put: Callable[[Path], Path]
     stored: Path
     ctc: str
+    loss: str
+    smoothed: bool
     order: Callable[[int], tuple[list[int], list[int]]]
 
 
@@ -82,7 +88,11 @@ def of_returnn(size: int) -> tuple[list[int], list[int]]:
 def espnet(kind: str, title: str) -> Model:
     """Returns a model of ESPnet."""
     stored = HERE / f"espnet-{kind}" / "tensors.safetensors"
-    return Model(title, "espnet", lambda folder: put_espnet(folder, kind), stored, "ctc", of_espnet)
+
+    def put(folder: Path) -> Path:
+        return put_espnet(folder, kind)
+
+    return Model(title, "espnet", put, stored, "ctc", "loss_att", True, of_espnet)
 
 
 def returnn(kind: str, suffix: str, title: str, ctc: str) -> Model:
@@ -92,7 +102,8 @@ def returnn(kind: str, suffix: str, title: str, ctc: str) -> Model:
     def put(folder: Path) -> Path:
         return put_returnn(folder, kind, suffix)
 
-    return Model(title, "returnn", put, stored, ctc, of_returnn)
+    smoothed = kind == "tf"
+    return Model(title, "returnn", put, stored, ctc, "loss_attention", smoothed, of_returnn)
 
 
 MODELS = [
@@ -113,7 +124,7 @@ def main() -> None:
         }
         print("| largest difference |", " | ".join(columns), "|")
         print("|---|" + "---|" * len(columns))
-        for layer in LAYERS:
+        for layer in TOLD:
             cells = [shown(column.get(layer)) for column in columns.values()]
             print(f"| {TOLD[layer]} |", " | ".join(cells), "|")
         print("\n| language models of RETURNN | scores |\n|---|---|")
@@ -138,6 +149,11 @@ def differences(model: Model, folder: Path) -> dict[str, float]:
     for number in ("0", "1"):
         if f"{number}.features" not in expected:
             continue
+        for name, output in losses(found, model, inputs, number).items():
+            theirs = expected[f"{number}.{name}"]
+            gap = float((output / theirs - 1).abs().max())
+            name = "loss_attention" if name == model.loss else "loss_ctc"
+            largest[name] = max(largest.get(name, 0.0), gap)
         for name, output in computed(found, model, inputs, number).items():
             stored_as = model.ctc if name == "ctc" else name
             if f"{number}.{stored_as}" in expected:
@@ -172,6 +188,24 @@ def computed(
         "ctc": ctc.symbol_log_probs(encoded),
         "attention": attention.decoder(read, encoded.frames, mask),
     }
+
+
+def losses(
+    model: AsrModel, kind: Model, inputs: dict[str, Tensor], number: str
+) -> dict[str, Tensor]:
+    """Returns the losses of an utterance, by the names of what is stored."""
+    signal, labels = inputs[f"signal.{number}"][None], inputs[f"text.{number}"][None] - 1
+    sizes = torch.tensor([signal.shape[1]]), torch.tensor([labels.shape[1]])
+    batch = Batch([number], signal, sizes[0], labels, sizes[1])
+    encoded = model.encode(signal, sizes[0])
+    ctc, attention = model.heads[kind.ctc], model.heads["attention"]
+    assert isinstance(ctc, CtcHead)
+    assert isinstance(attention, AttentionHead)
+    loss = decoder_loss(attention, encoded, batch, kind.smoothed)
+    if kind.smoothed:
+        outputs = attention.decoder(labels, encoded.frames, length_mask(encoded.lengths)).shape[2]
+        loss = loss - (labels.shape[1] + 1) * least_loss(attention.label_smoothing, outputs)
+    return {f"loss_{kind.ctc}": ctc.loss(encoded, batch)["loss"].total, kind.loss: loss}
 
 
 def of_language_model(kind: str, folder: Path, recogniser: Path) -> float:

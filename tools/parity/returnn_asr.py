@@ -33,7 +33,7 @@ from subword_nmt.apply_bpe import BPE
 from subword_nmt.learn_bpe import learn_bpe
 
 from tools.parity.returnn_models import LstmLm, MiniLstm, Recogniser, transformer_lm
-from tools.parity.returnn_sizes import LAYERS
+from tools.parity.returnn_sizes import LAYERS, SMOOTHING
 
 TEXTS = ["one two three", "four five six", "seven eight nine", "ten eleven twelve", "no", "yes"]
 SPLIT = "eleven tens no oneyes"
@@ -191,8 +191,28 @@ def outputs(
         )
         found[f"{prefix}ctc_{layer}"] = raw(rf.log_softmax(logits, axis=logits.feature_dim), batch)
         found[f"{prefix}loss_ctc_{layer}"] = loss.raw_tensor
-    found[prefix + "attention"] = teacher_forced(model, padded, parts["frames"], batch, time)
-    return found
+    scores = teacher_forced(model, padded, parts["frames"], batch, time)
+    loss, gradient = decoder_loss(model, scores, targets, [batch, u])
+    found |= {f"{prefix}loss_attention": loss, f"{prefix}gradient_attention": gradient}
+    return found | {f"{prefix}attention": scores}
+
+
+@torch.enable_grad()
+def decoder_loss(
+    model: Recogniser, scores: torch.Tensor, targets: Tensor, dims: list[Dim]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Returns the loss of scores (B, U + 1, V), and its gradient there, of smoothed labels."""
+    leaf = scores.clone().requires_grad_()
+    logits = Tensor("s", [*dims, model.labels], "float32", raw_tensor=leaf)
+    logits.feature_dim = model.labels
+    log_probs = rf.log_softmax(logits, axis=model.labels)
+    smoothed = rf.label_smoothed_log_prob_gradient(log_probs, SMOOTHING, axis=model.labels)
+    losses = rf.cross_entropy(
+        target=targets, estimated=smoothed, estimated_type="log-probs", axis=model.labels
+    )
+    loss = rf.reduce_sum(losses, axis=dims[1], use_mask=True).raw_tensor
+    loss.sum().backward()
+    return loss.detach(), leaf.grad
 
 
 def teacher_forced(

@@ -15,27 +15,14 @@ from returnn.frontend.decoder.transformer import TransformerDecoder
 from returnn.frontend.encoder.conformer import ConformerConvSubsample, ConformerEncoder
 from returnn.tensor import Dim, Tensor, single_step_dim
 
-from tools.parity.returnn_sizes import (
-    CHANNELS,
-    CLIP,
-    DIM,
-    EMBEDDING,
-    HEADS,
-    HIDDEN,
-    KERNEL,
-    KEY,
-    LAYERS,
-    MELS,
-    READOUT,
-    STATE,
-)
+from tools.parity import returnn_sizes as sizes
 
 ATTENTION = {
     "with_bias": False,
     "with_linear_pos": False,
     "with_pos_bias": False,
     "learnable_pos_emb": True,
-    "learnable_pos_emb_clipping": CLIP,
+    "learnable_pos_emb_clipping": sizes.CLIP,
     "separate_pos_emb_per_head": False,
 }
 
@@ -44,7 +31,7 @@ def conformer(mels: Dim) -> ConformerEncoder:
     """Returns the encoder."""
     front = ConformerConvSubsample(
         mels,
-        out_dims=[Dim(size, name=f"conv{n}") for n, size in enumerate(CHANNELS)],
+        out_dims=[Dim(size, name=f"conv{n}") for n, size in enumerate(sizes.CHANNELS)],
         filter_sizes=[(3, 3)] * 3,
         pool_sizes=[(1, 2)],
         strides=[(1, 1), (3, 1), (2, 1)],
@@ -53,16 +40,16 @@ def conformer(mels: Dim) -> ConformerEncoder:
         "conv_norm_opts": {"use_mask": True},
         "self_att_opts": ATTENTION,
         "ff_activation": lambda x: rf.relu(x) ** 2.0,
-        "conv_kernel_size": KERNEL,
+        "conv_kernel_size": sizes.KERNEL,
     }
     return ConformerEncoder(
         mels,
-        Dim(DIM, name="enc"),
-        ff_dim=Dim(HIDDEN, name="ff"),
+        Dim(sizes.DIM, name="enc"),
+        ff_dim=Dim(sizes.HIDDEN, name="ff"),
         input_layer=front,
         encoder_layer_opts=layer,
-        num_layers=LAYERS,
-        num_heads=HEADS,
+        num_layers=sizes.LAYERS,
+        num_heads=sizes.HEADS,
     )
 
 
@@ -71,24 +58,24 @@ class Recogniser(rf.Module):
 
     def __init__(self, labels: Dim, zoneout_output: bool = False) -> None:
         super().__init__()
-        self.mels = Dim(MELS, name="mels")
+        self.mels = Dim(sizes.MELS, name="mels")
         self.encoder = conformer(self.mels)
         self.labels, self.eos, self.blank = labels, 0, labels.dimension
         dim = self.encoder.out_dim
-        for layer in range(1, LAYERS + 1):
+        for layer in range(1, sizes.LAYERS + 1):
             setattr(self, f"enc_aux_logits_{layer}", rf.Linear(dim, labels + 1))
         self.add_decoder(dim, zoneout_output)
 
     def add_decoder(self, dim: Dim, zoneout_output: bool) -> None:
         """Adds the LSTM and its attention."""
-        self.heads, key = Dim(1, name="heads"), Dim(KEY, name="key")
+        self.heads, key = Dim(1, name="heads"), Dim(sizes.KEY, name="key")
         self.enc_ctx = rf.Linear(dim, key)
         self.inv_fertility = rf.Linear(dim, self.heads, with_bias=False)
-        self.target_embed = rf.Embedding(self.labels, Dim(EMBEDDING, name="embedding"))
+        self.target_embed = rf.Embedding(self.labels, Dim(sizes.EMBEDDING, name="embedding"))
         read, attended = self.target_embed.out_dim, self.heads * dim
         self.s = rf.ZoneoutLSTM(
             read + attended,
-            Dim(STATE, name="lstm"),
+            Dim(sizes.STATE, name="lstm"),
             zoneout_factor_cell=0.15,
             zoneout_factor_output=0.05,
             use_zoneout_output=zoneout_output,
@@ -98,7 +85,8 @@ class Recogniser(rf.Module):
         self.weight_feedback = rf.Linear(self.heads, key, with_bias=False)
         self.s_transformed = rf.Linear(self.s.out_dim, key, with_bias=False)
         self.energy = rf.Linear(key, self.heads, with_bias=False)
-        self.readout_in = rf.Linear(self.s.out_dim + read + attended, Dim(READOUT, name="readout"))
+        joined = self.s.out_dim + read + attended
+        self.readout_in = rf.Linear(joined, Dim(sizes.READOUT, name="readout"))
         self.output_prob = rf.Linear(self.readout_in.out_dim // 2, self.labels)
 
     def encode(self, signal: Tensor, time: Dim) -> tuple[dict[str, Tensor], Dim]:
@@ -171,7 +159,8 @@ class MiniLstm(rf.Module):
 
     def __init__(self, of: Recogniser) -> None:
         super().__init__()
-        read, context, small = of.target_embed.out_dim, Dim(DIM, name="context"), Dim(5, name="m")
+        context, small = Dim(sizes.DIM, name="context"), Dim(5, name="mini")
+        read = of.target_embed.out_dim
         self.context, self.state = context, of.s.out_dim
         self.mini_att_lstm = rf.LSTM(read, small)
         self.mini_att = rf.Linear(small, context)
@@ -183,7 +172,7 @@ class MiniLstm(rf.Module):
             use_zoneout_output=of.s.use_zoneout_output,
             parts_order="jifo",
         )
-        self.prior_readout_in = rf.Linear(self.state + read + context, Dim(READOUT, name="r"))
+        self.prior_readout_in = rf.Linear(self.state + read + context, Dim(sizes.READOUT, name="r"))
         self.prior_output_prob = rf.Linear(self.prior_readout_in.out_dim // 2, of.labels)
 
     def initial(self, batch: list[Dim]) -> rf.State:

@@ -8,20 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tools.parity.returnn_sizes import (
-    CHANNELS,
-    CLIP,
-    DIM,
-    EMBEDDING,
-    HEADS,
-    HIDDEN,
-    KERNEL,
-    KEY,
-    LAYERS,
-    MELS,
-    READOUT,
-    STATE,
-)
+from tools.parity import returnn_sizes as sizes
 
 Layers = dict[str, dict[str, Any]]
 
@@ -30,17 +17,17 @@ def network() -> Layers:
     """Returns the layers by name."""
     layers = front()
     below = "source_linear"
-    for number in range(1, LAYERS + 1):
+    for number in range(1, sizes.LAYERS + 1):
         layers |= block(f"conformer_block_{number:02}", below)
         below = f"conformer_block_{number:02}"
     return layers | {
         "encoder": {"class": "copy", "from": below},
         "ctc": {"class": "softmax", "from": "encoder", "target": "labels", "loss": "ctc"},
-        "enc_ctx": linear("encoder", KEY, True),
+        "enc_ctx": linear("encoder", sizes.KEY, True),
         "enc_value": {
             "class": "split_dims",
             "axis": "F",
-            "dims": (1, DIM),
+            "dims": (1, sizes.DIM),
             "from": "encoder",
         },
         "inv_fertility": linear("encoder", 1) | {"activation": "sigmoid"},
@@ -61,7 +48,7 @@ def linear(source: Any, size: int, bias: bool = False) -> dict[str, Any]:
 
 def front() -> Layers:
     """Returns features and convolutions."""
-    first, second, third = CHANNELS
+    first, second, third = sizes.CHANNELS
     convolution = {
         "class": "conv",
         "padding": "same",
@@ -83,8 +70,8 @@ def front() -> Layers:
             "class": "mel_filterbank",
             "from": "power",
             "fft_size": 512,
-            "nr_of_filters": MELS,
-            "n_out": MELS,
+            "nr_of_filters": sizes.MELS,
+            "n_out": sizes.MELS,
         },
         "log": {
             "class": "activation",
@@ -106,7 +93,7 @@ def front() -> Layers:
         "subsample_conv1": convolution
         | {"from": "subsample_conv0", "n_out": third, "strides": (2, 1)},
         "conv_merged": {"class": "merge_dims", "from": "subsample_conv1", "axes": "static"},
-        "source_linear": linear("conv_merged", DIM),
+        "source_linear": linear("conv_merged", sizes.DIM),
     }
 
 
@@ -124,10 +111,10 @@ def feed_forward(name: str, below: str) -> Layers:
     """Returns half a feed-forward sublayer, with the square of a ReLU."""
     return {
         f"{name}_ln": norm(below),
-        f"{name}_ff1": linear(f"{name}_ln", HIDDEN, True),
+        f"{name}_ff1": linear(f"{name}_ln", sizes.HIDDEN, True),
         f"{name}_relu": {"class": "activation", "activation": "relu", "from": f"{name}_ff1"},
         f"{name}_square": {"class": "eval", "eval": "source(0) ** 2", "from": f"{name}_relu"},
-        f"{name}_ff2": linear(f"{name}_square", DIM, True),
+        f"{name}_ff2": linear(f"{name}_square", sizes.DIM, True),
         f"{name}_half": {"class": "eval", "eval": "0.5 * source(0)", "from": f"{name}_ff2"},
         f"{name}_res": added(below, f"{name}_half"),
     }
@@ -141,21 +128,21 @@ def block(name: str, below: str) -> Layers:
         f"{self_att}_ln_rel_pos_enc": {
             "class": "relative_positional_encoding",
             "from": f"{self_att}_ln",
-            "n_out": DIM // HEADS,
-            "clipping": CLIP,
+            "n_out": sizes.DIM // sizes.HEADS,
+            "clipping": sizes.CLIP,
         },
         self_att: {
             "class": "self_attention",
             "from": f"{self_att}_ln",
-            "n_out": DIM,
-            "num_heads": HEADS,
-            "total_key_dim": DIM,
+            "n_out": sizes.DIM,
+            "num_heads": sizes.HEADS,
+            "total_key_dim": sizes.DIM,
             "key_shift": f"{self_att}_ln_rel_pos_enc",
         },
-        f"{self_att}_linear": linear(self_att, DIM),
+        f"{self_att}_linear": linear(self_att, sizes.DIM),
         f"{self_att}_res": added(f"{name}_ffmod_1_res", f"{self_att}_linear"),
         f"{conv}_ln": norm(f"{self_att}_res"),
-        f"{conv}_pointwise_conv1": linear(f"{conv}_ln", 2 * DIM, True),
+        f"{conv}_pointwise_conv1": linear(f"{conv}_ln", 2 * sizes.DIM, True),
         f"{conv}_glu": {
             "class": "gating",
             "from": f"{conv}_pointwise_conv1",
@@ -165,11 +152,11 @@ def block(name: str, below: str) -> Layers:
             "class": "conv",
             "from": f"{conv}_glu",
             "padding": "same",
-            "filter_size": (KERNEL,),
-            "n_out": DIM,
+            "filter_size": (sizes.KERNEL,),
+            "n_out": sizes.DIM,
             "activation": None,
             "with_bias": True,
-            "groups": DIM,
+            "groups": sizes.DIM,
         },
         f"{conv}_bn": {
             "class": "batch_norm",
@@ -180,7 +167,7 @@ def block(name: str, below: str) -> Layers:
             "delay_sample_update": True,
         },
         f"{conv}_swish": {"class": "activation", "activation": "swish", "from": f"{conv}_bn"},
-        f"{conv}_pointwise_conv2": linear(f"{conv}_swish", DIM, True),
+        f"{conv}_pointwise_conv2": linear(f"{conv}_swish", sizes.DIM, True),
         f"{conv}_res": added(f"{self_att}_res", f"{conv}_pointwise_conv2"),
     }
     layers |= feed_forward(f"{name}_ffmod_2", f"{conv}_res")
@@ -193,21 +180,21 @@ def block(name: str, below: str) -> Layers:
 def step() -> Layers:
     """Returns the layers of the decoder."""
     return {
-        "target_embed0": linear("output", EMBEDDING) | {"initial_output": 0},
+        "target_embed0": linear("output", sizes.EMBEDDING) | {"initial_output": 0},
         "target_embed": {"class": "copy", "from": "target_embed0", "initial_output": 0},
-        "s_transformed": linear("s", KEY),
+        "s_transformed": linear("s", sizes.KEY),
         "accum_att_weights": {
             "class": "eval",
             "eval": "source(0) + source(1) * source(2) * 0.5",
             "from": ["prev:accum_att_weights", "att_weights", "base:inv_fertility"],
             "out_type": {"dim": 1, "shape": (None, 1)},
         },
-        "weight_feedback": linear("prev:accum_att_weights", KEY),
+        "weight_feedback": linear("prev:accum_att_weights", sizes.KEY),
         "energy_in": {
             "class": "combine",
             "kind": "add",
             "from": ["base:enc_ctx", "weight_feedback", "s_transformed"],
-            "n_out": KEY,
+            "n_out": sizes.KEY,
         },
         "energy_tanh": {"class": "activation", "activation": "tanh", "from": "energy_in"},
         "energy": linear("energy_tanh", 1),
@@ -217,11 +204,11 @@ def step() -> Layers:
         "s": {
             "class": "rnn_cell",
             "unit": "zoneoutlstm",
-            "n_out": STATE,
+            "n_out": sizes.STATE,
             "from": ["prev:target_embed", "prev:att"],
             "unit_opts": {"zoneout_factor_cell": 0.15, "zoneout_factor_output": 0.05},
         },
-        "readout_in": linear(["s", "prev:target_embed", "att"], READOUT, True),
+        "readout_in": linear(["s", "prev:target_embed", "att"], sizes.READOUT, True),
         "readout": {
             "class": "reduce_out",
             "from": "readout_in",
@@ -234,7 +221,7 @@ def step() -> Layers:
             "activation": None,
             "target": "labels",
             "loss": "ce",
-            "loss_opts": {"input_type": "logits"},
+            "loss_opts": {"input_type": "logits", "label_smoothing": sizes.SMOOTHING},
             "is_output_layer": True,
         },
         "output": {

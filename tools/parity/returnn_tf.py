@@ -7,7 +7,8 @@ Run it after returnn_asr.py, in an environment of its own with `returnn`, `tenso
     tensorflow-venv/bin/python tools/parity/returnn_tf.py tests/foreign/returnn
 
 It writes a checkpoint, and tf.safetensors of its dump, with `model.` before the names, and of what
-comes of the first utterance there: features, the output of each layer and scores.
+comes of the first utterance there: features, the output of each layer and scores; the losses of CTC
+and of the decoder, with smoothed labels, and the gradients of their sum.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import tensorflow as tf
 from returnn.config import Config, global_config_ctx
 from returnn.tensor import Dim, Tensor, batch_dim
 from returnn.tf.network import TFNetwork
+from returnn.tf.util.basic import get_global_train_flag_placeholder as train_flag
 from safetensors.numpy import load_file, save_file
 
 from tools.dump_tensorflow import dump
@@ -36,6 +38,8 @@ PLACES = {
     "attention": "output/output_prob",
 }
 """Names of layers."""
+LOSSES = {"ctc": "ctc", "attention": "output/output_prob"}
+GRADIENTS = ("embed", "frames", "attention")
 
 
 def main() -> None:
@@ -67,7 +71,7 @@ def run(size: int, signal: Any, text: Any, place: str) -> dict[str, Any]:
     with global_config_ctx(config), graph.as_default():
         tf.compat.v1.set_random_seed(7)
         with tf.compat.v1.Session(graph=graph).as_default() as session:
-            net = TFNetwork(config=config, train_flag=False)
+            net = TFNetwork(config=config, train_flag=train_flag())
             net.construct_from_dict(config.typed_dict["network"])
             net.initialize_params(session)
             randomize(net, session)
@@ -89,13 +93,18 @@ def randomize(net: TFNetwork, session: Any) -> None:
 
 
 def forward(net: TFNetwork, session: Any, signal: Any, text: Any) -> dict[str, Any]:
-    """Returns the outputs of the first utterance."""
-    fetches = {}
-    for name, place in PLACES.items():
-        output: Tensor = net.get_layer(place).output
-        fetches[f"0.{name}"] = output.copy_as_batch_major().placeholder
+    """Returns the outputs of the first utterance, its losses, and gradients of their sum."""
+    outputs: dict[str, Tensor] = {n: net.get_layer(place).output for n, place in PLACES.items()}
+    fetches = {f"0.{name}": batch_first(out, out.placeholder) for name, out in outputs.items()}
+    losses, total, _ = net.get_losses_initialized(with_total=True)
+    for name, place in LOSSES.items():
+        fetches[f"0.loss_{name}"] = losses[place].get_loss_value_for_objective()
+    for name in GRADIENTS:
+        (gradient,) = tf.gradients(total, outputs[name].placeholder)
+        fetches[f"0.gradient_{name}"] = batch_first(outputs[name], gradient)
     audio, labels = net.extern_data.data["audio"], net.extern_data.data["labels"]
     feed = {
+        net.train_flag: False,
         audio.placeholder: signal,
         audio.get_sequence_lengths(): [signal.shape[1]],
         labels.placeholder: text,
@@ -103,6 +112,13 @@ def forward(net: TFNetwork, session: Any, signal: Any, text: Any) -> dict[str, A
         net.extern_data.get_batch_info().dim: 1,
     }
     return {name: np.asarray(value) for name, value in session.run(fetches, feed).items()}
+
+
+def batch_first(output: Tensor, tensor: Any) -> Any:
+    """Returns a tensor with the axes of an output, that of the batch first."""
+    same = output.copy_template()
+    same.placeholder = tensor
+    return same.copy_as_batch_major().placeholder
 
 
 if __name__ == "__main__":

@@ -6,39 +6,26 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from asrkit.foreign.espnet.input_layers import NORM, input_layer, linear_layer
+from asrkit.foreign.espnet.shared import FIXED, OURS, SHARED, THEIRS, attention_rules
 from asrkit.foreign.espnet.transformer import transformer
 from asrkit.foreign.part import Part
 from asrkit.foreign.rules import Rule, rename
 from asrkit.foreign.settings import Problems, Settings
 from asrkit.foreign.transforms import (
     HeadBias,
-    Joined,
     OppositeDistances,
     PointwiseConvolution,
     Scaled,
 )
 
-SHARED = {
-    "output_size": 256,
-    "attention_heads": 4,
-    "linear_units": 2048,
-    "dropout_rate": 0.1,
-    "positional_dropout_rate": 0.1,
-    "attention_dropout_rate": 0.0,
-    "input_layer": "conv2d",
-    "positionwise_layer_type": "linear",
+BLOCKS = {
+    **SHARED,
     "pos_enc_layer_type": "rel_pos",
     "zero_triu": False,
-    "padding_idx": -1,
-    "layer_drop_rate": 0.0,
     "max_pos_emb_len": 5000,
-    "interctc_layer_idx": None,
-    "interctc_use_conditioning": False,
-    "qk_norm": False,
-    "use_flash_attn": True,
 }
 CONFORMER = {
-    **SHARED,
+    **BLOCKS,
     "num_blocks": 6,
     "normalize_before": True,
     "concat_after": False,
@@ -53,7 +40,7 @@ CONFORMER = {
     "stochastic_depth_rate": 0.0,
 }
 E_BRANCHFORMER = {
-    **SHARED,
+    **BLOCKS,
     "num_blocks": 12,
     "attention_layer_type": "rel_selfattn",
     "rel_pos_type": "latest",
@@ -69,7 +56,6 @@ E_BRANCHFORMER = {
 }
 ACTIVATIONS = {"swish": "swish", "relu": "relu", "gelu": "gelu"}
 IDENTITY = {"type": "identity"}
-OURS, THEIRS = "encoder.blocks.*", "encoder.encoders.*"
 
 
 def encoder(config: Mapping[str, Any], problems: Problems) -> Part:
@@ -122,10 +108,8 @@ def _e_branchformer(conf: object, problems: Problems) -> Part:
 
 def _whole(given: Settings, parts: Mapping[str, Part], final_norm: Mapping[str, Any]) -> Part:
     """Returns the encoder of such blocks."""
-    for key in ("pos_enc_layer_type", "zero_triu", "positionwise_layer_type"):
-        given.require(key, SHARED[key])
-    for key in ("interctc_use_conditioning", "qk_norm"):
-        given.require(key, False)
+    for key in (*FIXED, "zero_triu"):
+        given.require(key, BLOCKS[key])
     dim = given.number("output_size")
     below = input_layer(given, dim, dim)
     tree = {
@@ -189,10 +173,8 @@ def _attention(given: Settings, module: str = "{part}.module", name: str = "self
         "position": position,
     }
     there, here = f"{THEIRS}.{name}", f"{module}.position"
-    parts = [f"{there}.linear_{part}" for part in "qkv"]
     rules = [
-        rename(f"{module}.query_key_value", *parts, transform=Joined(3)),
-        rename(f"{module}.output", f"{there}.linear_out"),
+        *attention_rules(module, there),
         rename(
             f"{here}.projection.weight",
             f"{there}.linear_pos.weight",

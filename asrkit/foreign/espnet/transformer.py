@@ -3,43 +3,25 @@
 from __future__ import annotations
 
 from asrkit.foreign.espnet.input_layers import NORM, input_layer, linear_layer
+from asrkit.foreign.espnet.shared import FIXED, OURS, SHARED, THEIRS, attention_rules
 from asrkit.foreign.part import Part
 from asrkit.foreign.rules import rename
 from asrkit.foreign.settings import Problems, Settings
-from asrkit.foreign.transforms import Joined
 
 TRANSFORMER = {
-    "output_size": 256,
-    "attention_heads": 4,
-    "linear_units": 2048,
+    **SHARED,
     "num_blocks": 6,
-    "dropout_rate": 0.1,
-    "positional_dropout_rate": 0.1,
-    "attention_dropout_rate": 0.0,
-    "input_layer": "conv2d",
     "pos_enc_layer_type": "abs_pos",
     "normalize_before": True,
     "concat_after": False,
-    "positionwise_layer_type": "linear",
     "positionwise_conv_kernel_size": 1,
-    "padding_idx": -1,
-    "interctc_layer_idx": None,
-    "interctc_use_conditioning": False,
-    "layer_drop_rate": 0.0,
-    "qk_norm": False,
-    "use_flash_attn": True,
 }
-FIXED = (
-    *("pos_enc_layer_type", "normalize_before", "concat_after", "positionwise_layer_type"),
-    *("interctc_use_conditioning", "qk_norm"),
-)
-BLOCK, THEIRS = "encoder.blocks.*", "encoder.encoders.*"
 
 
 def transformer(conf: object, problems: Problems) -> Part:
     """Returns the encoder of `encoder_conf`."""
     given = Settings("encoder_conf", conf, TRANSFORMER, problems)
-    for key in FIXED:
+    for key in (*FIXED, "normalize_before", "concat_after"):
         given.require(key, TRANSFORMER[key])
     dim = given.number("output_size")
     below = input_layer(given, dim, None)
@@ -55,14 +37,12 @@ def transformer(conf: object, problems: Problems) -> Part:
         "norm": NORM,
         "layout": "interleaved",
     }
-    parts = [f"{THEIRS}.self_attn.linear_{part}" for part in "qkv"]
-    attention, ffn = f"{BLOCK}.attention", f"{BLOCK}.ffn"
+    attention, ffn = f"{OURS}.attention", f"{OURS}.ffn"
     rules = [
         *below.rules,
         rename("encoder.input", linear_layer(given)),
         rename(f"{attention}.norm.norm", f"{THEIRS}.norm1"),
-        rename(f"{attention}.module.query_key_value", *parts, transform=Joined(3)),
-        rename(f"{attention}.module.output", f"{THEIRS}.self_attn.linear_out"),
+        *attention_rules(f"{attention}.module", f"{THEIRS}.self_attn"),
         rename(f"{ffn}.norm.norm", f"{THEIRS}.norm2"),
         rename(f"{ffn}.module.expand", f"{THEIRS}.feed_forward.w_1"),
         rename(f"{ffn}.module.contract", f"{THEIRS}.feed_forward.w_2"),
