@@ -104,12 +104,23 @@ class ClippedRelativePosition(Position):
         head_dim: C.
         clip: Longest distance with an embedding of its own.
         dropout: Of the embeddings.
+        dropped: Whether each embedding loses values, or each distance for itself: then those that
+            have one embedding, because they are clipped, lose different values of it.
 
-    Source: Shaw et al. 2018, equation 4 (keys only).
+    Source: Shaw et al. 2018, equation 4 (keys only); with dropout of distances,
+        `RelPosSelfAttention` of rwth-i6/returnn, returnn/frontend/attention.py.
     """
 
-    def __init__(self, num_heads: int, head_dim: int, clip: int, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        num_heads: int,
+        head_dim: int,
+        clip: int,
+        dropout: float = 0.0,
+        dropped: Literal["embeddings", "distances"] = "embeddings",
+    ) -> None:
         super().__init__()
+        self.dropped = dropped
         self.clip = clip
         self.table = nn.Parameter(torch.empty(2 * clip + 1, head_dim))
         nn.init.xavier_uniform_(self.table)
@@ -120,7 +131,11 @@ class ClippedRelativePosition(Position):
         num_frames = query.shape[2]
         distances = torch.arange(1 - num_frames, num_frames, device=query.device)
         rows = distances.clamp(-self.clip, self.clip) + self.clip
-        table = self.dropout(self.table)[rows].to(query.dtype)  # (2T-1, C)
+        if self.dropped == "embeddings":
+            table = self.dropout(self.table)[rows]  # (2T-1, C)
+        else:
+            table = self.dropout(self.table[rows])  # (2T-1, C)
+        table = table.to(query.dtype)
         return query, key, shift_distances((query * query.shape[3] ** -0.5) @ table.T)
 
 

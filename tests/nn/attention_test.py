@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Literal
 
 import pytest
 import torch
@@ -124,6 +125,23 @@ def test_relative_positions_equal_the_sum_over_pairs(
     theirs = torch.autograd.grad((expected * weight).sum(), parameters)
     for one, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("dropped", ["embeddings", "distances"])
+def test_clipped_distances_lose_values_together_or_each_for_itself(
+    dropped: Literal["embeddings", "distances"],
+) -> None:
+    torch.manual_seed(0)
+    position = ClippedRelativePosition(1, 8, clip=1, dropout=0.5, dropped=dropped)
+    query = torch.ones(1, 1, 800, 8)
+    _, _, scores = position(query, query)
+    assert scores is not None
+    far = scores[0, 0, 0, 1:].detach()  # distances from 1 on, all with the last embedding
+    row = position.table[2].detach() / 8**0.5
+    assert len(far.unique()) == 1 if dropped == "embeddings" else len(far.unique()) > 50
+    if dropped == "distances":
+        spread = float(row.square().sum()) ** 0.5  # each value is 0 or doubled
+        assert float(far.mean() - row.sum()) == pytest.approx(0, abs=5 * spread / 799**0.5)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 1e-9])

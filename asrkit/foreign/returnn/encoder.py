@@ -184,6 +184,7 @@ def _attention(given: Settings, tensors: Tensors, norm: Any) -> Part:
             "type": "clipped_relative",
             "clip": rows // 2,
             "dropout": given.share("pos_emb_dropout"),
+            "dropped": "distances",
         },
         "projections": {"bias": f"{there}.qkv.bias" in tensors},
     }
