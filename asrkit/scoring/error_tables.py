@@ -77,6 +77,8 @@ def read_counts(path: Path, counts_at: int) -> dict[str, Counted]:
         words, substitutions, deletions, insertions = map(int, numbers)
         speaker = cells[counts_at + 4] if len(cells) > counts_at + 4 else ""
         found[cells[0]] = Counted(Errors(substitutions, deletions, insertions, words), speaker)
+    if not found:
+        raise UserError(f"{path} has no counts of utterances; score again")
     return found
 
 

@@ -178,6 +178,8 @@ def test_variants_and_seeds_that_are_given_twice_are_refused(place: Path) -> Non
     paths = [Path("variants"), Path("variants", "wide.yaml")]
     with pytest.raises(UserError, match=r"variants/wide.yaml is given twice"):
         read_variants(paths)
+    with pytest.raises(UserError, match="there is no variant nowhere: expected a file"):
+        read_variants([Path("nowhere")])
     Path("more").mkdir()
     shutil.copy(paths[1], "more")
     with pytest.raises(UserError, match=r"variants/wide.yaml and more/wide.yaml: rename one"):

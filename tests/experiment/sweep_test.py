@@ -163,6 +163,9 @@ def test_a_sweep_is_trained_resumed_and_told(place: Path, monkeypatch: pytest.Mo
     commands = Path("out/commands.txt").read_text()
     refused = asrkit(words.replace("space.yaml", "weights.yaml"))
     assert "can't be compared by the sum of their losses" in refused.stderr
+    Path("same.yaml").write_text("model.encoder.dim: [8]\n")
+    refused = asrkit(words.replace("space.yaml", "same.yaml"))
+    assert "no point of the space differs from base.yaml" in refused.stderr
     # Another sweep in the same folder leaves the files of one that runs as they are.
     Path("others.yaml").write_text("training.schedule.value: [1e-4, 1e-5, 1e-6]\n")
     monkeypatch.setattr(studies, "owned", in_use)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from asrkit.errors import UserError
 from asrkit.scoring.edits import Errors, align, count_errors
+from asrkit.scoring.error_tables import read_counts
 from asrkit.scoring.wer import read_nbest, score_run
 
 words = st.lists(st.sampled_from(["a", "b", "*", ""]), max_size=6).map(tuple)
@@ -105,6 +106,14 @@ def test_systems_are_compared_by_utterances_or_speakers(tmp_path: Path) -> None:
     lonely = write_nbest(tmp_path / "lonely" / "nbest.jsonl", {"a1": ("A", "A")})
     with pytest.raises(UserError, match="names one speaker only"):
         score_run(lonely, tmp_path, lonely, units="speakers")
+
+
+@pytest.mark.parametrize("text", ["", "broken\n"])
+def test_a_table_that_was_cut_off_is_refused(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "utterances.tsv"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"utterances.tsv has no counts of utterances; score"):
+        read_counts(path, 2)
 
 
 def test_other_references_are_not_compared(tmp_path: Path) -> None:

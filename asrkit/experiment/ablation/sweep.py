@@ -83,6 +83,9 @@ def trial_variants(
         base: Spec file of the base.
         overrides: Changes to it.
         folder: Where their files will be.
+
+    Raises:
+        UserError: If there is nothing to try.
     """
     _, unchanged = resolve_spec(load_spec(base, overrides))
     found = []
@@ -91,6 +94,8 @@ def trial_variants(
         _, tree = resolve_spec(load(base, [*overrides, *variant.changes]))
         if difference(unchanged, tree):
             found.append(variant)
+    if not found:
+        raise UserError(f"no point of the space differs from {base}: give it other values")
     return found
 
 

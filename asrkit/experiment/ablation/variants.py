@@ -73,10 +73,12 @@ def read_variants(places: Sequence[Path]) -> list[Variant]:
     """Returns the variants of files and folders, those of a folder by name.
 
     Raises:
-        UserError: If there are none, or two have the same name.
+        UserError: If a place has none, or two have the same name.
     """
     files: list[Path] = []
     for place in places:
+        if not place.exists():
+            raise UserError(f"there is no variant {place}: expected a file, or a folder of them")
         found = sorted(matching(place, "*.yaml")) if place.is_dir() else [place]
         if not found:
             raise UserError(f"{place} has no variants: expected files NAME.yaml")
