@@ -185,6 +185,21 @@ def test_what_a_phase_leaves_out_comes_back_after_it(tmp_path: Path) -> None:
     assert read_unusable(run / "left_out.tsv") == []
 
 
+def test_more_downsampling_at_first_loses_neither_utterances_nor_moments(tmp_path: Path) -> None:
+    front = {"strides": [4, 4], "frequency_strides": [2, 2]}
+    changes = {f"model.encoder.frontend[0].{key}": value for key, value in front.items()}
+    spec = make_spec(tmp_path, phases=[{"epochs": 1, "changes": changes}])
+    run = tmp_path / "run"
+    train(spec, ["training.epochs=2"], tmp_path / "data", run)
+    left_out = read_unusable(run / "phases/1/left_out.tsv")
+    assert "u3" in {entry.id for entry in left_out}  # 5 labels, and 4 frames
+    assert {entry.reason for entry in left_out} == {"too few frames"}
+    assert read_unusable(run / "left_out.tsv") == []
+    states = [load(resolve(folder, "last")) for folder in (run / "phases/1", run)]
+    steps = [state["optimizer"]["state"][0]["step"] for state in states]
+    assert 0 < steps[0] < steps[1] == states[1]["progress"]["step"]
+
+
 @pytest.mark.parametrize(
     ("phase", "message"),
     [
