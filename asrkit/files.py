@@ -7,6 +7,7 @@ process or a machine in between, a path has its old content or its new one, neve
 from __future__ import annotations
 
 import codecs
+import errno
 import gzip
 import json
 import logging
@@ -27,6 +28,8 @@ from asrkit.owners import Process, is_gone, this_process
 
 BYTE_ORDER_MARK = "\ufeff"
 REPLACEMENT = "\ufffd"
+NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+"""Errors of disks, quotas and limits that are full."""
 _OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
 
 log = logging.getLogger(__name__)
@@ -122,8 +125,10 @@ def replaced(path: Path) -> Iterator[Path]:
         _sync(partial)
         os.replace(partial, path)
         _sync(path.parent)
-    except BaseException:
+    except BaseException as error:
         partial.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in NO_ROOM and error.filename is None:
+            error.filename = str(path)  # writing to an open file does not say it
         raise
 
 

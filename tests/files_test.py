@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from asrkit.failures import explain_failure
 from asrkit.files import matching, replaced, write_lines, write_text
 
 
@@ -76,3 +78,14 @@ def test_arrays_can_be_read_by_whoever_can_read_other_files(tmp_path: Path) -> N
     modes = {(tmp_path / name).stat().st_mode for name in ("text", "arrays")}
     (tmp_path / "plain").touch()
     assert modes == {(tmp_path / "plain").stat().st_mode}
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG])
+def test_what_has_no_room_is_named(number: int, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    with pytest.raises(OSError, match="no room") as caught, replaced(path):
+        raise OSError(number, "no room")
+    assert explain_failure(caught.value) == (
+        f"{path}: no room; what was written before is intact: fix that, then start the same "
+        "command again"
+    )
