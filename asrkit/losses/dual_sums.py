@@ -51,12 +51,15 @@ def dual_sums(
         denominator: All that can be said, of N histories.
         leak: Probability of moving to any history before a frame.
     """
+    home = exps.device
+    if not triton_serves(exps):  # compiled loops are of the CPU
+        exps, accuracy, lengths = exps.cpu(), accuracy.cpu(), lengths.cpu()
     entering, leaving = _passes(exps, denominator)
     initial = torch.from_numpy(denominator.initial).to(exps)[:, None]  # (N, 1)
     both = torch.stack([exps, exps * accuracy], dim=1)  # (T, 2, S, B)
     forward, totals, accuracies = _forward(both, lengths, entering, initial, leak)
     posteriors = _posteriors(both, lengths, leaving, initial, leak, forward)
-    return DualSums(totals, accuracies, posteriors.transpose(0, 1))
+    return DualSums(totals.to(home), accuracies.to(home), posteriors.transpose(0, 1).to(home))
 
 
 def _forward(
