@@ -173,8 +173,9 @@ def test_words_have_times_and_confidences(place: Path, spec: Path, search: str) 
         (folder / "lattices.jsonl.gz").rename(folder / "lattices")
         said = " ".join(done(place, "words", *DEV, "--search", search).output.split())
         assert "4 of them are not calibrated: the calibration learnt from lattices" in said
-        for line in (folder / "words.jsonl").read_text().splitlines():
-            assert all(one["confidence"] == one["posterior"] for one in json.loads(line)["words"])
+        written = (folder / "words.jsonl").read_text().splitlines()
+        shares = [word for row in written for word in json.loads(row)["words"]]
+        assert all(one["confidence"] == one["posterior"] for one in shares)
         (folder / "lattices").rename(folder / "lattices.jsonl.gz")
     decode(place, search, *options)
     assert not (folder / "words.jsonl").exists()  # it was said of older lists

@@ -60,7 +60,7 @@ def smbr_loss(
         leak: Probability of moving to any history before a frame.
         classes: (S,) from `alike`: which tied states are right for which.
     """
-    found = _Risk.apply(  # type: ignore[no-untyped-call]
+    found = _Risk.apply(  # type: ignore[no-untyped-call, unused-ignore]
         scores, lengths, chunks, denominator, leak, classes
     )
     return Risk(*found)

@@ -76,7 +76,7 @@ def recogniser(place: Path, stored: Stored) -> dict[str, float]:
     """Compares features, layers, losses and searches of two utterances."""
     tensors = stored.tensors
     model, signals = loaded(place), [tensors["signal.0"], tensors["signal.1"]]
-    found = {}
+    found: dict[str, torch.Tensor] = {}
     for n, signal in enumerate(signals):
         found |= outputs(model, [signal], [tensors[f"text.{n}"]], f"{n}.")
     gaps: dict[str, float] = {}

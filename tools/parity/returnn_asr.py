@@ -212,6 +212,7 @@ def decoder_loss(
     )
     loss = rf.reduce_sum(losses, axis=dims[1], use_mask=True).raw_tensor
     loss.sum().backward()
+    assert leaf.grad is not None
     return loss.detach(), leaf.grad
 
 
