@@ -16,8 +16,8 @@ from asrkit.reports.commands import option_of, read_commands
 from asrkit.reports.confidences import confidences_section
 from asrkit.reports.markdown import escaped, fenced, folded, picture
 from asrkit.reports.parents import against_parent
-from asrkit.reports.results_file import Results, Row, below, joined
-from asrkit.reports.run_texts import NONE, existing, read_text, rtf_text
+from asrkit.reports.results_file import Results, Row, joined, notes_on
+from asrkit.reports.run_texts import NONE, existing, rtf_text
 from asrkit.reports.search_table import listed_searches, search_section
 from asrkit.run_files import Environment, Summary, read_epochs, read_run_file
 from asrkit.run_folder import DecodedSet, RunFolder
@@ -55,7 +55,7 @@ def write_results(runs: Sequence[Path], out: Path, earlier: Results = NOTHING) -
     Args:
         runs: Run folders, and folders of ablation studies and sweeps, which have a section only.
         out: The Markdown file; plots go to a folder `results` next to it, where RUN.md may have
-            notes on a run.
+            notes on a run, STUDY.md on a study.
         earlier: Runs that stay in the file as they are; those that have a folder take their places.
 
     Returns:
@@ -151,10 +151,7 @@ def _scored(run: Path) -> list[DecodedSet]:
 def _section(run: Path, out: Path) -> str:
     listed = listed_searches(run)
     made = "\n".join(c for c in _commands(run) if option_of(c, "--search") not in listed)
-    parts = [f"## {escaped(RunFolder(run).name)}\n"]
-    words = out.parent / "results" / f"{RunFolder(run).name}.md"
-    if words.is_file():
-        parts.append(below(words, read_text(words)))
+    parts = [f"## {escaped(RunFolder(run).name)}\n", notes_on(RunFolder(run).name, out)]
     parts += [fenced(made), against_parent(run)]
     if listed:
         parts.append(f"### Searches of {escaped(RunFolder(run).name)}\n\n{search_section(run)}")

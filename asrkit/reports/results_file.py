@@ -99,6 +99,12 @@ def joined(header: Sequence[str], rows: Sequence[Row]) -> str:
     return markdown.table(columns, [[row.get(title, NONE) for title in columns] for row in rows])
 
 
+def notes_on(name: str, out: Path) -> str:
+    """Returns what people say of a run in `results/NAME.md` next to a file; nothing without it."""
+    path = out.parent / "results" / f"{name}.md"
+    return below(path, path.read_text(encoding="utf-8")) if path.is_file() else ""
+
+
 def below(path: Path, text: str) -> str:
     """Returns what people say of a run, whose headings are made to stand below that of the run.
 

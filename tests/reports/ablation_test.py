@@ -103,6 +103,9 @@ def test_results_have_the_section_of_a_study(tmp_path: Path) -> None:
     assert (tmp_path / "results/study-forest.png").read_bytes() == b"picture"
     kept = read_results(out).sections["study"]
     assert kept == text.replace("(forest.png)", "(results/study-forest.png)").rstrip("\n") + "\n"
+    (tmp_path / "results/study.md").write_text("Only noise.\n")
+    write_results([study], out)
+    assert out.read_text().count("## study\n\nOnly noise.\n\n```\nasrkit ablate\n") == 1
 
 
 def test_only_what_survives_the_correction_is_called_real(tmp_path: Path) -> None:

@@ -191,7 +191,7 @@ def test_telephone_sets_have_rows_for_their_corpora(tmp_path: Path) -> None:
     write_results([tmp_path / "first"], tmp_path / "older.md")
     assert (tmp_path / "older.md").read_text() == (tmp_path / "RESULTS.md").read_text()
     (scored / "segments.tsv").write_text("segment\n")
-    with pytest.raises(UserError, match="have other utterances, such as"):
+    with pytest.raises(UserError, match="has no counts of utterances"):
         write_results([tmp_path / "first"], tmp_path / "RESULTS.md")
 
 
