@@ -28,11 +28,11 @@ FINAL = 0
 """The epoch of results whose weights are of no single one."""
 EXPLAINED = (
     "A row is a model, a column a search; WER in percent, with the 95 % bootstrap interval over "
-    "utterances. A star: it differs from {model} with the same search for certain, by an exact "
-    "two-sided sign-flip test over utterances, corrected for all models and searches of the table "
-    "(Holm). The second table of each set has what each search differs from {search} with the same "
-    "model; P(Holm) is corrected for all of its cells. Weights with a star were tuned on {dev}, so "
-    "its WERs are optimistic."
+    "utterances. A star: it differs from {model} with the same search by more than the choice of "
+    "utterances explains, by an exact two-sided sign-flip test over utterances, corrected for all "
+    "models and searches of the table (Holm). The second table of each set has what each search "
+    "differs from {search} with the same model; P(Holm) is corrected for all of its cells. Weights "
+    "with a star were tuned on {dev}, so its WERs are optimistic."
 )
 
 

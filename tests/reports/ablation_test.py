@@ -117,7 +117,13 @@ def test_only_what_survives_the_correction_is_called_real(tmp_path: Path) -> Non
     told = reading(found, AT)
     assert told[0].startswith("Of 20 rows")
     assert "worse (+20.00)" in told[0]
-    assert "standard deviation" in told[-1]
+    assert "standard deviation" in told[-1]  # 20 points are more than twice that of seeds
+    slight = scored(*[[3] * 60], seeds=(1,))
+    spread = rate_of(scored([1] * 60, [5] * 60))
+    rates = {AT: rate_of(slight, {1: scored([1] * 60)[1], 2: scored([5] * 60)[1]})}
+    seeds = [RowNumbers("base", "", [], 10, rates={AT: spread})]
+    seeds.append(RowNumbers("slight", "", ["a: 1 -> 2"], 10, rates=rates))
+    assert reading(corrected(seeds), AT)[-1].startswith("slight: one seed, and less than twice")
     forest = draw_forest(found, [AT], tmp_path / "forest.png")
     parts = contents("A study", found, DECODED, ["asrkit ablate <x>"], forest)
     text = as_page("A study", parts)

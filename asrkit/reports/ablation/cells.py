@@ -28,9 +28,9 @@ EXPLAINED = (
 )
 SEARCHES_EXPLAINED = (
     "First all searches together, in columns, with 95 % intervals. A star: it differs from the "
-    "base with the same search for certain, P(Holm) being corrected for all rows and searches. The "
-    "second table has what each search differs from {first} with the same weights; there, the "
-    "correction is for all cells of the table."
+    "base with the same search by more than the choice of utterances explains, P(Holm) being "
+    "corrected for all rows and searches. The second table has what each search differs from "
+    "{first} with the same weights; there, the correction is for all cells of the table."
 )
 
 SCORES_EXPLAINED = (

@@ -214,8 +214,8 @@ def reading(rows: Sequence[RowNumbers], place: Place) -> list[str]:
     real = {n: v for n, v in compared.items() if v is not None and v.corrected < LEVEL}
     alone = [n for n, v in compared.items() if v is not None and v.noise < LEVEL and n not in real]
     lines = [
-        f"Of {len(compared)} rows that are compared with the base, {len(real)} differ from it for "
-        f"certain (corrected P(noise) below {LEVEL:g})"
+        f"Of {len(compared)} rows that are compared with the base, {len(real)} differ from it by "
+        f"more than the choice of utterances explains (corrected P(noise) below {LEVEL:g})"
         + (": " + ", ".join(f"{n} ({v.difference:+.2f})" for n, v in real.items()) if real else "")
         + "."
     ]
@@ -232,7 +232,24 @@ def reading(rows: Sequence[RowNumbers], place: Place) -> list[str]:
     if spread:
         told = ", ".join(f"{deviation:.2f} ({name})" for name, deviation in spread)
         lines.append(f"Another seed alone gives a standard deviation of {told}.")
+    base = rows[0].rates[place].deviation if place in rows[0].rates else None
+    weak = [
+        row.name
+        for row in rows
+        if row.name in real and base is not None and _within_seeds(row.rates[place], base)
+    ]
+    if weak:
+        lines.append(
+            f"{', '.join(weak)}: one seed, and less than twice the base's deviation away; another "
+            "seed may be all that is different."
+        )
     return lines
+
+
+def _within_seeds(rate: Rate, deviation: float) -> bool:
+    """Returns whether a rate of one seed differs by less than another seed often does."""
+    versus = rate.versus
+    return versus is not None and len(rate.by_seed) == 1 and abs(versus.difference) < 2 * deviation
 
 
 def share_text(share: float) -> str:
