@@ -93,10 +93,11 @@ def _content(path: Path) -> bytes:
 
 
 def _integers(line: bytes) -> list[int]:
-    for word in line.split():
+    words = line.split()
+    for word in words:
         if not word.removeprefix(b"-").isdigit():
             raise ValueError(f"{word.decode(errors='replace')!r} is not an integer")
-    return [int(word) for word in line.split()]
+    return [int(word) for word in words]
 
 
 def _end_of_key(data: bytes, at: int) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 from asrkit.errors import UserError
 from asrkit.files import read_lines
 from asrkit.reports import markdown
-from asrkit.reports.run_texts import NONE
+from asrkit.reports.run_texts import NONE, read_text
 
 TITLE = "# Results"
 _HEADING = re.compile(r"^## (.*)$")
@@ -102,7 +102,7 @@ def joined(header: Sequence[str], rows: Sequence[Row]) -> str:
 def notes_on(name: str, out: Path) -> str:
     """Returns what people say of a run in `results/NAME.md` next to a file; nothing without it."""
     path = out.parent / "results" / f"{name}.md"
-    return below(path, path.read_text(encoding="utf-8")) if path.is_file() else ""
+    return below(path, read_text(path)) if path.is_file() else ""
 
 
 def below(path: Path, text: str) -> str:
