@@ -83,8 +83,9 @@ def read_variants(places: Sequence[Path]) -> list[Variant]:
         if not found:
             raise UserError(f"{place} has no variants: expected files NAME.yaml")
         files += found
-    for file in files:
-        if [path.resolve() for path in files].count(file.resolve()) > 1:
+    resolved = [file.resolve() for file in files]
+    for file, whole in zip(files, resolved, strict=True):
+        if resolved.count(whole) > 1:
             raise UserError(f"{file} is given twice, perhaps also by its folder: leave one out")
     variants = [read_variant(path) for path in files]
     names = [variant.name for variant in variants]
