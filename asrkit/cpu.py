@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from functools import cache
 from typing import Any
 
 import torch
@@ -35,3 +37,23 @@ def _products_are_float32() -> bool:
     """Returns whether a product is more precise than bfloat16."""
     values = torch.full((256, 256), 1 + 2**-20)
     return torch.equal(values @ torch.eye(256), values)
+
+
+@cache
+def slowdown(dtype: torch.dtype) -> float:
+    """Returns how many times as long as in float32 a product of matrices takes in another type.
+
+    Without instructions for bfloat16 or float16, which many CPUs lack, it is some fifty times.
+    """
+    return _seconds_of_product(dtype) / _seconds_of_product(torch.float32)
+
+
+def _seconds_of_product(dtype: torch.dtype) -> float:
+    """Returns the shortest of some measured times, the one that other processes disturbed least."""
+    matrix = torch.ones(128, 128, dtype=dtype)
+    seconds = []
+    for _ in range(10):
+        start = time.perf_counter()
+        matrix @ matrix
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from asrkit.bounds import refuse_below, refuse_not_above
 from asrkit.config.ordered import Ordered
+from asrkit.cpu import slowdown
 from asrkit.data.batch import Batch
 from asrkit.models.interfaces import LossReport
 from asrkit.nn.applied import Applied
@@ -27,6 +28,9 @@ from asrkit.training.planning import Accumulation
 from asrkit.training.short_memory import ShortMemory
 
 log = logging.getLogger(__name__)
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+TOO_SLOW = 4.0
+"""How many times slower than fp32 makes half precision useless on a CPU."""
 Done = list[tuple[Batch, LossReport]]
 """The parts computed for an update, with their losses."""
 
@@ -39,8 +43,8 @@ class Update:
         accumulate: Batches per update and process; or pairs of a first epoch and their number from
             there on, such as [[1, 3], [20, 1]].
         max_grad_norm: Longer gradients are clipped to this global norm.
-        precision: Of the forward pass; weights are always fp32. With fp16 there must be a
-            `loss_scale`.
+        precision: Of the forward pass; fp32 on CPUs without instructions for the given one.
+            Weights are always fp32. With fp16 there must be a `loss_scale`.
         loss_scale: Scaling of the loss, if set, so that small gradients are not rounded to 0.
         normalize: What summed losses are divided by: labels (without end of sentence), utterances,
             nothing, or each part of the loss by what it counts, such as labels with end of
@@ -109,6 +113,7 @@ class Gradients:
         self.decoupled = decoupled
         self.world, self.seed, self.settings = world, seed, settings
         self.exchange = settings.exchange
+        self.dtype = affordable(DTYPES[settings.precision], world.device)
         self.memory = ShortMemory("training")
         self.applied = Applied()
         self.scaler = Scaler(settings.loss_scale)
@@ -205,9 +210,9 @@ class Gradients:
 
     def autocast(self) -> Any:
         """Returns the context of a forward pass."""
-        precision = self.settings.precision
-        kind = torch.float16 if precision == "fp16" else torch.bfloat16
-        return torch.autocast(self.world.device.type, kind, enabled=precision != "fp32")
+        half = self.dtype != torch.float32
+        kind = self.dtype if half else torch.bfloat16
+        return torch.autocast(self.world.device.type, kind, enabled=half)
 
     def _mixed_seed(self, step: int, number: int) -> int:
         """Returns the seed of a micro-batch, numbered over all processes as one process would."""
@@ -217,6 +222,19 @@ class Gradients:
     def step_seed(self, step: int, purpose: int) -> int:
         """Returns a seed of a step, the same in all processes and not that of a micro-batch."""
         return ((self.seed * 1_000_003 + step) * 65_537 + 65_536 - purpose) % (2**63)
+
+
+def affordable(dtype: torch.dtype, device: torch.device) -> torch.dtype:
+    """Returns a precision, or float32 if that is far faster on this CPU, which is said."""
+    if device.type != "cpu" or dtype == torch.float32 or slowdown(dtype) < TOO_SLOW:
+        return dtype
+    log.warning(
+        "precision: this CPU has no instructions for %s, and is %.0f times slower with it: "
+        "computing in fp32 instead",
+        str(dtype).removeprefix("torch."),
+        slowdown(dtype),
+    )
+    return torch.float32
 
 
 def all_finite(norm: float, objective: float, world: World) -> tuple[bool, bool]:
