@@ -105,7 +105,7 @@ def _phases(resolved: dict[str, Any]) -> list[Any]:
     phases = build(list[Phase], resolved.get("phases") or [])
     trees = phase_trees({**resolved, "phases": []}, phases)
     pairs = zip(phases, trees, strict=True)
-    return [(phase.epochs, phase.updates, tree["model"]) for phase, tree in pairs]
+    return [(phase.epochs, phase.updates, phase.moments, tree["model"]) for phase, tree in pairs]
 
 
 def _trained_with(row: str) -> bool:

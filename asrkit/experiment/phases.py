@@ -12,7 +12,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from asrkit.bounds import refuse_below
 from asrkit.config.yaml_loader import change
@@ -34,6 +34,8 @@ class Phase:
         updates: How many updates it lasts, instead; an epoch may belong to several phases.
         changes: Values that hold in this phase, by key path such as `model.encoder.num_layers`.
         without: Key paths that this phase leaves out, such as `model.heads.auxiliary`.
+        moments: What the optimiser knows, after this phase, of weights that stay as they are: all,
+            or nothing, as where RETURNN makes a new TensorFlow network.
 
     Raises:
         ValueError: If not exactly one of epochs and updates is given, or it is not positive, or a
@@ -44,6 +46,7 @@ class Phase:
     updates: int | None = None
     changes: dict[str, Any] = field(default_factory=dict)
     without: list[str] = field(default_factory=list)
+    moments: Literal["kept", "forgotten"] = "kept"
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.updates is None):

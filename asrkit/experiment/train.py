@@ -50,8 +50,8 @@ from asrkit.text.vocabulary import Vocabulary
 from asrkit.training.checkpoints import load, read_index, resolve
 from asrkit.training.curves import plot_curves
 from asrkit.training.distributed import World, init_distributed
-from asrkit.training.growing import grow
-from asrkit.training.importing import import_weights
+from asrkit.training.growing import grow, kept_moments
+from asrkit.training.importing import freeze, import_weights
 from asrkit.training.job import Job
 from asrkit.training.trainer import Trainer
 
@@ -67,12 +67,14 @@ class Stage:
         resolved: Every value of it.
         run: Its folder.
         last_update: Its end, if it is not that of an epoch.
+        hands_on_moments: Whether the next one's optimiser begins with what this one's knows.
     """
 
     experiment: Experiment
     resolved: dict[str, Any]
     run: Path
     last_update: int | None = None
+    hands_on_moments: bool = True
 
     @property
     def has_begun(self) -> bool:
@@ -166,11 +168,12 @@ def stages_of(experiment: Experiment, resolved: dict[str, Any], run: Path) -> li
         UserError: If a phase's spec is wrong.
     """
     stages, phases = [], experiment.phases
-    pairs = zip(phase_trees(resolved, phases), phase_ends(phases), strict=True)
-    for number, (tree, last_update) in enumerate(pairs, start=1):
+    each = zip(phases, phase_trees(resolved, phases), phase_ends(phases), strict=True)
+    for number, (phase, tree, last_update) in enumerate(each, start=1):
         try:
             whole = resolve_spec(Spec(tree))
-            stages.append(Stage(*whole, phase_folder(run, number), last_update))
+            kept = phase.moments == "kept"
+            stages.append(Stage(*whole, phase_folder(run, number), last_update, kept))
         except UserError as error:
             raise UserError(f"phases[{number - 1}]: {error}") from error
     return [*stages, Stage(experiment, resolved, run)]
@@ -279,9 +282,15 @@ def grown_trainer(
     grown = grow(model, smaller, state["model"])
     log.info("phase: from %s: %s", path, grown)
     settings = [s.resolved["training"] for s in (stage, before)]
-    alike = all(settings[0].get(key) == settings[1].get(key) for key in ("optimizer", "freeze"))
+    alike = before.hands_on_moments and all(
+        settings[0].get(key) == settings[1].get(key) for key in ("optimizer", "freeze")
+    )
     trainer = make_trainer(model=model)
-    trainer.take_over(state, same_model=grown.same_shapes and alike)
+    moments = {}
+    if alike:
+        freeze(smaller, settings[1].get("freeze", []))
+        moments = kept_moments(model, smaller, trainer.make_optimizer, state["optimizer"], grown)
+    trainer.take_over(state, moments, same_model=grown.same_shapes and alike)
     return trainer
 
 

@@ -1,4 +1,4 @@
-"""A larger model takes over the weights of a smaller one.
+"""A larger model takes over the weights of a smaller one, and what its optimiser knows of them.
 
 Source: rwth-i6/i6_experiments, users/zeyer/experiments/exp2022_07_21_transducer/exp_fs_base, where
 the encoder grows in depth and width, and weights of smaller layers are copied to the beginning of
@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
 from asrkit.nn.growth import copy_corner, joined_shapes
+from asrkit.training.optimizers import OptimizerFactory
 
 
 @dataclass(frozen=True)
@@ -57,3 +59,34 @@ def grow(model: nn.Module, smaller: nn.Module, weights: Mapping[str, Tensor]) ->
         (grown.whole if old == shape else grown.partly).append(name)
         copy_corner(tensor.view(shape), weights[name].view(old))
     return grown
+
+
+def kept_moments(
+    model: nn.Module,
+    smaller: nn.Module,
+    factory: OptimizerFactory,
+    state: Mapping[str, Any],
+    grown: Grown,
+) -> dict[int, Any]:
+    """Returns the moments of tensors that are as they were; those of all others begin again.
+
+    Args:
+        model: The larger one.
+        smaller: May be without data; its parameters are frozen where those of the larger one are.
+        factory: Makes the optimisers of both.
+        state: That of the smaller one's optimiser.
+        grown: What was copied from the smaller one.
+
+    Returns:
+        What the optimiser of the larger model knows of its parameters, by their numbers.
+    """
+    before, now = (_names_by_number(each, factory) for each in (smaller, model))
+    numbers = [number for group in state["param_groups"] for number in group["params"]]
+    known = {before[place]: state["state"].get(n) for place, n in enumerate(numbers)}
+    kept = ((number, known.get(name)) for number, name in enumerate(now) if name in grown.whole)
+    return {number: moments for number, moments in kept if moments is not None}
+
+
+def _names_by_number(model: nn.Module, factory: OptimizerFactory) -> list[str]:
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    return [names[one] for group in factory.sorted_groups(model) for one in group["params"]]

@@ -309,15 +309,16 @@ class Trainer:
             if changed:
                 log.warning("%s", changed)
 
-    def take_over(self, state: dict[str, Any], same_model: bool) -> None:
+    def take_over(self, state: dict[str, Any], moments: dict[int, Any], same_model: bool) -> None:
         """Continues where another trainer ended: epochs, updates and schedule, but not best epochs.
 
         Args:
             state: The other trainer's last checkpoint; the model has its weights already.
-            same_model: Whether models and optimisers are alike, so that its moments still hold.
+            moments: What its optimiser knows of weights that are as they were, by their numbers in
+                this one's.
+            same_model: Whether models and optimisers are alike, so that averages of weights hold.
         """
-        if same_model:
-            load_moments(self.optimizer, state["optimizer"])
+        load_moments(self.optimizer, {**self.optimizer.state_dict(), "state": moments})
         self.average.load_state_dict(state if same_model else {})
         self.gradients.scaler.load_state_dict(state.get("loss_scale", {}))
         self.schedule.load_state_dict(state["schedule"])

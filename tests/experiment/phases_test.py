@@ -15,8 +15,11 @@ import yaml
 from asrkit.data.manifests import read_unusable
 from asrkit.errors import UserError
 from asrkit.experiment.check import check
+from asrkit.experiment.spec import load_spec, make_tokenizer, resolve_spec
 from asrkit.experiment.train import train
+from asrkit.run_folder import RunFolder
 from asrkit.training.checkpoints import CheckpointStore, load, load_weights, resolve
+from asrkit.training.parameter_groups import owned_parameters
 from asrkit.training.trainer import Trainer
 from tests.training.resume_test import read
 from tests.training.whole_resume_test import make_data
@@ -173,6 +176,40 @@ def test_the_optimiser_is_kept_where_only_batches_change(tmp_path: Path) -> None
     after = load(resolve(tmp_path / "run", "last"))["optimizer"]["state"][0]["step"]
     assert 0 < before < after
     assert len(load_weights(resolve(tmp_path / "run", "last"))) > 10
+
+
+def steps_of_moments(run: Path, data: Path) -> dict[str, int]:
+    """Returns for how many updates the optimiser knows each weight."""
+    state = load(resolve(run, "last"))
+    experiment, _ = resolve_spec(load_spec(RunFolder(run).spec))
+    model = experiment.model(vocabulary=make_tokenizer(experiment, data).vocabulary)
+    trained = [each.name for each in owned_parameters(model)]
+    moments = state["optimizer"]["state"]
+    return {name: int(moments[number]["step"]) for number, name in enumerate(trained)}
+
+
+@pytest.mark.parametrize("moments", ["kept", "forgotten"])
+def test_moments_of_blocks_that_stay_are_kept_or_forgotten(tmp_path: Path, moments: str) -> None:
+    spec = make_spec(tmp_path, phases=[{**PHASES[1], "moments": moments}])
+    run = tmp_path / "run"
+    train(spec, ["training.epochs=2"], tmp_path / "data", run)
+    (before,) = {*steps_of_moments(run / "phases/1", tmp_path / "data").values()}
+    after = steps_of_moments(run, tmp_path / "data")
+    updates = load(resolve(run, "last"))["progress"]["step"]
+    new = {name for name in after if name.startswith(("encoder.blocks.1.", "encoder.norms.1."))}
+    assert {after[name] for name in new} == {updates - before}
+    known = updates if moments == "kept" else updates - before
+    assert {after[name] for name in after if name not in new} == {known}
+
+
+def test_moments_of_weights_that_grew_begin_again(tmp_path: Path) -> None:
+    spec = make_spec(tmp_path, phases=[PHASES[0]])
+    run = tmp_path / "run"
+    train(spec, ["training.epochs=2"], tmp_path / "data", run)
+    updates = load(resolve(run, "last"))["progress"]["step"]
+    after = steps_of_moments(run, tmp_path / "data")
+    assert after["encoder.blocks.0.attention.module.output.weight"] == updates - 4
+    assert after["encoder.frontends.0.convolutions.0.weight"] == updates  # its shape is the same
 
 
 def test_what_a_phase_leaves_out_comes_back_after_it(tmp_path: Path) -> None:
