@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
+from asrkit.config.build import build
 from asrkit.experiment.spec import load_spec, resolve_spec
+from asrkit.text.vocabulary import Vocabulary
+from asrkit.training.optimizers import OptimizerFactory
 
 FOLDER = Path(__file__).parents[2] / "recipes/librispeech/conf/aed"
 STORED: dict[str, dict[str, Any]] = yaml.safe_load(
@@ -104,3 +108,19 @@ def test_fine_tuning_changes_masks_and_rates_alone() -> None:
     assert tuned["training"]["optimizer"] == start["training"]["optimizer"]
     without = [{**each["model"], "augment": None} for each in (tuned, start)]
     assert without[0] == without[1]
+
+
+@pytest.mark.parametrize(("path", "decay"), [("../aed.yaml", 1e-6), ("v4.yaml", 0.0)])
+def test_biases_of_batch_norm_decay_unless_all_of_it_is_left_out(path: str, decay: float) -> None:
+    experiment, tree = resolve_spec(load_spec(FOLDER / path))
+    optimizer = build(OptimizerFactory, tree["training"]["optimizer"])
+    with torch.device("meta"):
+        model = experiment.model(vocabulary=Vocabulary([f"{number}" for number in range(50)]))
+    names = {parameter: each for each, parameter in model.named_parameters()}
+    found: dict[bool, set[float]] = {True: set(), False: set()}
+    for group in optimizer.sorted_groups(model):
+        for one in group["params"]:
+            if names[one].endswith("bias"):
+                of_batch_norm = ".convolution.module.norm." in names[one]
+                found[of_batch_norm].add(group["weight_decay"])
+    assert found == {True: {decay}, False: {0.0}}
