@@ -162,10 +162,10 @@ def aligner_of(
         return PhoneAligner(model, head, lexicon, states.beam)
     if _has_states(head):
         return state_aligner(model, name, head, run, weights, states)
-    names = [n for n, h in heads.items() if _aligns(h)]
+    able = ", ".join(f"--head {name}" for name, head in heads.items() if _aligns(head))
     raise UserError(
         f"{run.path} has no head {name!r} that aligns, such as a CTC or transducer head or one of "
-        f"tied states or phones; those that it has: {names or 'none'}"
+        f"tied states or phones; {f'those that it has: {able}' if able else 'it has none'}"
     )
 
 

@@ -168,7 +168,7 @@ def test_the_run_aligns_words_from_its_own_folder(place: Path) -> None:
     begins = {row[4]: float(row[2]) for row in said if row[4] != "SIL"}
     assert begins["B"] == pytest.approx(6000 / 16000, abs=0.03)
     labels = asrkit("align", *options, "--head", "ctc", "--checkpoint", "last")
-    assert "those that it has: ['states']" in " ".join(labels.output.split())
+    assert "those that it has: --head states" in " ".join(labels.output.split())
 
 
 def test_states_are_counted_for_a_prior(place: Path) -> None:
