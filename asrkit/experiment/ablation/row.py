@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 
 from asrkit.ablation_folder import search_at
 from asrkit.config.explain import difference
-from asrkit.config.yaml_loader import load
+from asrkit.config.yaml_loader import Spec, load
 from asrkit.errors import UserError
 from asrkit.experiment.ablation.plan import Row, Study
 from asrkit.experiment.decode import decode, score
+from asrkit.experiment.decode_spec import chosen_search
 from asrkit.experiment.prior import count_prior, estimate_prior
 from asrkit.experiment.runs import open_run
 from asrkit.experiment.search_needs import needs_of
 from asrkit.experiment.spec import load_spec, resolve_spec
 from asrkit.experiment.train import train
-from asrkit.run_folder import RunFolder
+from asrkit.run_files import SearchNote, read_run_file
+from asrkit.run_folder import DecodedSet, RunFolder
 from asrkit.training.checkpoints import read_index
 from asrkit.training.metrics import read_log
 
@@ -39,7 +42,9 @@ def is_done(study: Study, row: Row, until: int | None = None) -> bool:
         done = epochs_of(study, row) >= (until or max(study.epochs))
     else:
         done = all(
-            study.folder.decoded(row.name, at.search, at.epoch, at.set_name).score.is_file()
+            _is_decoded(
+                study, at.search, study.folder.decoded(row.name, at.search, at.epoch, at.set_name)
+            )
             for at in places
         )
     if done:
@@ -99,7 +104,9 @@ def _decode_epoch(study: Study, run: RunFolder, epoch: int) -> None:
     """Decodes the sets with the weights of an epoch, by each search that has not yet."""
     for search in study.searches:
         name = search_at(search, epoch)
-        missing = [s for s in study.sets if not run.decoded_set(name, s).score.is_file()]
+        missing = [
+            s for s in study.sets if not _is_decoded(study, search, run.decoded_set(name, s))
+        ]
         if not missing:
             continue
         weights = str(weights_of(run, epoch))
@@ -108,6 +115,17 @@ def _decode_epoch(study: Study, run: RunFolder, epoch: int) -> None:
             decode(run.path, study.data, set_name, search, weights, study.search_file, name=name)
             found = score(run.path, set_name, name)
             log.info("epoch %d, %s: WER %.2f %%", epoch, set_name, found.wer)
+
+
+def _is_decoded(study: Study, search: str, place: DecodedSet) -> bool:
+    """Returns whether a set was scored, and decoded as the file of searches now has it, if any."""
+    if not place.score.is_file():
+        return False
+    if study.search_file is None:
+        return True
+    wanted = chosen_search(Spec({}), search, study.search_file).node
+    found = read_run_file(place.search, SearchNote).search
+    return bool(found == json.loads(json.dumps(wanted)))
 
 
 def weights_of(run: RunFolder, epoch: int) -> Path:
