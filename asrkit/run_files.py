@@ -132,14 +132,14 @@ class ScorerNode(TypedDict):
 
 
 class SearchNode(TypedDict):
-    """A search, by its spec with all defaults."""
+    """A search, by its spec, as it was given."""
 
     type: str
     scorers: NotRequired[dict[str, float | ScorerNode] | None]
     beam_size: NotRequired[Count | None]
     length_norm: NotRequired[float]
-    ended: NotRequired[dict[str, Any]]
-    first: NotRequired[dict[str, Any]]
+    ended: NotRequired[str | dict[str, Any]]
+    first: NotRequired[str | dict[str, Any]]
 
 
 @dataclass(frozen=True)

@@ -72,9 +72,10 @@ def weights_text(node: dict[str, Any], tuned: dict[str, float]) -> str:
         words.append(f"{text} ({', '.join(notes)})" if notes else text)
     if node.get("length_norm"):
         words.append(f"length_norm {node['length_norm']:g}")
-    ended = node.get("ended") or {}
-    if ended.get("type", "aside") != "aside":
-        words.append(f"ended {ended['type']}")
+    ended = node.get("ended") or "aside"
+    kind = ended["type"] if isinstance(ended, dict) else ended
+    if kind != "aside":
+        words.append(f"ended {kind}")
     return ", ".join(words) or NONE
 
 

@@ -317,7 +317,8 @@ def test_a_row_that_is_not_in_the_study_is_refused(place: Path) -> None:
 def test_sets_are_decoded_again_by_what_a_file_of_searches_now_says(place: Path) -> None:
     command = "ablate --base base.yaml --data data --out out --epochs 1 --set dev --search joint"
     note = AblationFolder(Path("out")).decoded("base-1", "joint", 1, "dev").search
-    searches = "decoding: {{joint: {{type: label_sync, beam_size: {}, scorers: {{ctc: 1.0}}}}}}\n"
+    settings = "type: label_sync, beam_size: {}, ended: in_beam, scorers: {{ctc: 1.0}}"
+    searches = f"decoding: {{{{joint: {{{{{settings}}}}}}}}}\n"
     written = []
     for size in (3, 5, 5):
         Path("searches.yaml").write_text(searches.format(size))

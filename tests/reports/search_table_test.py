@@ -184,6 +184,9 @@ def test_sets_with_other_weights_are_refused(run: Path, tmp_path: Path) -> None:
 def test_weights_say_which_are_tuned_and_which_models_they_are_of() -> None:
     assert "lm 0.45 (lm-lstm)," in weights_text(OPLS_LM, {"lm": 0.2})
     assert weights_text({"type": "ctc_greedy"}, {}) == "–"
+    for ended in ("in_beam", {"type": "in_beam"}):
+        assert weights_text({"type": "label_sync", "ended": ended}, {}) == "ended in_beam"
+    assert weights_text({"type": "label_sync", "ended": "aside"}, {}) == "–"
     second = {"type": "ctc", "weight": 0.6, "run": "run/second"}
     mini = {"type": "internal_lm", "weight": -0.2, "estimation": {"type": "mini_lstm", "run": "m"}}
     node = {"type": "time_sync", "scorers": {"ctc": second, "ilm": mini}}
