@@ -314,9 +314,8 @@ class Trainer:
 
         Args:
             state: The other trainer's last checkpoint; the model has its weights already.
-            moments: What its optimiser knows of weights that are as they were, by their numbers in
-                this one's.
-            same_model: Whether models and optimisers are alike, so that averages of weights hold.
+            moments: Of weights that are as they were, by their numbers in this one's optimiser.
+            same_model: Whether models and optimisers are alike.
         """
         load_moments(self.optimizer, {**self.optimizer.state_dict(), "state": moments})
         self.average.load_state_dict(state if same_model else {})

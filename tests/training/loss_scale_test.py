@@ -12,6 +12,12 @@ from tests.training.programs.toy import make_batch
 from tests.training.stops import make_trainer, require_same_ends
 
 
+@pytest.fixture(autouse=True)
+def half_precision_is_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else float32 would take its place on CPUs without instructions for it."""
+    monkeypatch.setattr("asrkit.training.updates.slowdown", lambda dtype: 1.0)
+
+
 def test_a_stopped_training_in_half_precision_ends_the_same(tmp_path: Path) -> None:
     scaled = Update(precision="fp16", loss_scale=LossScale(2.0**20, growth_steps=3))
     state = require_same_ends(tmp_path, update=scaled)
