@@ -30,6 +30,7 @@ class LstmDecoder(AttendingDecoder):
         attention_dim: A, size inside the attention.
         readout_dim: Size of the readout before maxout halves it.
         dropout: Before the output layer.
+        embedding_dropout: Of label embeddings, those read before the first label too.
         zoneout_cell: Share of cell values that keep their old value in training.
         zoneout_output: Share of output values that keep their old value in training.
         lstm: How an LSTM computes a step.
@@ -42,7 +43,9 @@ class LstmDecoder(AttendingDecoder):
 
     Source: Zeyer et al. 2018, section 2; Krueger et al. 2017 (zoneout); with one bias, the plain
         outputs read and zeros first as in rwth-i6/i6_experiments,
-        users/zeyer/experiments/exp2023_04_25_rf; Chan et al. 2016, section 3.2 (more LSTMs).
+        users/zeyer/experiments/exp2023_04_25_rf; with dropout of embeddings as there in
+        users/zeineldeen/models/asr/decoder/rnn_decoder.py; Chan et al. 2016, section 3.2 (more
+        LSTMs).
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class LstmDecoder(AttendingDecoder):
         lstm: LstmCell = LstmCell(),  # noqa: B008 - has no state
         first_input: Literal["eos", "zeros"] = "eos",
         num_layers: int = 1,
+        embedding_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         if readout_dim % 2:
@@ -68,6 +72,7 @@ class LstmDecoder(AttendingDecoder):
         self.eos, self.first_input, self.lstm = outputs.eos, first_input, lstm
         self.embedding_dim, self.context_dim = embedding_dim, encoder_dim
         self.embedding = nn.Embedding(len(outputs), embedding_dim)
+        self.embedding_dropout = Dropout(embedding_dropout)
         self.cell = lstm.layer(embedding_dim + encoder_dim, hidden_dim)
         self.key = nn.Linear(encoder_dim, attention_dim, bias=False)
         self.query = nn.Linear(hidden_dim, attention_dim)
@@ -84,12 +89,13 @@ class LstmDecoder(AttendingDecoder):
 
     def forward(self, labels: Tensor, frames: Tensor | None, mask: Tensor) -> Tensor:
         """Returns unnormalised scores (B, L, V + 1) of the label after each position."""
-        hidden, attended, _ = self._unroll(labels, frames, mask)
-        return self._scores(hidden, self.embed(labels), attended)
+        embedded = self._embed_all(labels)
+        hidden, attended, _ = self._unroll(embedded, frames, mask)
+        return self._scores(hidden, embedded, attended)
 
     def attention_weights(self, labels: Tensor, frames: Tensor, mask: Tensor) -> Tensor:
         """Returns the attention (B, L, T) of each position."""
-        return self._unroll(labels, frames, mask)[2]
+        return self._unroll(self._embed_all(labels), frames, mask)[2]
 
     def begin(self, frames: Tensor | None, mask: Tensor) -> Memory:
         """Returns frames, keys, inverse fertility and mask; attention to no frames gives zeros."""
@@ -136,7 +142,7 @@ class LstmDecoder(AttendingDecoder):
 
     def in_context(self, labels: Tensor, context: Tensor) -> Tensor:
         """Returns unnormalised scores (B, L, V + 1), the attended frames (B, L, D) being given."""
-        embedded = self.embed(labels)
+        embedded = self._embed_all(labels)
         nothing = torch.zeros(len(labels), 0, dtype=torch.bool, device=labels.device)
         state = self.initial_state(self.without_frames(nothing))
         found = []
@@ -155,14 +161,19 @@ class LstmDecoder(AttendingDecoder):
         scores = self._scores(hidden, embedded, context)
         return torch.log_softmax(scores.float(), dim=1), (*state[:2], context, *state[3:])
 
+    def _embed_all(self, labels: Tensor) -> Tensor:
+        """Returns embeddings (B, L, E), which LSTM and readout read with the same dropout."""
+        embedded: Tensor = self.embedding_dropout(self.embed(labels))
+        return embedded
+
     def _unroll(
-        self, labels: Tensor, frames: Tensor | None, mask: Tensor
+        self, embeddings: Tensor, frames: Tensor | None, mask: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        masks = [mask] * labels.shape[1] if mask.dim() == 2 else list(mask.unbind(1))
+        masks = [mask] * embeddings.shape[1] if mask.dim() == 2 else list(mask.unbind(1))
         memory = self.begin(frames, masks[0])
         state = self.initial_state(memory)
         found, attended, weights = [], [], []
-        for embedded, seen in zip(self.embed(labels).unbind(1), masks, strict=True):
+        for embedded, seen in zip(embeddings.unbind(1), masks, strict=True):
             hidden, state, weight = self._advance(state, embedded, (*memory[:3], seen))
             found.append(hidden)
             attended.append(state[2])

@@ -120,6 +120,23 @@ def test_a_given_context_takes_the_place_of_attention() -> None:
         torch.testing.assert_close(scores, expected[:, place], check_dtype=False)
 
 
+@torch.no_grad()
+def test_lstm_and_readout_read_the_same_dropped_embeddings() -> None:
+    nothing = {"zoneout_cell": 0.0, "zoneout_output": 0.0, "dropout": 0.0}
+    decoder, labels = make(**nothing, embedding_dropout=0.5), torch.tensor([[5, 1, 0, 4]])
+    frames, mask = torch.randn(1, 7, 6, dtype=torch.float64), torch.ones(1, 7, dtype=torch.bool)
+    read = []
+    decoder.embedding_dropout.register_forward_hook(lambda *given: read.append(given[2]))
+    found = decoder.train()(labels, frames, mask)
+    (embedded,) = read
+    kept = embedded != 0
+    assert 0 < int(kept.sum()) < kept.numel()
+    expected = decoder.embedding(labels) / 0.5
+    torch.testing.assert_close(embedded, torch.where(kept, expected, 0.0))
+    decoder.embedding.weight[labels] = embedded
+    torch.testing.assert_close(found, decoder.eval()(labels, frames, mask))
+
+
 def test_a_step_with_one_bias_is_one_whose_other_bias_is_zero() -> None:
     torch.manual_seed(0)
     one, two = LstmCell(biases="one").layer(3, 4), torch.nn.LSTMCell(3, 4)
