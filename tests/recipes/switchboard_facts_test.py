@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +12,13 @@ import torch
 import yaml
 from torch import nn
 
-from asrkit.config.build import build
-from asrkit.config.ordered import Ordered
 from asrkit.config.yaml_loader import Spec
 from asrkit.experiment import load_spec
 from asrkit.experiment.spec import resolve_spec
-from asrkit.experiment.train import Stage, stages_of
-from asrkit.models.interfaces import TrainableModel
-from asrkit.nn.attention import SelfAttention
+from asrkit.experiment.train import Stage
 from asrkit.nn.dropout import Dropout
 from asrkit.text.vocabulary import Vocabulary
-from asrkit.training.parameter_groups import ParameterGroup, parameter_groups
-from asrkit.training.schedules import Schedule
+from tests.recipes.facts import decays, dropouts, model_of, parts_of, stages
 
 CONF = Path(__file__).parents[2] / "recipes" / "switchboard" / "conf"
 FACTS = yaml.safe_load((Path(__file__).parent / "switchboard_facts.yaml").read_text("utf-8"))
@@ -32,42 +26,6 @@ SHARES = {192: 0.5, 228: 0.6, 306: 0.8}
 """Of what grows, by the width of an encoder that does."""
 VOCABULARY = Vocabulary([f"w{number}" for number in range(1030)])
 Facts = dict[str, Any]
-
-
-class Parts:
-    """A schedule and the groups of an optimiser."""
-
-    def __init__(self, schedule: Schedule, groups: Ordered[ParameterGroup]) -> None:
-        self.schedule, self.groups = schedule, list(groups.values())
-
-
-def stages(name: str) -> list[Stage]:
-    experiment, resolved = resolve_spec(load_spec(CONF / name))
-    return stages_of(experiment, resolved, Path())
-
-
-def model_of(stage: Stage) -> nn.Module:
-    with torch.device("meta"):
-        model: TrainableModel = stage.experiment.model(vocabulary=VOCABULARY)
-    return model
-
-
-def parts_of(stage: Stage) -> Parts:
-    training = stage.resolved["training"]
-    groups = training["optimizer"]["groups"]
-    return build(Parts, Spec({"schedule": training["schedule"], "groups": groups}))
-
-
-def dropouts(model: nn.Module) -> dict[str, float]:
-    """Returns all dropouts that are not 0 by their places, which are the same in all blocks."""
-    found: dict[str, float] = {}
-    for name, module in model.named_modules():
-        place = re.sub(r"blocks\.\d+", "blocks", name)
-        if isinstance(module, Dropout) and module.probability:
-            assert found.setdefault(place, module.probability) == module.probability
-        if isinstance(module, SelfAttention) and module.dropout:
-            assert found.setdefault(f"{place}.weights", module.dropout) == module.dropout
-    return found
 
 
 def expected_dropouts(facts: Facts, stage: Facts) -> dict[str, float]:
@@ -91,12 +49,12 @@ def facts(name: str) -> Facts:
 
 @pytest.fixture(scope="module")
 def staged(name: str) -> list[Stage]:
-    return stages(name)
+    return stages(CONF / name)
 
 
 @pytest.fixture(scope="module")
 def models(staged: list[Stage]) -> list[nn.Module]:
-    return [model_of(stage) for stage in staged]
+    return [model_of(stage, VOCABULARY) for stage in staged]
 
 
 def test_every_transducer_has_facts() -> None:
@@ -129,7 +87,7 @@ def test_all_dropouts_of_all_stages(facts: Facts, models: list[nn.Module]) -> No
 
 
 def test_parameters_are_those_of_the_public_configuration() -> None:
-    model = model_of(stages("rna-orig.yaml")[-1])
+    model = model_of(stages(CONF / "rna-orig.yaml")[-1], VOCABULARY)
     count = sum(parameter.numel() for parameter in model.parameters())
     # PyTorch's LSTMs have two biases, the original's keys none, and its embedding one.
     second = sum(
@@ -148,12 +106,10 @@ def test_weight_decay_of_every_parameter(
     facts: Facts, staged: list[Stage], models: list[nn.Module]
 ) -> None:
     for stage, model in zip(staged, models, strict=True):
-        names = {id(parameter): name for name, parameter in model.named_parameters()}
-        groups = parameter_groups(model, parts_of(stage).groups, 0.0)
-        found = {names[id(p)]: group["weight_decay"] for group in groups for p in group["params"]}
+        found = decays(stage, model)
         begins = tuple(f"{name}." for name in facts["decay"])
         decay = 0.0002 * facts["accumulate"]
-        expected = {name: decay * name.startswith(begins) for name in names.values()}
+        expected = {name: decay * name.startswith(begins) for name in found}
         assert found == pytest.approx(expected)
         assert all(any(name.startswith(begin) for name in found) for begin in begins)
         assert set(facts["decay"].values()) == {0.0002}
@@ -176,7 +132,6 @@ def test_updates_optimiser_and_reload(facts: Facts, staged: list[Stage]) -> None
         training = stage.resolved["training"]
         optimizer = training["optimizer"]
         assert {key: optimizer[key] for key in facts["optimizer"]} == facts["optimizer"]
-        assert optimizer["weight_decay"] == 0.0
         update = training["update"]
         assert (update["accumulate"], update["normalize"]) == (facts["accumulate"], "sum")
         assert training["checkpoints"]["reload_best"] == facts["reload_best"]
