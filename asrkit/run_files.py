@@ -123,37 +123,18 @@ class Summary:
     lists: str | None = None
 
 
-class ScorerNode(TypedDict):
-    """A scorer of a search, by its spec."""
-
-    weight: float
-    prior_scale: NotRequired[float | None]
-    run: NotRequired[str | None]
-
-
-class SearchNode(TypedDict):
-    """A search, by its spec, as it was given."""
-
-    type: str
-    scorers: NotRequired[dict[str, float | ScorerNode] | None]
-    beam_size: NotRequired[Count | None]
-    length_norm: NotRequired[float]
-    ended: NotRequired[str | dict[str, Any]]
-    first: NotRequired[str | dict[str, Any]]
-
-
 @dataclass(frozen=True)
 class SearchNote:
     """search.json of a decoded set: how it was found.
 
     Args:
-        search: The search's spec node.
+        search: The search's spec node, as it was written: older ones lack defaults.
         checkpoint: The decoded weights.
         command: That decoded.
         fingerprint: Of everything that the lists depend on.
     """
 
-    search: str | SearchNode
+    search: Any
     checkpoint: str | None = None
     command: str | None = None
     fingerprint: str | None = None

@@ -13,6 +13,7 @@ from asrkit.config.yaml_loader import Spec
 from asrkit.data.decode_batches import decode_batches
 from asrkit.data.open_sets import OpenSets
 from asrkit.decoding.decode import decode as decode_set
+from asrkit.decoding.notes import read_note
 from asrkit.errors import UserError
 from asrkit.experiment.decode_settings import split
 from asrkit.experiment.decode_spec import chosen_search
@@ -110,11 +111,11 @@ def decode_into(
     warn_of_references(set_name, cuts, system.tokenizer)
     weights = [(str(path), hash_of(path)) for path in system.files()]
     facts = set_facts(data, set_name, cuts)
-    depends_on = [node, weights, set_name, facts.manifest, max_hypotheses]
-    fingerprint = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
+    others = [weights, set_name, facts.manifest, max_hypotheses]
+    fingerprint = _fingerprint(node, others)
     note = SearchNote(node, str(system.checkpoint), this_command(), fingerprint)
     with owned(out, f"decoding of {set_name}"):
-        if keep_finished and _is_finished(out, fingerprint, search.search.gives_lattices):
+        if keep_finished and _is_finished(out, node, others, search.search.gives_lattices):
             return read_run_file(DecodedSet(out).summary, Summary)
         return decode_set(
             model=system,
@@ -132,13 +133,21 @@ def decode_into(
         )
 
 
-def _is_finished(out: Path, fingerprint: str, with_lattices: bool) -> bool:
+def _fingerprint(node: Any, others: Sequence[Any]) -> str:
+    """Returns a digest of a search's spec node and of what else its lists depend on."""
+    return hashlib.sha256(json.dumps([node, *others], sort_keys=True).encode()).hexdigest()
+
+
+def _is_finished(out: Path, node: Any, others: Sequence[Any], with_lattices: bool) -> bool:
     """Returns whether a folder has a whole result that depends on the same."""
     place = DecodedSet(out)
     there = place.nbest, place.summary, place.search
     if place.partial.exists() or not all(path.is_file() for path in there):
         return False
-    same = read_run_file(place.search, SearchNote).fingerprint == fingerprint
+    written = read_run_file(place.search, SearchNote)
+    if written.fingerprint != _fingerprint(written.search, others):
+        return False
+    same = read_note(place.search).search == node  # the written node may lack defaults
     return same and (not with_lattices or has_lattices(out))
 
 
@@ -153,7 +162,7 @@ def searched_with(folder: Path, sets: OpenSets) -> tuple[Any, str]:
         require_whole(folder, sets)
     if not place.search.is_file() or not place.nbest.is_file():
         raise UserError(f"{folder} has no decoded set; run `asrkit decode` first")
-    note = read_run_file(place.search, SearchNote)
+    note = read_note(place.search)
     if note.checkpoint is None:
         raise UserError(
             f"{place.search} does not say which checkpoint decoded: decode the set again"

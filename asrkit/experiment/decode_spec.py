@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from asrkit.config.build import build, dry_build
+from asrkit.config.build import build, dry_build, filled
 from asrkit.config.build import check as check_tree
 from asrkit.config.key_paths import copy_of, is_below
 from asrkit.config.merging import merge
@@ -29,6 +29,7 @@ from asrkit.config.signatures import did_you_mean
 from asrkit.config.yaml_loader import Spec, apply, load
 from asrkit.errors import UserError
 from asrkit.experiment.search_check import UnreadModels, misused_scorers
+from asrkit.experiment.tuned_values import tunable
 from asrkit.reports.models_table import write_models_table
 from asrkit.reports.search_table import ALONE, write_search_table
 from asrkit.search.search import Search
@@ -101,9 +102,13 @@ class NamedSearch:
     column: str = ALONE
 
     @property
-    def node(self) -> Any:
-        """The spec node of the search."""
-        return self.spec.tree["decoding"][self.name]
+    def node(self) -> dict[str, Any]:
+        """The spec node of the search, filled: that of an equal search is equal.
+
+        Raises:
+            SpecError: If it has problems.
+        """
+        return filled(Search, self.spec, self.path)
 
     @property
     def path(self) -> str:
@@ -258,11 +263,7 @@ def _tuning_problems(spec: Spec, searches: dict[str, NamedSearch]) -> Iterator[P
     """Yields the names below `tuning:` that no search has, and ranges the wrong way round."""
     known: dict[str, None] = {}
     for search in searches.values():
-        scorers = search.node.get("scorers") or {} if isinstance(search.node, dict) else {}
-        for name, entry in scorers.items():
-            known[name] = None
-            if isinstance(entry, dict):
-                known.update(dict.fromkeys(f"{name}.{key}" for key in entry))
+        known.update(dict.fromkeys(tunable(search.node)))
     for name, (low, high) in (spec.tree.get("tuning") or {}).items():
         where = spec.source(f"tuning.{name}")
         if name not in known:

@@ -8,11 +8,12 @@ from functools import cached_property
 from pathlib import Path
 
 from asrkit.data.open_sets import OpenSets
+from asrkit.decoding.notes import read_note
 from asrkit.errors import UserError
 from asrkit.experiment.decoded_sets import require_whole
 from asrkit.experiment.lattice_lists import Relisting, from_lattices, has_lattices
 from asrkit.experiment.tuned_values import values_of
-from asrkit.run_files import NbestLine, SearchNote, read_nbest, read_run_file
+from asrkit.run_files import NbestLine, read_nbest
 from asrkit.run_folder import DecodedSet, RunFolder
 from asrkit.scorers.interfaces import Hypothesis
 from asrkit.text.tokenizers import Tokenizer
@@ -104,9 +105,9 @@ class FoundLists:
         """Returns what makes the lists of a set as deep as its lattices, if it has some."""
         if place.folder not in self._relistings:
             require_whole(place.folder, OpenSets())
-            node = read_run_file(place.search, SearchNote).search
+            node = read_note(place.search).search
             relisting: Relisting = _as_written
-            if isinstance(node, dict) and node["type"] == "graph" and has_lattices(place.folder):
+            if node["type"] == "graph" and has_lattices(place.folder):
                 weights = values_of(node, [])
                 relisting = from_lattices(place.folder, weights, self.tokenizer, self.most)
             self._relistings[place.folder] = relisting

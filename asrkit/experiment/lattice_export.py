@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Literal
 
 from asrkit.config.build import build
+from asrkit.decoding.notes import read_note
 from asrkit.errors import UserError
 from asrkit.experiment.lattice_lists import has_lattices
 from asrkit.files import write_lines
-from asrkit.run_files import SearchNote, read_nbest, read_run_file
+from asrkit.run_files import read_nbest
 from asrkit.run_folder import DecodedSet, RunFolder
 from asrkit.search.lattices import part_weights
 from asrkit.search.search import Search
@@ -107,5 +108,5 @@ def _file_name(utterance: str) -> str:
 
 def _weights(place: DecodedSet, lattice: NamedLattice) -> dict[str, float]:
     """Returns the weights of the search that gave a set's lattices, by part."""
-    search = build(Search, read_run_file(place.search, SearchNote).search)
+    search = build(Search, read_note(place.search).search)
     return dict(zip(PARTS, part_weights(lattice, search.lattice_weights), strict=True))

@@ -62,8 +62,7 @@ def search_errors(
     system = System(run, data, checkpoint, device, overrides)
     chosen = build(Search, node, f"decoding.{search}")
     if not chosen.can_be_forced:
-        kind = node if isinstance(node, str) else node.get("type")
-        raise UserError(f"search {search!r} ({kind}) can't be forced to given sentences")
+        raise UserError(f"search {search!r} ({node['type']}) can't be forced to given sentences")
     loaded = system.prepare(chosen)
     lines = {line.id: line for line in read_nbest(place.nbest)}
     found: list[SearchError] = []

@@ -123,7 +123,7 @@ def tune(
     relisting = isinstance(on_graph, GraphSearch) and (
         on_graph is not untuned or on_graph.gives_lattices
     )
-    node = found.node if isinstance(found.node, dict) else {"type": found.node}
+    node = found.node
     ranges = ranges or ranges_of(spec, node)
     values = values_of(node, list(ranges))
     record_command(run)

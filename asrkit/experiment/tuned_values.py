@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from asrkit.config.yaml_loader import load
 from asrkit.errors import UserError
@@ -26,6 +26,16 @@ Ranges = Mapping[str, tuple[float, float]]
 def is_setting(name: str) -> bool:
     """Returns whether a value is something else than a weight."""
     return "." in name
+
+
+def tunable(node: Mapping[str, Any]) -> list[str]:
+    """Returns the names of what tuning may change in a search, by its spec node: see above."""
+    found = []
+    for name, entry in (node.get("scorers") or {}).items():
+        found.append(name)
+        if isinstance(entry, dict):
+            found += [f"{name}.{key}" for key, value in entry.items() if _is_number(value)]
+    return found
 
 
 def values_of(node: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
@@ -89,16 +99,12 @@ def ranges_of(spec: Path | None, node: Mapping[str, Any]) -> dict[str, tuple[flo
             "no weights to tune are named: give --vary SCORER=LOW:HIGH, or a --spec with "
             "`tuning: {SCORER: [LOW, HIGH]}`"
         )
-    scorers = node.get("scorers") or {}
-    first = next(iter(scorers), None)
-    ranges = {}
-    for name, ends in found.items():
-        scorer, _, key = str(name).partition(".")
-        entry = scorers.get(scorer)
-        has_key = isinstance(entry, dict) and key in entry
-        if entry is not None and (has_key if key else name != first):
-            ranges[name] = _checked(ends, f"{spec}: tuning.{name}")
-    return ranges
+    names = tunable(node)[1:]
+    return {
+        name: _checked(ends, f"{spec}: tuning.{name}")
+        for name, ends in found.items()
+        if name in names
+    }
 
 
 def read_range(word: str) -> tuple[str, tuple[float, float]]:
@@ -123,13 +129,17 @@ def _get(entry: Any, key: str) -> Any:
 
 def _setting(name: str, entry: Any, key: str) -> float:
     value = entry.get(key) if isinstance(entry, dict) else None
-    if not isinstance(value, int | float):
+    if not _is_number(value):
         there = ", ".join(entry) if isinstance(entry, dict) else "a weight alone"
         raise UserError(
             f"there is no number {name} to tune: the scorer's entry has {there}; add it to the "
             "spec with an initial value"
         )
     return float(value)
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _checked(ends: Any, where: str) -> tuple[float, float]:

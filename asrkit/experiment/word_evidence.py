@@ -81,7 +81,7 @@ class WordEvidence:
     """
 
     def __init__(self, place: DecodedSet, node: Any, lines: Mapping[str, NbestLine]) -> None:
-        weights = values_of(node, []) if isinstance(node, dict) else {}
+        weights = values_of(node, [])
         self.lines = lines
         known = has_lattices(place.folder)
         lattices = dict(read_lattices(place.lattices)) if known else {}

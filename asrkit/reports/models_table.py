@@ -133,7 +133,7 @@ def _weights(runs: Sequence[Path], sets: Sequence[str], searches: Sequence[str])
             there = _has_scored(run, search, sets)
             node = node_of(run, search, sets) if there else None
             tuned = tuned_weights(run, search)
-            cells.append(weights_text(node, tuned) if isinstance(node, dict) else NONE)
+            cells.append(NONE if node is None else weights_text(node, tuned))
         rows.append(cells)
     return Cells(["model", *searches], rows)
 

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from asrkit.config.plugins import import_plugins
+from asrkit.config.problems import SpecError
+from asrkit.config.yaml_loader import load
+from asrkit.decoding.notes import read_note
 from asrkit.errors import UserError
 from asrkit.reports.commands import latest
 from asrkit.reports.run_texts import NONE
 from asrkit.run_files import SearchErrors, SearchNote, Summary, read_run_file, read_trials
 from asrkit.run_folder import DecodedSet, RunFolder
+
+log = logging.getLogger(__name__)
 
 
 def place_of(run: Path, search: str, set_name: str) -> DecodedSet:
@@ -34,34 +43,51 @@ def summary_of(run: Path, search: str, set_name: str) -> Summary:
     return read_run_file(place_of(run, search, set_name).summary, Summary)
 
 
-def note_of(run: Path, search: str, set_name: str) -> SearchNote:
-    """Returns how a set was decoded."""
-    return read_run_file(place_of(run, search, set_name).search, SearchNote)
+def node_of(run: Path, search: str, sets: Sequence[str]) -> dict[str, Any] | None:
+    """Returns the filled spec node of a search, which must be the same for all sets.
 
-
-def node_of(run: Path, search: str, sets: Sequence[str]) -> Any:
-    """Returns the spec node of a search, which must be the same for all sets.
+    Returns:
+        The node; None where a part of it is unknown, as of a plugin that is gone, which is said.
 
     Raises:
-        UserError: If it is not.
+        UserError: If it is not the same.
     """
-    nodes = [note_of(run, search, name).search for name in sets]
-    for name, node in zip(sets, nodes, strict=True):
+    places = [place_of(run, search, name).search for name in sets]
+    _import_plugins(run)
+    try:
+        nodes = [read_note(place).search for place in places]
+    except SpecError as error:
+        _tell_unknown(str(error))
+        return None
+    for name, place, node in zip(sets, places, nodes, strict=True):
         if node != nodes[0]:
-            first, other = (place_of(run, search, each).search for each in (sets[0], name))
             raise UserError(
                 f"search {search!r} decoded {name} with other settings than {sets[0]}: compare "
-                f"{first} "
-                f"and {other}, and decode one again"
+                f"{places[0]} and {place}, and decode one again"
             )
-    return nodes[0]
+    return dict(nodes[0])
+
+
+@cache
+def _tell_unknown(problem: str) -> None:
+    """Logs why a search's settings are not shown, once."""
+    log.warning("the settings of a search are left out of tables: %s", problem)
+
+
+@cache
+def _import_plugins(run: Path) -> None:
+    """Imports the plugins of a run, whose names its searches may have, if they are there."""
+    spec = RunFolder(run).spec
+    if spec.is_file():
+        with suppress(UserError):  # what is unknown without them is said
+            import_plugins(load(spec), spec)
 
 
 def weights_text(node: dict[str, Any], tuned: dict[str, float]) -> str:
     """Returns the weights of a search, a star behind those that are as they were tuned.
 
     Args:
-        node: The search's spec node.
+        node: The search's filled spec node.
         tuned: Weights of the best decode while tuning; only those that were tuned.
     """
     words = []
@@ -72,10 +98,9 @@ def weights_text(node: dict[str, Any], tuned: dict[str, float]) -> str:
         words.append(f"{text} ({', '.join(notes)})" if notes else text)
     if node.get("length_norm"):
         words.append(f"length_norm {node['length_norm']:g}")
-    ended = node.get("ended") or "aside"
-    kind = ended["type"] if isinstance(ended, dict) else ended
-    if kind != "aside":
-        words.append(f"ended {kind}")
+    ended = node.get("ended", {"type": "aside"})["type"]
+    if ended != "aside":
+        words.append(f"ended {ended}")
     return ", ".join(words) or NONE
 
 
@@ -113,7 +138,7 @@ def search_commands(run: Path, known: Sequence[str], search: str, sets: Sequence
     if tuned_weights(run, search):
         found += latest(known, "tune", search)
     for name in sets:
-        decode = note_of(run, search, name).command
+        decode = read_run_file(place_of(run, search, name).search, SearchNote).command
         found += [decode] if decode else latest(known, "decode", search, name)
         found += latest(known, "score", search, name)
         if place_of(run, search, name).search_errors.is_file():

@@ -184,7 +184,7 @@ def _title(run: Path, row: str, listed: Listed) -> str:
     if row not in listed.searches:
         return markdown.escaped(row)
     node = node_of(run, row, listed.sets)
-    if not isinstance(node, dict):
+    if node is None:
         return markdown.escaped(row)
     goes = GOES.get(node["type"], "by frame")
     scorers = " + ".join(node.get("scorers") or {})
@@ -217,10 +217,9 @@ def _scored_everywhere(run: Path, sets: Sequence[str]) -> list[str]:
 
 
 def _details(run: Path, search: str, listed: Listed) -> list[str]:
-    node = node_of(run, search, listed.sets)
-    shown = node if isinstance(node, dict) else {"type": node}
-    beam = shown.get("beam_size") or shown.get("first", {}).get("beam_size") or NONE
-    weights = weights_text(shown, tuned_weights(run, search))
+    node = node_of(run, search, listed.sets) or {}
+    beam = node.get("beam_size") or node.get("first", {}).get("beam_size") or NONE
+    weights = weights_text(node, tuned_weights(run, search))
     row = [markdown.escaped(search), str(beam), weights]
     for test in listed.tests:
         summary = summary_of(run, search, test)

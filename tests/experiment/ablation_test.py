@@ -312,18 +312,3 @@ def test_a_row_that_is_not_in_the_study_is_refused(place: Path) -> None:
     done = asrkit(f"ablate {words}")
     assert done.exit_code == 2
     assert "its rows are base-1" in done.stderr
-
-
-def test_sets_are_decoded_again_by_what_a_file_of_searches_now_says(place: Path) -> None:
-    command = "ablate --base base.yaml --data data --out out --epochs 1 --set dev --search joint"
-    note = AblationFolder(Path("out")).decoded("base-1", "joint", 1, "dev").search
-    settings = "type: label_sync, beam_size: {}, ended: in_beam, scorers: {{ctc: 1.0}}"
-    searches = f"decoding: {{{{joint: {{{{{settings}}}}}}}}}\n"
-    written = []
-    for size in (3, 5, 5):
-        Path("searches.yaml").write_text(searches.format(size))
-        result = asrkit(f"{command} --spec searches.yaml")
-        assert result.exit_code == 0, result.output
-        assert json.loads(note.read_text())["search"]["beam_size"] == size
-        written.append(note.stat().st_mtime_ns)
-    assert written[0] < written[1] == written[2]  # the third time, nothing has changed

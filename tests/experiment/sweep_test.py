@@ -77,7 +77,7 @@ def test_what_is_no_space_is_refused(text: str, problem: str, tmp_path: Path) ->
 
 def trial(name: str, early_stopping: int | None = None) -> Planned:
     training = {"judged_by": None, "early_stopping": early_stopping}
-    row = Row(name, 1, ())
+    row = Row(name, 1, (), {})
     return Planned(Variant(name), ["a: 1 -> 2"], {"training": training}, 1, [row])
 
 

@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 
+from asrkit.config.build import filled
+from asrkit.config.registry import import_all
 from asrkit.errors import UserError
+from asrkit.experiment.decode import _fingerprint, _is_finished
 from asrkit.experiment.lattice_lists import has_lattices, share_lattices
 from asrkit.experiment.tune import publish
 from asrkit.experiment.tuned_values import kept, ranges_of, spread, values_of, with_values
 from asrkit.run_folder import DecodedSet
+from asrkit.search.search import Search
 from asrkit.wfst.lattice_file import read_lattices, write_lattices
 from tests.decoding.lattices_test import LATTICE
 
@@ -55,6 +59,20 @@ def test_lattices_go_with_the_lists_that_were_made_of_them(tmp_path: Path) -> No
     assert name == "u4"
     assert lattice is not None
     assert lattice.as_json() == LATTICE.as_json()
+
+
+def test_a_trial_is_finished_whose_note_lacks_defaults(tmp_path: Path) -> None:
+    import_all()
+    place, others = DecodedSet(tmp_path), ["weights", "dev"]
+    short = {"type": "label_sync", "beam_size": 2, "scorers": {"ctc": 1}}
+    note = {"search": short, "fingerprint": _fingerprint(short, others)}
+    place.search.write_text(json.dumps(note))
+    for path in (place.nbest, place.summary):
+        path.touch()
+    node = filled(Search, short)
+    assert _is_finished(tmp_path, node, others, with_lattices=False)
+    assert not _is_finished(tmp_path, {**node, "beam_size": 3}, others, with_lattices=False)
+    assert not _is_finished(tmp_path, node, ["other weights", "dev"], with_lattices=False)
 
 
 NODE: dict[str, Any] = {

@@ -34,20 +34,20 @@ WER on dev (2 words, 1 utterances):
 | search | alone | + LM |
 | | | |
 | opls: attention + ctc, by label | 50.00 (50.00 – 50.00) | **0.00** (0.00 – 0.00) |
-| greedy | 50.00 (50.00 – 50.00) | – |
+| greedy: ctc, by frame | 50.00 (50.00 – 50.00) | – |
 
 WER on test (2 words, 1 utterances):
 
 | search | alone | + LM |
 | | | |
 | opls: attention + ctc, by label | 100.00 (100.00 – 100.00) | **50.00** (50.00 – 50.00) |
-| greedy | 50.00 (50.00 – 50.00) | – |
+| greedy: ctc, by frame | 50.00 (50.00 – 50.00) | – |
 
 | search | beam | weights | RTF on test | search errors on test |
 | | | | | |
 | opls | 12 | attention 0.7, ctc 0.3 (prior 0.1), length_norm 1 | 0.0310 | – |
 | opls_lm | 12 | attention 0.7, ctc 0.3 (prior 0.1), lm 0.45* (lmlstm), length_norm 1 | 0.0210 | 3.50 % (1 of 7) |
-| greedy | – | – | 0.0110 | – |
+| greedy | – | ctc 1 | 0.0110 | – |
 
 <details><summary>Commands</summary>
 
@@ -181,12 +181,40 @@ def test_sets_with_other_weights_are_refused(run: Path, tmp_path: Path) -> None:
         write_search_table(run, "dev", ["test"], ["opls"], tmp_path / "x.md")
 
 
+def test_a_default_that_one_note_lacks_is_the_same(run: Path, tmp_path: Path) -> None:
+    note = {"search": {**OPLS, "ended": "aside"}, "checkpoint": "average.pt"}
+    (run / "decode" / "opls" / "test" / "search.json").write_text(json.dumps(note))
+    tables = write_search_table(run, "dev", ["test"], ["opls"], tmp_path / "x.md")
+    assert "| opls: attention + ctc, by label |" in tables
+
+
+def test_a_search_of_a_plugin_is_known_while_the_plugin_is(
+    run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("dev", "test"):
+        path = run / "decode" / "greedy" / name / "search.json"
+        path.write_text(json.dumps({"search": {"type": "greedier", "scorers": {"ctc": 0.5}}}))
+    (run / "resolved.yaml").write_text("plugins: [greedier_search]\n")
+    tables = write_search_table(run, "dev", ["test"], ["greedy"], tmp_path / "x.md")
+    (said,) = caplog.messages
+    assert "greedy/dev/search.json: search.type: unknown search 'greedier'" in said
+    assert "greedy: ctc" not in tables
+    code = "from asrkit.search.ctc_greedy import CtcGreedySearch\n"
+    code += "from asrkit.search.search import searches\n"
+    code += "searches.register('greedier')(type('Greedier', (CtcGreedySearch,), {}))\n"
+    other = tmp_path / "other"
+    run.rename(other)
+    (other / "greedier_search.py").write_text(code)
+    tables = write_search_table(other, "dev", ["test"], ["greedy"], tmp_path / "x.md")
+    assert "| greedy: ctc, by frame |" in tables
+    assert "ctc 0.5" in tables
+
+
 def test_weights_say_which_are_tuned_and_which_models_they_are_of() -> None:
     assert "lm 0.45 (lm-lstm)," in weights_text(OPLS_LM, {"lm": 0.2})
     assert weights_text({"type": "ctc_greedy"}, {}) == "–"
-    for ended in ("in_beam", {"type": "in_beam"}):
-        assert weights_text({"type": "label_sync", "ended": ended}, {}) == "ended in_beam"
-    assert weights_text({"type": "label_sync", "ended": "aside"}, {}) == "–"
+    for ended, told in ("in_beam", "ended in_beam"), ("aside", "–"):
+        assert weights_text({"type": "label_sync", "ended": {"type": ended}}, {}) == told
     second = {"type": "ctc", "weight": 0.6, "run": "run/second"}
     mini = {"type": "internal_lm", "weight": -0.2, "estimation": {"type": "mini_lstm", "run": "m"}}
     node = {"type": "time_sync", "scorers": {"ctc": second, "ilm": mini}}

@@ -21,7 +21,7 @@ from asrkit.data.manifests import find_manifest
 from asrkit.errors import UserError
 from asrkit.experiment.ablation.variants import BASE, Variant
 from asrkit.experiment.check import model_tree
-from asrkit.experiment.decode_spec import chosen_search
+from asrkit.experiment.decode_spec import load_decode_spec, pick, searches_of
 from asrkit.experiment.spec import Experiment, load_spec, resolve_spec
 from asrkit.reports.ablation.contents import Decoded
 
@@ -34,11 +34,13 @@ class Row:
         variant: Name of the variant, or `base`.
         seed: Of the training.
         overrides: Of the base's spec, seed and epochs included.
+        searches: Filled spec nodes of those that decode it, by name.
     """
 
     variant: str
     seed: int
     overrides: tuple[str, ...]
+    searches: Mapping[str, Any]
 
     @property
     def name(self) -> str:
@@ -143,14 +145,17 @@ def planned(study: Study) -> list[Planned]:
     shared = study.shared()
     spec = load_spec(study.base, shared)
     experiment, base = resolve_spec(spec)
-    _require_decoding(study, base)
+    for name in study.sets:
+        find_manifest(study.data, name)
+    given = None if study.search_file is None else load_decode_spec(study.search_file)
+    searches = _searches(study, given or Spec(base))
     size = model_tree(spec, study.data).model.parameters
-    rows = _rows(study, BASE, shared, experiment.seed)
+    rows = _rows(study, BASE, shared, searches, experiment.seed)
     found = [Planned(Variant(BASE), [], base, size, rows)]
     problems = []
     for variant in study.variants:
         try:
-            found.append(_planned(study, variant, base, experiment))
+            found.append(_planned(study, variant, base, experiment, given))
         except UserError as error:
             problems.append(f"{variant.name}: {error}")
     if problems:
@@ -176,24 +181,22 @@ def _refuse_other_epochs(study: Study) -> None:
                 )
 
 
-def _require_decoding(study: Study, base: dict[str, Any]) -> None:
-    """Checks that all sets and searches are there, before hours are spent on training.
+def _searches(study: Study, spec: Spec) -> dict[str, Any]:
+    """Returns the filled nodes of a study's searches, by name.
 
     Raises:
-        UserError: If one is missing; names those that there are.
+        UserError: If one is missing, said before hours are spent on training.
     """
-    for name in study.sets:
-        find_manifest(study.data, name)
-    _require_searches(study, base)
-
-
-def _require_searches(study: Study, tree: dict[str, Any]) -> None:
-    for name in study.searches:
-        chosen_search(Spec(tree), name, study.search_file)
+    known = searches_of(spec)
+    return {name: pick(known, name).node for name in study.searches}
 
 
 def _planned(
-    study: Study, variant: Variant, base: dict[str, Any], experiment: Experiment
+    study: Study,
+    variant: Variant,
+    base: dict[str, Any],
+    experiment: Experiment,
+    given: Spec | None,
 ) -> Planned:
     overrides = [*study.shared(), *variant.changes]
     spec = load(study.base, overrides)  # what the base's file has to tell was told before
@@ -207,8 +210,7 @@ def _planned(
     trained = tree["training"]["epochs"], tree["training"]["checkpoints"]["keep_epochs"]
     if trained != (max(study.epochs), sorted(set(study.epochs))):
         raise UserError("training.epochs and keep_epochs are those of the study: --epochs")
-    if study.search_file is None:
-        _require_searches(study, tree)
+    searches = _searches(study, given or Spec(tree))
     own = changed.seed != experiment.seed or any(c.startswith("seed=") for c in variant.changes)
     if own and study.seeds.get(variant.name, 1) > 1:
         raise UserError(
@@ -217,13 +219,18 @@ def _planned(
         )
     count = 1 if own else study.number_of_seeds(variant.name)
     size = model_tree(spec, study.data).model.parameters
-    of_seeds = _rows(study, variant.name, overrides, changed.seed, count)
+    of_seeds = _rows(study, variant.name, overrides, searches, changed.seed, count)
     return Planned(variant, rows, tree, size, of_seeds)
 
 
 def _rows(
-    study: Study, name: str, overrides: Sequence[str], seed: int, count: int | None = None
+    study: Study,
+    name: str,
+    overrides: Sequence[str],
+    searches: Mapping[str, Any],
+    seed: int,
+    count: int | None = None,
 ) -> list[Row]:
     """Returns a row for each seed, from that of the spec on."""
     seeds = range(seed, seed + (study.number_of_seeds(name) if count is None else count))
-    return [Row(name, number, (*overrides, f"seed={number}")) for number in seeds]
+    return [Row(name, number, (*overrides, f"seed={number}"), searches) for number in seeds]

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 
 from asrkit.ablation_folder import search_at
 from asrkit.config.explain import difference
-from asrkit.config.yaml_loader import Spec, load
+from asrkit.config.yaml_loader import load
+from asrkit.decoding.notes import read_note
 from asrkit.errors import UserError
 from asrkit.experiment.ablation.plan import Row, Study
 from asrkit.experiment.decode import decode, score
-from asrkit.experiment.decode_spec import chosen_search
 from asrkit.experiment.prior import count_prior, estimate_prior
 from asrkit.experiment.runs import open_run
 from asrkit.experiment.search_needs import needs_of
 from asrkit.experiment.spec import load_spec, resolve_spec
 from asrkit.experiment.train import train
-from asrkit.run_files import SearchNote, read_run_file
 from asrkit.run_folder import DecodedSet, RunFolder
 from asrkit.training.checkpoints import read_index
 from asrkit.training.metrics import read_log
@@ -43,7 +41,7 @@ def is_done(study: Study, row: Row, until: int | None = None) -> bool:
     else:
         done = all(
             _is_decoded(
-                study, at.search, study.folder.decoded(row.name, at.search, at.epoch, at.set_name)
+                row, at.search, study.folder.decoded(row.name, at.search, at.epoch, at.set_name)
             )
             for at in places
         )
@@ -97,16 +95,15 @@ def run_row(study: Study, row: Row, until: int | None = None) -> None:
     train(study.base, row.overrides, study.data, run.path, until)
     if until is None:
         for epoch in study.decoded.epochs:
-            _decode_epoch(study, run, epoch)
+            _decode_epoch(study, row, epoch)
 
 
-def _decode_epoch(study: Study, run: RunFolder, epoch: int) -> None:
+def _decode_epoch(study: Study, row: Row, epoch: int) -> None:
     """Decodes the sets with the weights of an epoch, by each search that has not yet."""
+    run = study.folder.run(row.name)
     for search in study.searches:
         name = search_at(search, epoch)
-        missing = [
-            s for s in study.sets if not _is_decoded(study, search, run.decoded_set(name, s))
-        ]
+        missing = [s for s in study.sets if not _is_decoded(row, search, run.decoded_set(name, s))]
         if not missing:
             continue
         weights = str(weights_of(run, epoch))
@@ -117,15 +114,11 @@ def _decode_epoch(study: Study, run: RunFolder, epoch: int) -> None:
             log.info("epoch %d, %s: WER %.2f %%", epoch, set_name, found.wer)
 
 
-def _is_decoded(study: Study, search: str, place: DecodedSet) -> bool:
-    """Returns whether a set was scored, and decoded as the file of searches now has it, if any."""
-    if not place.score.is_file():
+def _is_decoded(row: Row, search: str, place: DecodedSet) -> bool:
+    """Returns whether a set was scored, and decoded by a row's search as it now is."""
+    if not place.score.is_file() or not place.search.is_file():
         return False
-    if study.search_file is None:
-        return True
-    wanted = chosen_search(Spec({}), search, study.search_file).node
-    found = read_run_file(place.search, SearchNote).search
-    return bool(found == json.loads(json.dumps(wanted)))
+    return bool(read_note(place.search).search == row.searches[search])
 
 
 def weights_of(run: RunFolder, epoch: int) -> Path:
