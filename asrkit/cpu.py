@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from functools import cache
 from typing import Any
 
 import torch
+
+log = logging.getLogger(__name__)
+TOO_SLOW = 4.0
+"""How many times slower than fp32 makes half precision useless on a CPU."""
 
 
 def num_cores() -> int:
@@ -37,6 +42,19 @@ def _products_are_float32() -> bool:
     """Returns whether a product is more precise than bfloat16."""
     values = torch.full((256, 256), 1 + 2**-20)
     return torch.equal(values @ torch.eye(256), values)
+
+
+def affordable(dtype: torch.dtype, device: torch.device) -> torch.dtype:
+    """Returns a precision, or float32 if that is far faster on this CPU, which is said."""
+    if device.type != "cpu" or dtype == torch.float32 or slowdown(dtype) < TOO_SLOW:
+        return dtype
+    log.warning(
+        "precision: this CPU has no instructions for %s, and is %.0f times slower with it: "
+        "computing in fp32 instead",
+        str(dtype).removeprefix("torch."),
+        slowdown(dtype),
+    )
+    return torch.float32
 
 
 @cache

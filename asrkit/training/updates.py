@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from asrkit.bounds import refuse_below, refuse_not_above
 from asrkit.config.ordered import Ordered
-from asrkit.cpu import slowdown
+from asrkit.cpu import affordable
 from asrkit.data.batch import Batch
 from asrkit.models.interfaces import LossReport
 from asrkit.nn.applied import Applied
@@ -29,8 +29,6 @@ from asrkit.training.short_memory import ShortMemory
 
 log = logging.getLogger(__name__)
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-TOO_SLOW = 4.0
-"""How many times slower than fp32 makes half precision useless on a CPU."""
 Done = list[tuple[Batch, LossReport]]
 """The parts computed for an update, with their losses."""
 
@@ -222,19 +220,6 @@ class Gradients:
     def step_seed(self, step: int, purpose: int) -> int:
         """Returns a seed of a step, the same in all processes and not that of a micro-batch."""
         return ((self.seed * 1_000_003 + step) * 65_537 + 65_536 - purpose) % (2**63)
-
-
-def affordable(dtype: torch.dtype, device: torch.device) -> torch.dtype:
-    """Returns a precision, or float32 if that is far faster on this CPU, which is said."""
-    if device.type != "cpu" or dtype == torch.float32 or slowdown(dtype) < TOO_SLOW:
-        return dtype
-    log.warning(
-        "precision: this CPU has no instructions for %s, and is %.0f times slower with it: "
-        "computing in fp32 instead",
-        str(dtype).removeprefix("torch."),
-        slowdown(dtype),
-    )
-    return torch.float32
 
 
 def all_finite(norm: float, objective: float, world: World) -> tuple[bool, bool]:

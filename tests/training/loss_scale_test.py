@@ -15,7 +15,7 @@ from tests.training.stops import make_trainer, require_same_ends
 @pytest.fixture(autouse=True)
 def half_precision_is_fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else float32 would take its place on CPUs without instructions for it."""
-    monkeypatch.setattr("asrkit.training.updates.slowdown", lambda dtype: 1.0)
+    monkeypatch.setattr("asrkit.cpu.slowdown", lambda dtype: 1.0)
 
 
 def test_a_stopped_training_in_half_precision_ends_the_same(tmp_path: Path) -> None:
