@@ -23,6 +23,7 @@ from asrkit.config.build import build, dry_build, filled
 from asrkit.config.build import check as check_tree
 from asrkit.config.key_paths import copy_of, is_below
 from asrkit.config.merging import merge
+from asrkit.config.plugins import import_plugins
 from asrkit.config.problems import Problem
 from asrkit.config.registry import import_all
 from asrkit.config.signatures import did_you_mean
@@ -179,6 +180,7 @@ def load_decode_spec(path: Path) -> Spec:
     spec = load(path)
     spec.tell_old_names()
     import_all()
+    import_plugins(spec, path)
     problems = decode_problems(spec) if is_decode_spec(spec) else []
     if problems:
         lines = "\n".join(str(problem) for problem in problems)

@@ -121,3 +121,16 @@ def test_a_search_is_chosen_by_name_and_changed(tmp_path: Path) -> None:
         chosen_search(Spec({}), "joint_ml", path)
     with pytest.raises(UserError, match="1 problem"):
         chosen_search(Spec({}), "ctc", written(tmp_path, TABLE.replace("lm: [0.0", "ml: [0.0")))
+
+
+def test_plugins_of_a_file_of_searches_are_known(tmp_path: Path) -> None:
+    code = "from asrkit.search.ctc_greedy import CtcGreedySearch\n"
+    code += "from asrkit.search.search import searches\n"
+    code += "searches.register('greediest')(type('Greediest', (CtcGreedySearch,), {}))\n"
+    (tmp_path / "greediest_search.py").write_text(code)
+    text = "plugins: [greediest_search]\ndecoding: {mine: {type: greediest, scorers: {ctc: 1.0}}}\n"
+    path = written(tmp_path, text)
+    assert chosen_search(Spec({}), "mine", path).node["type"] == "greediest"
+    assert "no problems" in check(path)
+    with pytest.raises(UserError, match="searches.yaml:1: plugins: can't import 'none_such'"):
+        load_decode_spec(written(tmp_path, text.replace("greediest_search", "none_such")))
