@@ -22,6 +22,7 @@ from asrkit.run_files import (
 )
 from asrkit.run_folder import DecodedSet
 from asrkit.search.lattices import hypotheses_of
+from asrkit.search.lengths import LengthNorm
 from asrkit.text.tokenizers import Tokenizer
 from asrkit.wfst.lattice_file import (
     NamedLattice,
@@ -71,20 +72,20 @@ def from_lattices(
 
 
 def in_other_order(
-    before: Mapping[str, float], weights: Mapping[str, float], length_norm: float
+    before: Mapping[str, float], weights: Mapping[str, float], norm: LengthNorm
 ) -> Relisting:
     """Returns what makes the lists of a second pass with other weights, from those it has made.
 
     Args:
         before: The weights that lists were made with, by scorer.
         weights: The other ones.
-        length_norm: Exponent of the second pass's division.
+        norm: What the second pass divides scores by.
     """
     changes = {n: weights.get(n, 0.0) - before.get(n, 0.0) for n in {*before, *weights}}
 
     def rescored(one: WrittenHypothesis) -> WrittenHypothesis:
         more = sum(change * one.scores[name] for name, change in changes.items() if change)
-        return replace(one, score=one.score + more / (len(one.labels) + 1) ** length_norm)
+        return replace(one, score=one.score + more / norm.divisor(len(one.labels)))
 
     def reordered(line: NbestLine) -> NbestLine:
         found = sorted(map(rescored, line.hypotheses), key=lambda one: -one.score)

@@ -10,6 +10,7 @@ from asrkit.experiment.system import Encodings, System
 from asrkit.models.encoder_stream import EncoderStream
 from asrkit.models.interfaces import Encoded
 from asrkit.search.frame_search import BeamState, FrameSearch
+from asrkit.search.lengths import UNCHANGED
 from asrkit.search.search import LoadedSearch
 
 
@@ -76,6 +77,6 @@ class SpeechStream:
         if self._state is None:
             self._state = self._search.begin(self._parts, encoded)
         self._search.step(self._state, encoded)
-        # What normalises by length counts all labels.
-        if isinstance(self._state, BeamState) and not getattr(self._search, "length_norm", 0.0):
+        norm = getattr(self._search, "norm", UNCHANGED)  # any other counts all labels
+        if isinstance(self._state, BeamState) and norm == UNCHANGED:
             self.settled += self._state.beam.take_shared()[0]

@@ -275,7 +275,8 @@ def _relisted(
     if has_lattices(decoded) and node["type"] == "graph":
         relisting = from_lattices(decoded, weights, system.tokenizer, FROM_LATTICES)
     else:
-        relisting = in_other_order(before, weights, float(node.get("length_norm", 0.0)))
+        norm = LengthNorm(node.get("length_norm", 0.0))
+        relisting = in_other_order(before, weights, norm)
     relist(decoded, out, node, relisting)
     return score_run(DecodedSet(out).nbest, out, coverage=require_whole(out, sets))
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from asrkit.scorers.interfaces import IMPOSSIBLE, Hypothesis
 from asrkit.search.label_states import LabelStates
+from asrkit.search.lengths import UNCHANGED, LengthNorm
 from asrkit.search.word_strings import MULTIPLIER, WordStrings
 
 UNUSED = -7919
@@ -198,14 +199,14 @@ class Ended:
         return cls(beam, totals, parts, list(states.scorers), frames[0], frame_score)
 
 
-def n_best(ended: Ended, add: bool, length_norm: float = 0.0) -> list[list[Hypothesis]]:
+def n_best(ended: Ended, add: bool, norm: LengthNorm = UNCHANGED) -> list[list[Hypothesis]]:
     """Returns the n-best lists, best first; hypotheses of one string become one.
 
     Args:
         ended: The hypotheses after the last frame.
         add: Whether hypotheses of one string, of labels or words, are summed; else the best one
             counts.
-        length_norm: Exponent e of the division of the final score by (labels + 1)^e.
+        norm: What final scores are divided by.
     """
     result = []
     for row in range(len(ended.totals)):
@@ -213,7 +214,7 @@ def n_best(ended: Ended, add: bool, length_norm: float = 0.0) -> list[list[Hypot
         for labels, (total, place) in _by_string(ended.beam, ended.totals, row, add):
             scores = dict(zip(ended.scorers, ended.parts[row, place].tolist(), strict=True))
             scores[ended.frames] = ended.frame_score(row, place, total)
-            score = total / (len(labels) + 1) ** length_norm
+            score = total / norm.divisor(len(labels))
             hypotheses.append(Hypothesis(labels, score, scores))
         result.append(sorted(hypotheses, key=lambda h: -h.score))
     return result

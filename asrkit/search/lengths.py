@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+LARGEST = 10.0
+"""Beyond this exponent, longer hypotheses have scores that numbers can't hold."""
+
 
 @dataclass(frozen=True)
 class LengthNorm:
@@ -17,7 +20,7 @@ class LengthNorm:
             and an empty hypothesis counts as one label.
 
     Raises:
-        ValueError: If the offset is below -1.
+        ValueError: If the offset is below -1, or the exponent so large that no score is left.
 
     Source: Wu et al. 2016, "Google's neural machine translation system", section 7 (offset 5);
         rwth-i6/i6_experiments, users/zeyer/decoding/beam_search_torch.
@@ -27,6 +30,10 @@ class LengthNorm:
     offset: int = 0
 
     def __post_init__(self) -> None:
+        if not abs(self.exponent) <= LARGEST:
+            raise ValueError(
+                f"length_norm ({self.exponent:g}) must be between {-LARGEST:g} and {LARGEST:g}"
+            )
         if self.offset < -1:
             raise ValueError(f"length_offset ({self.offset}) must be at least -1")
 
@@ -39,3 +46,7 @@ class LengthNorm:
         """Returns the same of numbers of labels, in single precision."""
         counted = (labels + 1 + self.offset).clamp(min=1) / max(1 + self.offset, 1)
         return counted**self.exponent
+
+
+UNCHANGED = LengthNorm()
+"""Divides scores by 1."""

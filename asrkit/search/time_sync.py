@@ -19,6 +19,7 @@ from asrkit.search.frame_search import (
     beam_of_beginnings,
     first_beam,
 )
+from asrkit.search.lengths import LengthNorm
 from asrkit.search.parts import SearchParts
 from asrkit.search.search import Search, searches
 
@@ -71,7 +72,7 @@ class TimeSyncSearch(BeamedSearch[BeamState]):
         super().__init__(scorers, beam_size, frames)
         self.recombination, self.merge = recombination, merge
         self.scale_blank, self.emission_term = scale_blank, emission_term
-        self.eos, self.length_norm, self.strings = eos, length_norm, strings
+        self.eos, self.norm, self.strings = eos, LengthNorm(length_norm), strings
 
     def begin(self, parts: SearchParts, encoded: EncodedFrames) -> BeamState:
         """Returns the state before the first frame."""
@@ -89,7 +90,7 @@ class TimeSyncSearch(BeamedSearch[BeamState]):
         """Returns an n-best list per utterance, best first."""
         frames = (self.frames, state.parts.weights[self.frames])
         ended = Ended.of(state.beam, state.labels, frames, self.eos)
-        return n_best(ended, self.recombination == "sum", self.length_norm)
+        return n_best(ended, self.recombination == "sum", self.norm)
 
     def without_pruning(self, num_labels: int) -> Search:
         """Returns a copy whose beam holds all beginnings of a sequence, which stay apart."""

@@ -20,6 +20,7 @@ from asrkit.scorers.interfaces import (
 from asrkit.scorers.interpolation import InterpolationScorer
 from asrkit.scorers.sources import Source
 from asrkit.search.forced import forced
+from asrkit.search.lengths import LengthNorm
 from asrkit.search.parts import SearchParts
 from asrkit.search.search import LoadedSearch, Search, searches
 
@@ -104,7 +105,7 @@ class TwoPassSearch(Search):
         length_norm: float = 0.0,
     ) -> None:
         super().__init__(scorers)
-        self.first, self.first_weight, self.length_norm = first, first_weight, length_norm
+        self.first, self.first_weight, self.norm = first, first_weight, LengthNorm(length_norm)
         self.passed = {
             name: entry.scorer or name
             for name, entry in self.entries.items()
@@ -189,6 +190,6 @@ class TwoPassSearch(Search):
     def _rescored(self, old: Hypothesis, scores: dict[str, float]) -> Hypothesis:
         scores |= {name: old.scores[first] for name, first in self.passed.items()}
         total = sum(self.weights[name] * score for name, score in scores.items())
-        total /= (len(old.labels) + 1) ** self.length_norm
+        total /= self.norm.divisor(len(old.labels))
         total += self.first_weight * old.score
         return Hypothesis(old.labels, total, {**scores, "first": old.score})

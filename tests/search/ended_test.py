@@ -7,7 +7,8 @@ in each step, and all divided in the end.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +17,12 @@ import torch
 from torch import Tensor
 
 from asrkit.scorers.interfaces import Hypothesis, State
+from asrkit.search.ctc_greedy import CtcGreedySearch
 from asrkit.search.ended import Ended, EndedAside, EndedBest, EndedInBeam
 from asrkit.search.label_sync import LabelSyncSearch
 from asrkit.search.lengths import LengthNorm
+from asrkit.search.time_sync import TimeSyncSearch
+from asrkit.search.two_pass import TwoPassSearch
 from tests.search.label_sync_test import Head
 
 V, UTTERANCES, LIMIT = 4, 3, 20
@@ -227,3 +231,15 @@ def test_settings_that_mean_nothing_are_refused() -> None:
             make()
     plain = LabelSyncSearch({"a": 1.0}, 2)
     assert (plain.patience, plain.ended) == (8, EndedAside())
+
+
+@pytest.mark.parametrize("exponent", [10**30, -11.0, math.nan])
+def test_exponents_that_no_score_survives_are_refused_by_every_search(exponent: float) -> None:
+    searches: list[Callable[[], object]] = [
+        lambda: LabelSyncSearch({"a": 1.0}, 3, length_norm=exponent),
+        lambda: TimeSyncSearch({"ctc": 1.0}, 3, length_norm=exponent),
+        lambda: TwoPassSearch(CtcGreedySearch({"a": 1.0}), {"b": 1.0}, length_norm=exponent),
+    ]
+    for make in searches:
+        with pytest.raises(ValueError, match="length_norm .* must be between -10 and 10"):
+            make()
