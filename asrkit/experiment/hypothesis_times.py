@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from asrkit.config.build import build
 from asrkit.data.batch import Batch
 from asrkit.data.batch_info import UtteranceInfo
 from asrkit.decoding.lattices import WordSpans
+from asrkit.decoding.notes import read_note
 from asrkit.errors import UserError
 from asrkit.experiment.align import Aligner, aligner_of
 from asrkit.experiment.align_phones import scores_phones
@@ -17,6 +19,7 @@ from asrkit.experiment.align_states import StateOptions
 from asrkit.experiment.system import System
 from asrkit.run_folder import RunFolder
 from asrkit.scorers.graph import GraphScorer
+from asrkit.scorers.lists import ListsScorer
 from asrkit.scorers.states import StatesScorer
 from asrkit.search.graph import GraphSearch
 from asrkit.search.search import Search
@@ -89,3 +92,22 @@ def _with_lattices(search: Search) -> GraphSearch | None:
         return search
     found = (_with_lattices(inner) for inner in search.inner.values())
     return next((one for one in found if one is not None), None)
+
+
+def origin(search: Search, run: Path, set_name: str) -> Search:
+    """Returns the search itself, or the one of the same run whose lists it joins, if it does.
+
+    That one knows how words are pronounced which the training lacks.
+
+    Args:
+        search: That decoded a set.
+        run: Folder of the run that it decoded.
+        set_name: The set.
+    """
+    for entry in search.entries.values():
+        if isinstance(entry, ListsScorer) and entry.run is None:
+            note = RunFolder(run).decoded_set(entry.search, set_name).search
+            if note.is_file():
+                made = build(Search, read_note(note).search, str(note))
+                return origin(made, run, set_name)
+    return search

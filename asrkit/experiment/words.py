@@ -18,7 +18,7 @@ from asrkit.errors import UserError
 from asrkit.experiment.align import aligner_of
 from asrkit.experiment.align_states import StateOptions
 from asrkit.experiment.decode import searched_with
-from asrkit.experiment.hypothesis_times import HypothesisTimes, hypothesis_times
+from asrkit.experiment.hypothesis_times import HypothesisTimes, hypothesis_times, origin
 from asrkit.experiment.record import record_command
 from asrkit.experiment.spec import available_device
 from asrkit.experiment.system import System
@@ -205,7 +205,9 @@ def _spans(
     head: str | None,
 ) -> WordSpans:
     """Returns when the words of hypotheses are said, of those that can be aligned."""
-    align = hypothesis_times(system, search) if head is None else None
+    align = None
+    if head is None:
+        align = hypothesis_times(system, origin(search, system.run, set_name))
     if align is None:
         run, model = RunFolder(system.run), system.encoders[0]
         options = StateOptions()
