@@ -95,7 +95,7 @@ def _with_lattices(search: Search) -> GraphSearch | None:
 
 
 def origin(search: Search, run: Path, set_name: str) -> Search:
-    """Returns the search itself, or the one of the same run whose lists it joins, if it does.
+    """Returns the search itself, or one of the same run that gave lattices, whose lists it joins.
 
     That one knows how words are pronounced which the training lacks.
 
@@ -104,10 +104,14 @@ def origin(search: Search, run: Path, set_name: str) -> Search:
         run: Folder of the run that it decoded.
         set_name: The set.
     """
-    for entry in search.entries.values():
-        if isinstance(entry, ListsScorer) and entry.run is None:
-            note = RunFolder(run).decoded_set(entry.search, set_name).search
-            if note.is_file():
-                made = build(Search, read_note(note).search, str(note))
-                return origin(made, run, set_name)
+    waiting, seen = [search], set[str]()
+    for one in waiting:  # which grows
+        if _with_lattices(one) is not None:
+            return one
+        for entry in one.entries.values():
+            if isinstance(entry, ListsScorer) and entry.run is None and entry.search not in seen:
+                seen.add(entry.search)
+                note = RunFolder(run).decoded_set(entry.search, set_name).search
+                if note.is_file():
+                    waiting.append(build(Search, read_note(note).search, str(note)))
     return search

@@ -53,3 +53,15 @@ def test_what_another_run_or_set_has_found_tells_nothing(tmp_path: Path) -> None
         search = made(joining(search="words", **lists))
         assert origin(search, tmp_path, name) is search
         assert isinstance(search, CombinationSearch)
+
+
+def test_any_of_the_lists_may_be_that_of_a_graph_and_lists_may_be_of_each_other(
+    tmp_path: Path,
+) -> None:
+    note(tmp_path, "words", GRAPH)
+    note(tmp_path, "greedy", {"type": "ctc_greedy"})
+    names = ("again", "greedy", "words")
+    scorers = {name: {"type": "lists", "weight": 1.0, "search": name} for name in names}
+    node = {"type": "combination", "scorers": scorers}
+    note(tmp_path, "again", node)
+    assert isinstance(origin(made(node), tmp_path, "dev"), GraphSearch)
