@@ -23,13 +23,12 @@ from asrkit.config.build import build, dry_build, filled
 from asrkit.config.build import check as check_tree
 from asrkit.config.key_paths import copy_of, is_below
 from asrkit.config.merging import merge
-from asrkit.config.plugins import import_plugins
 from asrkit.config.problems import Problem
-from asrkit.config.registry import import_all
 from asrkit.config.signatures import did_you_mean
-from asrkit.config.yaml_loader import Spec, apply, load
+from asrkit.config.yaml_loader import Spec, apply
 from asrkit.errors import UserError
 from asrkit.experiment.search_check import UnreadModels, misused_scorers
+from asrkit.experiment.spec import load_spec
 from asrkit.experiment.tuned_values import tunable
 from asrkit.reports.models_table import write_models_table
 from asrkit.reports.search_table import ALONE, write_search_table
@@ -177,10 +176,7 @@ def load_decode_spec(path: Path) -> Spec:
     Raises:
         UserError: If anything in a decode spec is wrong; lists all of it.
     """
-    spec = load(path)
-    spec.tell_old_names()
-    import_all()
-    import_plugins(spec, path)
+    spec = load_spec(path)
     problems = decode_problems(spec) if is_decode_spec(spec) else []
     if problems:
         lines = "\n".join(str(problem) for problem in problems)
