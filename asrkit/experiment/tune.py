@@ -132,8 +132,7 @@ def tune(
     decoded = folder.decoded_set(search, set_name).folder
     work = f"tuning of {search}"
     with owned(trial, work), owned(decoded, work):
-        norm = LengthNorm(float(node.get("length_norm", 0.0)), int(node.get("length_offset", 0)))
-        history = _History(ranges, norm, decodes)
+        history = _History(ranges, _norm_of(node), decodes)
         point = history.start(values)
         number, most = 0, decodes + 1 if ranges else 1
         sources: list[Path] = []  # where the lattices of each trial are, if there are some
@@ -263,6 +262,11 @@ def _decoded(
     return score_run(DecodedSet(out).nbest, out, coverage=require_whole(out, sets))
 
 
+def _norm_of(node: Mapping[str, Any]) -> LengthNorm:
+    """Returns what a search divides scores by, from its filled spec node."""
+    return LengthNorm(node.get("length_norm", 0.0), node.get("length_offset", 0))
+
+
 def _relisted(
     decoded: Path,
     out: Path,
@@ -275,8 +279,7 @@ def _relisted(
     if has_lattices(decoded) and node["type"] == "graph":
         relisting = from_lattices(decoded, weights, system.tokenizer, FROM_LATTICES)
     else:
-        norm = LengthNorm(node.get("length_norm", 0.0))
-        relisting = in_other_order(before, weights, norm)
+        relisting = in_other_order(before, weights, _norm_of(node))
     relist(decoded, out, node, relisting)
     return score_run(DecodedSet(out).nbest, out, coverage=require_whole(out, sets))
 
