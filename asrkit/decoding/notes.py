@@ -22,7 +22,19 @@ def read_note(path: Path) -> SearchNote:
         UserError: If it is missing or has other content.
         SpecError: If the search has a part that is unknown here, such as one of a plugin.
     """
-    note = read_run_file(path, SearchNote)
+    return with_defaults(read_run_file(path, SearchNote), path)
+
+
+def with_defaults(note: SearchNote, path: Path) -> SearchNote:
+    """Returns a note whose search has every default written out.
+
+    Args:
+        note: As it was written.
+        path: Its file, for messages.
+
+    Raises:
+        SpecError: If the search has a part that is unknown here.
+    """
     import_all()
     try:
         return replace(note, search=filled(Search, note.search, "search"))

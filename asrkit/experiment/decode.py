@@ -13,7 +13,7 @@ from asrkit.config.yaml_loader import Spec
 from asrkit.data.decode_batches import decode_batches
 from asrkit.data.open_sets import OpenSets
 from asrkit.decoding.decode import decode as decode_set
-from asrkit.decoding.notes import read_note
+from asrkit.decoding.notes import read_note, with_defaults
 from asrkit.errors import UserError
 from asrkit.experiment.decode_settings import split
 from asrkit.experiment.decode_spec import chosen_search
@@ -147,7 +147,7 @@ def _is_finished(out: Path, node: Any, others: Sequence[Any], with_lattices: boo
     written = read_run_file(place.search, SearchNote)
     if written.fingerprint != _fingerprint(written.search, others):
         return False
-    same = read_note(place.search).search == node  # the written node may lack defaults
+    same = with_defaults(written, place.search).search == node
     return same and (not with_lattices or has_lattices(out))
 
 
