@@ -270,7 +270,7 @@ def all_searches() -> list[Any]:
     for path in [*SEARCHES, *SPECS]:
         for name, search in searches_of(load_spec(path)).items():
             node = search.node
-            if node is None or is_hybrid(node):
+            if is_hybrid(node):
                 continue
             base = base_of(path)
             heads = spec(base).tree["model"].get("heads")

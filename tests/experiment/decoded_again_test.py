@@ -11,6 +11,7 @@ import pytest
 from asrkit.ablation_folder import AblationFolder
 from asrkit.experiment.ablation import plan
 from asrkit.experiment.ablation import study as studies
+from asrkit.experiment.decode_spec import load_decode_spec
 from tests.experiment.ablation_test import SPEC, asrkit, in_this_process
 from tests.experiment.ablation_test import place as made
 
@@ -89,11 +90,10 @@ def test_a_note_that_is_none_is_named(ran: list[str], search: str) -> None:
 
 def test_a_file_of_searches_is_read_once(ran: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Path] = []
-    load = plan.load_decode_spec
 
     def loaded(path: Path) -> Any:
         read.append(path)
-        return load(path)
+        return load_decode_spec(path)
 
     monkeypatch.setattr(plan, "load_decode_spec", loaded)
     run_study(f"{with_file(2)} --variants variants/wide.yaml --report")
