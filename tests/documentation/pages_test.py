@@ -7,14 +7,12 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 from asrkit.config.explain import difference
-from asrkit.config.registry import all_registries
 from asrkit.data.manifests import open_set
 from asrkit.experiment.ablation.space import drawn, read_space
 from asrkit.experiment.spec import load_spec, resolve_spec
@@ -41,19 +39,11 @@ def blocks(path: Path, kind: str) -> list[str]:
 
 
 @pytest.fixture
-def place(small: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The small project, as it was made; what code registers is forgotten."""
-    before = {registry.kind: dict(registry.entries) for registry in all_registries()}
-    modules = set(sys.modules)
-    monkeypatch.setattr(sys, "path", list(sys.path))
+def place(small: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The small project, as it was made."""
     monkeypatch.chdir(small)
     small_project.renew()
-    yield small
-    for name in set(sys.modules) - modules:
-        if name == "my_parts":
-            del sys.modules[name]
-    for registry in all_registries():
-        registry.entries = before.get(registry.kind, registry.entries)
+    return small
 
 
 def shell(code: str, **environment: str) -> str:

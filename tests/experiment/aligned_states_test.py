@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +23,6 @@ from asrkit.hmm.hmm_folder import Hmm, digest_of
 from asrkit.hmm.lexicon import Lexicon, Pronunciation
 from asrkit.hmm.topology import HmmTopology, Phones
 from asrkit.hmm.tree import monophone_tree
-from asrkit.models.interfaces import heads
 from asrkit.run_folder import RunFolder
 from asrkit.text.outputs import Outputs
 from asrkit.text.tokenizers import train_tokenizer
@@ -120,10 +117,9 @@ def write_aligned(gmm: Path, name: str, sizes: dict[str, int], hmm: Hmm) -> None
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a spec, data/, gmm/ with an HMM and alignments, and a trained run/."""
     folder = tmp_path_factory.mktemp("tied")
-    paths = list(sys.path)
     (folder / "my_tied_states.py").write_text(HEAD)
     (folder / "spec.yaml").write_text(SPEC.replace("GMM", f"{folder}/gmm"))
     sources, samples = [], {}
@@ -142,10 +138,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     write_aligned(folder / "gmm", "train-sp0.9", slow, hmm)
     done("check", folder / "spec.yaml", "--data", folder / "data")
     done("train", folder / "spec.yaml", "--data", folder / "data", "--run", folder / "run")
-    yield folder
-    sys.path[:] = paths
-    sys.modules.pop("my_tied_states", None)
-    heads.entries.pop("my_states")
+    return folder
 
 
 def test_states_are_learned_in_chunks_at_all_speeds(place: Path) -> None:

@@ -9,14 +9,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from asrkit.experiment.ablation import study as studies
-from asrkit.nn.augment import augments
 from asrkit.training.checkpoints import read_index
 from tests.cli.json_test import folder as made
 from tests.experiment.ablation_test import SPEC, VARIANTS, asrkit, in_this_process
@@ -52,11 +50,9 @@ folder = made
 
 
 @pytest.fixture
-def place(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def place(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with data, a variant, and a base whose training waits in its second epoch."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(augments, "entries", dict(augments.entries))
-    monkeypatch.setattr(sys, "path", list(sys.path))
     shutil.copytree(folder / "data", "data")
     Path("waiting.py").write_text(WAITING)
     waiting = f"    waiting: {{type: waiting, place: {tmp_path}}}\n"
@@ -64,8 +60,7 @@ def place(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     spec = spec.replace("training: {", "training: {checkpoints: {save_steps: 1}, ")
     Path("base.yaml").write_text("plugins: [waiting]\n" + spec.replace("4.0", "1.3"))
     Path("wide.yaml").write_text(VARIANTS["wide"])
-    yield tmp_path
-    sys.modules.pop("waiting", None)
+    return tmp_path
 
 
 def words_for(out: str) -> list[str]:

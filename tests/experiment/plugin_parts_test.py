@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,6 @@ from click.testing import CliRunner, Result
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from asrkit.cli import main
-from asrkit.config.registry import all_registries, import_all
 from asrkit.data.manifests import Source, write_manifest
 from asrkit.text.tokenizers import train_tokenizer
 
@@ -153,11 +150,8 @@ SPEC: dict[str, Any] = {
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
-    """A folder with spec, plugin, and data/; what a plugin registers is forgotten."""
-    import_all()
-    before = {registry.kind: dict(registry.entries) for registry in all_registries()}
-    paths, modules = list(sys.path), set(sys.modules)
+def place(tmp_path: Path) -> Path:
+    """A folder with spec, plugin, and data/."""
     (tmp_path / "my_heads.py").write_text(HEADS)
     random = np.random.default_rng(0)
     for name, texts in (("train", ["AB", "B", "AB"]), ("dev", ["A"])):
@@ -171,14 +165,7 @@ def place(tmp_path: Path) -> Iterator[Path]:
             sources.append(Source(path.stem, path, text, "s"))
         write_manifest(tmp_path / "data", name, sources)
     train_tokenizer("characters", ["AB"], None, tmp_path / "data" / "text", "characters")
-    yield tmp_path
-    sys.path[:] = paths
-    for name in set(sys.modules) - modules:
-        if "my_heads" in name:
-            del sys.modules[name]
-    for registry in all_registries():
-        if registry.kind in before:
-            registry.entries = before[registry.kind]
+    return tmp_path
 
 
 def asrkit(*words: object) -> Result:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,6 @@ import soundfile
 from click.testing import CliRunner, Result
 
 from asrkit.cli import main
-from asrkit.config.registry import all_registries, import_all
 from asrkit.data.manifests import Source, write_manifest
 
 SPEC = """
@@ -59,11 +57,8 @@ class Mine(Activation):
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
-    """A folder conf/ with spec and plugin, and data/; what a plugin registers is forgotten."""
-    import_all()
-    before = {registry.kind: dict(registry.entries) for registry in all_registries()}
-    paths, modules = list(sys.path), set(sys.modules)
+def place(tmp_path: Path) -> Path:
+    """A folder conf/ with spec and plugin, and data/."""
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "spec.yaml").write_text(SPEC)
     (tmp_path / "conf" / "my_parts.py").write_text(PLUGIN)
@@ -74,14 +69,7 @@ def place(tmp_path: Path) -> Iterator[Path]:
         soundfile.write(tmp_path / f"{name}.wav", samples, 16000)
         sources.append(Source(name, tmp_path / f"{name}.wav", "AB", name))
     write_manifest(tmp_path / "data", "train", sources)
-    yield tmp_path
-    sys.path[:] = paths
-    for name in set(sys.modules) - modules:
-        if "my_parts" in name:
-            del sys.modules[name]
-    for registry in all_registries():
-        if registry.kind in before:
-            registry.entries = before[registry.kind]
+    return tmp_path
 
 
 def asrkit(*words: object) -> Result:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +16,6 @@ from asrkit.data.frame_targets import FrameTargets
 from asrkit.data.manifests import Source, write_manifest
 from asrkit.errors import UserError
 from asrkit.experiment.prior import read_prior
-from asrkit.models.interfaces import heads
 from asrkit.text.outputs import Outputs
 from asrkit.text.tokenizers import train_tokenizer
 from asrkit.text.vocabulary import Vocabulary
@@ -122,10 +119,9 @@ def done(*words: object) -> Result:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with specs, plugin, data/ and an aligned run first/; the head is forgotten after."""
     folder = tmp_path_factory.mktemp("states")
-    paths = list(sys.path)
     (folder / "my_states.py").write_text(HEAD)
     (folder / "first.yaml").write_text(FIRST)
     (folder / "second.yaml").write_text(SECOND.replace("RUN", f"{folder}/first"))
@@ -140,10 +136,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     options = ("--data", folder / "data", "--run", folder / "first")
     done("train", folder / "first.yaml", *options)
     done("align", *options, "--set", "train", "--head", "states", "--checkpoint", "last")
-    yield folder
-    sys.path[:] = paths
-    sys.modules.pop("my_states", None)
-    heads.entries.pop("states")
+    return folder
 
 
 def test_frames_have_states_at_the_rate_of_the_features(place: Path) -> None:
