@@ -3,7 +3,8 @@
 Every value keeps the place it came from, so that errors and `asrkit explain` can name file and
 line. A file that says `extends: base.yaml` starts from that file: mappings are merged key by key;
 lists, scalars and mappings whose `type` differs replace what the base says, and null takes out a
-mapping of the base, such as a head.
+mapping of the base, such as a head. A mapping that says `extends: model.encoder` starts from that
+one of the base.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from asrkit.config.extended_nodes import extend_nodes
 from asrkit.config.key_paths import copy_of, join, parent_of, steps
 from asrkit.config.merging import leave_out, merge, put
 from asrkit.config.problems import Problem
@@ -151,8 +153,10 @@ class _Files:
         bases = spec.tree.pop("extends", None)
         where = spec.sources.pop("extends", str(path))
         merged = self._bases(path, [] if bases is None else bases, where)
+        merged.tree = copy_of(merged.tree)  # other files may extend the same ones
         for rename in (rename_tree, rename_phases):
             spec.renamed += rename(spec.tree, spec.sources, merged.tree)
+        spec.tree = extend_nodes(spec.tree, spec.sources, merged.tree, merged.sources)
         return spec if bases is None else _merge(merged, spec, "")
 
     def _bases(self, path: Path, bases: Any, where: str) -> Spec:
@@ -201,9 +205,11 @@ def apply(spec: Spec, text: str) -> None:
     inside: dict[str, str] = {}
     value = parse(value_text, f"override {text!r}", inside)
     below = [f"{key}{path}" if path.startswith("[") else join(key, path) for path in inside]
-    places = [current_key(path, spec.tree) for path in below] if value is not None else []
+    sources = dict.fromkeys(below if value is not None else [], "override")
+    value = extend_nodes(value, sources, spec.tree, spec.sources, key)
+    sources = {current_key(path, spec.tree): source for path, source in sources.items()}
     found, notes = rename_key(key, value, spec.tree)
     spec.renamed += notes
     for now, moved in found.items():
         put(spec.tree, spec.sources, now, moved, text)
-    spec.sources.update(dict.fromkeys(places, "override"))
+    spec.sources.update(sources)
