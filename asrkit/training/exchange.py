@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -107,25 +108,35 @@ class GradientAverage(Exchange):
 class ParameterAverage(Exchange):
     """Every process makes its own updates, and after some of them models are averaged (local SGD).
 
-    So little is sent between updates, and each is based on the batches of one process. Weights,
-    statistics of norms and the optimiser's moments are averaged, also at the end of an epoch. A
-    checkpoint, and an end on request, waits until then, so that a run that continues computes what
-    it would have computed anyway: with `seconds`, apart from when it averages.
+    So little is sent between updates, and each is based on the batches of one process. They are
+    also averaged at the end of an epoch, and count by the updates they made. A checkpoint, and an
+    end on request, waits until then, so that a run that continues computes what it would have
+    computed anyway: with `seconds`, apart from when it averages; with `averaged: weights`, apart
+    from moments, which are those of the first process in all.
 
     Args:
         steps: Updates from one average to the next.
         seconds: Seconds from one average to the next, instead: after the update in which they have
             passed in any process.
+        averaged: `all` averages weights, statistics of norms and the optimiser's moments. With
+            `weights`, each process keeps its own moments, and statistics of norms are those of the
+            first process.
 
     Raises:
-        ValueError: If not exactly one of them is given, or it is not positive.
+        ValueError: If not exactly one of steps and seconds is given, or it is not positive.
 
     Source: McDonald et al. 2010, "Distributed training strategies for the structured perceptron"
         (iterative parameter mixing); Stich 2019, "Local SGD converges fast and communicates
-        little".
+        little". `averaged: weights`: rwth-i6/returnn, torch/distributed.py, `reduce_type: param`,
+        where the first process alone evaluates and saves.
     """
 
-    def __init__(self, steps: int | None = None, seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        steps: int | None = None,
+        seconds: float | None = None,
+        averaged: Literal["all", "weights"] = "all",
+    ) -> None:
         if (steps is None) == (seconds is None):
             raise ValueError(
                 "give either steps, such as 100, or seconds, such as 100.0, from one average to "
@@ -134,7 +145,7 @@ class ParameterAverage(Exchange):
         refuse_below(1, steps=steps)
         if seconds is not None:
             refuse_not_above(0, seconds=seconds)
-        self.steps, self.seconds, self._made = steps, seconds, 0
+        self.steps, self.seconds, self.averaged, self._made = steps, seconds, averaged, 0
         self._joined_at = time.monotonic()
         self._agreed = 0, False
         """The update of which processes have agreed last, and whether they join after it."""
@@ -172,7 +183,7 @@ class ParameterAverage(Exchange):
 
     @torch.no_grad()
     def join(self, model: nn.Module, optimizer: Optimizer, world: World) -> None:
-        """Averages all numbers of the model and the optimiser over all processes.
+        """Averages weights over all processes, and with `all` all other numbers that they have.
 
         Processes with fewer batches count less.
         """
@@ -183,8 +194,11 @@ class ParameterAverage(Exchange):
         if most:
             share = self._made / most
         whole = float(world.sum(torch.tensor(share)))
-        for tensor in _state(model, optimizer):
+        everything = self.averaged == "all"
+        for tensor in _state(model, optimizer) if everything else model.parameters():
             tensor.copy_(world.sum(tensor * share) / whole)
+        for buffer in () if everything else model.buffers():
+            world.from_first(buffer)
         self._made = 0
 
 

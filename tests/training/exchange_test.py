@@ -28,7 +28,7 @@ class Worker:
 
     def __init__(self, rank: int) -> None:
         torch.manual_seed(0)
-        self.rank, self.model = rank, toy.ToyModel()
+        self.rank, self.model = rank, toy.NormedModel()
         self.optimizer = AdamW()(self.model)
         self.source = toy.ToySource(12, rank, PROCESSES)
 
@@ -42,10 +42,14 @@ class Worker:
             group["lr"] = rate
         self.optimizer.step()
 
-    def numbers(self) -> list[Tensor]:
-        parameters = list(self.model.parameters())
-        moments = [self.optimizer.state[p] for p in parameters]
-        return [*parameters, *(m[k] for m in moments for k in ("exp_avg", "exp_avg_sq"))]
+    def weights(self) -> list[Tensor]:
+        return list(self.model.parameters())
+
+    def others(self) -> list[Tensor]:
+        """Returns moments, and statistics of the norm."""
+        moments = [self.optimizer.state[p] for p in self.weights()]
+        found = [m[k] for m in moments for k in ("exp_avg", "exp_avg_sq")]
+        return [*found, *(each for each in self.model.buffers() if each.is_floating_point())]
 
 
 class OneOfTwo(World):
@@ -59,15 +63,29 @@ class OneOfTwo(World):
         return condition or bool(self.__dict__["other"])
 
 
-def average(workers: list[Worker]) -> None:
+def average(tensors: list[list[Tensor]]) -> None:
     with torch.no_grad():
-        for each in zip(*(worker.numbers() for worker in workers), strict=True):
+        for each in zip(*tensors, strict=True):
             mean = torch.stack(each).mean(0)
             for tensor in each:
                 tensor.copy_(mean)
 
 
-def simulated() -> dict[str, Tensor]:
+def join(workers: list[Worker], averaged: str) -> None:
+    average([worker.weights() for worker in workers])
+    if averaged == "all":
+        average([worker.others() for worker in workers])
+
+
+def start_from_first(workers: list[Worker]) -> None:
+    """Gives all the moments, and statistics of the norm, of the checkpoint."""
+    with torch.no_grad():
+        for worker in workers[1:]:
+            for tensor, first in zip(worker.others(), workers[0].others(), strict=True):
+                tensor.copy_(first)
+
+
+def simulated(averaged: str) -> dict[str, Tensor]:
     """Returns the weights after all epochs."""
     workers = [Worker(rank) for rank in range(PROCESSES)]
     schedule, step = Noam(peak=0.01, warmup_steps=5), 0
@@ -77,22 +95,34 @@ def simulated() -> dict[str, Tensor]:
                 worker.update(batch, step, schedule.lr(step + 1, epoch))
             step += 1
             if step % STEPS == 0:
-                average(workers)
-        average(workers)
+                join(workers, averaged)
+            if step == STEPS:  # it is stopped and started again
+                start_from_first(workers)
+        join(workers, averaged)
     weights: dict[str, Tensor] = workers[0].model.state_dict()
     return weights
 
 
-def test_averaging_processes_equal_simulated_ones_although_stopped(tmp_path: Path) -> None:
+@pytest.mark.parametrize("averaged", ["all", "weights"])
+def test_averaging_processes_equal_simulated_ones_although_stopped(
+    tmp_path: Path, averaged: str
+) -> None:
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={PROCESSES}"]
-    words = [sys.executable, *launcher, str(PROGRAM), str(tmp_path / "run"), "1", "0", str(STEPS)]
+    settings = [str(tmp_path / "run"), "1", "0", str(STEPS), averaged]
+    words = [sys.executable, *launcher, str(PROGRAM), *settings]
     done = subprocess.run(words, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in log] == [6, 12, 18]
     found = load_weights(resolve(tmp_path / "run", "last"))
-    for name, expected in simulated().items():
+    for name, expected in simulated(averaged).items():
         torch.testing.assert_close(found[name], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_averaged_matters() -> None:
+    everything, weights = simulated("all"), simulated("weights")
+    for name in ("norm.running_mean", "layers.0.weight"):
+        assert not torch.allclose(everything[name], weights[name], rtol=1e-3)
 
 
 def test_steps_that_make_no_sense_are_refused(tmp_path: Path) -> None:

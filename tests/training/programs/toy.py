@@ -1,9 +1,9 @@
 """A tiny training run, for tests that kill it or start it several times.
 
-python toy.py RUN ACCUMULATE PAUSE [STEPS]
+python toy.py RUN ACCUMULATE PAUSE [STEPS AVERAGED]
 
-With STEPS, processes average their parameters every so many steps, and the run is stopped and
-started again in its first epoch.
+With STEPS, processes average their parameters every so many steps, or all that AVERAGED says, and
+the run is stopped and started again in its first epoch.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import nn
@@ -40,6 +42,18 @@ class ToyModel(TrainableModel):
         error = (self.layers(batch.signal).squeeze(2) - batch.signal.sum(2)).square().sum(1)
         count = int(batch.label_lengths.sum())
         return {"toy.loss": LossPart(error.sum(), count, 1.0, error.detach())}
+
+
+class NormedModel(ToyModel):
+    """The same with batch norm, whose statistics differ between processes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(6)
+
+    def forward(self, batch: Batch, step: int = 0) -> LossReport:
+        signal = self.norm(batch.signal.transpose(1, 2)).transpose(1, 2)
+        return super().forward(replace(batch, signal=signal), step)
 
 
 class ToySource:
@@ -78,10 +92,11 @@ def make_trainer(
     pause: float = 0.0,
     exchange: Exchange = GradientAverage(),  # noqa: B008 - has no state
     save_steps: int = 2,
+    kind: type[ToyModel] = ToyModel,
 ) -> Trainer:
     torch.manual_seed(0)
     return Trainer(
-        ToyModel(),
+        kind(),
         make_job(run, per_epoch, pause),
         epochs=3,
         optimizer=AdamW(),
@@ -91,11 +106,14 @@ def make_trainer(
     )
 
 
-def run_with_a_stop(run: Path, accumulate: int, steps: int) -> None:
+def run_with_a_stop(
+    run: Path, accumulate: int, steps: int, averaged: Literal["all", "weights"]
+) -> None:
     """Asks rank 0 to stop at once, and goes on with a new trainer."""
 
     def make() -> Trainer:
-        return make_trainer(run, accumulate, exchange=ParameterAverage(steps), save_steps=steps)
+        exchange = ParameterAverage(steps, averaged=averaged)
+        return make_trainer(run, accumulate, exchange=exchange, save_steps=steps, kind=NormedModel)
 
     trainer = make()
     if trainer.world.rank == 0:
@@ -112,6 +130,7 @@ def run_with_a_stop(run: Path, accumulate: int, steps: int) -> None:
 if __name__ == "__main__":
     folder, accumulated, pause = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
     if len(sys.argv) > 4:
-        run_with_a_stop(folder, accumulated, int(sys.argv[4]))
+        words: dict[str, Literal["all", "weights"]] = {"all": "all", "weights": "weights"}
+        run_with_a_stop(folder, accumulated, int(sys.argv[4]), words[sys.argv[5]])
     else:
         make_trainer(folder, accumulated, pause=pause).run()
