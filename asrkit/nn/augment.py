@@ -91,12 +91,16 @@ class SpecAugment(Augment):
         frequency: Masks along frequency.
         strengths: How the strength grows during training.
         value: What masked places are set to: 0, or the utterance's mean of each feature.
-        counts: Whose number of masks is drawn: of each utterance, by its own length; or of the
-            batch, by its longest, and all utterances get as many as the one with most.
+        counts: Whose number of masks is drawn: of each `utterance`, by its own length; of each, but
+            by the length of the `longest` in the batch; or of the `batch`: by its longest, and all
+            utterances get as many as the one with most.
+        starts: Where masks start: in the `utterance`, or anywhere in the `batch`, padding included,
+            so that shorter utterances have fewer.
 
     Source: Park et al. 2019, section 2, without time warping; numbers of masks as in
         rwth-i6/i6_experiments, users/zeyer/experiments/exp2022_07_21_transducer/exp_fs_base and
-        exp2023_04_25_rf.
+        exp2023_04_25_rf: `longest` as rwth-i6/returnn, frontend/audio/specaugment.py, below
+        behavior version 28, and with `starts: batch` as older ones with TensorFlow.
     """
 
     def __init__(
@@ -105,10 +109,11 @@ class SpecAugment(Augment):
         frequency: Masks,
         strengths: list[Strength] = [],  # noqa: B006 - never changed
         value: Literal["zero", "mean"] = "zero",
-        counts: Literal["utterance", "batch"] = "utterance",
+        counts: Literal["utterance", "longest", "batch"] = "utterance",
+        starts: Literal["utterance", "batch"] = "utterance",
     ) -> None:
         super().__init__()
-        self.value, self.shared = value, counts == "batch"
+        self.value, self.counts, self.starts = value, counts, starts
         self.time, self.frequency = time, frequency
         self.strengths = sorted(strengths, key=lambda strength: strength.from_step)
         self.applied = Applied()
@@ -122,8 +127,9 @@ class SpecAugment(Augment):
             self.applied.count("masked_bins", 0.0, batch * num_features)
             return features, lengths
         sizes = torch.full_like(lengths, num_features)
-        frames = draw_masks(self.time, strength, lengths, num_frames, self.shared)  # (B, T)
-        bins = draw_masks(self.frequency, strength, sizes, num_features, self.shared)  # (B, F)
+        drawn = self.counts, self.starts
+        frames = draw_masks(self.time, strength, lengths, num_frames, *drawn)  # (B, T)
+        bins = draw_masks(self.frequency, strength, sizes, num_features, *drawn)  # (B, F)
         self.applied.count("masked_frames", frames.sum(), lengths.sum())
         self.applied.count("masked_bins", bins.sum(), batch * num_features)
         hidden = frames.unsqueeze(2) | bins.unsqueeze(1)  # (B, T, F)
@@ -141,7 +147,12 @@ class SpecAugment(Augment):
 
 
 def draw_masks(
-    masks: Masks, strength: Strength, sizes: Tensor, width: int, shared: bool = False
+    masks: Masks,
+    strength: Strength,
+    sizes: Tensor,
+    width: int,
+    counts: Literal["utterance", "longest", "batch"] = "utterance",
+    starts: Literal["utterance", "batch"] = "utterance",
 ) -> Tensor:
     """Draws the masked positions of each utterance.
 
@@ -150,28 +161,30 @@ def draw_masks(
         strength: Changes their number.
         sizes: (B,) valid size of each utterance along this axis.
         width: Padded size along this axis.
-        shared: Whether all utterances get as many masks as the one with most, where each number is
-            drawn as if all were of the padded size.
+        counts: Whose number of masks is drawn, as of `SpecAugment`.
+        starts: Where masks start, as of `SpecAugment`.
 
     Returns:
         (B, width) bool, True where masked.
     """
-    counted = torch.full_like(sizes, width) if shared else sizes
-    number = uniform(*_bounds(masks, strength, counted))  # (B,)
-    if shared and number.numel():
-        number = number.max().expand_as(number).minimum(sizes)
+    padded = torch.full_like(sizes, width)
+    number = uniform(*_bounds(masks, strength, sizes if counts == "utterance" else padded))  # (B,)
+    if counts == "batch" and number.numel():
+        number = number.max().expand_as(number)
+    room = sizes if starts == "utterance" else padded
+    number = number.minimum(room)
     slots = int(number.max()) if number.numel() else 0
     positions = torch.arange(width, device=sizes.device)
     # The top-k of uniform draws are k distinct positions, all equally likely.
     places = torch.rand(len(sizes), width, device=sizes.device)
-    places = places.masked_fill(positions >= sizes[:, None], -1.0)
-    starts = places.topk(min(slots, width), dim=1).indices  # (B, M)
+    places = places.masked_fill(positions >= room[:, None], -1.0)
+    firsts = places.topk(min(slots, width), dim=1).indices  # (B, M)
     longest = torch.full_like(sizes, masks.max_width)
     if masks.max_share is not None:
         longest = torch.minimum(longest, (sizes * masks.max_share).long().clamp(min=1))
-    lengths = uniform(torch.ones_like(starts), longest[:, None].expand_as(starts))
-    used = length_mask(number, starts.shape[1])
-    inside = (positions >= starts[..., None]) & (positions < (starts + lengths)[..., None])
+    lengths = uniform(torch.ones_like(firsts), longest[:, None].expand_as(firsts))
+    used = length_mask(number, firsts.shape[1])
+    inside = (positions >= firsts[..., None]) & (positions < (firsts + lengths)[..., None])
     return (inside & used[..., None]).any(1) & (positions < sizes[:, None])
 
 

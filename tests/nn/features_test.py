@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 import torch
 import torchaudio
+from torch import Tensor
 
 from asrkit.nn.augment import (
     FrameDrop,
@@ -121,7 +124,7 @@ def test_a_batch_may_share_the_number_of_masks_of_the_utterance_with_most() -> N
     sizes = torch.tensor([1000, 400, 2])
     masks = Masks(min_count=0, max_count=1, max_width=1, per_size=100)
     numbers = torch.stack(
-        [draw_masks(masks, Strength(0), sizes, 1000, shared=True).sum(1) for _ in range(60)]
+        [draw_masks(masks, Strength(0), sizes, 1000, "batch").sum(1) for _ in range(60)]
     )
     assert torch.equal(numbers[:, 0], numbers[:, 1])  # up to 10, although 400 frames alone get 4
     assert torch.equal(numbers[:, 2], numbers[:, 0].clamp(max=2))
@@ -132,6 +135,36 @@ def test_a_batch_may_share_the_number_of_masks_of_the_utterance_with_most() -> N
     hidden = augment(features, lengths, 0)[0] == 0
     bands = hidden.all(1).sum(1)
     assert len(set(bands.tolist())) == 1
+
+
+def test_numbers_of_masks_may_be_drawn_by_the_longest_utterance_or_land_in_padding() -> None:
+    """Of up to 10 masks of one frame each: 5 on average, of 400 of 1000 frames 2."""
+    torch.manual_seed(0)
+    sizes = torch.tensor([1000, 400, 2])
+    masks = Masks(min_count=0, max_count=1, max_width=1, per_size=100)
+
+    def numbers(
+        counts: Literal["utterance", "longest", "batch"], starts: Literal["utterance", "batch"]
+    ) -> Tensor:
+        drawn = [draw_masks(masks, Strength(0), sizes, 1000, counts, starts) for _ in range(800)]
+        return torch.stack(drawn).sum(2)
+
+    own = numbers("utterance", "utterance")
+    longest, padding = numbers("longest", "utterance"), numbers("longest", "batch")
+    for found, means in ((own, [5, 2]), (longest, [5, 5]), (padding, [5, 2])):
+        for number, mean in enumerate(means):
+            assert abs(float(found[:, number].float().mean()) - mean) < 0.5
+    assert [int(found[:, 1].max()) for found in (own, longest)] == [4, 10]
+    assert 7 <= int(padding[:, 1].max()) <= 10
+    assert int(longest[:, 2].max()) == 2
+    assert float(padding[:, 2].float().mean()) < 0.05
+    # Each draws its own.
+    assert abs(float(torch.corrcoef(longest[:, :2].T.float())[0, 1])) < 0.15
+    shared = numbers("batch", "batch")
+    assert abs(float(shared[:, 1].float().mean()) - 0.4 * float(shared[:, 0].float().mean())) < 0.4
+    augment = SpecAugment(masks, Masks(0, 0, 1), counts="longest", starts="batch")
+    hidden = [(augment(torch.ones(3, 1000, 2), sizes, 0)[0] == 0)[:, :, 0] for _ in range(200)]
+    assert abs(float(torch.stack(hidden).sum(2).float().mean(0)[1]) - 2) < 0.6
 
 
 def test_strengths_follow_the_steps() -> None:

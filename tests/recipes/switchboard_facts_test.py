@@ -24,6 +24,7 @@ CONF = Path(__file__).parents[2] / "recipes" / "switchboard" / "conf"
 FACTS = yaml.safe_load((Path(__file__).parent / "switchboard_facts.yaml").read_text("utf-8"))
 SHARES = {192: 0.5, 228: 0.6, 306: 0.8}
 """Of what grows, by the width of an encoder that does."""
+KEYS = "counts", "starts"
 VOCABULARY = Vocabulary([f"w{number}" for number in range(1030)])
 Facts = dict[str, Any]
 
@@ -141,8 +142,8 @@ def test_norms_masks_first_weights_and_smoothing(facts: Facts, staged: list[Stag
     for stage in staged:
         model = stage.resolved["model"]
         augments = model["augment"]
-        counts = {augments[name]["counts"] for name in augments["order"]}
-        assert counts == {facts["masks"]}
+        counts = [[augments[name][key] for key in KEYS] for name in augments["order"]]
+        assert counts == [facts["masks"]] * len(counts)
         batches = stage.resolved["training"]["update"]["accumulate"]
         for name in augments["order"]:
             _, *later = [each["from_step"] * batches for each in augments[name]["strengths"]]

@@ -132,6 +132,9 @@ def test_losses_updates_masks_and_choice_of_checkpoints(trained: Trained) -> Non
         for name in augment["order"]:
             steps = [each["from_step"] * BATCHES for each in augment[name]["strengths"]]
             assert steps == [0, *FACTS["specaugment_steps"]]
+            assert [augment[name][key] for key in ("counts", "starts")] == FACTS[
+                "specaugment_masks"
+            ]
 
 
 def test_weight_decay_of_adam_is_l2_in_the_losses_of_two_batches() -> None:
