@@ -197,10 +197,20 @@ def test_the_cosine_is_a_factor_of_the_fourth_generation_s_rate() -> None:
 
 def test_fine_tuning_changes_masks_and_rates_alone() -> None:
     (_, tuned), (_, start) = (
-        resolve_spec(load_spec(FOLDER / name)) for name in ("finetuned.yaml", "v3.yaml")
+        resolve_spec(load_spec(FOLDER / name)) for name in ("finetuned.yaml", "v3-lr1e_3.yaml")
     )
+    assert [(each["run"], each["checkpoint"]) for each in tuned["imports"]] == [
+        ("run/v3-lr1e_3", "last")
+    ]
     (ramp,) = tuned["training"]["schedule"]["values"]
     assert (ramp["start"], ramp["end"], ramp["epochs"]) == (0.001, 1e-7, 200)
+    assert (ramp["start"], tuned["training"]["epochs"]) == (
+        start["training"]["schedule"]["peak"],
+        200,
+    )
+    masks = written_masks(tuned)
+    assert masks["specaugment_steps"] == [0]
+    assert (masks["specaugment_spatial"], masks["specaugment_feature"]) == ([[2, 4]], [[2, 5]])
     assert tuned["training"]["update"] == start["training"]["update"]
     assert tuned["training"]["optimizer"] == start["training"]["optimizer"]
     without = [{**each["model"], "augment": None} for each in (tuned, start)]
