@@ -161,6 +161,7 @@ def test_a_check_of_other_utterances_does_not_change_a_run_that_goes_on(place: P
         "check", place / "spec.yaml", "--data", place / "data", "data.limits.max_seconds=0.6"
     )
     assert "x too long" in found.output
+    assert "dev: 2 of 2" in found.output, "nothing is left out of dev sets for being long"
     found = asrkit(
         "check", place / "spec.yaml", "--data", place / "data", "data.limits.min_seconds=0.62"
     )
@@ -175,6 +176,19 @@ def test_a_check_of_other_utterances_does_not_change_a_run_that_goes_on(place: P
     assert train(place, "training.epochs=4").exit_code == 0
     assert (place / "run" / "left_out.tsv").read_text() == before
     assert asrkit("check", place / "spec.yaml", "--data", place / "data").exit_code == 0
+
+
+def test_dev_that_cant_be_evaluated_is_refused_before_anything_is_written(place: Path) -> None:
+    options = ("--data", place / "data", "data.decoding.max_seconds=0.81")
+    problem = "utterance u7 is 0.8 s long, data.decoding.max_seconds is 0.81"
+    found = asrkit("check", place / "spec.yaml", *options)
+    assert found.exit_code == 2
+    shown = " ".join(found.output.split())
+    assert f"override: data.decoding.max_seconds: dev: {problem}" in shown
+    found = asrkit("train", place / "spec.yaml", *options, "--run", place / "refused")
+    assert found.exit_code == 2
+    assert problem in " ".join(found.output.split())
+    assert not (place / "refused" / "resolved.yaml").exists()
 
 
 def test_a_check_of_another_spec_does_not_change_a_new_run(place: Path) -> None:

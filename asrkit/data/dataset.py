@@ -73,8 +73,8 @@ class CutData:
             kept = [cut for cut in kept if low <= cut.duration <= high]
             if len(kept) < len(list(cuts)):
                 log.warning(
-                    "%d of %d utterances are left out: they are shorter than %g s or longer "
-                    "than %g s",
+                    "%d of %d utterances are left out of training: they are shorter than %g s or "
+                    "longer than %g s",
                     len(list(cuts)) - len(kept),
                     len(list(cuts)),
                     low,
@@ -88,8 +88,10 @@ class CutData:
             refuse_endless(kept, settings.decoding.max_seconds)
         if not kept:
             raise UserError(
-                "no utterance is left to train or evaluate on; see the warnings above, and "
-                "data.limits"
+                "no utterance is left to train on; see the warnings above, and data.limits"
+                if training
+                else "no utterance of dev is left to evaluate on; left_out.tsv of the run and "
+                "`asrkit check SPEC --data DIR` say why"
             )
         segmentation = settings.segmentation if training else BestSegmentation()
         segmentation.require(tokenizer)

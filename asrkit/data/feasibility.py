@@ -85,7 +85,6 @@ class Fitness:
         tokenizer: Turns transcripts into labels.
         output_frames: Number of encoder frames for a number of samples.
         min_frames: Smallest number of encoder frames that labels need.
-        max_seconds: Longer utterances are left out.
         fastest: Highest speed of utterances, which gives the fewest frames.
         sample_rate: Of the model.
     """
@@ -93,19 +92,12 @@ class Fitness:
     tokenizer: Tokenizer
     output_frames: Callable[[int], int]
     min_frames: Callable[[list[int]], int]
-    max_seconds: float
     fastest: float = 1.0
     sample_rate: int = 16000
 
     def __call__(self, cut: Any) -> Unusable | None:
         """Returns why an utterance can't be used; None if it can."""
-        return self._too_long(cut) or _bad_text(cut, self.tokenizer) or self._too_few_frames(cut)
-
-    def _too_long(self, cut: Any) -> Unusable | None:
-        if cut.duration <= self.max_seconds:
-            return None
-        detail = f"{cut.duration:.1f} s, data.limits.max_seconds is {self.max_seconds:g}"
-        return Unusable(cut.id, "too long", detail)
+        return _bad_text(cut, self.tokenizer) or self._too_few_frames(cut)
 
     def _too_few_frames(self, cut: Any) -> Unusable | None:
         samples = num_samples_at(num_samples_of(cut, self.sample_rate), self.fastest)

@@ -54,7 +54,7 @@ class Batches:
 
 @dataclass(frozen=True)
 class Limits:
-    """Which utterances are trained on.
+    """Which utterances are trained on; dev sets keep all of theirs, so that losses are comparable.
 
     Args:
         min_seconds: Shorter training utterances are left out.
@@ -110,7 +110,7 @@ class DataSettings(Data):
         dev: Names of the sets that choose checkpoints and learning rates; if empty, the newest
             checkpoints count as the best.
         batches: How training utterances become minibatches.
-        limits: Which utterances are trained on.
+        limits: Which utterances are trained on; dev sets keep all of theirs.
         sub_epochs: An epoch of the trainer is one of this many parts of the training data.
         speeds: Each utterance is played at one of these speeds, chosen at random each epoch.
         segmentation: How training transcripts are split into units, in each pass again if that is
@@ -149,3 +149,7 @@ class DataSettings(Data):
                 f"segmentation ({type(self.segmentation).__name__}) gives other labels than the "
                 "alignments; expected segmentation: best, or alignments: null"
             )
+
+    def speeds_of(self, name: str) -> list[float]:
+        """Returns the speeds at which utterances of a set are played: others only in training."""
+        return self.speeds if name in self.train else [1.0]

@@ -1,4 +1,4 @@
-"""Which valid utterances are left out of training: short audio, long transcripts."""
+"""Which valid utterances are left out of training: short or long audio, long transcripts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class TrainingLimits:
 
     def __call__(self, cut: Any) -> Unusable | None:
         """Returns why an utterance is not used; None if it is."""
-        return self._too_short(cut) or self.unfit(cut) or self._too_many_labels(cut)
+        outside = self._too_short(cut) or self._too_long(cut)
+        return outside or self.unfit(cut) or self._too_many_labels(cut)
 
     def _too_short(self, cut: Any) -> Unusable | None:
         least = self.limits.min_seconds
@@ -36,6 +37,13 @@ class TrainingLimits:
             return None
         detail = f"{cut.duration:.3f} s, data.limits.min_seconds is {least:g}"
         return Unusable(cut.id, "too short", detail)
+
+    def _too_long(self, cut: Any) -> Unusable | None:
+        most = self.limits.max_seconds
+        if cut.duration <= most:
+            return None
+        detail = f"{cut.duration:.1f} s, data.limits.max_seconds is {most:g}"
+        return Unusable(cut.id, "too long", detail)
 
     def _too_many_labels(self, cut: Any) -> Unusable | None:
         most = self.limits.max_labels

@@ -101,7 +101,7 @@ def open_alignments(
     found = read_alignments(paths, targets)
     _require_tree(folder, found, paths[0])
     for name in names:
-        for speed in _speeds(experiment, name):
+        for speed in experiment.speech.speeds_of(name):
             found.symbols |= _of_speed(folder, name, speed, targets)
     return found
 
@@ -271,7 +271,7 @@ def list_misaligned(
     alignments = open_alignments(experiment, tokenizer, model.given_targets, [name])
     if alignments is None:
         return []
-    speeds = _speeds(experiment, name)
+    speeds = experiment.speech.speeds_of(name)
     found = misaligned(
         cuts,
         alignments,
@@ -291,10 +291,6 @@ def list_misaligned(
     return found
 
 
-def _speeds(experiment: Experiment, name: str) -> list[float]:
-    return experiment.speech.speeds if name in experiment.data.train else [1.0]
-
-
 def _data_of(run: RunFolder) -> str:
     """Returns the data folder that a run's head hears, if that is known."""
     features = run.path / "data"
@@ -302,5 +298,5 @@ def _data_of(run: RunFolder) -> str:
 
 
 def _speed_options(experiment: Experiment, name: str) -> str:
-    speeds = _speeds(experiment, name)
+    speeds = experiment.speech.speeds_of(name)
     return "" if speeds == [1.0] else "".join(f" --speed {speed:g}" for speed in speeds)

@@ -17,11 +17,13 @@ from asrkit.config.factories import CheckedFactory, dry
 from asrkit.config.problems import Problem, SpecError
 from asrkit.config.yaml_loader import Spec
 from asrkit.cpu import num_cores
+from asrkit.data.decode_batches import refuse_endless
 from asrkit.data.feasibility import SetReport, check_set
 from asrkit.data.manifests import (
     Unusable,
     doubtful_path,
     unusable_path,
+    without,
     write_unusable,
 )
 from asrkit.data.open_sets import OpenSets
@@ -258,10 +260,11 @@ def _check_utterances(opened: OpenData, report: CheckReport) -> list[Problem]:
         return []
     problems = []
     model = _meta_model(experiment, tokenizer.vocabulary)
-    settings, fitness = experiment.speech, fitness_of(experiment, tokenizer, model)
+    settings = experiment.speech
     report.sample_rate = settings.sample_rate
-    limits = TrainingLimits(fitness, tokenizer, settings.limits)
     for name in [*settings.train, *settings.dev]:
+        fitness = fitness_of(experiment, tokenizer, model, name)
+        limits = TrainingLimits(fitness, tokenizer, settings.limits)
         unfit = limits if name in settings.train else fitness
         found = check_set(opened.cuts([name]), unfit, settings.sample_rate, num_cores())
         unusable = found.unusable
@@ -274,6 +277,8 @@ def _check_utterances(opened: OpenData, report: CheckReport) -> list[Problem]:
         report.sets[name] = found
         if len(report.unusable[name]) == found.total:
             problems.append(_emptied(name, report.unusable[name]))
+        elif name in settings.dev:
+            problems += _endless(opened, name, report.unusable[name])
     report.remarks += unwritable_elsewhere(data, tokenizer, report.sets)
     return problems
 
@@ -286,6 +291,17 @@ def _emptied(name: str, unusable: Sequence[Unusable]) -> Problem:
     if key is None:
         return Problem("data", total)
     return Problem(key, f"{total}, such as {unusable[0].id}: {unusable[0].detail}")
+
+
+def _endless(opened: OpenData, name: str, unusable: Sequence[Unusable]) -> list[Problem]:
+    """Returns that an utterance of a dev set is too long to be evaluated, if one is."""
+    never = [entry for entry in unusable if entry.reason not in LIMITS]
+    try:
+        most = opened.experiment.speech.decoding.max_seconds
+        refuse_endless(without(opened.cuts([name]), never), most)
+    except UserError as error:
+        return [Problem("data.decoding.max_seconds", f"{name}: {error}")]
+    return []
 
 
 def show(spec_path: Path, overrides: Sequence[str] = (), data: Path | None = None) -> ModelTree:

@@ -55,10 +55,11 @@ class OpenData:
         return found
 
     def unusable(self, name: str, model: TrainableModel) -> Iterator[Unusable]:
-        """Yields the utterances of a set that a model can't learn from, each with the reasons.
+        """Yields the utterances of a set that a model can't learn or be judged by, with reasons.
 
         What is wrong with audio is known from `asrkit check`; the rest depends on the spec, and the
-        last check may have been of another.
+        last check may have been of another. Limits of training are not among the reasons: they say
+        what is trained on, and dev sets keep what they leave out.
         """
         known = read_unusable(unusable_path(self.folder, name))
         listed = [entry for entry in known if entry.reason in AUDIO_REASONS]
@@ -66,7 +67,7 @@ class OpenData:
         if self.experiment.data.sample_rate is None:
             return
         names = {entry.id for entry in listed}
-        fitness = fitness_of(self.experiment, self.tokenizer, model)
+        fitness = fitness_of(self.experiment, self.tokenizer, model, name)
         checked = (fitness(cut) for cut in self.cuts([name]) if cut.id not in names)
         yield from (entry for entry in checked if entry is not None)
         yield from self.misaligned(name, model)
@@ -118,14 +119,15 @@ class OpenData:
         return CutData(cuts, self.tokenizer, speech, seed, training, rank, size, alignments)
 
 
-def fitness_of(experiment: Experiment, tokenizer: Tokenizer, model: TrainableModel) -> Fitness:
-    """Returns what an experiment asks of utterances."""
+def fitness_of(
+    experiment: Experiment, tokenizer: Tokenizer, model: TrainableModel, name: str
+) -> Fitness:
+    """Returns what an experiment asks of a set's utterances, whatever the limits of training."""
     settings = experiment.speech
     return Fitness(
         tokenizer,
         output_frames=cache(lambda samples: int(model.output_frames(torch.tensor([samples]))[0])),
         min_frames=model.min_frames,
-        max_seconds=settings.limits.max_seconds,
-        fastest=max(settings.speeds),
+        fastest=max(settings.speeds_of(name)),
         sample_rate=settings.sample_rate,
     )

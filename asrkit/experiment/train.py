@@ -223,17 +223,18 @@ def trainer_of(
         require_same_hmm(experiment, run)
     give_denominators(experiment, model, tokenizer)
     opened = OpenData(experiment, data, tokenizer, sets, model.given_targets)
-    train_data = None
+    train_data = dev_data = None
     if world.rank == 0:  # nothing is written before it is known that this can be trained
         left_out = what_is_left_out(opened, run, model)
         train_data = opened.training(left_out, world.rank, world.size)
+        dev_data = opened.dev(left_out, world.rank, world.size)
         new = updates is None and not stage.has_begun
         refuse_impossible(experiment, train_data, world.size, whole=new)
         record_run(stage, before, opened, model, left_out)
     world.barrier()
     left_out = read_unusable(RunFolder(run).left_out)
     train_data = train_data or opened.training(left_out, world.rank, world.size)
-    dev_data = opened.dev(left_out, world.rank, world.size)
+    dev_data = dev_data or opened.dev(left_out, world.rank, world.size)
     features = model.statistics()
     if features is not None:  # of the same sample, however many processes train
         estimate_statistics(features, partial(opened.training, left_out), run, world)
@@ -325,7 +326,7 @@ def warn_of_other_labels(run: Path, vocabulary: Vocabulary) -> None:
 
 
 def what_is_left_out(opened: OpenData, run: Path, model: TrainableModel) -> list[Unusable]:
-    """Returns the utterances that a run can't use.
+    """Returns the utterances that a run can't use, whatever the limits of training.
 
     A run that continues keeps its own list: checks of other specs must not change its data. Each
     phase has its own: what one leaves out, the next may use.

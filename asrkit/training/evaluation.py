@@ -17,6 +17,9 @@ from asrkit.training.short_memory import ShortMemory
 
 log = logging.getLogger(__name__)
 
+REMEDY = "cut the long utterances of dev, leave them out of the set, or lower the size of the model"
+"""What can be done about a dev set that is too long for the memory: no limit of training is."""
+
 
 @torch.inference_mode()
 def evaluate(
@@ -42,7 +45,7 @@ def evaluate(
         UserError: If too many were left out.
     """
     model.eval()
-    totals, memory = Totals(), ShortMemory("dev")
+    totals, memory = Totals(), ShortMemory("dev", REMEDY)
     for whole in batches:
         waiting = [whole]
         while waiting:

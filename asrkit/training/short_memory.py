@@ -20,10 +20,11 @@ class ShortMemory:
 
     Args:
         where: What they are left out of, for messages.
+        remedy: What can be done if they are many, for the message.
     """
 
-    def __init__(self, where: str) -> None:
-        self.where = where
+    def __init__(self, where: str, remedy: str) -> None:
+        self.where, self.remedy = where, remedy
         self.left_out: set[str] = set()
 
     def smaller(self, batch: Batch) -> list[Batch]:
@@ -50,6 +51,6 @@ class ShortMemory:
         if len(self.left_out) > MAX_LEFT_OUT:
             raise UserError(
                 f"more than {MAX_LEFT_OUT} utterances do not fit into memory, the last of them "
-                f"{batch.ids[0]}; lower data.limits.max_seconds or the size of the model"
+                f"{batch.ids[0]}; {self.remedy}"
             )
         return []

@@ -112,7 +112,9 @@ class Gradients:
         self.world, self.seed, self.settings = world, seed, settings
         self.exchange = settings.exchange
         self.dtype = affordable(DTYPES[settings.precision], world.device)
-        self.memory = ShortMemory("training")
+        self.memory = ShortMemory(
+            "training", "lower data.limits.max_seconds or the size of the model"
+        )
         self.applied = Applied()
         self.scaler = Scaler(settings.loss_scale)
         self.normalization = Normalization(settings.normalize, settings.normalize_over)

@@ -34,6 +34,7 @@ from asrkit.data.orders import ChunkSortedOrder, LengthOrder, Order, RandomOrder
 from asrkit.data.sampling import Sampler
 from asrkit.data.set_facts import DUPLICATE_NAME
 from asrkit.data.settings import Batches, DataSettings, DecodeBatches, Limits
+from asrkit.data.training_limits import TrainingLimits
 from asrkit.errors import UserError
 from asrkit.text.segmentations import BpeDropout
 from asrkit.text.tokenizers import CharacterTokenizer, SentencePieceTokenizer, train_tokenizer
@@ -433,8 +434,9 @@ def test_feasibility_names_every_reason(tmp_path: Path) -> None:
     ]
     write_manifest(tmp_path, "train", sources)
     cut_off.write_bytes(cut_off.read_bytes()[:9000])
-    fitness = Fitness(tokenizer(tmp_path), lambda samples: samples // 640, len, max_seconds=2.5)
-    report = check_set(open_set(tmp_path, ["train"]), fitness, jobs=1)
+    fitness = Fitness(tokenizer(tmp_path), lambda samples: samples // 640, len)
+    limits = TrainingLimits(fitness, tokenizer(tmp_path), Limits(max_seconds=2.5))
+    report = check_set(open_set(tmp_path, ["train"]), limits, jobs=1)
     found = report.unusable
     assert (report.total, report.heard) == (8, 7)
     assert {u.id: u.reason for u in found} == {
@@ -447,6 +449,21 @@ def test_feasibility_names_every_reason(tmp_path: Path) -> None:
     write_unusable(tmp_path / "left_out.tsv", found)
     left = without(open_set(tmp_path, ["train"]), read_unusable(tmp_path / "left_out.tsv"))
     assert [cut.id for cut in left] == ["u0", "u1", "u2"]
+
+
+def test_limits_of_training_are_not_those_of_dev_whose_long_utterances_are_alone(
+    tmp_path: Path,
+) -> None:
+    write_manifest(tmp_path, "dev", corpus(tmp_path))  # of 0.3, 0.5 .. 1.3 s
+    cuts, units = open_set(tmp_path, ["dev"]), tokenizer(tmp_path)
+    limits = Limits(min_seconds=0.4, max_seconds=0.8, max_labels=4)
+    settings = DataSettings(["train"], ["dev"], Batches(1.0), limits, num_workers=0)
+    dev = CutData(cuts, units, settings, 1, training=False)
+    assert [batch.ids for batch in dev.batches(1)] == [["u0", "u1"], ["u2"], ["u3"], ["u4"], ["u5"]]
+    with pytest.raises(UserError, match="is left to train on; see the warnings above"):
+        CutData(cuts, units, settings, 1, training=True)
+    with pytest.raises(UserError, match="no utterance of dev is left"):
+        CutData(CutSet.from_cuts([]), units, settings, 1, training=False)
 
 
 def decode_settings() -> DataSettings:

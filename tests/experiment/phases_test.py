@@ -12,9 +12,10 @@ import pytest
 import torch
 import yaml
 
-from asrkit.data.manifests import read_unusable
+from asrkit.data.manifests import Unusable, read_unusable, write_unusable
 from asrkit.errors import UserError
 from asrkit.experiment.check import check
+from asrkit.experiment.open_data import fitness_of
 from asrkit.experiment.spec import load_spec, make_tokenizer, resolve_spec
 from asrkit.experiment.train import train
 from asrkit.run_folder import RunFolder
@@ -212,14 +213,58 @@ def test_moments_of_weights_that_grew_begin_again(tmp_path: Path) -> None:
     assert after["encoder.frontends.0.convolutions.0.weight"] == updates  # its shape is the same
 
 
-def test_what_a_phase_leaves_out_comes_back_after_it(tmp_path: Path) -> None:
-    phase = {"epochs": 1, "changes": {"data.limits.max_seconds": 0.88}}
-    spec = make_spec(tmp_path, phases=[phase])
+def count_dev(monkeypatch: pytest.MonkeyPatch) -> dict[int, set[str]]:
+    """Returns what the dev loss is of after so many updates, as training goes on."""
+    module = importlib.import_module("asrkit.training.trainer")
+    original, seen = module.evaluate, dict[int, set[str]]()
+
+    def evaluate(model: Any, batches: Any, step: int, *others: Any) -> Any:
+        read = list(batches)
+        seen[step] = {name for batch in read for name in batch.ids}
+        return original(model, read, step, *others)
+
+    monkeypatch.setattr(module, "evaluate", evaluate)
+    return seen
+
+
+CURRICULUM = {"epochs": 1, "changes": {"data.limits": {"max_seconds": 0.7, "max_labels": 4}}}
+
+
+def test_a_curriculum_leaves_out_of_training_alone_and_for_its_phase_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_spec(tmp_path, phases=[CURRICULUM])
     run = tmp_path / "run"
+    trained, judged = count_ids(monkeypatch), count_dev(monkeypatch)
     train(spec, ["training.epochs=2"], tmp_path / "data", run)
-    left_out = read_unusable(run / "phases/1/left_out.tsv")
-    assert [(entry.id, entry.reason) for entry in left_out] == [("u13", "too long")]
-    assert read_unusable(run / "left_out.tsv") == []
+    short = [f"u{n}" for n in range(7) if n % 4 != 3]  # of 0.5 .. 0.69 s, and 4 labels at most
+    assert sorted(name for epoch, name in trained if epoch == 1) == short
+    assert {name for epoch, name in trained if epoch == 2} == {f"u{n}" for n in range(12)}
+    assert [*judged.values()] == 2 * [{"u12", "u13"}], "both are longer than what is trained on"
+    for folder in (run / "phases/1", run):
+        assert read_unusable(folder / "left_out.tsv") == []
+
+
+def test_a_run_that_has_left_out_long_dev_utterances_goes_on_without_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_spec(tmp_path, phases=[])
+    judged = count_dev(monkeypatch)
+    (tmp_path / "old").mkdir()
+    write_unusable(tmp_path / "old/left_out.tsv", [Unusable("u13", "too long", "0.9 s")])
+    words = ["training.epochs=1", "data.limits.max_seconds=0.88"]
+    for run, expected in (("old", {"u12"}), ("new", {"u12", "u13"})):
+        judged.clear()
+        train(spec, words, tmp_path / "data", tmp_path / run)
+        assert [*judged.values()] == [expected]
+
+
+def test_dev_is_not_asked_to_be_learnable_at_the_speeds_of_training(tmp_path: Path) -> None:
+    experiment, _ = resolve_spec(load_spec(make_spec(tmp_path)))
+    units = make_tokenizer(experiment, tmp_path / "data")
+    model = experiment.model(vocabulary=units.vocabulary)
+    fastest = [fitness_of(experiment, units, model, n).fastest for n in ("train", "dev")]
+    assert fastest == [1.1, 1.0]
 
 
 def test_more_downsampling_at_first_loses_neither_utterances_nor_moments(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import importlib.util
 import logging
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from asrkit.training.checkpoints import (
     resolve,
 )
 from asrkit.training.distributed import World
+from asrkit.training.evaluation import evaluate
 from asrkit.training.keeping import Checkpoints
 from asrkit.training.metrics import Totals
 from asrkit.training.noise import WeightChange, WeightNoise
@@ -470,6 +472,11 @@ def test_dev_utterances_for_which_memory_is_short_are_left_out(
     with pytest.raises(UserError, match="no utterance of dev can be used"):
         trainer.finish_epoch()
     assert trainer.store.entries, "the epoch is lost"
+    many = [toy.make_batch(seed, 1) for seed in range(101)]
+    with pytest.raises(
+        UserError, match=r"more than 100 utterances.*cut the long utterances of dev"
+    ):
+        evaluate(model, many, 0, trainer.world, nullcontext)
 
 
 def test_too_many_utterances_for_which_memory_is_short_end_the_training(tmp_path: Path) -> None:
