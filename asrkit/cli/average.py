@@ -16,7 +16,7 @@ from asrkit.terminal import say
 @click.option("--best", type=int, help="Average the checkpoints with the N lowest dev objectives.")
 @click.option("--last", type=int, help="Average the N newest checkpoints, too if --best is given.")
 @click.option("--within", default=1.0, help="Only of this last share of the epochs, such as 0.1.")
-@click.option("--by", multiple=True, help="The best by this dev score, such as ctc.loss.")
+@click.option("--by", multiple=True, help="The best by a dev score, such as ctc.loss; repeatable.")
 def average(
     run: Path, best: int | None, last: int | None, within: float, by: tuple[str, ...]
 ) -> Written:

@@ -22,6 +22,7 @@ from asrkit.training.checkpoint_index import (
     read_index,
     write_index,
 )
+from asrkit.training.dev_scores import BestByScores
 
 __all__ = [
     "CheckpointStore",
@@ -51,6 +52,7 @@ class CheckpointStore:
         keep_last: How many of the newest are kept.
         keep_epochs: How many of the newest of finished epochs are kept.
         always: Epochs whose checkpoints are kept whatever comes later.
+        by: Chooses as many as `keep_best` by each of other scores, which are kept, too.
     """
 
     def __init__(
@@ -60,9 +62,10 @@ class CheckpointStore:
         keep_last: int = 2,
         keep_epochs: int = 0,
         always: frozenset[int] = frozenset(),
+        by: BestByScores = BestByScores(),  # noqa: B008 - frozen
     ) -> None:
         self.folder, self.keep_epochs = folder, keep_epochs
-        self.keep_best, self.keep_last, self.always = keep_best, keep_last, always
+        self.keep_best, self.keep_last, self.always, self.by = keep_best, keep_last, always, by
         folder.mkdir(parents=True, exist_ok=True)
         self.entries = read_index(folder)
 
@@ -70,7 +73,7 @@ class CheckpointStore:
         """Writes a checkpoint, then removes those that need not be kept.
 
         Raises:
-            UserError: If it can't be written, as on a full disk.
+            UserError: If it can't be written, as on a full disk, or the log of scores is damaged.
         """
         entry = Entry(step, epoch, dev)
         saved = {"step": step, "epoch": epoch, "dev": dev}
@@ -177,6 +180,7 @@ class CheckpointStore:
     def _kept(self) -> list[Entry]:
         finished = [e for e in self.entries if e.dev is not None]
         best = by_objective(finished)[: self.keep_best]
+        best += self.by.choose(finished, self.keep_best)
         last = by_age(self.entries)[: max(self.keep_last, 1)]
         last += by_age(finished)[: self.keep_epochs]
         last += [entry for entry in finished if entry.epoch in self.always]

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from asrkit.bounds import refuse_below, refuse_not_above
+from asrkit.run_folder import RunFolder
 from asrkit.training.checkpoint_index import Entry
 from asrkit.training.checkpoints import CheckpointStore
+from asrkit.training.dev_scores import BestByScores
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Checkpoints:
 
     Args:
         keep_best: How many checkpoints with the lowest dev objective are kept.
+        keep_best_by: Further dev scores, such as `ctc.loss`: as many checkpoints with the lowest
+            value of each are kept, too.
         keep_last: How many of the newest checkpoints are kept.
         keep_epochs: Epochs whose checkpoints are kept whatever comes later.
         save_minutes: A checkpoint is written at least so often.
@@ -60,10 +64,11 @@ class Checkpoints:
         reload_best: When to go back to an earlier epoch, with a fresh optimiser, if set.
 
     Raises:
-        ValueError: If a number is too small.
+        ValueError: If a number is too small, or nothing is to be kept by a score.
     """
 
     keep_best: int = 5
+    keep_best_by: list[str] = field(default_factory=list)
     keep_last: int = 2
     keep_epochs: list[int] = field(default_factory=list)
     save_minutes: float = 10.0
@@ -72,6 +77,11 @@ class Checkpoints:
 
     def __post_init__(self) -> None:
         refuse_below(0, keep_best=self.keep_best, keep_last=self.keep_last)
+        if self.keep_best_by and not self.keep_best:
+            raise ValueError(
+                f"keep_best is 0, so that nothing is kept by {', '.join(self.keep_best_by)}: "
+                "expected at least 1, or no keep_best_by"
+            )
         refuse_below(1, keep_epochs=min(self.keep_epochs, default=1))
         refuse_not_above(0, save_minutes=self.save_minutes)
         refuse_below(1, save_steps=self.save_steps)
@@ -80,7 +90,8 @@ class Checkpoints:
         """Returns the checkpoints of a folder, of which it keeps what is needed."""
         compared = self.reload_best.last if self.reload_best is not None else 0
         epochs = frozenset(self.keep_epochs)
-        return CheckpointStore(folder, self.keep_best, self.keep_last, compared, epochs)
+        by = BestByScores(self.keep_best_by, RunFolder(folder.parent).log)
+        return CheckpointStore(folder, self.keep_best, self.keep_last, compared, epochs, by)
 
     def is_due(self, step: int, seconds: float) -> bool:
         """Returns whether to save after an update, so many seconds after the last time."""

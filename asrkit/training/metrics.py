@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -73,12 +73,29 @@ class Totals:
         """
         if name is None:
             return self.objective()
-        values = self.values()
-        if name not in values:
+        self._require(name, "judged_by")
+        return self.values()[name]
+
+    def require(self, judged_by: str | None, kept_by: Sequence[str]) -> None:
+        """Checks that there are all parts that a training asks for.
+
+        Args:
+            judged_by: What it is judged by, if that is one.
+            kept_by: By which checkpoints are kept.
+
+        Raises:
+            UserError: If there is no such part.
+        """
+        if judged_by is not None:
+            self._require(judged_by, "judged_by")
+        for name in kept_by:
+            self._require(name, "checkpoints.keep_best_by")
+
+    def _require(self, name: str, key: str) -> None:
+        if name not in self._sums:
             raise UserError(
-                f"training.judged_by: unknown score {name!r}; this model has {', '.join(values)}"
+                f"training.{key}: unknown score {name!r}; this model has {', '.join(self.values())}"
             )
-        return values[name]
 
     def state_dict(self) -> dict[str, list[float]]:
         """Returns the sums, counts and weights."""

@@ -56,7 +56,7 @@ def refuse_settings(
     Raises:
         ValueError: If it can't; lists everything that is wrong.
     """
-    changes = update.weight_changes.values()
+    changes, kept_by = update.weight_changes.values(), checkpoints.keep_best_by
     numbers = {"epochs": epochs, "early_stopping": early_stopping, "log_steps": log_steps}
     checks: list[Callable[[], object]] = [
         partial(refuse_below, 1, **numbers),
@@ -65,7 +65,8 @@ def refuse_settings(
         *(partial(selected, model, change.pattern) for change in changes),
         *(partial(each.layers, model) for each in dropout_schedules.values()),
         partial(_refuse_save_between, update, checkpoints),
-        partial(_refuse_score, model, judged_by),
+        partial(_refuse_score, model, judged_by, "judged_by"),
+        *(partial(_refuse_score, model, n, "checkpoints.keep_best_by") for n in kept_by),
     ]
     problems = []
     for check in checks:
@@ -78,6 +79,7 @@ def refuse_settings(
         "checkpoints.reload_best": checkpoints.reload_best is not None,
         "early_stopping": early_stopping is not None,
         "judged_by": judged_by is not None,
+        "checkpoints.keep_best_by": bool(kept_by),
     }
     if not has_dev:
         for name in (name for name, needs_dev in needing.items() if needs_dev):
@@ -124,14 +126,14 @@ def _refuse_save_between(update: Update, checkpoints: Checkpoints) -> None:
         )
 
 
-def _refuse_score(model: nn.Module, name: str | None) -> None:
+def _refuse_score(model: nn.Module, name: str | None, key: str) -> None:
     """Refuses the score of a head that a speech model lacks; its parts are known in training."""
     if name is None or not isinstance(model, SpeechModel):
         return
     heads = [*model.named_heads()]
     if name.partition(".")[0] not in heads or "." not in name:
         raise ValueError(
-            f"judged_by: {name!r} is not a score of a head, such as {heads[0]}.loss; this model "
+            f"{key}: {name!r} is not a score of a head, such as {heads[0]}.loss; this model "
             f"has the heads {', '.join(heads)}"
         )
 

@@ -197,7 +197,7 @@ class Trainer:
         sums = Totals()
         sums.add_all(report for _, report in done)
         if done:
-            sums.judged(self.judged_by)  # refused now, not after an epoch
+            sums.require(self.judged_by, self.checkpoints.keep_best_by)  # now, not after an epoch
         finite, loss = all_finite(norm, sums.objective(), self.world)
         if finite:
             self.optimizer.step()

@@ -41,7 +41,7 @@ data:
 training:
   max_grad_norm: 2.0
 """
-NEWER = {"checkpoints": {"keep_epochs"}, "update": {"loss_scale", "normalize_over"}}
+NEWER = {"checkpoints": {"keep_best_by", "keep_epochs"}, "update": {"loss_scale", "normalize_over"}}
 """Keys of a group that came after it."""
 PARTS = [rename for rename in RENAMED if rename.old.split(".")[0] in ("training", "data")]
 

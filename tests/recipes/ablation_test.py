@@ -85,6 +85,8 @@ def test_variants_of_the_attention_model_add_what_they_say(variant: Variant) -> 
         model = experiment.model(vocabulary=Vocabulary([f"l{i}" for i in range(10024)]))
     count = sum(p.numel() for p in model.parameters())
     assert count == 108_668_093 + ADDED.get(variant.name, 0)
+    judged = {name.partition(".")[0] for name in tree["training"]["checkpoints"]["keep_best_by"]}
+    assert judged == {*model.named_heads()}
 
 
 def test_variants_of_the_small_attention_model_fit_it_and_change_it() -> None:
