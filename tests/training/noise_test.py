@@ -114,7 +114,7 @@ def test_a_worse_epoch_is_forgotten(tmp_path: Path) -> None:
     chosen = [rule.choose(entries, epoch) for epoch in range(1, 6)]
     assert [e.epoch if e else None for e in chosen] == [None, None, 2, 2, None]
 
-    kept = Checkpoints(1, 1, save_steps=2, reload_best=ReloadBest(last=2))
+    kept = Checkpoints(keep_best=1, keep_last=1, save_steps=2, reload_best=ReloadBest(last=2))
     trainer = make_trainer(tmp_path, checkpoints=kept)
     trainer.schedule = Constant(0.001)
     trainer.epochs = 1
