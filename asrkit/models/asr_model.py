@@ -29,6 +29,7 @@ from asrkit.nn.dropout import SharedMasks
 from asrkit.nn.features import Features
 from asrkit.nn.initialization import Initialization
 from asrkit.nn.named import named_modules
+from asrkit.nn.volume import VolumePerturbation
 from asrkit.text.vocabulary import Vocabulary
 
 
@@ -54,9 +55,9 @@ class AsrModel(SpeechModel):
     Raises:
         ValueError: If there is no head, the name of one can't be that of a module, one compares
             views that there are not, an augmentation changes samples where features are made of
-            none, a head is to be aligned by one that is no CTC head, or utterances can't be cut: no
-            head has given alignments, a head needs labels that these don't tell, or chunks would
-            end within a frame.
+            none, or volume where that is undone, a head is to be aligned by one that is no CTC
+            head, or utterances can't be cut: no head has given alignments, a head needs labels that
+            these don't tell, or chunks would end within a frame.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class AsrModel(SpeechModel):
         self.features = features
         self.augment = named_modules(augment, "an augmentation")
         self._require_samples()
+        self._require_volume()
         self.encoder = encoder(input_dim=features.dim)
         made = {n: make(encoder=self.encoder, vocabulary=vocabulary) for n, make in heads.items()}
         self.heads = named_modules(made, "a head")
@@ -216,6 +218,17 @@ class AsrModel(SpeechModel):
             raise ValueError(
                 f"augment: {type(changing[0]).__name__} changes samples, and features of type "
                 f"{type(self.features).__name__} have none: perturb the audio they are made of"
+            )
+
+    def _require_volume(self) -> None:
+        """Raises a ValueError if utterances are made louder where that has no effect."""
+        undone = self.features.signal_normalization
+        if undone.undoes_volume and any(
+            isinstance(a, VolumePerturbation) for a in self._augments()
+        ):
+            raise ValueError(
+                "augment: VolumePerturbation has no effect, since features.signal_normalization "
+                f"({type(undone).__name__}) undoes it: leave out one of them"
             )
 
     def _augments(self) -> list[Augment]:

@@ -93,6 +93,14 @@ def _of_own_samples(features: Features) -> LogMel:
     Raises:
         UserError: If they are no such features.
     """
+    why_whole = features.signal_normalization.why_whole
+    if why_whole:
+        raise UserError(
+            "a stream can't have model.features.signal_normalization of type "
+            f"{type(features.signal_normalization).__name__}: {why_whole}; recognise the whole "
+            "recording instead (asrkit transcribe, Recogniser.transcribe), or train a model with "
+            "signal_normalization: none"
+        )
     normalization = features.normalization
     if not isinstance(features, LogMel) or isinstance(normalization, UtteranceNormalization):
         raise UserError(

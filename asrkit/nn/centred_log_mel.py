@@ -12,10 +12,10 @@ from asrkit.nn.features import (
     Features,
     NoNormalization,
     Normalization,
-    as_floats,
     feature_types,
 )
 from asrkit.nn.masking import length_mask, zero_padding
+from asrkit.nn.signal_normalization import NoSignalNormalization, SignalNormalization
 
 
 @feature_types.register("centred_log_mel")
@@ -34,6 +34,7 @@ class CentredLogMel(Features):
         low_frequency: Lower edge of the first filter in Hz.
         high_frequency: Upper edge of the last filter in Hz; half the sample rate where null.
         normalization: Applied to the log energies.
+        signal_normalization: Applied to the samples first.
 
     Raises:
         ValueError: If the window is longer than the transform.
@@ -51,6 +52,7 @@ class CentredLogMel(Features):
         low_frequency: float = 0.0,
         high_frequency: float | None = None,
         normalization: Factory[Normalization] = NoNormalization,
+        signal_normalization: SignalNormalization = NoSignalNormalization(),  # noqa: B008 - has no state
     ) -> None:
         super().__init__()
         self.dim, self.sample_rate = num_mels, sample_rate
@@ -73,6 +75,7 @@ class CentredLogMel(Features):
         self.register_buffer("filters", filters, persistent=False)
         self.register_buffer("taper", torch.hann_window(window), persistent=False)
         self.normalization = normalization(dim=num_mels)
+        self.signal_normalization = signal_normalization
 
     filters: Tensor
     taper: Tensor
@@ -84,7 +87,7 @@ class CentredLogMel(Features):
     def unnormalized(self, signal: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Returns log-mel features (B, T, F) and their lengths (B,)."""
         with torch.autocast(signal.device.type, enabled=False):
-            samples = mirrored(as_floats(signal), lengths, self.fft_size // 2)
+            samples = mirrored(self.samples_of(signal, lengths), lengths, self.fft_size // 2)
             windows = samples.unfold(1, self.fft_size, self.shift_size)  # (B, T, fft)
             before = (self.fft_size - len(self.taper)) // 2
             taper = F.pad(self.taper, (before, self.fft_size - len(self.taper) - before))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from asrkit.config.registry import Factory, Registry
 from asrkit.nn.masking import length_mask, zero_padding
+from asrkit.nn.signal_normalization import NoSignalNormalization, SignalNormalization
 
 
 class Normalization(nn.Module):
@@ -148,6 +149,8 @@ class Features(nn.Module, ABC):
     normalization: Normalization
     of_samples: bool = True
     """Whether they are made of samples."""
+    signal_normalization: SignalNormalization = NoSignalNormalization()
+    """Applied to the samples."""
 
     @abstractmethod
     def num_frames(self, num_samples: Tensor) -> Tensor:
@@ -156,6 +159,10 @@ class Features(nn.Module, ABC):
     @abstractmethod
     def unnormalized(self, signal: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Returns features (B, T, F) before normalisation, and their lengths (B,)."""
+
+    def samples_of(self, signal: Tensor, lengths: Tensor) -> Tensor:
+        """Returns normalised samples (B, N) of signals with lengths (B,), in single precision."""
+        return self.signal_normalization(as_floats(signal), lengths)
 
     def noise(self, lengths: Tensor) -> Tensor:
         """Returns noise that features can be made of: samples (B, N) with lengths (B,)."""
@@ -200,6 +207,7 @@ class LogMel(Features):
         log_base: Of the logarithm, such as 10; natural where null.
         whole_windows: Whether only frames count whose samples are all there, (N - window) // shift
             + 1 of them, at least one.
+        signal_normalization: Applied to the samples first.
 
     Raises:
         ValueError: If there is no logarithm of such a base.
@@ -216,6 +224,7 @@ class LogMel(Features):
         normalization: Factory[Normalization] = NoNormalization,
         log_base: float | None = None,
         whole_windows: bool = False,
+        signal_normalization: SignalNormalization = NoSignalNormalization(),  # noqa: B008 - has no state
     ) -> None:
         super().__init__()
         if log_base is not None and log_base <= 1:
@@ -236,6 +245,7 @@ class LogMel(Features):
         self.register_buffer("filters", filters, persistent=False)
         self.register_buffer("taper", torch.hann_window(self.window_samples), persistent=False)
         self.normalization = normalization(dim=num_mels)
+        self.signal_normalization = signal_normalization
 
     filters: Tensor
     taper: Tensor
@@ -249,7 +259,7 @@ class LogMel(Features):
     def unnormalized(self, signal: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Returns log-mel features (B, T, F) and their lengths (B,)."""
         with torch.autocast(signal.device.type, enabled=False):
-            samples = as_floats(signal)
+            samples = self.samples_of(signal, lengths)
             samples = zero_padding(samples, length_mask(lengths, samples.shape[1]))
             padded = nn.functional.pad(samples, (0, self.window_samples))
             frames = padded.unfold(1, self.window_samples, self.shift_samples) * self.taper

@@ -18,11 +18,11 @@ from asrkit.nn.features import (
     Features,
     NoNormalization,
     Normalization,
-    as_floats,
     feature_types,
     whole_shifts,
 )
 from asrkit.nn.masking import length_mask, zero_padding
+from asrkit.nn.signal_normalization import NoSignalNormalization, SignalNormalization
 
 FILTERS_AT_ONCE = 10
 """Bounds memory: each filter's output is as long as the signal."""
@@ -44,6 +44,7 @@ class Gammatone(Features):
         filter_length: Seconds of each filter's impulse response.
         exponent: To which power averages are raised.
         normalization: Applied last.
+        signal_normalization: Applied to the samples first.
 
     Raises:
         ValueError: If the filters' centres are not between 0 Hz and half the sample rate.
@@ -64,6 +65,7 @@ class Gammatone(Features):
         filter_length: float = 0.040,
         exponent: float = 0.1,
         normalization: Factory[Normalization] = NoNormalization,
+        signal_normalization: SignalNormalization = NoSignalNormalization(),  # noqa: B008 - has no state
     ) -> None:
         super().__init__()
         if not 0 < low_frequency < high_frequency < sample_rate / 2:
@@ -84,6 +86,7 @@ class Gammatone(Features):
         self.register_buffer("taper", taper, persistent=False)
         self.register_buffer("transform", transform.float(), persistent=False)
         self.normalization = normalization(dim=num_filters)
+        self.signal_normalization = signal_normalization
 
     def num_frames(self, num_samples: Tensor) -> Tensor:
         """Returns N // shift, at least one frame."""
@@ -92,7 +95,7 @@ class Gammatone(Features):
     def unnormalized(self, signal: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Returns features (B, T, F) of a signal (B, N), and their lengths (B,)."""
         with torch.autocast(signal.device.type, enabled=False):
-            samples = as_floats(signal)
+            samples = self.samples_of(signal, lengths)
             valid = length_mask(lengths, samples.shape[1])
             samples = zero_padding(emphasised(samples), valid)
             num_frames = self.num_frames(lengths)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from asrkit.config.registry import Factory
 from asrkit.nn.features import LogMel, NoNormalization, Normalization, feature_types
+from asrkit.nn.signal_normalization import NoSignalNormalization, SignalNormalization
 
 
 @feature_types.register("mfcc")
@@ -23,6 +24,7 @@ class Mfcc(LogMel):
         low_frequency: Lower edge of the first filter in Hz.
         high_frequency: Upper edge of the last filter in Hz; half the sample rate where null.
         normalization: Applied to the cepstra.
+        signal_normalization: Applied to the samples first.
 
     Raises:
         ValueError: If there are more cepstra than filters.
@@ -42,6 +44,7 @@ class Mfcc(LogMel):
         low_frequency: float = 20.0,
         high_frequency: float | None = None,
         normalization: Factory[Normalization] = NoNormalization,
+        signal_normalization: SignalNormalization = NoSignalNormalization(),  # noqa: B008 - has no state
     ) -> None:
         super().__init__(num_mels, sample_rate, window, shift, low_frequency, high_frequency)
         if not 0 < num_cepstra <= num_mels:
@@ -51,6 +54,7 @@ class Mfcc(LogMel):
             transform = audio.create_dct(num_cepstra, num_mels, norm="ortho")  # (M, F)
         self.register_buffer("transform", transform, persistent=False)
         self.normalization = normalization(dim=num_cepstra)
+        self.signal_normalization = signal_normalization
 
     def unnormalized(self, signal: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Returns cepstra (B, T, F) and their lengths (B,)."""

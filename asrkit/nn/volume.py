@@ -14,7 +14,8 @@ from asrkit.nn.features import as_floats
 class VolumePerturbation(Augment):
     """Multiplies the samples of each utterance by a random factor.
 
-    Loud samples are not clipped. Features that are normalised for every utterance hardly change.
+    Loud samples are not clipped. Features that are normalised for every utterance hardly change;
+    where samples are, with `signal_normalization: peak`, this is refused.
 
     Args:
         low: Smallest factor.

@@ -20,6 +20,7 @@ from asrkit.models.decoders.lstm import LstmDecoder
 from asrkit.models.heads.chunked_attention import ChunkedAttentionHead
 from asrkit.models.heads.ctc import CtcHead
 from asrkit.nn.features import LogMel
+from asrkit.nn.signal_normalization import PeakNormalization
 from asrkit.scorers.interfaces import map_state
 from asrkit.scorers.sources import Source
 from asrkit.search.ctc_greedy import CtcGreedySearch
@@ -198,3 +199,8 @@ def test_what_needs_whole_utterances_is_refused(system: System) -> None:
         SpeechStream(
             model, system.loaded(TransducerSearch(3, {"chunked": 1.0, "ctc": 0.1}, "chunked"))
         )
+    louder: Any = System(make())
+    louder.encoders[0].features = LogMel(BINS, RATE, signal_normalization=PeakNormalization())
+    with pytest.raises(UserError, match="recognise the whole recording instead") as error:
+        SpeechStream(louder, louder.loaded(CtcGreedySearch()))
+    assert "model.features.signal_normalization of type PeakNormalization" in str(error.value)

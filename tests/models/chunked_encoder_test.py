@@ -22,6 +22,7 @@ from asrkit.nn.convolution import Convolution
 from asrkit.nn.features import GlobalNormalization, LogMel, UtteranceNormalization
 from asrkit.nn.positions import TransformerXLPosition
 from asrkit.nn.residual import Residual
+from asrkit.nn.signal_normalization import PeakNormalization
 
 BINS = 6
 LENGTHS = torch.tensor([50, 17, 24, 3])
@@ -141,4 +142,7 @@ def test_a_stream_needs_an_encoder_of_chunks_and_frames_of_their_own_samples() -
     assert EncoderStream.of(model).encoder is model.encoder
     model.features = LogMel(BINS, 1000, normalization=UtteranceNormalization)
     with pytest.raises(UserError, match="UtteranceNormalization"):
+        EncoderStream.of(model)
+    model.features = LogMel(BINS, 1000, signal_normalization=PeakNormalization())
+    with pytest.raises(UserError, match=r"features\.signal_normalization .* at its end only"):
         EncoderStream.of(model)

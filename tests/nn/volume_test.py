@@ -12,6 +12,7 @@ from asrkit.models.asr_model import AsrModel
 from asrkit.nn.augment import Augment
 from asrkit.nn.features import LogMel
 from asrkit.nn.ready_made import ReadyMade
+from asrkit.nn.signal_normalization import PeakNormalization
 from asrkit.nn.volume import VolumePerturbation
 from asrkit.text.vocabulary import Vocabulary
 from tests.models.asr_model_test import BATCH, CTC, Halves, Pairs
@@ -70,10 +71,13 @@ def test_it_acts_in_training_only_and_draws_as_the_seed_says() -> None:
     assert loss(1) == loss(2)
 
 
-def test_impossible_factors_and_features_without_samples_are_refused() -> None:
+def test_impossible_factors_and_features_that_it_can_not_change_are_refused() -> None:
     for numbers in ((0.0, 1.0), (2.0, 1.0), (0.5, 1.0, 1.5)):
         with pytest.raises(ValueError, match="expected 0 < low"):
             VolumePerturbation(*numbers)
     volume: Ordered[Augment] = Ordered(volume=VolumePerturbation())
     with pytest.raises(ValueError, match="VolumePerturbation changes samples, and features of"):
         AsrModel(Vocabulary(["a", "b"]), ReadyMade(1), Halves, {"ctc": CTC}, volume)
+    equally_loud = LogMel(num_mels=8, signal_normalization=PeakNormalization())
+    with pytest.raises(ValueError, match=r"no effect, since features\.signal_normalization \(Peak"):
+        AsrModel(Vocabulary(["a", "b"]), equally_loud, Halves, {"ctc": CTC}, volume)
