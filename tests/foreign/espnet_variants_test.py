@@ -34,6 +34,7 @@ from asrkit.run_folder import RunFolder
 from tests.foreign.stored_models import HERE, StoredModel, put_espnet, put_one_of
 
 FILE = "espnet-variants"
+VOLUME = "speech_volume_normalize:"
 KINDS = {
     "transformer-char": "joint",
     "transformer-bpe": "joint",
@@ -179,10 +180,26 @@ def test_only_the_configuration_of_this_model_is_exported(tmp_path: Path) -> Non
     )
     with pytest.raises(UserError, match=r"encoder\.num_layers: 2, there 3"):
         export_model("espnet", run, tmp_path / "other", tmp_path / "other.yaml")
+    louder = config.replace(f"{VOLUME} null", f"{VOLUME} 0.5")
+    (tmp_path / "other.yaml").write_text(louder)
+    with pytest.raises(UserError, match=r"features\.signal_normalization.*peak"):
+        export_model("espnet", run, tmp_path / "other", tmp_path / "other.yaml")
     assert not (tmp_path / "other").exists()
     RunFolder(run).foreign_config.unlink()
     with pytest.raises(UserError, match="was not imported"):
         export_model("espnet", run, tmp_path / "there")
+
+
+def test_a_volume_that_recordings_are_brought_to_is_imported(tmp_path: Path) -> None:
+    checkpoint = put_espnet(tmp_path)
+    config = (tmp_path / "config.yaml").read_text()
+    assert f"{VOLUME} null" in config
+    (tmp_path / "config.yaml").write_text(config.replace(f"{VOLUME} null", f"{VOLUME} 0.5"))
+    model, _ = open_run(import_model("espnet", checkpoint, tmp_path / "run").run).model("average")
+    assert isinstance(model, AsrModel)
+    signal = torch.randn(1, 4000)
+    found = model.features.samples_of(signal, torch.tensor([4000]))
+    torch.testing.assert_close(found, signal * 0.5 / signal.abs().max())
 
 
 REFUSED = {
@@ -192,6 +209,7 @@ REFUSED = {
     "token_type: bpe": ("token_type: phn", "token_type is 'phn'"),
     "normalize: global_mvn": ("normalize: other", "normalize is 'other'"),
     "model: espnet": ("model: maskctc", "model is 'maskctc'"),
+    f"{VOLUME} null": (f"{VOLUME} loud", "speech_volume_normalize is 'loud', expected a number"),
     "cleaner: null": ("cleaner: tacotron", "cleaner is 'tacotron'"),
 }
 

@@ -150,8 +150,8 @@ def test_features_are_normalised_with_the_numbers_of_files(tmp_path: Path) -> No
     (tmp_path / "mean").write_text("\n".join(map(str, range(12))))
     (tmp_path / "stdev").write_text(" ".join(["2.5"] * 12))
     config = (tmp_path / "config.yaml").read_text()
-    files = "{num_mels: 12, mean_file: mean, stdev_file: stdev}"
-    (tmp_path / "config.yaml").write_text(config.replace("{num_mels: 12}", files))
+    files = "{num_mels: 12, mean_file: mean, stdev_file: stdev, "
+    (tmp_path / "config.yaml").write_text(config.replace("{num_mels: 12, ", files))
     run = import_model("returnn", checkpoint, tmp_path / "run").run
     weights = load_weights(RunFolder(run).average)
     assert weights["features.normalization.mean"].tolist() == list(range(12))

@@ -37,6 +37,7 @@ from asrkit.run_folder import RunFolder
 from asrkit.text.vocabulary import Vocabulary
 from tests.foreign.comparison import agree, layers_of
 from tests.foreign.full_size import LABELS, shapes
+from tests.foreign.stored_models import LABELS as UNITS
 from tests.foreign.stored_models import RECOGNISER, put_returnn
 
 HERE = Path(__file__).parent / "returnn"
@@ -102,6 +103,25 @@ def test_features_and_each_layer_of_the_encoder_agree(model: AsrModel, number: s
     for name, output in found.items():
         agree(output, TENSORS[f"{number}.{name}"])
     assert encoded.lengths.tolist() == TENSORS[f"{number}.lengths"].tolist()
+
+
+def test_recordings_are_divided_by_their_peak_as_those_of_data_sets_are(tmp_path: Path) -> None:
+    checkpoint = put_returnn(tmp_path)
+    (tmp_path / "config.yaml").write_text(UNITS + "features: {num_mels: 12}\n")
+    run = import_model("returnn", checkpoint, tmp_path / "run").run
+    features = open_run(run).resolved["model"]["features"]
+    assert features["signal_normalization"] == {"type": "peak", "level": 1.0}
+    model = recogniser(run)
+    for number in UTTERANCES:
+        signal, expected = TENSORS[f"signal.{number}"], TENSORS[f"{number}.peak"]
+        found, _ = model.features(signal[None], torch.tensor([len(signal)]))
+        agree(found, expected)
+        assert (expected - TENSORS[f"{number}.features"]).abs().max() > 0.1
+    (tmp_path / "config.yaml").write_text(
+        UNITS + "features: {num_mels: 12, peak_normalization: 1.5}\n"
+    )
+    with pytest.raises(UserError, match=r"features\.peak_normalization is 1\.5, expected True or"):
+        import_model("returnn", checkpoint, tmp_path / "other")
 
 
 @pytest.mark.parametrize("number", UTTERANCES)
@@ -289,6 +309,9 @@ def test_the_tensors_of_the_public_model_give_the_recipe_s_own(tmp_path: Path) -
     lstm["share_zoneout"] = False  # of training alone
     assert ours["model"]["encoder"] == recipe["model"]["encoder"]
     assert ours["model"]["heads"] == recipe["model"]["heads"]
+    speech = recipe["model"]["features"]
+    speech["log_base"] = pytest.approx(speech["log_base"], rel=1e-7)
+    assert ours["model"]["features"] == speech
 
 
 def test_a_checkpoint_of_tensorflow_layers_agrees_layer_by_layer(tmp_path: Path) -> None:

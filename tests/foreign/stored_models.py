@@ -16,7 +16,7 @@ from torch import Tensor
 
 HERE = Path(__file__).parent
 LABELS = "labels: {vocab_file: bpe.vocab, bpe_file: bpe.codes}\n"
-RECOGNISER = LABELS + "features: {num_mels: 12}\n"
+RECOGNISER = LABELS + "features: {num_mels: 12, peak_normalization: false}\n"
 RETURNN = {
     "aed": RECOGNISER,
     "tf": RECOGNISER,

@@ -25,12 +25,15 @@ from asrkit.models.asr_model import AsrModel
 from asrkit.models.heads.attention import AttentionHead
 from asrkit.models.heads.ctc import CtcHead
 from asrkit.models.language_model import LanguageModel
+from asrkit.nn.features import Features
 from asrkit.nn.masking import length_mask
+from asrkit.nn.signal_normalization import PeakNormalization
 from tests.foreign.comparison import decoder_loss, layers_of, least_loss
 from tests.foreign.stored_models import HERE, put_espnet, put_returnn
 
 TOLD = {
     "features": "features",
+    "peak": "features of recordings divided by their peak",
     "embed": "convolutions",
     "block1": "layer 1",
     "block2": "layer 2",
@@ -185,9 +188,19 @@ def computed(
     read = F.pad(inputs[f"text.{number}"] - 1, (1, 0), value=attention.eos)[None]
     mask = length_mask(encoded.lengths)
     return found | {
+        "peak": of_equal_peak(model.features, inputs[f"signal.{number}"]),
         "ctc": ctc.symbol_log_probs(encoded),
         "attention": attention.decoder(read, encoded.frames, mask),
     }
+
+
+def of_equal_peak(features: Features, signal: Tensor) -> Tensor:
+    """Returns the features (1, T, F) of a signal (N,) divided by its peak."""
+    as_given = features.signal_normalization
+    features.signal_normalization = PeakNormalization()
+    found, _ = features(signal[None], torch.tensor([len(signal)]))
+    features.signal_normalization = as_given
+    return found
 
 
 def losses(

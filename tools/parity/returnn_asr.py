@@ -9,8 +9,9 @@ none:
 The folder then holds bpe.vocab and bpe.codes as RETURNN has them, and a file of tensors of each
 model: weights (`model.NAME`) and what comes of the first utterance (`0.`): features, the output of
 each layer, scores and losses; in aed.safetensors also the utterances, what comes of the second
-one (`1.`), the frames of both in a padded batch (`batch.`), scores where the outputs of zoneout are
-read (`zoned.`), and hypotheses in the metadata.
+one (`1.`), the frames of both in a padded batch (`batch.`), features of audio that a data set has
+read (`N.peak`), scores where the outputs of zoneout are read (`zoned.`), and hypotheses in the
+metadata.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any
 import returnn.frontend as rf
 import torch
 import tree
+from returnn.datasets.util.feature_extraction import ExtractAudioFeatures
 from returnn.datasets.util.vocabulary import Vocabulary
 from returnn.tensor import Dim, Tensor
 from returnn.torch.frontend.bridge import rf_module_to_pt_module
@@ -62,6 +64,7 @@ def main() -> None:
         copy_parameters(aed, zoned)
         found = inputs | outputs(aed, signals[:1], texts[:1], "0.")
         found |= outputs(aed, signals[1:], texts[1:], "1.")
+        found |= {f"{n}.peak": of_a_data_set(aed, signal) for n, signal in enumerate(signals)}
         found["batch.frames"] = outputs(aed, signals, texts, "batch.")["batch.frames"]
         found["zoned.attention"] = outputs(zoned, signals[:1], texts[:1], "0.")["0.attention"]
         hypotheses = [search(aed, signal) for signal in signals]
@@ -164,6 +167,15 @@ def batched(
     lengths = torch.tensor([len(tensor) for tensor in tensors], dtype=torch.int32)
     time = Dim(Tensor("lengths", dims=[batch], dtype="int32", raw_tensor=lengths), name=name)
     return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True), batch, time
+
+
+def of_a_data_set(model: Recogniser, signal: torch.Tensor) -> torch.Tensor:
+    """Returns features (1, T, F) of a signal (N,), whose audio a data set has read."""
+    extract = ExtractAudioFeatures(features="raw", num_feature_filters=1)
+    audio = extract.get_audio_features(signal.double().numpy() / 32768, 16000)  # (N, 1)
+    padded, batch, samples = batched([torch.from_numpy(audio[:, 0])], "samples")
+    speech = Tensor("speech", [batch, samples], "float32", raw_tensor=padded)
+    return raw(model.encode(speech, samples)[0]["features"], batch)
 
 
 def outputs(

@@ -47,6 +47,7 @@ def features(config: Mapping[str, Any], problems: Problems) -> Part:
         "low_frequency": float(given["fmin"] or 0),
         "high_frequency": None if given["fmax"] is None else float(given["fmax"]),
         "normalization": normalization,
+        "signal_normalization": _signal_normalization(config, problems),
     }
     return Part(tree, rules)
 
@@ -58,6 +59,17 @@ def sample_rate(given: object, problems: Problems) -> int:
         problems.add(f"frontend_conf.fs: expected samples per second, got {given!r}")
         return 16000
     return round(float(found[1]) * MULTIPLES[found[2]])
+
+
+def _signal_normalization(config: Mapping[str, Any], problems: Problems) -> str | dict[str, Any]:
+    """Returns what becomes of samples; the preprocessor does that when decoding, too."""
+    level = config.get("speech_volume_normalize")
+    if level is None:
+        return "none"
+    if isinstance(level, bool) or not isinstance(level, int | float) or level <= 0:
+        problems.add(f"speech_volume_normalize is {level!r}, expected a number above 0 or null")
+        return "none"
+    return {"type": "peak", "level": float(level)}
 
 
 def _normalization(

@@ -20,8 +20,10 @@ FEATURES = {
     "log_base": math.exp(2.3026),
     "mean_file": None,
     "stdev_file": None,
+    "peak_normalization": True,
 }
-"""Of `log_mel_filterbank_from_raw`, and files of numbers that features are normalised with."""
+"""Of `log_mel_filterbank_from_raw`, files of numbers that features are normalised with, and of
+`ExtractAudioFeatures`, through which the audio of a data set comes."""
 ENCODER = {
     "strides": [[1, 1], [3, 1], [2, 1]],
     "pool_sizes": [[1, 2]],
@@ -61,7 +63,9 @@ def features(config: Mapping[str, Any], problems: Problems) -> Part:
         "log_base": given.share("log_base"),
         "whole_windows": True,
         "normalization": "none" if None in files else "global",
+        "signal_normalization": "peak" if given["peak_normalization"] else "none",
     }
+    given.require("peak_normalization", True, False)
     rules = [
         rename("features.normalization.mean", "features.mean"),
         rename("features.normalization.deviation", "features.stdev"),
