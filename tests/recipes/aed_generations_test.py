@@ -71,6 +71,7 @@ def written(tree: dict[str, Any]) -> dict[str, Any]:
         "max_seqs": data["batches"]["max_utterances"],
         "max_seq_length_default_target": limits["max_labels"] + 1,
         "batching": f"laplace:.{data['batches']['order']['size']}",
+        "peak_normalization": tree["model"]["features"]["signal_normalization"]["type"] == "peak",
         "batch_size": data["batches"]["max_seconds"] * 100,
         "accum_grad_multiple_step": batches,
         "epsilon": optimizer["eps"],

@@ -15,17 +15,20 @@ from asrkit.models.asr_model import AsrModel
 from asrkit.models.decoders.lstm import LstmDecoder
 from asrkit.nn.dropout import Dropout
 from asrkit.nn.lstm_cell import LstmCell
+from asrkit.nn.signal_normalization import NoSignalNormalization, PeakNormalization
 from asrkit.text.vocabulary import Vocabulary
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 LIBRISPEECH, TEDLIUM = "librispeech/conf/aed.yaml", "tedlium2/conf/aed.yaml"
-UNITS = {LIBRISPEECH: 10024, TEDLIUM: 1056}  # and end of sentence
+UNITS = {LIBRISPEECH: 10024, TEDLIUM: 1056}  # and end of sentence; small models have fewer
 
 
 def build(name: str) -> AsrModel:
     experiment, _ = resolve_spec(load_spec(RECIPES / name))
     with torch.device("meta"):
-        model = experiment.model(vocabulary=Vocabulary([f"l{i}" for i in range(UNITS[name])]))
+        model = experiment.model(
+            vocabulary=Vocabulary([f"l{i}" for i in range(UNITS.get(name, 50))])
+        )
     assert isinstance(model, AsrModel)
     return model
 
@@ -66,6 +69,11 @@ def test_parameters_are_those_of_the_definition(
     assert count == sum(map(prod, expected))
 
 
+@pytest.mark.parametrize("name", ["an4/conf/aed.yaml", "an4/conf/aed-chunked.yaml"])
+def test_small_models_that_hear_streams_hear_recordings_as_loud_as_they_are(name: str) -> None:
+    assert isinstance(build(name).features.signal_normalization, NoSignalNormalization)
+
+
 @pytest.mark.parametrize("name", [LIBRISPEECH, TEDLIUM])
 def test_details_are_those_of_the_definition(name: str) -> None:
     model = build(name)
@@ -85,5 +93,8 @@ def test_details_are_those_of_the_definition(name: str) -> None:
     read = LstmCell(biases="one", read="plain", share_zoneout=True)
     zoned = LstmCell(biases="one", read="zoned", forget_bias=1.0, share_zoneout=True)
     assert decoder.lstm == (read if name == LIBRISPEECH else zoned)
+    loudest = model.features.signal_normalization
+    assert isinstance(loudest, PeakNormalization)
+    assert loudest.level == 1.0
     frames = model.output_frames(torch.tensor([400, 160 * 60 + 240, 160 * 60 + 400]))
     assert frames.tolist() == [1, 10, 11]  # of 60 ms: 1, 60 and 61 whole windows

@@ -113,7 +113,7 @@ def test_rates_of_all_epochs(trained: Trained) -> None:
         np.testing.assert_allclose(rates, expected, rtol=1e-9)
 
 
-def test_losses_updates_masks_and_choice_of_checkpoints(trained: Trained) -> None:
+def test_losses_updates_masks_peaks_and_choice_of_checkpoints(trained: Trained) -> None:
     for _, stage, model in trained:
         training, data = stage.resolved["training"], stage.resolved["data"]
         update = training["update"]
@@ -124,6 +124,8 @@ def test_losses_updates_masks_and_choice_of_checkpoints(trained: Trained) -> Non
         assert training["optimizer"]["eps"] == FACTS["adam"]["optimizer_epsilon"]
         assert training["judged_by"] == "attention.loss"
         assert training["checkpoints"]["keep_best"] == FACTS["keep_best_n"]
+        peak = stage.resolved["model"]["features"]["signal_normalization"]["type"] == "peak"
+        assert peak == FACTS["peak_normalization"]
         assert data["batches"]["max_utterances"] == FACTS["max_seqs"]
         assert data["sub_epochs"] == FACTS["partition_epoch"]
         weights = {name: head.weight for name, head in model.heads.items()}
