@@ -30,7 +30,7 @@ def dump(checkpoint: str, path: Path) -> None:
     numbers = {name: tensor for name, tensor in tensors.items() if tensor.dtype.kind in "fiub"}
     for name in tensors.keys() - numbers.keys():
         print(f"left: {name}, which holds no numbers")
-    save_file({name: np.ascontiguousarray(tensor) for name, tensor in numbers.items()}, path)
+    save_file({name: np.asarray(tensor, order="C") for name, tensor in numbers.items()}, path)
     print(f"{path}: {len(numbers)} tensors")
 
 
