@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import log
+from pathlib import Path
 from typing import Any
 
+import soundfile
 import torch
 from torch import Tensor, nn
 
 from asrkit.data.batch import Batch
+from asrkit.data.manifests import Source, write_manifest
+from asrkit.experiment import decode
 from asrkit.models.asr_model import AsrModel
 from asrkit.models.conformer import Conformer
 from asrkit.models.heads.attention import AttentionHead
 from asrkit.models.interfaces import Encoded
+from asrkit.run_files import NbestLine, read_nbest
+from asrkit.run_folder import RunFolder
 
 
 def agree(ours: Tensor, theirs: Tensor) -> None:
@@ -42,6 +48,19 @@ def layers_of(model: AsrModel, signal: Tensor) -> tuple[Encoded, dict[str, Tenso
     found = outputs_of(places)
     encoded = model.encode(signal[None], torch.tensor([len(signal)]))
     return encoded, found | {"frames": encoded.frames}
+
+
+def found_by(run: Path, signals: list[Tensor], search: str, *overrides: str) -> list[NbestLine]:
+    """Returns the n-best list of each signal (N,), by a search of a run, from audio files."""
+    data, sources = run.parent / "data", []
+    data.mkdir(exist_ok=True)
+    for number, signal in enumerate(signals):
+        path = data / f"{number}.wav"
+        soundfile.write(path, signal.numpy(), 16000)
+        sources.append(Source(str(number), path, "one two", "speaker"))
+    write_manifest(data, "test", sources)
+    decode(run, data, "test", search, overrides=list(overrides))
+    return read_nbest(RunFolder(run).decoded_set(search, "test").nbest)
 
 
 def decoder_loss(head: AttentionHead, encoded: Encoded, batch: Batch, smoothed: bool) -> Tensor:

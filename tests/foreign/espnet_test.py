@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import soundfile
 import torch
 import torch.nn.functional as F
 from click.testing import CliRunner
@@ -17,9 +16,8 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from asrkit.cli import main
-from asrkit.data.manifests import Source, write_manifest
 from asrkit.errors import UserError
-from asrkit.experiment import decode, import_model, score
+from asrkit.experiment import import_model, score
 from asrkit.experiment.import_model import describe
 from asrkit.experiment.runs import open_run
 from asrkit.foreign.rules import restored
@@ -31,9 +29,7 @@ from asrkit.models.heads.attention import AttentionHead
 from asrkit.models.heads.ctc import CtcHead
 from asrkit.models.interfaces import Encoded
 from asrkit.nn.masking import length_mask
-from asrkit.run_files import read_nbest
-from asrkit.run_folder import RunFolder
-from tests.foreign.comparison import agree, layers_of, least_loss
+from tests.foreign.comparison import agree, found_by, layers_of, least_loss
 from tests.foreign.stored_models import put_espnet
 
 HERE = Path(__file__).parent
@@ -170,18 +166,11 @@ def test_padding_changes_nothing_here(model: AsrModel, stored: Stored) -> None:
     agree(encoded.frames[0], stored.tensors["batch.frames"][0])
 
 
-def test_the_same_is_found(run: Path, stored: Stored, tmp_path: Path) -> None:
-    sources = []
-    for number in UTTERANCES:
-        path = tmp_path / f"{number}.wav"
-        soundfile.write(path, stored.tensors[f"signal.{number}"].numpy(), 16000)
-        sources.append(Source(number, path, "one two", "speaker"))
-    write_manifest(tmp_path / "data", "test", sources)
-    decode(run, tmp_path / "data", "test", "joint", overrides=["nbest=5"])
-    result = score(run, "test", "joint")
-    assert result is not None
+def test_the_same_is_found(run: Path, stored: Stored) -> None:
+    signals = [stored.tensors[f"signal.{number}"] for number in UTTERANCES]
+    lines = found_by(run, signals, "joint", "nbest=5")
+    assert score(run, "test", "joint") is not None
     symbols = open_run(run).vocabulary.symbols
-    lines = read_nbest(RunFolder(run).decoded_set("joint", "test").nbest)
     assert [line.id for line in lines] == UTTERANCES
     for line, expected in zip(lines, stored.hypotheses, strict=True):
         assert line.text == expected[0][0]

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import soundfile
 import torch
 import torch.nn.functional as F
 from click.testing import CliRunner
@@ -17,9 +16,8 @@ from torch import Tensor, nn
 from asrkit.cli import main
 from asrkit.config.registry import import_all
 from asrkit.config.yaml_loader import Spec
-from asrkit.data.manifests import Source, write_manifest
 from asrkit.errors import UserError
-from asrkit.experiment import decode, import_model, score
+from asrkit.experiment import import_model, score
 from asrkit.experiment.import_model import describe, read_tensors
 from asrkit.experiment.runs import open_run
 from asrkit.experiment.spec import load_spec, resolve_spec
@@ -32,10 +30,9 @@ from asrkit.models.heads.ctc import CtcHead
 from asrkit.models.interfaces import Encoded
 from asrkit.models.language_model import LanguageModel
 from asrkit.nn.masking import length_mask
-from asrkit.run_files import read_nbest
-from asrkit.run_folder import RunFolder
+from asrkit.run_files import NbestLine
 from asrkit.text.vocabulary import Vocabulary
-from tests.foreign.comparison import agree, layers_of
+from tests.foreign.comparison import agree, found_by, layers_of
 from tests.foreign.full_size import LABELS, shapes
 from tests.foreign.stored_models import LABELS as UNITS
 from tests.foreign.stored_models import RECOGNISER, put_returnn
@@ -51,8 +48,8 @@ def stored(kind: str) -> dict[str, Tensor]:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
-def said() -> dict[str, str]:
-    with safe_open(HERE / "aed.safetensors", "pt") as file:
+def said(kind: str) -> dict[str, str]:
+    with safe_open(HERE / f"{kind}.safetensors", "pt") as file:
         return dict(file.metadata())
 
 
@@ -160,19 +157,26 @@ def test_padding_changes_nothing_here_and_where_there_is_none_all_agree(model: A
     agree(encoded.frames[0], TENSORS["batch.frames"][0])
 
 
-def test_the_same_is_found(run: Path, tmp_path: Path) -> None:
-    sources = []
-    for number in UTTERANCES:
-        path = tmp_path / f"{number}.wav"
-        soundfile.write(path, TENSORS[f"signal.{number}"].numpy(), 16000)
-        sources.append(Source(number, path, "one two", "speaker"))
-    write_manifest(tmp_path / "data", "test", sources)
-    decode(run, tmp_path / "data", "test", "attention", overrides=["beam_size=4"])
+SIGNALS = [TENSORS[f"signal.{number}"] for number in UTTERANCES]
+
+
+def hypotheses_of(kind: str) -> list[dict[tuple[int, ...], float]]:
+    """Returns the scores of RETURNN's hypotheses of each utterance, best first, by labels here."""
+    return [
+        {tuple(label - 1 for label in labels): score for labels, score in each}
+        for each in json.loads(said(kind)["hypotheses"])
+    ]
+
+
+def scores_of(line: NbestLine) -> dict[tuple[int, ...], float]:
+    return {tuple(each.labels): each.score for each in line.hypotheses}
+
+
+def test_the_same_is_found(run: Path) -> None:
+    lines = found_by(run, SIGNALS, "attention", "beam_size=4")
     assert score(run, "test", "attention") is not None
-    lines = read_nbest(RunFolder(run).decoded_set("attention", "test").nbest)
-    for line, expected in zip(lines, json.loads(said()["hypotheses"]), strict=True):
-        theirs = {tuple(label - 1 for label in labels): total for labels, total in expected}
-        ours = {tuple(each.labels): each.score for each in line.hypotheses}
+    for line, theirs in zip(lines, hypotheses_of("aed"), strict=True):
+        ours = scores_of(line)
         assert list(ours)[0] == list(theirs)[0]
         assert ours.keys() == theirs.keys()
         # There, the number of symbols of the longest is counted, less by one than it should be.
@@ -182,7 +186,7 @@ def test_the_same_is_found(run: Path, tmp_path: Path) -> None:
 
 def test_texts_are_split_by_the_merges(run: Path) -> None:
     tokenizer = open_run(run).tokenizer
-    text, expected = json.loads(said()["split"])
+    text, expected = json.loads(said("aed")["split"])
     symbols = tokenizer.vocabulary.symbols
     assert " ".join(symbols[label] for label in tokenizer.encode(text)) == expected
     assert tokenizer.decode(tokenizer.encode(text)) == text
@@ -314,12 +318,29 @@ def test_the_tensors_of_the_public_model_give_the_recipe_s_own(tmp_path: Path) -
     assert ours["model"]["features"] == speech
 
 
-def test_a_checkpoint_of_tensorflow_layers_agrees_layer_by_layer(tmp_path: Path) -> None:
-    checkpoint = put_returnn(tmp_path, "tf", ".safetensors")
-    model = recogniser(import_model("returnn", checkpoint, tmp_path / "run").run)
-    expected = stored("tf")
+@pytest.fixture(scope="module")
+def tensorflow_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tensorflow")
+    return import_model("returnn", put_returnn(folder, "tf", ".safetensors"), folder / "run").run
+
+
+def test_a_checkpoint_of_tensorflow_layers_agrees_layer_by_layer(tensorflow_run: Path) -> None:
+    model, expected = recogniser(tensorflow_run), stored("tf")
+    ctc = model.heads["ctc"]
+    assert isinstance(ctc, CtcHead)
     with torch.no_grad():
         encoded, found = layers_of(model, TENSORS["signal.0"])
         for name, output in found.items():
             agree(output, expected[f"0.{name}"])
+        agree(ctc.symbol_log_probs(encoded), expected["0.ctc"][..., [*ENDED, SIZE]])
         agree(logits_of(model, encoded, "0"), expected["0.attention"][..., ENDED])
+
+
+def test_the_search_of_tensorflow_layers_finds_the_same_with_the_same_scores(
+    tensorflow_run: Path,
+) -> None:
+    lines = found_by(tensorflow_run, SIGNALS, "attention", "beam_size=4")
+    for line, theirs in zip(lines, hypotheses_of("tf"), strict=True):
+        ours = scores_of(line)
+        assert list(ours) == list(theirs)
+        agree(torch.tensor(list(ours.values())), torch.tensor(list(theirs.values())))

@@ -14,7 +14,7 @@ import torch
 from asrkit.experiment.import_model import read_tensors
 from tools.dump_tensorflow import main
 
-TENSORS = {
+TENSORS: dict[str, Any] = {
     "source_linear/W": np.arange(6, dtype=np.float32).reshape(2, 3).T,
     "conv0/W": np.arange(8, dtype=np.float64).reshape(2, 2, 2)[:, ::-1],
     "global_step": np.int64(12),

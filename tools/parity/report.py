@@ -7,6 +7,7 @@ It imports the small models of tests/foreign; docs/import.md shows what it print
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -28,7 +30,7 @@ from asrkit.models.language_model import LanguageModel
 from asrkit.nn.features import Features
 from asrkit.nn.masking import length_mask
 from asrkit.nn.signal_normalization import PeakNormalization
-from tests.foreign.comparison import decoder_loss, layers_of, least_loss
+from tests.foreign.comparison import decoder_loss, found_by, layers_of, least_loss
 from tests.foreign.stored_models import HERE, put_espnet, put_returnn
 
 TOLD = {
@@ -42,6 +44,7 @@ TOLD = {
     "attention": "scores of the decoder",
     "loss_ctc": "loss of CTC, relative",
     "loss_attention": "loss of the decoder, relative",
+    "hypotheses": "scores of hypotheses",
 }
 LANGUAGE_MODELS = {
     "transformer_lm": "Transformer",
@@ -64,6 +67,8 @@ class Model:
         loss: Name of the decoder's loss there.
         smoothed: Whether that is the loss of smoothed labels, less the least that it can be.
         order: Returns their number of each output here, of V there, for CTC and the decoder.
+        search: Name of a search here that is theirs, and settings.
+        one_less: Whether scores there are of a symbol less than the longest hypothesis has.
     """
 
     title: str
@@ -74,6 +79,8 @@ class Model:
     loss: str
     smoothed: bool
     order: Callable[[int], tuple[list[int], list[int]]]
+    search: tuple[str, ...]
+    one_less: bool = False
 
 
 def of_espnet(size: int) -> tuple[list[int], list[int]]:
@@ -95,7 +102,8 @@ def espnet(kind: str, title: str) -> Model:
     def put(folder: Path) -> Path:
         return put_espnet(folder, kind)
 
-    return Model(title, "espnet", put, stored, "ctc", "loss_att", True, of_espnet)
+    search = ("joint", "nbest=5")
+    return Model(title, "espnet", put, stored, "ctc", "loss_att", True, of_espnet, search)
 
 
 def returnn(kind: str, suffix: str, title: str, ctc: str) -> Model:
@@ -105,8 +113,10 @@ def returnn(kind: str, suffix: str, title: str, ctc: str) -> Model:
     def put(folder: Path) -> Path:
         return put_returnn(folder, kind, suffix)
 
-    smoothed = kind == "tf"
-    return Model(title, "returnn", put, stored, ctc, "loss_attention", smoothed, of_returnn)
+    tf, search = kind == "tf", ("attention", "beam_size=4")
+    return Model(
+        title, "returnn", put, stored, ctc, "loss_attention", tf, of_returnn, search, not tf
+    )
 
 
 MODELS = [
@@ -163,7 +173,25 @@ def differences(model: Model, folder: Path) -> dict[str, float]:
                 theirs = ordered(expected[f"{number}.{stored_as}"], name, model)
                 difference = output - theirs[..., : output.shape[-1]]
                 largest[name] = max(largest.get(name, 0.0), float(difference.abs().max()))
-    return largest
+    return largest | {"hypotheses": of_hypotheses(model, run, inputs)}
+
+
+def of_hypotheses(model: Model, run: Path, inputs: dict[str, Tensor]) -> float:
+    """Returns the largest difference of scores of hypotheses that both have found."""
+    lines = found_by(run, [inputs[f"signal.{number}"] for number in (0, 1)], *model.search)
+    with safe_open(model.stored, "pt") as file:
+        hypotheses = json.loads(file.metadata()["hypotheses"])
+    symbols = open_run(run).vocabulary.symbols
+    gaps: list[float] = []
+    for line, theirs in zip(lines, hypotheses, strict=True):
+        ours = {tuple(symbols[n] for n in each.labels): each.score for each in line.hypotheses}
+        steps = 1 + max(len(labels) for *_, labels, _ in theirs)
+        factor = steps / (steps - 1) if model.one_less else 1.0
+        for *_, labels, score in theirs:
+            named = tuple(x if isinstance(x, str) else symbols[x - 1] for x in labels)
+            if named in ours:
+                gaps.append(abs(ours[named] - score * factor))
+    return max(gaps)
 
 
 def ordered(theirs: Tensor, name: str, model: Model) -> Tensor:
@@ -198,7 +226,7 @@ def of_equal_peak(features: Features, signal: Tensor) -> Tensor:
     """Returns the features (1, T, F) of a signal (N,) divided by its peak."""
     as_given = features.signal_normalization
     features.signal_normalization = PeakNormalization()
-    found, _ = features(signal[None], torch.tensor([len(signal)]))
+    found: Tensor = features(signal[None], torch.tensor([len(signal)]))[0]
     features.signal_normalization = as_given
     return found
 

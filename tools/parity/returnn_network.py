@@ -31,7 +31,13 @@ def network() -> Layers:
             "from": "encoder",
         },
         "inv_fertility": linear("encoder", 1) | {"activation": "sigmoid"},
-        "output": {"class": "rec", "from": [], "unit": step(), "target": "labels"},
+        "output": {
+            "class": "rec",
+            "from": [],
+            "unit": step(),
+            "target": "labels",
+            "max_seq_len": "max_len_from('base:encoder')",
+        },
     }
 
 
@@ -232,4 +238,5 @@ def step() -> Layers:
             "input_type": "logits",
             "initial_output": 0,
         },
+        "end": {"class": "compare", "from": "output", "value": 0},
     }

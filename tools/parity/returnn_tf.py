@@ -1,19 +1,21 @@
 """Makes a small random model of RETURNN's TensorFlow layers, and stores what it computes.
 
-Run it after returnn_asr.py, in an environment of its own with `returnn`, `tensorflow-cpu` and
-`safetensors`; asrkit needs none:
+Run it after returnn_asr.py, in an environment of its own with `returnn`, `dm-tree`,
+`tensorflow-cpu` and `safetensors`; asrkit needs none:
 
     export PYTHONPATH=.
     tensorflow-venv/bin/python tools/parity/returnn_tf.py tests/foreign/returnn
 
 It writes a checkpoint, and tf.safetensors of its dump, with `model.` before the names, and of what
 comes of the first utterance there: features, the output of each layer and scores; the losses of CTC
-and of the decoder, with smoothed labels, and the gradients of their sum.
+and of the decoder, with smoothed labels, and the gradients of their sum. The hypotheses of both
+utterances that RETURNN's own search finds are in its metadata.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ from safetensors.numpy import load_file, save_file
 from tools.dump_tensorflow import dump
 from tools.parity.returnn_network import network
 from tools.parity.returnn_sizes import LAYERS
+from tools.parity.returnn_tf_search import with_hypotheses
 
 PLACES = {
     "features": "source",
@@ -49,53 +52,45 @@ def main() -> None:
     folder = parser.parse_args().folder
     stored = load_file(folder / "aed.safetensors")
     size = stored["model.output_prob.bias"].shape[0]
-    signal = stored["signal.0"].astype(np.float32)[None] / 32768
+    signals = [stored[f"signal.{n}"].astype(np.float32)[None] / 32768 for n in (0, 1)]
     text = np.pad(stored["text.0"], (0, 1)).astype(np.int32)[None]
-    place = Path(tempfile.mkdtemp()) / "network.001"
-    found = run(size, signal, text, str(place))
-    dump(str(place), folder / "tf.safetensors")
+    place = str(Path(tempfile.mkdtemp()) / "network.001")
+    hypotheses = with_hypotheses(configuration(size), signals, place)
+    found = run(configuration(size), signals[0], text, place)
+    dump(place, folder / "tf.safetensors")
     weights = {f"model.{n}": t for n, t in load_file(folder / "tf.safetensors").items()}
-    save_file(weights | found, folder / "tf.safetensors")
+    said = {"hypotheses": json.dumps(hypotheses)}
+    save_file(weights | found, folder / "tf.safetensors", said)
 
 
-def run(size: int, signal: Any, text: Any, place: str) -> dict[str, Any]:
-    """Writes a checkpoint, and returns what the model computes."""
+def configuration(size: int) -> Config:
+    """Returns the network, and the data that it reads: audio and labels of a vocabulary's size."""
     samples, labels = Dim(None, name="samples"), Dim(None, name="labels")
     vocabulary = Dim(size, name="vocabulary")
     data = {
         "audio": {"dim_tags": [batch_dim, samples]},
         "labels": {"dim_tags": [batch_dim, labels], "sparse_dim": vocabulary},
     }
-    config = Config({"network": network(), "extern_data": data})
+    return Config({"network": network(), "extern_data": data})
+
+
+def run(config: Config, signal: Any, text: Any, place: str) -> dict[str, Any]:
+    """Returns what the model of a checkpoint computes."""
     graph = tf.Graph()
-    with global_config_ctx(config), graph.as_default():
-        tf.compat.v1.set_random_seed(7)
-        with tf.compat.v1.Session(graph=graph).as_default() as session:
-            net = TFNetwork(config=config, train_flag=train_flag())
-            net.construct_from_dict(config.typed_dict["network"])
-            net.initialize_params(session)
-            randomize(net, session)
-            net.save_params_to_file(place, session=session)
-            return forward(net, session, signal, text)
-
-
-def randomize(net: TFNetwork, session: Any) -> None:
-    """Gives all parameters and running statistics values that show mistakes."""
-    random = np.random.RandomState(7)
-    for variable in net.get_params_list():
-        shape, name = variable.shape.as_list(), variable.name.split(":")[0]
-        value = random.randn(*shape) * 0.4
-        if name.endswith("variance"):
-            value = random.uniform(0.5, 2.0, shape)
-        elif name.endswith(("scale", "gamma")):
-            value = 1 + 0.2 * random.randn(*shape)
-        variable.load(value.astype(np.float32), session)
+    session = tf.compat.v1.Session(graph=graph)
+    with global_config_ctx(config), graph.as_default(), session.as_default():
+        net = TFNetwork(config=config, train_flag=train_flag())
+        net.construct_from_dict(config.typed_dict["network"])
+        net.load_params_from_file(place, session=session)
+        return forward(net, session, signal, text)
 
 
 def forward(net: TFNetwork, session: Any, signal: Any, text: Any) -> dict[str, Any]:
     """Returns the outputs of the first utterance, its losses, and gradients of their sum."""
     outputs: dict[str, Tensor] = {n: net.get_layer(place).output for n, place in PLACES.items()}
     fetches = {f"0.{name}": batch_first(out, out.placeholder) for name, out in outputs.items()}
+    ctc = net.get_layer("ctc").output_before_activation.x
+    fetches["0.ctc"] = batch_first(net.get_layer("ctc").output, tf.nn.log_softmax(ctc))
     losses, total, _ = net.get_losses_initialized(with_total=True)
     for name, place in LOSSES.items():
         fetches[f"0.loss_{name}"] = losses[place].get_loss_value_for_objective()

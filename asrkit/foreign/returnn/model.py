@@ -18,7 +18,7 @@ from asrkit.foreign.returnn import language_models
 from asrkit.foreign.returnn.encoder import encoder, features
 from asrkit.foreign.returnn.heads import DECODER, attention, ctc_heads, gate_order, speaking
 from asrkit.foreign.returnn.labels import Labels, labels
-from asrkit.foreign.returnn.tensorflow import as_frontend, is_left
+from asrkit.foreign.returnn.tensorflow import as_frontend, is_left, of_tensorflow
 from asrkit.foreign.returnn.tensors import Tensors, linear
 from asrkit.foreign.rules import rename
 from asrkit.foreign.settings import Problems, Settings
@@ -124,7 +124,7 @@ def _recogniser(source: Source) -> tuple[Part, dict[str, Tensor]]:
             "batches": {"max_seconds": 240.0},
         },
         "model": model,
-        "decoding": _decoding(list(heads)),
+        "decoding": _decoding(list(heads), of_tensorflow(source.given.tensors)),
     }
     rules = [*speech.rules, *encoded.rules, *(rule for h in heads.values() for rule in h.rules)]
     return Part(tree, rules), _statistics(source) if speech.rules else {}
@@ -213,8 +213,14 @@ def _training() -> dict[str, Any]:
     }
 
 
-def _decoding(heads: list[str]) -> Mapping[str, Any]:
-    """Returns searches; that with attention alone is `model_recog` of the public setups."""
+def _decoding(heads: list[str], end_counts: bool) -> Mapping[str, Any]:
+    """Returns searches; that with attention alone is the other toolkit's own.
+
+    Args:
+        heads: Their names.
+        end_counts: Whether lengths count end of sentence, as in `ChoiceLayer` of TensorFlow layers;
+            in `model_recog` of the public setups they don't.
+    """
     searches: dict[str, Any] = {}
     ctc = next(
         (name for name in ("ctc", *reversed(heads)) if name in heads and "ctc" in name), None
@@ -227,7 +233,7 @@ def _decoding(heads: list[str]) -> Mapping[str, Any]:
             "type": "label_sync",
             "beam_size": 12,
             "length_norm": 1.0,
-            "length_offset": -1,
+            "length_offset": 0 if end_counts else -1,
             "ended": "in_beam",
             "scorers": {"attention": 1.0},
         }

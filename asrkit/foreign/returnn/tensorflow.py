@@ -12,7 +12,7 @@ Source: rwth-i6/i6_experiments, users/zeyer/experiments/exp2023_04_25_rf,
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -45,6 +45,11 @@ def as_frontend(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         else:
             found[name] = tensor
     return found
+
+
+def of_tensorflow(names: Iterable[str]) -> bool:
+    """Returns whether a checkpoint is one of TensorFlow layers, by the names of its tensors."""
+    return any("/" in name for name in names)
 
 
 def is_left(name: str) -> bool:
