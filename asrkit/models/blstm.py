@@ -10,6 +10,7 @@ from asrkit.config.ordered import Ordered
 from asrkit.config.registry import Factory
 from asrkit.models.interfaces import Encoded, Encoder, encoders
 from asrkit.nn.dropout import Dropout
+from asrkit.nn.lstm import Biases
 from asrkit.nn.masking import length_mask
 from asrkit.nn.recurrent import BidirectionalLstm
 from asrkit.nn.resampling import Frontend, FrontendStack, frontends
@@ -27,6 +28,7 @@ class BlstmEncoder(Encoder):
         frontend: What shortens the features first, by name, in order.
         taps: Layers, counted from 1, whose outputs heads may read; only unpooled ones.
         dropout: Between layers.
+        biases: Of each LSTM: two, as in PyTorch, or one, as in RETURNN.
 
     Raises:
         ValueError: If there are more pools than layers, or a tap is not a layer, or pools follow
@@ -42,6 +44,7 @@ class BlstmEncoder(Encoder):
         frontend: Ordered[Factory[Frontend]] = Ordered(),  # noqa: B006, B008 - never changed
         taps: list[int] = [],  # noqa: B006 - never changed
         dropout: float = 0.3,
+        biases: Biases = "two",
     ) -> None:
         super().__init__()
         if len(pools) > num_layers:
@@ -56,7 +59,7 @@ class BlstmEncoder(Encoder):
         self.pools = [*pools, *([1] * (num_layers - len(pools)))]
         self.frontends = FrontendStack(frontend.values(), input_dim)
         sizes = [self.frontends.dim, *([self.dim] * (num_layers - 1))]
-        self.layers = nn.ModuleList(BidirectionalLstm(size, hidden_dim) for size in sizes)
+        self.layers = nn.ModuleList(BidirectionalLstm(size, hidden_dim, biases) for size in sizes)
         self.dropout = Dropout(dropout)
 
     def joined_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -101,6 +104,7 @@ class BlstmFrontend(Frontend):
         pools: Max-pooling over time after each layer, which is how many layers there are.
         dropout: After each layer but the last.
         output_dropout: After the last layer; the same where null.
+        biases: Of each LSTM: two, as in PyTorch, or one, as in RETURNN.
 
     Source: the frontend `blstmf2` of rwth-i6/i6_experiments,
         users/zeyer/experiments/exp2022_07_21_transducer/exp_fs_base.
@@ -113,9 +117,12 @@ class BlstmFrontend(Frontend):
         pools: list[int],
         dropout: float = 0.1,
         output_dropout: float | None = None,
+        biases: Biases = "two",
     ) -> None:
         super().__init__()
-        self.layers = BlstmEncoder(input_dim, hidden_dim, len(pools), pools, dropout=dropout)
+        self.layers = BlstmEncoder(
+            input_dim, hidden_dim, len(pools), pools, dropout=dropout, biases=biases
+        )
         self.dim = self.layers.dim
         self.dropout = Dropout(dropout if output_dropout is None else output_dropout)
 

@@ -42,6 +42,7 @@ class Conformer(Encoder):
         first_blocks: The first block that has a sublayer, by name, where that is not block 1.
         skips: Pairs of blocks: the output of the first, or what goes into block 1 for 0, is added
             to that of the second.
+        input_bias: Whether the linear layer to D, where there is one, has a bias.
 
     Raises:
         ValueError: If a tap or skip is not a block, a sublayer can't have its name, is unknown or
@@ -64,13 +65,14 @@ class Conformer(Encoder):
         dropout: float = 0.1,
         first_blocks: dict[str, int] = {},  # noqa: B006 - never changed
         skips: list[tuple[int, int]] = [],  # noqa: B006 - never changed
+        input_bias: bool = True,
     ) -> None:
         super().__init__()
         require_places(blocks, num_layers, first_blocks, skips)
         self.dim, self.num_layers, self.context = dim, num_layers, context
         self.taps = checked_taps(taps, num_layers)
         self.frontends = FrontendStack(frontend.values(), input_dim)
-        self.input = projection(self.frontends.dim, dim)
+        self.input = projection(self.frontends.dim, dim, input_bias)
         self.dropout = Dropout(dropout)
         kinds = sublayer_kinds(blocks, dim)
         self.blocks = nn.ModuleList(
@@ -113,9 +115,9 @@ class Conformer(Encoder):
         return outputs
 
 
-def projection(input_dim: int, dim: int) -> nn.Module:
+def projection(input_dim: int, dim: int, bias: bool = True) -> nn.Module:
     """Returns a linear layer to D; nothing where that is the dimension already."""
-    return nn.Identity() if input_dim == dim else nn.Linear(input_dim, dim)
+    return nn.Identity() if input_dim == dim else nn.Linear(input_dim, dim, bias=bias)
 
 
 def sublayer_kinds(blocks: Ordered[Factory[Residual]], dim: int) -> list[type]:

@@ -7,7 +7,7 @@ become 0. All LSTMs are called here.
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,37 @@ from torch.nn.utils.rnn import PackedSequence
 LstmState = tuple[Tensor, Tensor]
 """Outputs and cells, (B, D) each; (1, B, D) for PyTorch's layers."""
 Frames = TypeVar("Frames", Tensor, PackedSequence)
+Biases = Literal["two", "one"]
+"""Whether inputs and state of an LSTM have a bias each, as in PyTorch, or all share one."""
 _PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
+
+def make_lstm(
+    input_dim: int, hidden_dim: int, biases: Biases = "two", bidirectional: bool = False
+) -> nn.LSTM:
+    """Returns a layer of LSTMs that has batches first.
+
+    Args:
+        input_dim: I.
+        hidden_dim: D per direction.
+        biases: Two in each direction, or one.
+        bidirectional: Whether there is a second direction.
+    """
+    layer = nn.LSTM(input_dim, hidden_dim, batch_first=True, bidirectional=bidirectional)
+    if biases == "one":
+        for name in [name for name, _ in layer.named_parameters() if name.startswith("bias_hh")]:
+            _keep_at_zero(layer, name)
+    return layer
+
+
+def _keep_at_zero(layer: nn.LSTM, name: str) -> None:
+    """Makes a parameter zeros that are not learned, nor part of checkpoints."""
+    # PyTorch's layer computes with two biases; a buffer moves with the weights, and cuDNN has it
+    # in one piece with them.
+    zeros = torch.zeros_like(getattr(layer, name), requires_grad=False)
+    delattr(layer, name)
+    layer.register_buffer(name, zeros, persistent=False)
+    setattr(layer, name, zeros)  # again: so the layer also has it in its list of weights
 
 
 def run_lstm(layer: nn.LSTM, x: Frames, state: LstmState | None = None) -> tuple[Frames, LstmState]:

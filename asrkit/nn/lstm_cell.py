@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from asrkit.nn.lstm import LstmState, lstm_step
+from asrkit.nn.lstm import Biases, LstmState, lstm_step
 from asrkit.nn.zoneout import Zoneout
 
 TORCH_GATES = "ifgo"
@@ -33,7 +33,7 @@ class LstmCell:
         with `use_zoneout_output: False` (plain), `parts_order` (gates) and one bias.
     """
 
-    biases: Literal["two", "one"] = "two"
+    biases: Biases = "two"
     gates: str = TORCH_GATES
     forget_bias: float = 0.0
     read: Literal["zoned", "plain"] = "zoned"

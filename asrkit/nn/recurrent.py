@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from asrkit.nn.lstm import run_lstm
+from asrkit.nn.lstm import Biases, make_lstm, run_lstm
 
 
 class BidirectionalLstm(nn.Module):
@@ -14,11 +14,12 @@ class BidirectionalLstm(nn.Module):
     Args:
         input_dim: Size of input frames.
         hidden_dim: Size per direction.
+        biases: Of each direction: two, as in PyTorch, or one.
     """
 
-    def __init__(self, input_dim: int, hidden_dim: int) -> None:
+    def __init__(self, input_dim: int, hidden_dim: int, biases: Biases = "two") -> None:
         super().__init__()
-        self.lstm = nn.LSTM(input_dim, hidden_dim, batch_first=True, bidirectional=True)
+        self.lstm = make_lstm(input_dim, hidden_dim, biases, bidirectional=True)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Returns (B, T, 2 · hidden_dim) for frames (B, T, input_dim).

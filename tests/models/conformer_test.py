@@ -201,3 +201,10 @@ def test_wrong_taps_and_doubled_names_are_refused() -> None:
         make(taps=[1, 4])
     with pytest.raises(SpecError, match="two parts are named 'ffn1'"):
         make(blocks=[blocks()[0], blocks()[0]])
+
+
+def test_the_layer_before_the_blocks_may_have_no_bias() -> None:
+    made = (make(dim=12, input_bias=bias) for bias in (True, False))
+    with_bias, without = (dict(encoder.named_parameters()) for encoder in made)
+    assert with_bias.keys() - without.keys() == {"input.bias"}
+    assert without.keys() < with_bias.keys()

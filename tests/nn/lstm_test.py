@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 
 from asrkit.models.decoders.lstm import LstmDecoder
 from asrkit.models.decoders.recurrent import StackedLstmDecoder
-from asrkit.nn.lstm import autocast_lstm, lstm_step, run_lstm
+from asrkit.nn.lstm import autocast_lstm, lstm_step, make_lstm, run_lstm
 from asrkit.nn.recurrent import BidirectionalLstm
 from asrkit.nn.zoneout import Zoneout
 from asrkit.text.outputs import Outputs
@@ -37,6 +39,7 @@ def layer() -> nn.LSTM:
         (layer, lambda m, x: lstm_step(m, x[:, 0], zeros(x))[1]),
         (lambda: nn.LSTMCell(4, 8), lambda m, x: lstm_step(m, x[:, 0], zeros(x))[1]),
         (lambda: BidirectionalLstm(4, 8), lambda m, x: m(x, LENGTHS)),
+        (lambda: BidirectionalLstm(4, 8, "one"), lambda m, x: m(x, LENGTHS)),
         (layer, lambda m, x: Zoneout().run(m, x, zeros(x))[1][1]),
         (lambda: layer().eval(), lambda m, x: Zoneout(0.2, 0.1).run(m, x, None)[0]),
     ],
@@ -86,3 +89,45 @@ def test_an_lstm_under_autocast_is_asked_for_by_name() -> None:
     torch.testing.assert_close(found.float(), right, rtol=0.05, atol=0.02)
     found.sum().backward()
     assert all(part.grad is not None for part in module.parameters())
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_layer_with_one_bias_is_one_whose_other_bias_stays_zero(
+    bidirectional: bool, device: str
+) -> None:
+    torch.manual_seed(0)
+    one = make_lstm(4, 8, "one", bidirectional).to(device)
+    two = make_lstm(4, 8, "two", bidirectional).to(device)
+    assert {*two.state_dict()} - {*one.state_dict()} == {
+        n for n in two.state_dict() if "_hh" in n and "bias" in n
+    }
+    assert [*one.state_dict()] == [name for name, _ in one.named_parameters()]
+    missing = two.load_state_dict(one.state_dict(), strict=False).missing_keys
+    with torch.no_grad():
+        for name in missing:
+            two.get_parameter(name).zero_()
+    x = torch.randn(2, 5, 4, device=device)
+    optimizer = torch.optim.SGD(one.parameters(), 0.1)
+    for _ in range(2):
+        torch.testing.assert_close(run_lstm(one, x)[0], run_lstm(two, x)[0])
+        run_lstm(one, x)[0].square().sum().backward()
+        optimizer.step()
+        two.load_state_dict(one.state_dict(), strict=False)
+    state = (x.new_zeros(2, 8), x.new_zeros(2, 8))
+    torch.testing.assert_close(lstm_step(one, x[:, 0], state), lstm_step(two, x[:, 0], state))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_layer_with_one_bias_is_copied_moved_and_loaded_like_others(device: str) -> None:
+    torch.manual_seed(0)
+    layer, other = make_lstm(4, 8, "one"), make_lstm(4, 8, "one")
+    x = torch.randn(2, 5, 4)
+    right = run_lstm(layer, x)[0]
+    other.load_state_dict(layer.state_dict())
+    for each in (other, copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        moved = each.to(device)
+        found = run_lstm(moved, x.to(device))[0]
+        torch.testing.assert_close(found.cpu(), right)
+        assert {str(part.device.type) for part in moved.buffers()} == {device}
+    torch.testing.assert_close(run_lstm(layer.double(), x.double())[0].float(), right)

@@ -90,11 +90,19 @@ def test_all_dropouts_of_all_stages(facts: Facts, models: list[nn.Module]) -> No
 def test_parameters_are_those_of_the_public_configuration() -> None:
     model = model_of(stages(CONF / "rna-orig.yaml")[-1], VOCABULARY)
     count = sum(parameter.numel() for parameter in model.parameters())
-    # PyTorch's LSTMs have two biases, the original's keys none, and its embedding one.
-    second = sum(
-        parameter.numel() for name, parameter in model.named_parameters() if "bias_hh" in name
-    )
-    assert count - second - 200 + 256 == FACTS["rna-orig.yaml"]["parameters"]
+    assert count == FACTS["rna-orig.yaml"]["parameters"]
+
+
+def test_biases_are_those_of_the_public_configurations(
+    facts: Facts, models: list[nn.Module]
+) -> None:
+    for model in models:
+        names = {name for name, _ in model.named_parameters()}
+        assert any("bias_ih" in name for name in names)
+        assert not any("bias_hh" in name for name in names)
+        for part, expected in facts["biases"].items():
+            assert f"{part}.weight" in names
+            assert bool({f"{part}.bias", f"{part}_bias.bias"} & names) == expected, part
 
 
 def test_dropout_has_one_mask_for_all_frames_and_utterances(models: list[nn.Module]) -> None:

@@ -6,7 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asrkit.models.predictors.interfaces import Predictor, predictors
+from asrkit.nn.bias import Bias
 from asrkit.nn.dropout import Dropout
+from asrkit.nn.lstm import Biases, make_lstm
 from asrkit.nn.switchout import Switchout
 from asrkit.nn.zoneout import Zoneout
 from asrkit.scorers.interfaces import State
@@ -26,6 +28,8 @@ class LstmPredictor(Predictor):
         switchout: Probability that a label is replaced by a random one in training.
         zoneout_cell: Share of cell values that keep their old value in training.
         zoneout_output: Share of output values that keep their old value in training.
+        biases: Of each LSTM: two, as in PyTorch, or one, as in RETURNN.
+        embedding_bias: Whether a bias, the same for all labels, is added to their embeddings.
 
     Raises:
         ValueError: If a probability or share is none.
@@ -43,22 +47,25 @@ class LstmPredictor(Predictor):
         switchout: float = 0.0,
         zoneout_cell: float = 0.0,
         zoneout_output: float = 0.0,
+        biases: Biases = "two",
+        embedding_bias: bool = False,
     ) -> None:
         super().__init__()
         self.zoneout = Zoneout(zoneout_cell, zoneout_output)
         self.switchout = Switchout(switchout, inputs.num_labels)
         self.dim, self.bos = hidden_dim, inputs.bos
         self.embedding = nn.Embedding(len(inputs), embedding_dim)
+        self.embedding_bias = Bias(embedding_dim) if embedding_bias else nn.Identity()
         sizes = [embedding_dim] + [hidden_dim] * (num_layers - 1)
-        self.layers = nn.ModuleList(nn.LSTM(size, hidden_dim, batch_first=True) for size in sizes)
+        self.layers = nn.ModuleList(make_lstm(size, hidden_dim, biases) for size in sizes)
         self.dropout = Dropout(dropout)
 
     def forward(self, labels: Tensor) -> Tensor:
         """Returns (B, U + 1, hidden_dim) after 0 to U labels."""
-        x = self.embedding(F.pad(self.switchout(labels), (1, 0), value=self.bos))
+        x = self._embed(F.pad(self.switchout(labels), (1, 0), value=self.bos))
         for layer in self._lstms():
             x = self.zoneout.run(layer, self.dropout(x), None)[0]
-        return x  # type: ignore[no-any-return]
+        return x
 
     def begin(self, size: int) -> tuple[Tensor, State]:
         """Returns the outputs (H, hidden_dim) and states after begin of sentence."""
@@ -68,12 +75,16 @@ class LstmPredictor(Predictor):
 
     def step(self, state: State, labels: Tensor) -> tuple[Tensor, State]:
         """Returns outputs (H, hidden_dim) and states after one more label (H,)."""
-        x = self.embedding(labels)[:, None]
+        x = self._embed(labels)[:, None]
         states = []
         for layer, before in zip(self._lstms(), state, strict=True):
             x, after = self.zoneout.run(layer, self.dropout(x), before)
             states.append(after)
         return x[:, 0], states
+
+    def _embed(self, labels: Tensor) -> Tensor:
+        embedded: Tensor = self.embedding_bias(self.embedding(labels))
+        return embedded
 
     def _lstms(self) -> list[nn.LSTM]:
         return [layer for layer in self.layers if isinstance(layer, nn.LSTM)]

@@ -16,7 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asrkit.config.registry import Registry
+from asrkit.nn.bias import Bias
 from asrkit.nn.dropout import Dropout
+from asrkit.nn.lstm import Biases, make_lstm
 from asrkit.nn.switchout import Switchout
 from asrkit.nn.zoneout import Zoneout
 from asrkit.scorers.interfaces import State
@@ -120,6 +122,8 @@ class FastLstm(FastRnn):
         decides_blank: Whether blank's logit comes from the LSTM, without the readout.
         zoneout_cell: Share of cell values that keep their old value in training.
         zoneout_output: Share of output values that keep their old value in training.
+        biases: Of the LSTM: two, as in PyTorch, or one, as in RETURNN.
+        embedding_bias: Whether a bias, the same for all symbols, is added to their embeddings.
 
     Raises:
         ValueError: If a probability or share is none.
@@ -142,13 +146,14 @@ class FastLstm(FastRnn):
         decides_blank: bool = False,
         zoneout_cell: float = 0.0,
         zoneout_output: float = 0.0,
+        biases: Biases = "two",
+        embedding_bias: bool = False,
     ) -> None:
         super().__init__()
         self.dim, self.blank, self.decides_blank = hidden_dim, outputs.blank, decides_blank
         self.embedding = nn.Embedding(len(outputs), embedding_dim)
-        self.layer = nn.LSTM(
-            predictor_dim + embedding_dim + frame_dim, hidden_dim, batch_first=True
-        )
+        self.embedding_bias = Bias(embedding_dim) if embedding_bias else nn.Identity()
+        self.layer = make_lstm(predictor_dim + embedding_dim + frame_dim, hidden_dim, biases)
         self.dropout = Dropout(dropout, shareable=False)
         self.switchout = Switchout(switchout, outputs.num_labels, blank_share=0.5)
         self.zoneout = Zoneout(zoneout_cell, zoneout_output)
@@ -173,6 +178,6 @@ class FastLstm(FastRnn):
 
     def _inputs(self, frames: Tensor, predicted: Tensor, last: Tensor) -> Tensor:
         # Frames come last: their size grows with the encoder, and the numbers keep their places.
-        parts = [predicted, self.embedding(last), frames]
+        parts = [predicted, self.embedding_bias(self.embedding(last)), frames]
         inputs: Tensor = self.dropout(torch.cat(parts, -1))
         return inputs

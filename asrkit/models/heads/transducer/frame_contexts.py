@@ -57,6 +57,8 @@ class WindowAttention(FrameContext):
         key_dim: Size of keys and queries.
         dropout: Of the frames that keys are made of.
         weight_dropout: Of the attention weights.
+        bias: Whether keys have a bias, which adds the same to all energies of a frame, so that the
+            attention is that without; queries have none.
 
     Raises:
         ValueError: If the window has no middle, or the keys no size.
@@ -73,6 +75,7 @@ class WindowAttention(FrameContext):
         key_dim: int,
         dropout: float = 0.2,
         weight_dropout: float = 0.1,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         if window < 1 or window % 2 == 0:
@@ -80,7 +83,7 @@ class WindowAttention(FrameContext):
         if key_dim < 1:
             raise ValueError(f"key_dim ({key_dim}) must be at least 1")
         self.dim, self.window = input_dim, window
-        self.key = nn.Linear(input_dim, key_dim)
+        self.key = nn.Linear(input_dim, key_dim, bias=bias)
         self.query = nn.Linear(input_dim, key_dim, bias=False)
         self.dropout = Dropout(dropout)
         self.weight_dropout = Dropout(weight_dropout, shareable=False)

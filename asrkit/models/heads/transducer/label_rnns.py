@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from asrkit.config.registry import Registry
 from asrkit.nn.dropout import Dropout
+from asrkit.nn.lstm import Biases, make_lstm
 from asrkit.nn.zoneout import Zoneout
 from asrkit.scorers.interfaces import State
 
@@ -98,6 +99,7 @@ class LabelLstm(LabelRnn):
         dropout: Of all that comes in.
         zoneout_cell: Share of cell values that keep their old value in training.
         zoneout_output: Share of output values that keep their old value in training.
+        biases: Of the LSTM: two, as in PyTorch, or one, as in RETURNN.
 
     Raises:
         ValueError: If frames have no context, or a probability or share is none.
@@ -116,6 +118,7 @@ class LabelLstm(LabelRnn):
         dropout: float = 0.2,
         zoneout_cell: float = 0.0,
         zoneout_output: float = 0.0,
+        biases: Biases = "two",
     ) -> None:
         super().__init__()
         if not context_dim:
@@ -124,7 +127,7 @@ class LabelLstm(LabelRnn):
                 "window_attention, or label_rnn: none with an LSTM as predictor"
             )
         self.dim = hidden_dim
-        self.layer = nn.LSTM(predictor_dim + context_dim, hidden_dim, batch_first=True)
+        self.layer = make_lstm(predictor_dim + context_dim, hidden_dim, biases)
         self.dropout = Dropout(dropout, shareable=False)
         self.zoneout = Zoneout(zoneout_cell, zoneout_output)
 
