@@ -25,7 +25,7 @@ DOCS = ROOT / "docs"
 TESTED = {
     "ablations.md": ["yaml", "yaml"],
     "hybrid.md": ["yaml"] * 7,
-    "import.md": ["sh", "yaml", "sh", "sh", "yaml", "sh"],
+    "import.md": ["sh", "yaml", "sh", "sh", "yaml", "sh", "sh"],
     "own-data.md": ["sh", "yaml"],
     "training.md": [],  # its tables have examples: training_page_test.py
     "use-a-model.md": ["sh", "python", "python"],
@@ -116,6 +116,9 @@ def test_the_model_of_another_toolkit_is_imported_decoded_and_scored(place: Path
     (place / "exp" / "aed" / "config.yaml").write_text(config)
     shell(blocks(page, "sh")[3])
     assert (place / "run" / "aed" / "decode" / "all" / "test" / "score.json").is_file()
+    shell(blocks(page, "sh")[4])
+    for search in ("two", "two_by_frame"):
+        assert (place / "run" / "aed" / "decode" / search / "test" / "nbest.jsonl").is_file()
 
 
 def test_the_components_of_the_page_are_checked_trained_and_decoded_with(place: Path) -> None:

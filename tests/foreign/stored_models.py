@@ -27,6 +27,8 @@ RETURNN = {
     + "language_model: {num_heads: 2, ff_activation: gelu, pos_enc: null}\n",
 }
 """What the tensors of the small models don't tell, and what is not as in the public setups."""
+TF_DECODER = "enc_ctx|inv_fertility|output/"
+"""Beginnings of names of what only attention needs, in TensorFlow layers."""
 
 
 def put_espnet(folder: Path, kind: str = "conformer", name: str = "valid.acc.ave.pth") -> Path:
@@ -75,9 +77,14 @@ def put_returnn(
 
 
 def put_returnn_models(folder: Path) -> None:
-    """Puts a recogniser, a language model and an internal one into folders of their own."""
+    """Puts recognisers, a language model and an internal one into folders of their own.
+
+    One recogniser has attention and CTC, the other another encoder and CTC alone.
+    """
     for name, kind in {"aed": "aed", "ilm": "mini_lstm", "lm": "transformer_lm"}.items():
         put_returnn(folder / name, kind)
+    checkpoint = put_returnn(folder / "ctc", "tf", ".safetensors", without=TF_DECODER)
+    checkpoint.rename(folder / "ctc" / "ctc.safetensors")
 
 
 @dataclass(frozen=True)
