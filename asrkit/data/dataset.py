@@ -90,8 +90,8 @@ class CutData:
             raise UserError(
                 "no utterance is left to train on; see the warnings above, and data.limits"
                 if training
-                else "no utterance of dev is left to evaluate on; left_out.tsv of the run and "
-                "`asrkit check SPEC --data DIR` say why"
+                else "no utterance of dev is left to evaluate on; `asrkit check SPEC --data DIR` "
+                "says why"
             )
         segmentation = settings.segmentation if training else BestSegmentation()
         segmentation.require(tokenizer)
